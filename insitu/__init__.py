@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""In-situ structural analysis of LAMMPS simulations.
+
+The public names are imported on first use, so that ``import insitu`` costs nothing on the
+thousands of ranks of a run: no NumPy, no torch, no h5py, no mpi4py until they are needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "InsituError": "insitu.errors",
+    "Frame": "insitu.frame",
+    "classify": "insitu.offline",
+    "monitor": "insitu.hook",
+    "neighbors_map": "insitu.descriptors.neighbors_map",
+    "open": "insitu.reader",
+}
+
+__all__ = ["Frame", "InsituError", "__version__", "classify", "monitor", "neighbors_map", "open"]
+
+if TYPE_CHECKING:
+    from insitu.offline import classify
+    from insitu.descriptors.neighbors_map import neighbors_map
+    from insitu.errors import InsituError
+    from insitu.frame import Frame
+    from insitu.hook import monitor
+    from insitu.reader import open
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'insitu' has no attribute '{name}'; it has {__all__}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

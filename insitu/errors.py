@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The one exception family of the package, and the did-you-mean for misspelt names."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InsituError(Exception):
+    """Base of every error that insitu raises on purpose.
+
+    The message names the setting, its value, what is allowed, and what to do next.
+    """
+
+
+class SettingError(InsituError, ValueError):
+    """A setting (keyword of the fix line, of a function or of the command line) is not usable."""
+
+
+class DeckError(InsituError):
+    """The LAMMPS deck or build has to be changed before the analysis can be right."""
+
+
+class ModelError(InsituError):
+    """A model artefact is missing, damaged, or does not fit the request."""
+
+
+class HistoryError(InsituError):
+    """A phase history cannot be created, appended to, or read."""
+
+
+def did_you_mean(word: str, allowed: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the nearest allowed word, or an empty string.
+
+    Parameters
+    ----------
+    word
+        What the user wrote.
+    allowed
+        The words that would have been accepted.
+    """
+    near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
+    return f" Did you mean '{near[0]}'?" if near else ""
