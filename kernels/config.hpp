@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What every kernel header shares: the host/device macro, and the two constants of the definition
+// that the CPU and the CUDA build must have in common.
+#pragma once
+
+#if defined(__CUDACC__) || defined(__CUDACC_RTC__)
+#define INSITU_HD __host__ __device__ __forceinline__
+#else
+#include <cstdint>
+#define INSITU_HD inline __attribute__((always_inline))
+#endif
+
+namespace insitu {
+
+// Distances that differ by less than this part of the local length count as equal: the order of a
+// shell of equal distances is then decided by atom id, not by rounding noise, and so does not
+// depend on the number of ranks.
+constexpr double kTie = 1e-5;
+
+// Squared distance at which a pixel stops growing (0.01 length units): two atoms on one spot, as in
+// a random start, give a finite image.
+constexpr float kMinSquaredDistance = 1e-4f;
+
+}  // namespace insitu

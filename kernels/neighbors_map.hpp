@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The Neighbors Map of one atom (Allera et al., arXiv:2307.00978, section 2.2), written once.
+//
+// A "lane" is one row of the image. The CPU build passes vectors of 16 lanes, the CUDA build one
+// scalar a thread; `F` is the lane's float, `U` its 32-bit unsigned integer. Positive floats sort
+// like their bits, and the integer minimum is the faster one, so everything is sorted as `U`.
+#pragma once
+
+#include "config.hpp"
+
+namespace insitu {
+
+constexpr std::uint32_t kInfinityBits = 0x7f800000u;
+
+struct MapSettings {
+    int size;           // rows and columns of the image
+    int channels;       // the first has all weights 1
+    float gamma;        // pixel ~ 1 / d^gamma
+    float tie_quantum;  // distances are equal within this, in the units of the ball's points
+};
+
+struct Comparator {
+    std::uint16_t low, high;  // the smaller value goes to `low`
+};
+
+// A ball: the centre (point 0, at the origin) and its `count` neighbours in the order of the
+// definition, coordinates padded to whole lanes. `length2[j]` are the squared distances from the
+// centre in ascending order, `rank[j]` the order of (id, image), `weight` is channel-major.
+struct Ball {
+    int count;
+    const float *x, *y, *z;
+    const float* row_weight;        // a_j, a_0 = 1, 0 beyond the ball
+    const std::uint32_t* rank;      // of each point; ties in distance are decided by it
+    const float* weight;            // (channels, stride), or null with one channel
+    int weight_stride;
+};
+
+template <class F, class U>
+INSITU_HD U float_bits(F value) {
+    U bits;
+    __builtin_memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
+
+template <class F, class U>
+INSITU_HD F bits_float(U bits) {
+    F value;
+    __builtin_memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+// Squared distances (as bits) of the lanes' row points to every point of the ball. A row's distance
+// to itself is not part of the definition: infinity puts it behind all others.
+template <class F, class U>
+INSITU_HD void fill_distances(const Ball& ball, F rx, F ry, F rz, U row, U* column) {
+    const U infinity = (row & 0u) + kInfinityBits;
+    const U least = float_bits<F, U>(rx * 0.0f + kMinSquaredDistance);
+    for (int m = 0; m <= ball.count; ++m) {
+        const F dx = rx - ball.x[m], dy = ry - ball.y[m], dz = rz - ball.z[m];
+        const F d2 = dx * dx + dy * dy + dz * dz;
+        U bits = float_bits<F, U>(d2);
+        bits = bits < least ? least : bits;
+        column[m] = row == (row & 0u) + std::uint32_t(m) ? infinity : bits;
+    }
+}
+
+// Sorts the lanes' columns. The network keeps only what is needed for the first `size` outputs.
+template <class U>
+INSITU_HD void sort_columns(U* column, const Comparator* comparators, int count) {
+    for (int c = 0; c < count; ++c) {
+        const U a = column[comparators[c].low], b = column[comparators[c].high];
+        column[comparators[c].low] = a < b ? a : b;
+        column[comparators[c].high] = a < b ? b : a;
+    }
+}
+
+}  // namespace insitu
