@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The Neighbors Map: settings, checks and documentation over kernels/neighbors_map.hpp."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from insitu.errors import SettingError
+from insitu.frame import Frame
+from insitu.neighbors import Neighbors
+
+
+@dataclass(frozen=True)
+class NeighborsMap:
+    r"""Settings of the descriptor (Allera et al., arXiv:2307.00978, section 2.2).
+
+    The ball of atom *i* is the atom and its neighbours :math:`n_1, n_2, …` in order of distance.
+    With :math:`d_{jk}` the distance of :math:`n_j` (:math:`n_0 = i`) to its *k*-th nearest other
+    atom *m* within the ball, pixel *k* of row *j* is
+    :math:`a_j\,w_{n_j} w_m / d_{jk}^γ`, :math:`a_0 = 1`, :math:`a_j = d_{0j}^{-1/β}`; pixels
+    without an atom are 0. Lengths are in Å, or with `scale_free` in units of the mean distance of
+    the `local` nearest neighbours.
+
+    Equal distances (to 1e-5 of the cutoff, or of the local length) are ordered by atom id, then by
+    periodic image, so that an image does not depend on the decomposition over ranks. Distances
+    under 0.01 length units count as 0.01.
+
+    Parameters
+    ----------
+    cutoff
+        Radius of the ball [Å]; with `scale_free` the radius of the search.
+    size
+        Rows and columns of the image, 2 … 128.
+    gamma
+        Decay of a pixel with distance, > 0.
+    beta
+        Decay of a row with its atom's distance, > 0.
+    scale_free
+        The ball is the `ball` nearest neighbours, all lengths relative: uniform scaling of the
+        sample changes nothing.
+    ball
+        Neighbours in a scale-free ball.
+    local
+        Nearest neighbours whose mean distance is the unit of length of a scale-free ball.
+    """
+
+    cutoff: float = 6.0
+    size: int = 32
+    gamma: float = 2.0
+    beta: float = 3.0
+    scale_free: bool = False
+    ball: int = 32
+    local: int = 14
+
+    def __post_init__(self) -> None:
+        limits: list[tuple[str, float, float]] = [
+            ("cutoff", 1e-3, 1e3), ("size", 2, 128), ("gamma", 1e-3, 20.0), ("beta", 1e-3, 1e6),
+            ("ball", 1, 1000), ("local", 1, 1000),
+        ]  # fmt: skip
+        for name, low, high in limits:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise SettingError(f"{name}={value} is not usable; give {low:g} … {high:g}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings for a model's metadata."""
+        return asdict(self)
+
+    def batches(
+        self,
+        neighbors: Neighbors,
+        *,
+        weights: NDArray[np.float32] | None = None,
+        batch: int = 64,
+        isa: str = "",
+    ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]]:
+        """Yield the images of a frame batch by batch in one buffer that is used again.
+
+        Memory is that of one batch: ``batch * channels * size² * 4`` bytes (262 kB for 64 images
+        of one channel), so images are consumed while they are in the processor's cache.
+
+        Parameters
+        ----------
+        neighbors
+            Search over the frame, with a cutoff of at least this descriptor's.
+        weights
+            ``(channels - 1, n_local + n_ghost)`` weights of the further channels.
+        batch
+            Images at a time.
+        isa
+            Instruction set, see ``insitu._kernels.isa_available()``; "" is the best one.
+
+        Yields
+        ------
+        atoms, images, found
+            ``(b,)`` int32 indices of owned atoms, ``(b, channels, size, size)`` float32, and
+            ``(b,)`` int32 number of neighbours in the ball.
+        """
+        from insitu import _kernels
+
+        color = _channel_weights(weights, len(neighbors.frame.positions))
+        channels = len(color)
+        buffer = np.empty((batch, channels, self.size, self.size), dtype=np.float32)
+        found = np.empty(batch, dtype=np.int32)
+        for start in range(0, len(neighbors.places), batch):
+            places = neighbors.places[start : start + batch]
+            b = len(places)
+            _kernels.neighbors_map(
+                neighbors.cells, places, buffer[:b], found[:b], color, self.cutoff, self.gamma,
+                self.beta, self.scale_free, self.ball, self.local, isa,
+            )  # fmt: skip
+            yield neighbors.atoms[start : start + b], buffer[:b], found[:b]
+
+
+def _channel_weights(weights: NDArray[Any] | None, points: int) -> NDArray[np.float32]:
+    if weights is None:
+        return np.ones((1, 0), dtype=np.float32)
+    extra = np.atleast_2d(np.asarray(weights, dtype=np.float32))
+    if extra.ndim != 2 or extra.shape[1] != points:
+        raise SettingError(
+            f"weights have shape {np.shape(weights)}; give (n,) or (channels - 1, n) with n={points}"
+        )
+    return np.ascontiguousarray(np.concatenate([np.ones((1, points), np.float32), extra]))
+
+
+def neighbors_map(
+    positions: ArrayLike,
+    cell: ArrayLike | None,
+    pbc: ArrayLike | bool,
+    *,
+    cutoff: float = 6.0,
+    size: int = 32,
+    gamma: float = 2.0,
+    beta: float = 3.0,
+    weights: ArrayLike | None = None,
+    indices: ArrayLike | None = None,
+    scale_free: bool = False,
+    device: str = "cpu",
+    ball: int | None = None,
+    local: int = 14,
+) -> NDArray[np.float32]:
+    """Return the Neighbors Map images of a sample (see :class:`NeighborsMap` for the definition).
+
+    Parameters
+    ----------
+    positions
+        ``(n, 3)`` [Å].
+    cell
+        ``(3, 3)`` cell vectors as rows, or ``(3,)`` lengths [Å]; None if nothing is periodic.
+    pbc
+        One flag or three.
+    cutoff, size, gamma, beta
+        As in :class:`NeighborsMap`.
+    weights
+        ``(n,)`` or ``(channels - 1, n)``: weights of the channels after the first, whose weights
+        are 1. None: one channel.
+    indices
+        Atoms whose images are wanted; None: all, in order.
+    scale_free
+        Ball by number of neighbours, lengths relative. The search widens until it has found them.
+    device
+        "cpu".
+    ball, local
+        Neighbours in a scale-free ball (default `size`), and in its local length.
+
+    Returns
+    -------
+    images
+        float32 ``(n, channels, size, size)``.
+
+    Raises
+    ------
+    SettingError
+        A setting or a shape is not usable.
+
+    References
+    ----------
+    Allera et al., arXiv:2307.00978, equations (1)–(3).
+
+    Examples
+    --------
+    >>> import insitu
+    >>> from insitu.testing import lattice
+    >>> positions, cell = lattice("fcc", 4.05, (3, 3, 3))
+    >>> insitu.neighbors_map(positions, cell, True).shape
+    (108, 1, 32, 32)
+    """
+    if device != "cpu":
+        raise SettingError(f"device='{device}' is not available in this version; allowed: 'cpu'")
+    settings = NeighborsMap(cutoff, size, gamma, beta, scale_free, ball or size, local)
+    n = len(np.asarray(positions).reshape(-1, 3))
+    radius = cutoff
+    while True:
+        frame = Frame.from_arrays(positions, cell, pbc, reach=radius * (1 + 1e-4))
+        owner = frame.ids - 1
+        if indices is not None:
+            chosen = np.zeros(n, dtype=bool)
+            chosen[np.asarray(indices)] = True
+            object.__setattr__(frame, "selected", chosen)
+        color = None
+        if weights is not None:
+            color = _channel_weights(np.asarray(weights), n)[1:][:, owner]
+        settings = NeighborsMap(radius, size, gamma, beta, scale_free, ball or size, local)
+        images, found = _collect(settings, Neighbors(frame, radius), color, n)
+        # A scale-free ball is a number of neighbours: a sparse sample needs a wider search.
+        everything = len(frame.positions) == n and radius >= _extent(frame)
+        if not scale_free or not len(found) or found.min() >= settings.ball or everything:
+            break
+        radius *= 1.5
+    return images if indices is None else images[np.asarray(indices)]
+
+
+def _extent(frame: Frame) -> float:
+    return float(np.linalg.norm(np.ptp(frame.positions, axis=0))) if frame.n_local else 0.0
+
+
+def _collect(
+    settings: NeighborsMap, neighbors: Neighbors, weights: NDArray[np.float32] | None, n: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    channels = 1 if weights is None else 1 + len(weights)
+    images = np.zeros((n, channels, settings.size, settings.size), dtype=np.float32)
+    counts = []
+    for atoms, batch, found in settings.batches(neighbors, weights=weights):
+        images[atoms] = batch
+        counts.append(found.copy())
+    return images, np.concatenate(counts) if counts else np.zeros(0, dtype=np.int32)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Neighbour search over a frame's owned and ghost atoms (kernels/neighbors.hpp)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.errors import InsituError
+from insitu.frame import Frame
+
+
+class Neighbors:
+    """Cell list over one frame, built once and shared by all analyzers of that frame.
+
+    There is no periodicity in it: the frame's ghosts are points. It needs about 36 bytes an atom
+    (owned and ghost) for as long as it lives.
+
+    Parameters
+    ----------
+    frame
+        The frame; its positions are copied in cell order.
+    cutoff
+        Largest distance that will be asked for [Å].
+
+    Raises
+    ------
+    InsituError
+        A position is not finite (lost or exploding atoms).
+    """
+
+    def __init__(self, frame: Frame, cutoff: float) -> None:
+        from insitu import _kernels
+
+        self.frame = frame
+        self.cutoff = cutoff
+        try:
+            self.cells: Any = _kernels.make_cells(
+                np.ascontiguousarray(frame.positions), frame.ids, cutoff
+            )
+        except IndexError as error:
+            i = int(str(error))
+            raise InsituError(
+                f"the position of atom {int(frame.ids[i])} is {frame.positions[i].tolist()} at "
+                f"step {frame.step}: the simulation has become unstable; check the time step and "
+                "the potential"
+            ) from None
+        places, atoms = _kernels.owned(self.cells, frame.n_local)
+        if frame.selected is not None:
+            keep = frame.selected[atoms]
+            places, atoms = places[keep], atoms[keep]
+        #: ``(n,)`` int32 places of the atoms to analyse in the cell order, neighbours near by.
+        self.places: NDArray[np.int32] = places
+        #: ``(n,)`` int32 the same atoms as indices into the frame's owned atoms.
+        self.atoms: NDArray[np.int32] = atoms
+
+    def lists(self, cutoff: float) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Return the neighbours of ``atoms`` in compressed form.
+
+        Parameters
+        ----------
+        cutoff
+            Radius [Å], at most that of the search.
+
+        Returns
+        -------
+        offsets, indices
+            Neighbours of ``atoms[k]`` are ``indices[offsets[k]:offsets[k + 1]]`` (into the
+            frame's arrays), nearest first; equal distances (to 1e-5 of the cutoff) by atom id.
+        """
+        from insitu import _kernels
+
+        if cutoff > self.cutoff:
+            raise InsituError(f"cutoff {cutoff} exceeds the {self.cutoff} of this neighbour search")
+        offsets, indices = _kernels.neighbor_lists(self.cells, self.places, cutoff)
+        return offsets, indices
