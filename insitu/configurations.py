@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Configurations in files: whatever ASE reads, classified frame by frame (the one home of ase)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from insitu.errors import SettingError
+from insitu.models.store import class_codes
+
+
+def classify_file(
+    file: str,
+    *,
+    model: str = "metals",
+    threshold: float | None = None,
+    index: str = ":",
+    labels: str | None = None,
+) -> Iterator[str]:
+    """Classify the frames of a file; yield one line of phase fractions for each.
+
+    Parameters
+    ----------
+    file
+        Configuration or trajectory in a format of ASE.
+    model, threshold
+        As in :func:`insitu.classify`.
+    index
+        Frames, as ASE writes slices.
+    labels
+        Extended XYZ file to write, with columns ``phase`` (the codes of the history files) and
+        ``confidence`` for each atom; OVITO reads it.
+
+    Raises
+    ------
+    SettingError
+        The file is missing or not readable, or `labels` exists.
+    """
+    try:
+        import ase.io
+    except ImportError:
+        raise SettingError("reading configurations needs ASE: pip install 'insitu[ase]'") from None
+    from insitu.offline import classify
+
+    if not Path(file).is_file():
+        raise SettingError(f"file '{file}' does not exist; give a configuration file")
+    if labels and Path(labels).exists():
+        raise SettingError(f"--labels {labels} exists; give another name or remove it")
+    try:
+        frames = ase.io.iread(file, index=index)
+        for number, atoms in enumerate(frames):
+            found = classify(
+                atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers, model=model,
+                threshold=threshold,
+            )  # fmt: skip
+            if labels:
+                codes = np.array(class_codes(found.classes))
+                atoms.arrays["phase"] = codes[found.labels]  # −1 is the last: unknown, 0
+                atoms.arrays["confidence"] = found.confidence.astype(float)
+                ase.io.write(labels, atoms, format="extxyz", append=number > 0)
+            shares = "  ".join(f"{k} {100 * v:.2f} %" for k, v in found.fractions.items() if v > 0)
+            yield f"frame {number}  {len(atoms)} atoms  {shares}"
+    except (ase.io.formats.UnknownFileTypeError, StopIteration) as error:
+        raise SettingError(f"file '{file}' is in no format that ASE knows ({error})") from None

