@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command ``insitu``: each verb is a thin layer over one module."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from insitu import __version__
+from insitu.errors import InsituError, SettingError
+
+_DESCRIPTION = "In-situ structural analysis of LAMMPS simulations."
+
+
+def _example(text: str) -> str:
+    return f"example:\n  {text}"
+
+
+def _show(options: argparse.Namespace) -> int:
+    from insitu.reader import open as open_history
+    from insitu.table import phase_table
+
+    width = options.width or shutil.get_terminal_size((100, 24)).columns
+    rows = None if options.all else options.rows
+    print(phase_table(open_history(options.file), width=width, max_rows=rows))
+    return 0
+
+
+def _plot(options: argparse.Namespace) -> int:
+    from insitu.plots import save
+    from insitu.reader import open as open_history
+
+    out = options.out or str(Path(options.file).with_suffix(".png"))
+    save(open_history(options.file), out, title=options.title)
+    print(f"wrote {out}")
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from insitu.doctor import format_report, report
+
+    checks = report()
+    print(format_report(checks))
+    return 0
+
+
+def _models(options: argparse.Namespace) -> int:
+    from insitu.models.store import ALIASES, ARTIFACTS, names
+
+    if options.name:
+        card = ARTIFACTS / ALIASES.get(options.name, options.name) / "README.md"
+        if not card.is_file():
+            raise SettingError(f"model '{options.name}' is not shipped; shipped: {', '.join(names())}")
+        print(card.read_text())
+        return 0
+    for name in names():
+        print(f"{name} → {ALIASES[name]}" if name in ALIASES else name)
+    return 0
+
+
+def _classify(options: argparse.Namespace) -> int:
+    from insitu.configurations import classify_file
+
+    for line in classify_file(
+        options.file, model=options.model, threshold=options.threshold, index=options.index,
+        labels=options.labels,
+    ):  # fmt: skip
+        print(line, flush=True)
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    from insitu.training.train import train
+
+    path = train(options.recipe, Path(options.out), Path(options.data), workers=options.workers)
+    print(f"wrote {path}")
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="insitu", description=_DESCRIPTION, epilog="insitu VERB --help shows an example of each"
+    )
+    top.add_argument("--version", action="version", version=f"insitu {__version__}")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    def verb(
+        name: str, run: Callable[[argparse.Namespace], int], text: str, example: str
+    ) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(
+            name, help=text, description=text, epilog=_example(example),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        sub.set_defaults(run=run)
+        return sub
+
+    sub = verb("show", _show, "Print a history as a table.", "insitu show phases.h5 --rows 40")
+    sub.add_argument("file", help="history (HDF5)")
+    sub.add_argument("--rows", type=int, default=20, help="frames to print, evenly spaced (20)")
+    sub.add_argument("--all", action="store_true", help="print every frame")
+    sub.add_argument("--width", type=int, help="columns of the table (the terminal's)")
+
+    sub = verb("plot", _plot, "Plot a history.", "insitu plot phases.h5 --out melting.png")
+    sub.add_argument("file", help="history (HDF5)")
+    sub.add_argument("--out", help="PNG, SVG or PDF file (FILE with .png)")
+    sub.add_argument("--title", help="title of the figure")
+
+    sub = verb(
+        "classify", _classify, "Classify the atoms of a configuration or trajectory file.",
+        "insitu classify dump.lammpstrj --labels phases.xyz",
+    )  # fmt: skip
+    sub.add_argument("file", help="any file that ASE reads")
+    sub.add_argument("--model", default="metals", help="shipped model or model.pt (metals)")
+    sub.add_argument("--threshold", type=float, help="probability under which an atom is unknown")
+    sub.add_argument("--index", default=":", help="frames, as ASE writes slices (all)")
+    sub.add_argument("--labels", help="extended XYZ file to write, with a phase for each atom")
+
+    sub = verb("models", _models, "List the shipped models, or print a model's card.",
+               "insitu models crystals-cnn")  # fmt: skip
+    sub.add_argument("name", nargs="?", help="model whose card is printed")
+
+    sub = verb(
+        "train", _train, "Generate the data of a recipe with LAMMPS and train its model.",
+        "insitu train crystals-cnn --data data --out my-model --workers 2",
+    )  # fmt: skip
+    sub.add_argument("recipe", help="shipped recipe, or a .toml file")
+    sub.add_argument("--data", default="data", help="folder of the trajectories (data)")
+    sub.add_argument("--out", default="model", help="folder of the artefact (model)")
+    sub.add_argument("--workers", type=int, default=1, help="simulations at a time (1)")
+
+    verb("doctor", _doctor, "Check LAMMPS, MPI, GPU and packages; say what to do.", "insitu doctor")
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code (2 for an error that insitu explains)."""
+    options = parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        return code
+    except InsituError as error:
+        print(f"insitu: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Are this rank's ghost atoms complete and current? Checked exactly, at every analysed frame.
+
+LAMMPS' C library does not tell how far its ghosts reach, and a ball with missing atoms looks like
+a surface. Two questions are put to the owners instead: how many atoms they have within reach of
+this rank's atoms, and where a few of its ghosts are now.
+"""
+
+from __future__ import annotations
+
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.frame import Frame, heights
+from insitu.reduce import Ranks
+
+#: Ghosts of a rank whose owners are asked for the position.
+_SAMPLES = 8
+#: Ranks that ask: a remap of the box makes the ghosts of every rank stale.
+_ASKING = 256
+
+
+class GhostCheck:
+    """Completeness and freshness of one frame's ghosts; each rank calls every method in turn.
+
+    Parameters
+    ----------
+    frame
+        This rank's frame, or None on a rank that failed to make one.
+    reach
+        Distance around the owned atoms that has to be complete [Å].
+    """
+
+    def __init__(self, frame: Frame | None, reach: float) -> None:
+        self._frame = frame
+        # Off any round number: a shell of a perfect crystal at exactly this distance would be
+        # counted differently by owner and receiver.
+        self._reach = reach * (1.0 + 0.73e-5)
+
+    def question(self) -> NDArray[np.float64]:
+        """Return this rank's region (fractional bounds) and a few of its ghosts, for all ranks."""
+        row = np.full(6 + 4 * _SAMPLES, np.nan)
+        frame = self._frame
+        if frame is None or not frame.n_local:
+            return row
+        s = self._fractional(frame.positions[: frame.n_local])
+        part = self._reach / heights(frame.cell)
+        row[:3], row[3:6] = s.min(axis=0) - part, s.max(axis=0) + part
+        if frame.n_ghost:
+            # The outermost ghosts move most when the box is remapped.
+            ghosts = frame.positions[frame.n_local :]
+            far = np.argsort(np.abs(self._fractional(ghosts) - 0.5).sum(axis=1))[-_SAMPLES:]
+            for k, g in enumerate(far):
+                row[6 + 4 * k] = frame.ids[frame.n_local + g]
+                row[7 + 4 * k : 10 + 4 * k] = ghosts[g]
+        return row
+
+    def answer(self, rows: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return how many atoms (with periodic images) this rank has in each rank's region."""
+        frame = self._frame
+        counts = np.zeros(len(rows), dtype=np.int64)
+        if frame is None or not frame.n_local:
+            return counts
+        s = self._fractional(frame.positions[: frame.n_local])
+        low, high = s.min(axis=0), s.max(axis=0)
+        for r, bounds in enumerate(rows[:, :6]):
+            if np.isnan(bounds[0]):
+                continue
+            inside = np.ones(frame.n_local, dtype=np.int64)
+            for axis in range(3):
+                a, b = bounds[axis], bounds[3 + axis]
+                shifts = [0.0]
+                if frame.pbc[axis]:
+                    first, last = np.ceil(a - high[axis]), np.floor(b - low[axis])
+                    shifts = list(np.arange(first, last + 1))
+                hits = np.zeros(frame.n_local, dtype=np.int64)
+                for shift in shifts:
+                    hits += (s[:, axis] + shift >= a) & (s[:, axis] + shift <= b)
+                inside *= hits
+                if not inside.any():
+                    break
+            counts[r] = inside.sum()
+        return counts
+
+    def missing(self, mine: NDArray[np.float64], counts: NDArray[np.int64]) -> int:
+        """Return how many atoms of this rank's region LAMMPS did not give it."""
+        frame = self._frame
+        if frame is None or np.isnan(mine[0]):
+            return 0
+        s = self._fractional(frame.positions)
+        here = ((s >= mine[:3]) & (s <= mine[3:6])).all(axis=1).sum()
+        return int(counts.sum()) - int(here)
+
+    def stale(self, rows: NDArray[np.float64]) -> float:
+        """Return the largest distance of a sampled ghost from where its owner has it now [Å].
+
+        Only the ghosts whose owner is this rank are judged here; every sample has one owner.
+        """
+        frame = self._frame
+        if frame is None or not frame.n_local:
+            return 0.0
+        samples = rows[:_ASKING, 6:].reshape(-1, 4)
+        samples = samples[np.isfinite(samples[:, 0])]
+        if not len(samples):
+            return 0.0
+        ids = frame.ids[: frame.n_local]
+        wanted = samples[:, 0].astype(np.int64)
+        order = np.argsort(ids)
+        at = np.minimum(np.searchsorted(ids[order], wanted), len(ids) - 1)
+        owned = ids[order][at] == wanted
+        if not owned.any():
+            return 0.0
+        difference = samples[owned, 1:] - frame.positions[order[at[owned]]]
+        images = np.rint(difference @ np.linalg.inv(frame.cell)) * frame.pbc
+        return float(np.abs(difference - images @ frame.cell).max())
+
+    def _fractional(self, r: NDArray[np.float64]) -> NDArray[np.float64]:
+        assert self._frame is not None
+        s: NDArray[np.float64] = (r - self._frame.origin) @ np.linalg.inv(self._frame.cell)
+        return s
+
+
+def check(frame: Frame | None, reach: float, ranks: Ranks) -> str | None:
+    """Return what is wrong with this rank's ghosts, or None; collective.
+
+    Parameters
+    ----------
+    frame
+        This rank's frame.
+    reach
+        Distance around the owned atoms that has to be complete [Å].
+    ranks
+        The ranks of the simulation.
+    """
+    this = GhostCheck(frame, reach)
+    mine = this.question()
+    rows = ranks.allgather(mine)
+    counts = ranks.exchange(this.answer(rows))
+    missing, drift = this.missing(mine, counts), this.stale(rows)
+    if drift > 1e-8 * (1.0 + float(np.abs(frame.cell).max() if frame is not None else 0.0)):
+        return (
+            f"the ghost atoms are stale by up to {drift:.2g} Å at step {frame.step if frame else 0}: "
+            "a fix that changes the box at the end of a step (fix deform, fix press/berendsen) is "
+            "defined before the analysis. Move the insitu fix line above it"
+        )
+    if missing:
+        return f"{missing} atoms within {reach:g} Å of this rank's atoms are not among its ghosts"
+    return None

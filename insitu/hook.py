@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a LAMMPS fix calls: ``fix python/invoke`` with a callable, ``fix insitu`` with words."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+from insitu import settings as _settings
+from insitu.errors import InsituError, SettingError
+from insitu.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Monitor:
+    """The callable behind a deck line; made by :func:`monitor`.
+
+    One is one history. It may be called more often than it analyses (`every`), and again at a
+    step that it has seen.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._pipeline: Any = None
+        self._ranks: Any = None
+
+    def __call__(self, pointer: Any, vflag: int | None = None) -> None:
+        """Analyse the present step; the callback of ``fix python/invoke`` on every rank.
+
+        Parameters
+        ----------
+        pointer
+            LAMMPS instance: the capsule of ``fix python/invoke``, or its address.
+        vflag
+            Given by LAMMPS at ``post_force``, not used.
+
+        Raises
+        ------
+        InsituError
+            On all ranks or on none.
+        """
+        from insitu.lammps_view import LammpsView, handle_of
+
+        try:
+            view = LammpsView(handle_of(pointer))
+            self.prepare(view)
+            if self.settings.every is None or view.step % self.settings.every == 0:
+                self._pipeline.frame(view)
+        except InsituError as error:
+            # All ranks are here with the same message. LAMMPS ends the run when it sees the error
+            # and would have Python print a traceback on each of them.
+            _print_once(self._ranks.rank if self._ranks is not None else 0)
+            raise error from None
+        except Exception as error:
+            self._stop_all(error)
+
+    def prepare(self, view: Any) -> Any:
+        """Load the model and check everything that can be checked before the first frame."""
+        if self._pipeline is None:
+            from insitu.pipeline import Pipeline
+            from insitu.reduce import lammps_ranks
+
+            self._ranks = lammps_ranks(
+                view.communicator, view.setting("world_size"), view.setting("universe_size")
+            )
+            self._pipeline = Pipeline(self.settings, view, self._ranks)
+        return self._pipeline
+
+    def _stop_all(self, error: Exception) -> None:
+        # Not one of the agreed errors: a collective call may have failed half way, the other
+        # ranks may wait in it. Nothing but an abort ends them.
+        import traceback
+
+        text = "".join(traceback.format_exception(error))
+        if self._ranks is not None:
+            self._ranks.abort(text)
+        raise error
+
+    def close(self) -> None:
+        """Close the history."""
+        if self._pipeline is not None:
+            self._pipeline.close()
+
+
+def monitor(
+    model: str = "metals",
+    file: str = "phases.h5",
+    every: int | None = None,
+    group: str = "all",
+    **more: Any,
+) -> Monitor:
+    """Return the callable for ``fix python/invoke`` that writes a phase history.
+
+    Parameters
+    ----------
+    model, file, every, group, **more
+        Fields of :class:`insitu.settings.Settings`, where each is described.
+
+    Returns
+    -------
+    Monitor
+        To be named in the deck::
+
+            python  phases here "import insitu; phases = insitu.monitor(file='phases.h5')"
+            fix     phases all python/invoke 100 end_of_step phases
+
+    Raises
+    ------
+    SettingError
+        Unknown setting or unusable value.
+    """
+    try:
+        return Monitor(_settings.make(model=model, file=file, every=every, group=group, **more))
+    except SettingError:
+        _print_once(0)
+        raise
+
+
+def _print_once(rank: int) -> None:
+    """Have the interpreter inside LAMMPS print our errors as one sentence, on one rank."""
+
+    def show(kind: type[BaseException], value: BaseException, trace: Any) -> None:
+        if not issubclass(kind, InsituError):
+            sys.__excepthook__(kind, value, trace)
+        elif rank == 0:
+            print(f"insitu: {value}", file=sys.stderr, flush=True)  # noqa: T201
+
+    if not hasattr(sys, "ps1"):
+        sys.excepthook = show
+
+
+# --- fix insitu ------------------------------------------------------------------------------------
+
+_fixes: dict[tuple[int, str], Monitor] = {}
+
+
+def fix_call(action: str, handle: int, text: str) -> str:
+    """Serve ``fix insitu``: never raises, answers ``"ok …"`` or the error message for LAMMPS.
+
+    Parameters
+    ----------
+    action
+        "create", "setup", "step" or "destroy".
+    handle
+        Address of the LAMMPS instance.
+    text
+        Fields separated by the character 31, the first is the fix's ID.
+
+    Returns
+    -------
+    str
+        Behind "ok": the interval in steps, and 1 if step 0 is wanted (create).
+    """
+    from insitu.lammps_view import LammpsView
+
+    identity, *words = text.split("\x1f")
+    key = (handle, identity)
+    fix = _fixes.get(key)
+    try:
+        if action == "create":
+            return _create(key, words)
+        if action == "destroy":
+            if fix is not None:
+                fix.close()
+                del _fixes[key]
+            return "ok"
+        if fix is None:
+            return f"fix {identity} is not set up"
+        view = LammpsView(handle)
+        pipeline = fix.prepare(view)
+        if action == "setup":
+            pipeline.require_ghosts(view, float(words[0]), float(words[1]))
+        else:
+            pipeline.frame(view)
+        return "ok"
+    except InsituError as error:
+        return str(error)
+    except Exception as error:
+        if fix is not None:
+            fix._stop_all(error)
+        return f"{type(error).__name__}: {error}"
+
+
+def _create(key: tuple[int, str], words: list[str]) -> str:
+    group, number, *rest = words
+    try:
+        n = int(number)
+    except ValueError:
+        raise SettingError(
+            f"N={number} is not a number of steps; write `fix {key[1]} {group} insitu N keyword "
+            "value …`, for example N = 100"
+        ) from None
+    if n < 1:
+        raise SettingError(f"N={n} is not a number of steps; give 1 or more")
+    if "group" in rest[::2]:
+        raise SettingError(
+            "the setting 'group' belongs to fix python/invoke; fix insitu analyses its own group: "
+            f"`fix {key[1]} GROUP insitu …`"
+        )
+    chosen = _settings.from_words([*rest, "group", group])
+    every = chosen.every or n
+    if every % n:
+        raise SettingError(f"every={every} is not a multiple of the fix's N={n}; give one, or leave it out")
+    _fixes[key] = Monitor(chosen)
+    return f"ok {every} {int(chosen.first)}"

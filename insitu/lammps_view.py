@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The only file that knows LAMMPS: a ctypes view of the C library in the running process.
+
+No ``lammps`` module is involved, so there is no version skew between that module and the program
+that called us. Tested with LAMMPS of 29 Sep 2021 and of 22 Jul 2025.
+"""
+
+from __future__ import annotations
+
+import ctypes as c
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.errors import DeckError, SettingError, did_you_mean
+from insitu.frame import ANGSTROM, TIME_UNIT, Frame
+
+#: Units of temperature, energy and pressure of the LAMMPS unit styles.
+THERMO_UNITS = {
+    "real": ("K", "kcal mol-1", "atm"),
+    "metal": ("K", "eV", "bar"),
+    "si": ("K", "J", "Pa"),
+    "cgs": ("K", "erg", "dyn cm-2"),
+    "electron": ("K", "Eh", "Pa"),
+    "micro": ("K", "pg um2 us-2", "pg um-1 us-2"),
+    "nano": ("K", "ag nm2 ns-2", "ag nm-1 ns-2"),
+    "lj": ("", "", ""),
+}
+
+_GLOBAL, _SCALAR = 0, 0  # LMP_STYLE_GLOBAL, LMP_TYPE_SCALAR of the C library
+
+
+@dataclass(frozen=True)
+class Thermo:
+    """Temperature, potential energy and pressure of LAMMPS at a step, in the deck's units."""
+
+    temperature: float
+    potential_energy: float
+    pressure: float
+
+
+def handle_of(pointer: Any) -> int:
+    """Return the address of the LAMMPS instance that a fix handed over (capsule or integer)."""
+    if isinstance(pointer, int):
+        return pointer
+    name, get = c.pythonapi.PyCapsule_GetName, c.pythonapi.PyCapsule_GetPointer
+    name.restype, name.argtypes = c.c_char_p, [c.py_object]
+    get.restype, get.argtypes = c.c_void_p, [c.py_object, c.c_char_p]
+    address: int = get(pointer, name(pointer))
+    return address
+
+
+def _library() -> Any:
+    library = c.CDLL(None)
+    if not hasattr(library, "lammps_extract_atom"):
+        raise DeckError(
+            "the C library of LAMMPS is not visible in this process; start LAMMPS with its `lmp` "
+            "program, or from Python with the lammps module"
+        )
+    signatures: dict[str, tuple[Any, list[Any]]] = {
+        "lammps_extract_setting": (c.c_int, [c.c_void_p, c.c_char_p]),
+        "lammps_extract_global": (c.c_void_p, [c.c_void_p, c.c_char_p]),
+        "lammps_extract_atom": (c.c_void_p, [c.c_void_p, c.c_char_p]),
+        "lammps_extract_box": (None, [c.c_void_p] + [c.c_void_p] * 7),
+        "lammps_extract_compute": (c.c_void_p, [c.c_void_p, c.c_char_p, c.c_int, c.c_int]),
+        "lammps_get_mpi_comm": (c.c_int, [c.c_void_p]),
+        "lammps_get_natoms": (c.c_double, [c.c_void_p]),
+        "lammps_version": (c.c_int, [c.c_void_p]),
+        "lammps_id_count": (c.c_int, [c.c_void_p, c.c_char_p]),
+        "lammps_id_name": (c.c_int, [c.c_void_p, c.c_char_p, c.c_int, c.c_char_p, c.c_int]),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+class LammpsView:
+    """Reads a running LAMMPS instance in place. Arrays are valid inside the callback only."""
+
+    def __init__(self, handle: int) -> None:
+        self._lib = _library()
+        self._lmp = c.c_void_p(handle)
+        self.units = (c.string_at(self._pointer("units")) or b"").decode()
+
+    def _pointer(self, name: str) -> int:
+        address: int | None = self._lib.lammps_extract_global(self._lmp, name.encode())
+        if not address:
+            raise DeckError(f"this LAMMPS (version {self.version}) does not give '{name}'")
+        return address
+
+    def _double(self, name: str) -> float:
+        return float(c.c_double.from_address(self._pointer(name)).value)
+
+    def _bigint(self, name: str) -> int:
+        kind = c.c_int64 if self.setting("bigint") == 8 else c.c_int32
+        return int(kind.from_address(self._pointer(name)).value)
+
+    def setting(self, name: str) -> int:
+        """Return an integer setting of LAMMPS (``lammps_extract_setting``), -1 if unknown."""
+        return int(self._lib.lammps_extract_setting(self._lmp, name.encode()))
+
+    @property
+    def version(self) -> int:
+        """Release as LAMMPS numbers it, for example 20250722."""
+        return int(self._lib.lammps_version(self._lmp))
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms of the whole simulation."""
+        return int(self._lib.lammps_get_natoms(self._lmp))
+
+    @property
+    def communicator(self) -> int:
+        """Fortran handle of the instance's MPI communicator."""
+        return int(self._lib.lammps_get_mpi_comm(self._lmp))
+
+    @property
+    def step(self) -> int:
+        """Current step."""
+        return self._bigint("ntimestep")
+
+    @property
+    def time(self) -> float:
+        """Simulated time in the deck's unit of time, as thermo's ``time`` has it."""
+        elapsed = self.step - self._bigint("atimestep")
+        return self._double("atime") + elapsed * self._double("dt")
+
+    @property
+    def time_unit(self) -> str:
+        """Unit of :attr:`time`."""
+        return TIME_UNIT.get(self.units, "")
+
+    def group_bit(self, name: str) -> int:
+        """Return the bit of a LAMMPS group in the atoms' mask.
+
+        Raises
+        ------
+        SettingError
+            The deck defines no such group.
+        """
+        text = c.create_string_buffer(256)
+        groups = []
+        for k in range(32):  # LAMMPS' limit; deleted groups leave holes
+            found = self._lib.lammps_id_name(self._lmp, b"group", k, text, len(text))
+            groups.append(text.value.decode() if found else "")
+        if name not in groups:
+            defined = [g for g in groups if g]
+            raise SettingError(
+                f"group '{name}' is not defined in the deck; defined: {', '.join(defined)}."
+                f"{did_you_mean(name, defined)} Define it before the run: group {name} …"
+            )
+        return 1 << groups.index(name)
+
+    def check(self) -> None:
+        """Raise DeckError if this simulation cannot be analysed at all."""
+        if self.setting("dimension") == 2:
+            raise DeckError("dimension 2: two-dimensional systems are not supported, only 3")
+        if self.units not in ANGSTROM:
+            raise DeckError(f"units '{self.units}' are not known; known: {', '.join(ANGSTROM)}")
+        if not self._lib.lammps_extract_atom(self._lmp, b"id") and self.n_atoms:
+            raise DeckError("the atoms have no ids; remove `atom_modify id no` from the deck")
+
+    def frame(self, group: str = "all") -> Frame:
+        """Return this rank's owned and ghost atoms as they are now.
+
+        Lengths are in Å (reduced ones with ``units lj``); with units real or metal the positions
+        are LAMMPS' own memory.
+        """
+        n_local, n_ghost = self.setting("nlocal"), self.setting("nghost")
+        n = n_local + n_ghost
+        scale = ANGSTROM[self.units]
+        tag = np.int32 if self.setting("tagint") == 4 else np.int64
+        x = self._positions(n)
+        ids = self._array(b"id", n, tag).astype(np.int64)
+        selected = None
+        if group != "all":
+            selected = (self._array(b"mask", n_local, np.int32) & self.group_bit(group)) != 0
+        cell, origin, pbc = self.box()
+        return Frame(
+            positions=x if scale == 1.0 else x * scale,
+            types=self._array(b"type", n, np.int32),
+            ids=ids,
+            n_local=n_local,
+            cell=cell * scale,
+            origin=origin * scale,
+            pbc=pbc,
+            step=self.step,
+            time=self.time,
+            units=self.units,
+            selected=selected,
+        )
+
+    def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+        """Return cell ``(3, 3)`` (rows are vectors), origin and periodicity, in LAMMPS' units."""
+        low, high = (c.c_double * 3)(), (c.c_double * 3)()
+        xy, yz, xz = c.c_double(), c.c_double(), c.c_double()
+        periodic, change = (c.c_int * 3)(), c.c_int()
+        self._lib.lammps_extract_box(
+            self._lmp, low, high, c.byref(xy), c.byref(yz), c.byref(xz), periodic, c.byref(change)
+        )
+        origin = np.array(low)
+        length = np.array(high) - origin
+        cell = np.array([
+            [length[0], 0.0, 0.0], [xy.value, length[1], 0.0], [xz.value, yz.value, length[2]]
+        ])  # fmt: skip
+        return cell, origin, np.array(periodic, dtype=bool)
+
+    def _positions(self, n: int) -> NDArray[np.float64]:
+        rows = self._lib.lammps_extract_atom(self._lmp, b"x")
+        if not rows or not n:
+            return np.zeros((0, 3))
+        first = c.c_void_p.from_address(rows).value  # LAMMPS keeps the rows in one block
+        return np.ctypeslib.as_array(c.cast(c.c_void_p(first), c.POINTER(c.c_double)), (n, 3))
+
+    def _array(self, name: bytes, n: int, dtype: Any) -> NDArray[Any]:
+        address = self._lib.lammps_extract_atom(self._lmp, name)
+        if not address or not n:
+            return np.zeros(0, dtype=dtype)
+        kind = c.c_int32 if dtype == np.int32 else c.c_int64
+        return np.ctypeslib.as_array(c.cast(c.c_void_p(address), c.POINTER(kind)), (n,))
+
+    def thermo(self) -> Thermo:
+        """Return LAMMPS' own temperature, energy and pressure; collective.
+
+        LAMMPS adds energy and virial up only at steps that asked for it (those of thermo output,
+        those that ``fix insitu`` announces). Asking at another step would end the run, so there
+        the values are NaN.
+        """
+        tallied = self._tallied()
+        return Thermo(
+            self._compute("thermo_temp"),
+            self._compute("thermo_pe") if tallied[0] else float("nan"),
+            self._compute("thermo_press") if tallied[1] else float("nan"),
+        )
+
+    def _compute(self, name: str) -> float:
+        address = self._lib.lammps_extract_compute(self._lmp, name.encode(), _GLOBAL, _SCALAR)
+        return float(c.c_double.from_address(address).value) if address else float("nan")
+
+    def _tallied(self) -> tuple[bool, bool]:
+        # The C library has no question for this. Update holds, in this order in every release
+        # since 2015: ntimestep … eflag_global, eflag_atom, vflag_global, vflag_atom, unit_style.
+        # Both ends are known to the C library, so the four in between are found without knowing
+        # the layout; anything unexpected counts as "not tallied".
+        if self.setting("bigint") != 8:
+            return False, False
+        start, step = self._pointer("ntimestep"), self.step
+        words = (c.c_int64 * 40).from_address(start)
+        style = self._pointer("units")
+        at = next((k for k in range(5, 40) if words[k] == style), None)
+        if at is None:
+            return False, False
+        energy, virial = words[at - 4], words[at - 2]
+        return energy == step, virial == step

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""frame → analyzer → reduce → history, with the points at which all ranks agree to go on.
+
+Every rank walks through the same stages. A stage that can fail on one rank is run inside
+``try``; its failure travels in the next collective, behind which all ranks raise or none.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import sys
+import time
+import traceback
+from dataclasses import asdict
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from insitu import __version__
+from insitu.analyzers.base import Observable
+from insitu.analyzers.phases import Phases
+from insitu.errors import InsituError
+from insitu.frame import ANGSTROM, Frame
+from insitu.ghosts import check
+from insitu.lammps_view import THERMO_UNITS, LammpsView
+from insitu.models.store import load
+from insitu.neighbors import Neighbors
+from insitu.reduce import Packing, Ranks
+from insitu.settings import Settings
+
+if TYPE_CHECKING:
+    from insitu.series import Series
+
+log = logging.getLogger(__name__)
+
+_STAGES = ("neighbors", "descriptor", "model")
+
+
+class Pipeline:
+    """One monitor's way from LAMMPS to its file.
+
+    Parameters
+    ----------
+    settings
+        Checked settings.
+    view
+        The LAMMPS instance, at the first callback.
+    ranks
+        Its ranks.
+
+    Raises
+    ------
+    InsituError
+        On all ranks: the model cannot be loaded or used here, the file cannot be written, the
+        group does not exist.
+    """
+
+    def __init__(self, settings: Settings, view: LammpsView, ranks: Ranks) -> None:
+        self.settings = settings
+        self.ranks = ranks
+        self.series: Series | None = None
+        self._warned = False
+        self._left = time.perf_counter()
+        ranks.agree(guarded(lambda: self._prepare(view)))
+        self._packing = Packing(
+            {"failed": (), "simulation": (), **{s: () for s in _STAGES}, **self.analyzer.sums}
+        )
+        self._last_step: int | None = None
+
+    def _prepare(self, view: LammpsView) -> None:
+        view.check()
+        view.group_bit(self.settings.group)
+        if self.ranks.rank == 0:
+            from insitu.series import check_writable
+
+            check_writable(self.settings.file, self.settings.if_exists)
+        self.analyzer = Phases(load(self.settings.model), self.settings.threshold)
+        if view.units == "lj" and not self.analyzer.model.card.descriptor.scale_free:
+            raise InsituError(
+                f"model '{self.analyzer.model.card.name}' works on distances in Å and the deck has "
+                "`units lj`, which have none; use a scale-free model, or units metal or real"
+            )
+        import torch
+
+        torch.set_num_threads(self.settings.threads)
+
+    def require_ghosts(self, view: LammpsView, ghost_cutoff: float, skin: float) -> None:
+        """Check LAMMPS' ghost cutoff before the first step (a host that knows it; deck's units).
+
+        Raises
+        ------
+        InsituError
+            It is shorter than the descriptor's radius and the neighbour skin.
+        """
+        needed = self.analyzer.cutoff * 1.00001 / ANGSTROM[view.units] + skin
+        if ghost_cutoff < needed:
+            raise InsituError(self._ghost_advice(view, skin, f"reach {ghost_cutoff:g}"))
+
+    def _ghost_advice(self, view: LammpsView, skin: float, found: str) -> str:
+        length = 1.0 / ANGSTROM[view.units]
+        line = np.ceil((self.analyzer.cutoff * length * 1.00001 + skin) / length * 10) / 10 * length
+        return (
+            f"the ghost atoms {found}, but model '{self.analyzer.model.card.name}' needs all atoms "
+            f"within {self.analyzer.cutoff * length:g} and the neighbour skin of {skin:g} (units "
+            f"{view.units}); add to the deck, before the run:\n    comm_modify cutoff {line:g}"
+        )
+
+    def frame(self, view: LammpsView) -> None:
+        """Analyse the present step and append it to the history; collective."""
+        settings, ranks = self.settings, self.ranks
+        if view.step == self._last_step:
+            return  # `run N every M` and each new run call again at the same step
+        arrived = time.perf_counter()
+        thermo = view.thermo()  # collective in LAMMPS
+        frame: Frame | None = None
+        trouble = None
+        try:
+            frame = view.frame(settings.group)
+        except Exception as error:
+            trouble = describe(error)
+        ranks.agree(trouble)
+        trouble = check(frame, self.analyzer.cutoff, ranks)
+        if trouble and "not among its ghosts" in trouble:
+            skin = 2.0 / ANGSTROM[view.units]
+            trouble = self._ghost_advice(view, skin, f"are incomplete at step {view.step} ({trouble})")
+            trouble += "\n(the line is for a skin of 2 Å; with a larger `neighbor` skin add the rest)"
+        ranks.agree(trouble)
+
+        sums: dict[str, Any] | None = None
+        try:
+            assert frame is not None
+            started = time.perf_counter()
+            neighbors = Neighbors(frame, self.analyzer.cutoff)
+            spent = {"neighbors": time.perf_counter() - started}
+            sums = dict(self.analyzer(frame, neighbors))
+            spent |= self.analyzer.timing
+            sums |= {"failed": 0.0, "simulation": arrived - self._left, **spent}
+        except Exception as error:
+            trouble = describe(error)
+        started = time.perf_counter()
+        vector = self._packing.pack(sums)
+        vector[0] = sums is None
+        total = self._packing.unpack(ranks.sum(vector))
+        if total["failed"]:
+            ranks.agree(trouble)
+        waited = time.perf_counter() - started
+
+        started = time.perf_counter()
+        timing = {f"timing/{s}": float(total[s]) / ranks.size for s in ("simulation", *_STAGES)}
+        timing["timing/reduce"] = waited
+        values = self.analyzer.finish(total) | timing | {
+            "thermo/temperature": thermo.temperature,
+            "thermo/potential_energy": thermo.potential_energy,
+            "thermo/pressure": thermo.pressure,
+        }  # fmt: skip
+        ranks.agree(guarded(lambda: self._write(view, frame, values, started)))
+        self._last_step = view.step
+        if ranks.rank == 0 and not self._warned:
+            advice = self.analyzer.advice(total)
+            if advice:
+                self._warned = True
+                log.warning("insitu: %s", advice)
+        self._left = time.perf_counter()
+
+    def _write(
+        self, view: LammpsView, frame: Frame | None, values: dict[str, Any], started: float
+    ) -> None:
+        if self.ranks.rank != 0:
+            return
+        assert frame is not None
+        if self.series is None:
+            self.series = self._create(view, frame)
+        # The time of a write is known behind it: each frame holds that of the one before.
+        values["timing/write"] = getattr(self, "_write_time", 0.0)
+        self.series.append(frame.step, frame.time, values)
+        self._write_time = time.perf_counter() - started
+
+    def _create(self, view: LammpsView, frame: Frame) -> Series:
+        from insitu.series import Series
+
+        kelvin, energy, pressure = THERMO_UNITS[view.units]
+        observables = [
+            *self.analyzer.observables,
+            Observable("thermo/temperature", (), "f8", kelvin, "compute thermo_temp"),
+            Observable("thermo/potential_energy", (), "f8", energy, "compute thermo_pe, all atoms"),
+            Observable("thermo/pressure", (), "f8", pressure, "compute thermo_press"),
+            Observable("timing/simulation", (), "f8", "s", "since the last frame, mean of ranks"),
+            *[Observable(f"timing/{s}", (), "f8", "s", "mean of the ranks") for s in _STAGES],
+            Observable("timing/reduce", (), "f8", "s", "waiting and all-reduce, rank 0"),
+            Observable("timing/write", (), "f8", "s", "of the frame before, rank 0"),
+        ]
+        return Series.create(
+            self.settings.file,
+            observables,
+            time_unit=view.time_unit,
+            provenance=self._provenance(view),
+            classes=self.analyzer.classes,
+            codes=self.analyzer.codes,
+            if_exists=self.settings.if_exists,
+            first_step=frame.step,
+        )
+
+    def _provenance(self, view: LammpsView) -> dict[str, Any]:
+        model = self.analyzer.model
+        versions = {"insitu": __version__, "lammps": view.version, "python": platform.python_version()}
+        for package in ("numpy", "h5py", "torch", "mpi4py"):
+            try:
+                versions[package] = metadata.version(package)
+            except metadata.PackageNotFoundError:
+                versions[package] = "not installed"
+        return {
+            "model": model.card.name,
+            "model_sha256": model.sha256,
+            "descriptor": model.card.descriptor.as_dict(),
+            "threshold": self.analyzer.threshold,
+            "settings": asdict(self.settings),
+            "versions": versions,
+            "units": view.units,
+            "atoms": view.n_atoms,
+            "ranks": self.ranks.size,
+            "host": platform.node(),
+            "folder": os.getcwd(),
+            "command": _command(),
+            "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+
+    def close(self) -> None:
+        """Close the history (every frame in it is already on disk)."""
+        if self.series is not None:
+            self.series.close()
+            self.series = None
+
+
+def _command() -> str:
+    """Return the command line of the process: LAMMPS' own, where Python is embedded."""
+    try:
+        with open("/proc/self/cmdline", "rb") as file:
+            return file.read().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return " ".join(sys.orig_argv)
+
+
+def guarded(stage: Any) -> str | None:
+    """Run a local stage; return its problem in words, or None."""
+    try:
+        stage()
+    except Exception as error:
+        return describe(error)
+    return None
+
+
+def describe(error: Exception) -> str:
+    """Return an error as a message: our own as they are, others with where they happened."""
+    if isinstance(error, InsituError):
+        return str(error)
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    text = f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})"
+    log.debug("insitu: %s", text, exc_info=error)
+    return text

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Everything collective: the only file that imports mpi4py.
+
+A rank that fails alone must not leave the others waiting. So every stage that can fail locally
+ends in :meth:`Ranks.agree`, after which all ranks raise, or none.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.errors import DeckError, InsituError
+
+
+class Ranks:
+    """The MPI ranks of one LAMMPS instance, or the single rank of a serial one.
+
+    Parameters
+    ----------
+    comm
+        An mpi4py communicator; None for one rank without MPI.
+    """
+
+    def __init__(self, comm: Any = None) -> None:
+        self._comm = comm
+        self.rank: int = comm.Get_rank() if comm is not None else 0
+        self.size: int = comm.Get_size() if comm is not None else 1
+
+    def agree(self, problem: str | None) -> None:
+        """Raise on all ranks if any rank has a problem; collective.
+
+        Parameters
+        ----------
+        problem
+            This rank's message, None if all is well.
+
+        Raises
+        ------
+        InsituError
+            With the message of the lowest rank that has one, and how many others there are.
+        """
+        if self._comm is None:
+            problems = {0: problem} if problem else {}
+        else:
+            failed = self.sum(np.array([1.0 if problem else 0.0]))
+            if not failed[0]:
+                return
+            problems = {r: p for r, p in enumerate(self._comm.allgather(problem)) if p}
+        if problems:
+            first, *others = problems.items()
+            same = f" (on {len(problems)} of {self.size} ranks)" if others else f" (on rank {first[0]})"
+            raise InsituError(first[1] + (same if self.size > 1 else ""))
+
+    def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the element-wise sum over the ranks, on every rank."""
+        if self._comm is None:
+            return values
+        total = np.empty_like(values)
+        self._comm.Allreduce(np.ascontiguousarray(values), total)
+        return total
+
+    def allgather(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return every rank's row: ``(size, len(values))``."""
+        if self._comm is None:
+            return values[None, :]
+        rows = np.empty((self.size, len(values)))
+        self._comm.Allgather(np.ascontiguousarray(values), rows)
+        return rows
+
+    def exchange(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Send element r of `counts` to rank r; return what the others sent here."""
+        if self._comm is None:
+            return counts
+        received = np.empty_like(counts)
+        self._comm.Alltoall(np.ascontiguousarray(counts), received)
+        return received
+
+    def abort(self, message: str) -> NoReturn:
+        """End the run at once: for a failure within a collective call, when ranks cannot agree."""
+        print(f"insitu: rank {self.rank}: {message}", file=sys.stderr, flush=True)  # noqa: T201
+        if self._comm is not None:
+            self._comm.Abort(1)
+        os._exit(1)
+
+
+class Packing:
+    """Puts several named arrays into the one vector of an all-reduce, and takes them out again."""
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self._shapes = dict(shapes)
+        self.length = sum(int(np.prod(s)) for s in self._shapes.values())
+
+    def pack(self, arrays: Mapping[str, Any] | None) -> NDArray[np.float64]:
+        """Return the arrays as one vector; zeros for a rank that failed (None)."""
+        if arrays is None:
+            return np.zeros(self.length)
+        parts = [np.asarray(arrays[k], dtype=np.float64).reshape(-1) for k in self._shapes]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def unpack(self, vector: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Return the named arrays of a packed vector."""
+        found, at = {}, 0
+        for name, shape in self._shapes.items():
+            n = int(np.prod(shape))
+            found[name] = vector[at : at + n].reshape(shape)
+            at += n
+        return found
+
+
+def mpi_libraries() -> list[str]:
+    """Return the MPI libraries that this process has loaded (their real paths)."""
+    try:
+        maps = Path("/proc/self/maps").read_text()
+    except OSError:
+        return []
+    return sorted(set(re.findall(r"(/\S*/libmpi(?:ch)?\.so[.\d]*)", maps)))
+
+
+def lammps_ranks(fortran_comm: int, world_size: int, universe_size: int) -> Ranks:
+    """Return the ranks of a LAMMPS instance from its communicator; the same on every rank.
+
+    Parameters
+    ----------
+    fortran_comm
+        ``lammps_get_mpi_comm()``: the instance's own communicator, right under ``-partition``.
+    world_size, universe_size
+        Ranks of the instance and of all its partitions, as LAMMPS counts them.
+
+    Raises
+    ------
+    DeckError
+        The launcher belongs to another MPI than LAMMPS, mpi4py is missing or bound to another
+        MPI library.
+    """
+    for variable, launcher in (("PMI_SIZE", "MPICH"), ("OMPI_COMM_WORLD_SIZE", "Open MPI")):
+        launched = int(os.environ.get(variable, "1") or 1)
+        if launched > 1 and universe_size == 1:
+            raise DeckError(
+                f"{launched} processes were started by {launcher}'s mpiexec, but this LAMMPS sees 1 "
+                f"rank: it was built with another MPI ({', '.join(mpi_libraries()) or 'none'}), and "
+                "every process would simulate the whole system. Start it with the mpiexec of "
+                "LAMMPS' own MPI (`insitu doctor` lists both)"
+            )
+    before = mpi_libraries()
+    try:
+        import mpi4py
+
+        mpi4py.rc.initialize = False
+        mpi4py.rc.finalize = False
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        if world_size == 1:
+            return Ranks()
+        raise DeckError(
+            f"LAMMPS runs on {world_size} ranks and mpi4py cannot be used ({error}); pip install "
+            "'insitu[mpi]'"
+        ) from None
+    after = mpi_libraries()
+    if len(after) > max(1, len(before)) or not MPI.Is_initialized():
+        raise DeckError(
+            f"LAMMPS uses the MPI library {', '.join(before) or '(linked in)'} and mpi4py loaded "
+            f"{', '.join(p for p in after if p not in before) or MPI.Get_library_version()[:40]}: "
+            "two MPI libraries in one process crash. Install mpi4py from its wheel (pip install "
+            "--force-reinstall --no-cache-dir mpi4py), or build it with LAMMPS' mpicc"
+        )
+    if len({re.sub(r"[.\d]*$", "", os.path.basename(p)) + p.rsplit('.so', 1)[1][:3] for p in after}) > 1:
+        raise DeckError(
+            f"two MPI libraries are loaded in this process ({', '.join(after)}), which ends in "
+            "crashes; use one MPI for LAMMPS, mpi4py and mpiexec (`insitu doctor`)"
+        )
+    return Ranks(MPI.Comm.f2py(fortran_comm))
