@@ -206,11 +206,10 @@ def snapshots(recipe: dict[str, Any], seeds: list[int], out: Path) -> list[Snaps
                 if not (folder / "done").exists():
                     raise SettingError(f"no trajectory in {folder}; run: insitu train {recipe['name']}")
                 thermo = np.loadtxt(folder / "thermo")
-                positions, cell = lattice(system["lattice"], system["a"], (2, 2, 2))
-                nearest = np.sort(np.linalg.norm(positions[1:] - positions[0], axis=1))[0]
-                for row, (r, box) in zip(thermo, read_dump(folder / "dump"), strict=True):
-                    molten = row[3] > recipe["protocol"]["msd_limit"] * nearest**2
-                    if kind == "crystal" and molten:
+                crystal = _still_crystal(thermo, system, recipe["protocol"]["msd_limit"])
+                frames = zip(thermo, crystal, read_dump(folder / "dump"), strict=True)
+                for row, intact, (r, box) in frames:
+                    if kind == "crystal" and not intact:
                         log.info("%s: not a crystal at %.0f K, left out", folder.name, row[1])
                         continue
                     label = system["class"] if kind == "crystal" else "disordered"
@@ -218,3 +217,14 @@ def snapshots(recipe: dict[str, Any], seeds: list[int], out: Path) -> list[Snaps
                         Snapshot(system["name"], seed, kind, label, float(row[1]), r, box)
                     )
     return found
+
+
+def _still_crystal(
+    thermo: NDArray[np.float64], system: dict[str, Any], limit: float
+) -> NDArray[np.bool_]:
+    """Return which snapshots are crystals: displacements small, now and at the next snapshot."""
+    positions, _ = lattice(system["lattice"], system["a"], (2, 2, 2))
+    nearest = np.linalg.norm(positions[1:] - positions[0], axis=1).min()
+    small = thermo[:, 3] < limit * nearest**2
+    intact: NDArray[np.bool_] = np.logical_and.accumulate(small & np.append(small[1:], True))
+    return intact

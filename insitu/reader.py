@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Open a phase history as an xarray Dataset, also while the simulation is still writing it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.errors import HistoryError, InsituError, did_you_mean
+
+if TYPE_CHECKING:
+    import xarray
+
+FORMAT = 1
+
+
+def open(path: str | os.PathLike[str]) -> xarray.Dataset:
+    """Open a phase history.
+
+    Everything is read into memory and the file closed again, so this can be repeated while the
+    simulation runs.
+
+    Parameters
+    ----------
+    path
+        The history, e.g. ``phases.h5``.
+
+    Returns
+    -------
+    xarray.Dataset
+        Variables ``fraction``, ``count``, ``standard_error``, ``confidence`` ``(step, phase)``;
+        ``temperature``, ``potential_energy``, ``pressure`` ``(step,)``; wall times ``timing_*``
+        ``(step,)`` [s]; any other observable as ``<group>_<name>``. Coordinates ``step``,
+        ``time``, ``phase`` and ``code`` (the integer of each phase in LAMMPS and in files).
+        Units are the attribute ``units`` of each variable, the provenance is ``attrs`` (nested
+        settings as JSON text).
+
+    Raises
+    ------
+    HistoryError
+        The file is missing, unreadable, damaged, of another kind, of a newer format, or holds no
+        frame yet.
+    InsituError
+        xarray is not installed.
+    """
+    try:
+        import xarray
+    except ImportError as error:
+        raise InsituError(
+            "xarray is not installed and insitu.open() needs it; install it with "
+            "pip install 'insitu[read]'."
+        ) from error
+
+    with opened(path) as file:
+        found = elements(file)
+        # A frame counts when every part of it is there: the next one may be half written.
+        parts = [g[k] for g in found.values() for k in ("value", "step", "time")]
+        frames = min((len(part) for part in parts), default=0)
+        if frames == 0:
+            raise HistoryError(
+                f"file='{path}' holds no frame yet; wait until the simulation has reached its "
+                "first analysed step."
+            )
+        first = next(iter(found.values()))
+        phases = file["observables/phases"].attrs
+        coords: dict[str, Any] = {
+            "step": ("step", first["step"][:frames], {"long_name": "simulation step"}),
+            "time": (
+                "step",
+                first["time"][:frames],
+                {"long_name": "simulation time", **_units(first["time"])},
+            ),
+            "phase": ("phase", [text(name) for name in phases["classes"]]),
+            "code": ("phase", phases["codes"], {"long_name": "integer of the phase in LAMMPS"}),
+        }
+        variables: dict[str, Any] = {}
+        for name, group in found.items():
+            value = group["value"]
+            axes = [f"{name.replace('/', '_')}_{i}" for i in range(value.ndim - 1)]
+            if "classes" in value.attrs:
+                axes[-1] = "phase"
+            attrs = _units(value)
+            if "description" in group.attrs:
+                attrs["long_name"] = text(group.attrs["description"])
+            variables[_variable_name(name, variables)] = (["step", *axes], value[:frames], attrs)
+        return xarray.Dataset(variables, coords, _provenance(file["parameters/insitu"]))
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    """Open a phase history for reading and check that it is one; nothing on disk is changed.
+
+    Parameters
+    ----------
+    path
+        The history.
+
+    Raises
+    ------
+    HistoryError
+        The file is missing, unreadable, damaged, of another kind, or of a newer format.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            signature = stream.read(8)
+        if signature != b"\x89HDF\r\n\x1a\n":
+            raise HistoryError(
+                f"file='{path}' is not an HDF5 file; give the name of a history that insitu wrote."
+            )
+        # No lock: a reader must neither stop the running simulation nor fail on file systems that
+        # have no locks. What the writer does between two frames leaves the file readable.
+        file = h5py.File(path, "r", locking=False)
+    except FileNotFoundError:
+        near = did_you_mean(path.name, (p.name for p in path.parent.glob("*.h5*")))
+        raise HistoryError(
+            f"file='{path}' does not exist; give the name of a history, or wait for the first "
+            f"analysed step if the run has just started.{near}"
+        ) from None
+    except IsADirectoryError:
+        raise HistoryError(
+            f"file='{path}' is a directory; give the name of a history, such as "
+            f"'{path / 'phases.h5'}'."
+        ) from None
+    except PermissionError:
+        raise HistoryError(f"file='{path}' may not be read by you; ask its owner.") from None
+    except BlockingIOError:  # the variable overrules `locking=False` on either side
+        raise HistoryError(
+            f"file='{path}' is locked by the program that writes it; set the environment variable "
+            "HDF5_USE_FILE_LOCKING to FALSE for both."
+        ) from None
+    except OSError as error:
+        raise HistoryError(
+            f"file='{path}' is HDF5 but damaged ({error}); go back to a copy of it."
+        ) from error
+    with file:
+        _identify(file, path)
+        yield file
+
+
+def _identify(file: h5py.File, path: Path) -> None:
+    if "h5md" not in file:
+        raise HistoryError(
+            f"file='{path}' is HDF5 but not H5MD, for it has no group 'h5md'; give the name of a "
+            "history that insitu wrote."
+        )
+    if "parameters/insitu" not in file:
+        creator = file.get("h5md/creator")
+        name = text(creator.attrs.get("name", "?")) if creator is not None else "?"
+        raise HistoryError(
+            f"file='{path}' is H5MD written by '{name}' and holds no phase history; give the name "
+            "of a history that insitu wrote."
+        )
+    found = int(file["parameters/insitu"].attrs.get("insitu_format", 0))
+    if not 1 <= found <= FORMAT:
+        raise HistoryError(
+            f"file='{path}' has history format {found}, and this insitu reads formats up to "
+            f"{FORMAT}; upgrade with 'pip install --upgrade insitu'."
+        )
+
+
+def elements(file: h5py.File) -> dict[str, h5py.Group]:
+    """Return the time-dependent elements of a history, by their path below ``observables``."""
+    found: dict[str, h5py.Group] = {}
+
+    def visit(name: str, item: h5py.HLObject) -> None:
+        if isinstance(item, h5py.Group) and all(k in item for k in ("value", "step", "time")):
+            found[name] = item
+
+    file["observables"].visititems(visit)
+    return found
+
+
+def describe(file: h5py.File) -> dict[str, Any]:
+    """Return what must agree for a run to continue a history, by what an error calls it."""
+    found = elements(file)
+    phases = file["observables/phases"].attrs
+    clock = next(iter(found.values()))["time"] if found else None
+    return {
+        "classes": [text(name) for name in phases["classes"]],
+        "codes": phases["codes"].tolist(),
+        "time_unit": "" if clock is None else _units(clock).get("units", ""),
+        "observables": {
+            signature(name, v.shape[1:], v.dtype, _units(v).get("units", ""))
+            for name, v in ((name, group["value"]) for name, group in found.items())
+        },
+    }
+
+
+def signature(path: str, shape: tuple[int, ...], dtype: Any, unit: str) -> str:
+    """Return an observable as text, e.g. ``thermo/temperature f8[] K``."""
+    return f"{path} {np.dtype(dtype).str[1:]}{list(shape)} {unit}".rstrip()
+
+
+def text(value: Any) -> str:
+    """Return a string of the file, fixed-length or not, as a Python string."""
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+def fixed(words: str | Sequence[str]) -> NDArray[Any]:
+    """Return text as the fixed-length strings that H5MD asks for."""
+    raw = np.char.encode(np.asarray(words, dtype=str), "utf-8")
+    ascii_only = all(byte < 128 for byte in raw.tobytes())
+    kind = h5py.string_dtype("ascii" if ascii_only else "utf-8", max(1, raw.itemsize))
+    return raw.astype(kind)
+
+
+def _units(dataset: h5py.Dataset) -> dict[str, str]:
+    unit = dataset.attrs.get("unit")
+    return {} if unit is None else {"units": text(unit)}
+
+
+def _provenance(group: h5py.Group) -> dict[str, Any]:
+    """Return the parameters as what netCDF takes too: str, int, float."""
+    stored = {k: v[()] for k, v in group.items() if isinstance(v, h5py.Dataset)}
+    plain: dict[str, Any] = {}
+    for key, value in sorted({**group.attrs, **stored}.items()):
+        if isinstance(value, np.bool_):
+            plain[key] = int(value)
+        elif isinstance(value, np.number):
+            plain[key] = value.item()
+        else:
+            plain[key] = text(value)
+    return plain
+
+
+def _variable_name(path: str, taken: dict[str, Any]) -> str:
+    group, _, name = path.rpartition("/")
+    short = group in ("phases", "thermo") and name not in taken
+    return name if short else path.replace("/", "_")

@@ -1,0 +1,414 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Write the history of a run: H5MD 1.1, one frame at a time, on rank 0.
+
+The file survives a kill at any moment, and a full disk. HDF5 changes a file in many small writes;
+those of most frames only fill space that is already allocated, and in whichever order they reach
+the file, it stays readable with every earlier frame. The changes for which that does not hold (new
+chunks every 64 frames, dropped frames) are made in a copy, which then replaces the file at once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+import insitu
+from insitu.analyzers.base import Observable
+from insitu.errors import HistoryError, SettingError, did_you_mean
+from insitu.reader import FORMAT, describe, elements, fixed, opened, signature
+
+__all__ = ["Observable", "Series", "check_writable"]
+
+# The 1.8 format is read by everything, and is not marked as "in use" while a writer has it open.
+_LIBVER = ("earliest", "v108")
+_IF_EXISTS = ("refuse", "append", "overwrite")
+_CHUNK_FRAMES = 64
+_CHUNK_BYTES = 1 << 20
+_ATTRIBUTE_BYTES = 60_000  # HDF5 takes attributes up to 64 kB; longer texts become datasets
+# Units of the system "SI" of the H5MD module `units`: SI base and derived units with SI prefixes.
+# Angstrom, eV and bar are not among them.
+_SI = re.compile(
+    r"(E|P|T|G|M|k|h|da|d|c|m|u|n|p|f|a)?"
+    r"(m|g|s|A|K|mol|cd|rad|sr|Hz|N|Pa|J|W|C|V|F|ohm|S|Wb|T|H|degC|lm|lx|Bq|Gy|Sv|kat)([+-]\d+)?"
+)
+
+
+class Series:
+    """A history that is open for writing; `create` makes one.
+
+    Attributes
+    ----------
+    path
+        The file, with symbolic links resolved.
+    last_step
+        Step of the last frame in the file, None while there is none.
+    """
+
+    def __init__(self, path: Path, observables: Sequence[Observable]) -> None:
+        self.path = path
+        self.last_step: int | None = None
+        self._observables = {o.path: o for o in observables}
+        widest = max(np.dtype(o.dtype).itemsize * int(np.prod(o.shape)) for o in observables)
+        self._chunk = int(np.clip(_CHUNK_BYTES // max(1, widest), 1, _CHUNK_FRAMES))
+        self._frames = 0
+        self._file: Any = None  # h5py.File while open
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        observables: Sequence[Observable],
+        *,
+        time_unit: str,
+        provenance: Mapping[str, Any],
+        classes: Sequence[str],
+        codes: Sequence[int],
+        if_exists: str = "refuse",
+        first_step: int | None = None,
+    ) -> Series:
+        """Create a history, or continue an existing one.
+
+        Parameters
+        ----------
+        path
+            The file.
+        observables
+            What every frame will hold.
+        time_unit
+            Unit of the simulation time, e.g. ``ps``; empty in reduced units.
+        provenance
+            How the history was made: text and numbers as they are, anything nested as JSON.
+        classes
+            Names of the phases in the order of the columns; the last is ``unknown``.
+        codes
+            The integer of each phase in LAMMPS and in files.
+        if_exists
+            ``refuse`` an existing file, ``append`` to it, or ``overwrite`` it. The old file goes
+            only when the new one is complete.
+        first_step
+            With ``append``, the step at which the run begins: frames from there on are dropped,
+            so that a restarted run replaces them.
+
+        Raises
+        ------
+        HistoryError
+            The file cannot be written, or what it holds does not fit.
+        SettingError
+            `if_exists` is not one of the three words.
+        """
+        if len(classes) != len(codes) or not classes or classes[-1] != "unknown":
+            raise HistoryError(
+                f"classes={list(classes)} and codes={list(codes)} must be equally many, with "
+                "'unknown' last; correct the analyzer that gives them."
+            )
+        check_writable(path, if_exists)
+        series = cls(Path(os.path.realpath(path)), observables)
+        about = {"time_unit": time_unit, "classes": list(classes), "codes": list(map(int, codes))}
+        with _explained(f"file='{series.path}' could not be opened for writing"):
+            if if_exists == "append" and series.path.exists():
+                series._continue(about, provenance, first_step)
+            else:
+                with series._replacing(copy=False) as file:
+                    _lay_out(file, list(observables), series._chunk, about)
+                    _store(file.create_group("parameters/insitu"), {"insitu_format": FORMAT})
+                    _store(file["parameters/insitu"], provenance)
+        return series
+
+    def append(self, step: int, time: float, values: Mapping[str, Any]) -> None:
+        """Write one frame and flush it.
+
+        Parameters
+        ----------
+        step, time
+            Simulation step, greater than that of the last frame, and time.
+        values
+            The frame of every observable, by its path.
+
+        Raises
+        ------
+        HistoryError
+            The frame does not fit, or could not be written; every earlier frame is untouched.
+        """
+        rows = self._rows(step, time, values)
+        intact = f"the {self._frames} frames before it are intact"
+        with _explained(f"file='{self.path}': step {step} could not be written, {intact}"):
+            self._check_in_place()
+            if self._frames % self._chunk:
+                self._put(rows)
+            else:  # this frame needs new chunks
+                with self._replacing(copy=True):
+                    self._put(rows)
+        self._frames += 1
+        self.last_step = int(step)
+
+    def close(self) -> None:
+        """Close the file; calling it again does nothing."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _rows(self, step: int, time: float, values: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        """Return what to write by dataset name, `step` last: it is what makes a frame count."""
+        if self._file is None:
+            raise HistoryError(f"file='{self.path}' is closed; open it with if_exists='append'.")
+        if self.last_step is not None and step <= self.last_step:
+            raise HistoryError(
+                f"step {step} is not after step {self.last_step}, the last in '{self.path}'; after "
+                "reset_timestep or a restart open it with if_exists='append' and the first step."
+            )
+        if missing := sorted(self._observables.keys() - values.keys()):
+            raise HistoryError(f"step {step} lacks {', '.join(missing)}; give every observable.")
+        rows = {}
+        for path, value in values.items():
+            if path not in self._observables:
+                near = did_you_mean(path, self._observables)
+                raise HistoryError(f"step {step} has '{path}', which no observable declares.{near}")
+            asked, row = self._observables[path], np.asarray(value)
+            fits = row.dtype.kind in "iufb" and np.can_cast(row.dtype, asked.dtype, "same_kind")
+            if row.shape != asked.shape or not fits:
+                raise HistoryError(
+                    f"{path} at step {step} is {row.dtype} of shape {row.shape}, and the history "
+                    f"takes {asked.dtype} of shape {asked.shape}; correct the analyzer."
+                )
+            rows[f"{path}/value"] = row.astype(asked.dtype, order="C")
+        first = next(iter(self._observables))
+        rows[f"{first}/time"] = np.asarray(time, dtype="f8")
+        rows[f"{first}/step"] = np.asarray(step, dtype="i8")
+        return rows
+
+    def _put(self, rows: Mapping[str, NDArray[Any]]) -> None:
+        # HDF5's own calls: the convenient ones of h5py take three times as long, every frame.
+        at = self._frames
+        for name, row in rows.items():
+            dataset = h5py.h5d.open(self._file.id, f"observables/{name}".encode())
+            dataset.set_extent((at + 1, *row.shape))
+            space = dataset.get_space()
+            space.select_hyperslab((at, *(0,) * row.ndim), (1, *row.shape))
+            dataset.write(h5py.h5s.create_simple((1, *row.shape)), space, row[np.newaxis])
+        self._file.flush()
+
+    @contextmanager
+    def _replacing(self, *, copy: bool) -> Iterator[h5py.File]:
+        """Change a copy of the file (or a new file), which takes its place when that succeeded."""
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        old, new = self._file, None
+        try:
+            if copy:
+                shutil.copy(self.path, temporary)
+            new = h5py.File(temporary, "r+" if copy else "w", libver=_LIBVER, locking=False)
+            self._file = new
+            yield new
+            new.flush()
+            _lock(new.id.get_vfd_handle(), self.path)
+            os.fsync(new.id.get_vfd_handle())
+            os.replace(temporary, self.path)
+        except BaseException:
+            self._file = old
+            with suppress(Exception):
+                if new is not None:
+                    new.close()
+            temporary.unlink(missing_ok=True)
+            raise
+        if old is not None:
+            with suppress(Exception):  # it is no longer the history
+                old.close()
+
+    def _check_in_place(self) -> None:
+        mine = os.fstat(self._file.id.get_vfd_handle())
+        if not (self.path.exists() and os.path.samestat(mine, os.stat(self.path))):
+            raise HistoryError(
+                f"file='{self.path}' was removed or replaced while the run was writing it; put it "
+                "back, or restart with another file name."
+            )
+
+    def _continue(
+        self, about: Mapping[str, Any], provenance: Mapping[str, Any], first_step: int | None
+    ) -> None:
+        with opened(self.path) as file:
+            _check_same(self.path, file, list(self._observables.values()), about)
+            found = elements(file)
+            datasets = [g[k] for g in found.values() for k in ("value", "step", "time")]
+            steps = datasets[1][: min(len(d) for d in datasets)]
+            self._chunk = datasets[1].chunks[0]
+        if first_step is not None:
+            steps = steps[steps < first_step]
+        self._file = h5py.File(self.path, "r+", locking=False)
+        _lock(self._file.id.get_vfd_handle(), self.path)
+        with self._replacing(copy=True) as file:
+            for group in elements(file).values():
+                for name in ("value", "step", "time"):
+                    group[name].resize(len(steps), axis=0)
+            parameters = file["parameters/insitu"]
+            number = 1 + sum(isinstance(item, h5py.Group) for item in parameters.values())
+            _store(parameters.create_group(f"continued_{number}"), provenance)
+        self._frames = len(steps)
+        self.last_step = int(steps[-1]) if len(steps) else None
+
+
+def check_writable(path: str | os.PathLike[str], if_exists: str) -> None:
+    """Check that a history can be created or continued; nothing on disk is changed.
+
+    Parameters
+    ----------
+    path
+        The file.
+    if_exists
+        ``refuse``, ``append`` or ``overwrite``.
+
+    Raises
+    ------
+    HistoryError
+        It cannot; the message says what to do.
+    SettingError
+        `if_exists` is not one of the three words.
+    """
+    if if_exists not in _IF_EXISTS:
+        raise SettingError(
+            f"if_exists='{if_exists}' is not known; choose {', '.join(_IF_EXISTS[:-1])} or "
+            f"{_IF_EXISTS[-1]}.{did_you_mean(if_exists, _IF_EXISTS)}"
+        )
+    path = Path(os.path.realpath(path))
+    if path.is_dir():
+        raise HistoryError(
+            f"file='{path}' is a directory; give a file name, such as '{path / 'phases.h5'}'."
+        )
+    if not path.parent.is_dir():
+        raise HistoryError(
+            f"file='{path}': the directory '{path.parent}' does not exist; create it first, or "
+            "give another file name."
+        )
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise HistoryError(
+            f"file='{path}': the directory '{path.parent}' is not writable; give a file name in a "
+            "directory that is."
+        )
+    if not path.exists():
+        return
+    if if_exists == "refuse":
+        raise HistoryError(
+            f"file='{path}' exists already; choose if_exists append (continue it), if_exists "
+            "overwrite (replace it), or another file name."
+        )
+    with _explained(f"file='{path}' is not writable"), open(path, "r+b") as stream:
+        _lock(stream.fileno(), path)
+        if if_exists == "overwrite" and stream.read(4) not in (b"", b"\x89HDF"):
+            raise HistoryError(
+                f"if_exists='overwrite': '{path}' is not an HDF5 file and is left alone; give "
+                "another file name, or remove it yourself."
+            )
+    if if_exists == "append":
+        try:
+            with opened(path):
+                pass
+        except HistoryError as error:
+            raise HistoryError(f"if_exists='append': {error}") from error
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    """Let no second process write the file. A POSIX lock, for HDF5 readers do not look at those."""
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        raise HistoryError(
+            f"file='{path}' is being written by another running process; end that run, or give "
+            "another file name."
+        ) from None
+    except OSError:
+        pass  # a file system without locks: the run is worth more than this check
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # h5py raises either, depending on the call
+        raise HistoryError(
+            f"{what} ({error}); look at the space, the quota and the permissions there."
+        ) from error
+
+
+def _store(group: h5py.Group, values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if value is None:
+            value = "none"
+        elif isinstance(value, Mapping | list | tuple | set):
+            value = json.dumps(sorted(value) if isinstance(value, set) else value, default=str)
+        elif not isinstance(value, bool | int | float | np.number | np.bool_):
+            value = str(value)
+        if not isinstance(value, str):
+            group.attrs[key] = value
+        elif len(value.encode()) > _ATTRIBUTE_BYTES:
+            group.create_dataset(key, data=fixed(value))
+        else:
+            group.attrs[key] = fixed(value)
+
+
+def _lay_out(
+    file: h5py.File, observables: Sequence[Observable], chunk: int, about: Mapping[str, Any]
+) -> None:
+    head = file.create_group("h5md")
+    head.attrs["version"] = np.array([1, 1], dtype="i4")
+    author = next((os.environ[k] for k in ("USER", "LOGNAME") if os.environ.get(k)), "unknown")
+    _store(head.create_group("author"), {"name": author})
+    _store(head.create_group("creator"), {"name": "insitu", "version": insitu.__version__})
+    units = head.create_group("modules/units")
+    units.attrs["version"] = np.array([1, 0], dtype="i4")
+    factors = " ".join([about["time_unit"], *(o.unit for o in observables)]).split()
+    _store(units, {"system": "SI" if all(map(_SI.fullmatch, factors)) else "LAMMPS"})
+
+    phases = file.create_group("observables/phases")
+    phases.attrs["classes"] = fixed(about["classes"])
+    phases.attrs["codes"] = np.array(about["codes"], dtype="i4")
+    clock: dict[str, h5py.Dataset] = {}
+    for o in observables:
+        group = file.require_group(f"observables/{o.path}")
+        _store(group, {"description": o.description})
+        value = _growing(group, "value", o.shape, o.dtype, chunk, o.unit)
+        if o.path.startswith("phases/") and o.shape[-1:] == (len(about["classes"]),):
+            value.attrs["classes"] = fixed(about["classes"])
+        if not clock:
+            clock["step"] = _growing(group, "step", (), "i8", chunk, "")
+            clock["time"] = _growing(group, "time", (), "f8", chunk, about["time_unit"])
+        else:
+            # Hard links: the clocks of two observables cannot disagree.
+            group["step"], group["time"] = clock["step"], clock["time"]
+
+
+def _growing(
+    group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str, chunk: int, unit: str
+) -> h5py.Dataset:
+    dataset = group.create_dataset(
+        name, (0, *shape), dtype, chunks=(chunk, *shape), maxshape=(None, *shape)
+    )
+    if unit:
+        dataset.attrs["unit"] = fixed(unit)
+    return dataset
+
+
+def _check_same(
+    path: Path, file: h5py.File, observables: Sequence[Observable], about: Mapping[str, Any]
+) -> None:
+    mine = [signature(o.path, o.shape, o.dtype, o.unit) for o in observables]
+    have, want = describe(file), {**about, "observables": set(mine)}
+    for what, old in have.items():
+        new = want[what]
+        if old == new:
+            continue
+        if isinstance(old, set):
+            old, new = sorted(old - new), sorted(new - old)
+        raise HistoryError(
+            f"if_exists='append': '{path}' has {what} {old or 'none'}, and this run has "
+            f"{new or 'none'}; use the settings of that run, if_exists overwrite, or another file "
+            "name."
+        )

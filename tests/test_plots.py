@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Plot and table of a history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.colors
+import numpy as np
+import pytest
+import xarray
+
+from insitu import plots, table
+from insitu.errors import SettingError
+
+NAMES = ["fcc", "hcp", "bcc", "cubic_diamond", "hexagonal_diamond", "sc", "disordered", "unknown"]
+
+
+@pytest.fixture
+def melting() -> xarray.Dataset:
+    """Heating and melting of 1000 atoms of an fcc metal; sc and the diamonds stay below 0.5 %."""
+    steps = np.arange(100)
+    liquid = 1 / (1 + np.exp(-(steps - 60) / 3.0))
+    fraction = np.zeros((100, 8))
+    fraction[:, 1], fraction[:, 2] = 0.02 * (1 - liquid), 0.01
+    fraction[:, 3], fraction[:, 7] = 0.004, 0.03
+    fraction[:, 6] = 0.9 * liquid
+    fraction[:, 0] = 1 - fraction.sum(axis=1)
+    count = np.rint(1000 * fraction).astype(int)
+    count[:, 0] += 1000 - count.sum(axis=1)
+    axes = ("step", "phase")
+    return xarray.Dataset(
+        {
+            "fraction": (axes, fraction),
+            "count": (axes, count),
+            "standard_error": (axes, np.full((100, 8), 0.01)),
+            "temperature": ("step", 300.0 + 15 * steps, {"units": "K"}),
+            "potential_energy": ("step", -3540.0 + 100 * liquid, {"units": "eV"}),
+        },
+        {"step": 100 * steps, "time": ("step", 0.1 * steps, {"units": "ps"}), "phase": NAMES},
+    )
+
+
+def test_three_panels_with_units(melting: xarray.Dataset) -> None:
+    figure = plots.phase_history(melting, title="Melting")
+    phases, temperature, energy = figure.axes
+    assert phases.get_ylabel() == "Fraction of atoms"
+    assert temperature.get_ylabel() == "Temperature\n(K)"
+    assert energy.get_ylabel() == "Potential energy\n(eV/atom)"
+    assert energy.get_xlabel() == "Time (ps)"
+    assert phases.get_shared_x_axes().joined(phases, energy)
+    legend = [entry.get_text() for entry in phases.get_legend().get_texts()]
+    assert legend == ["fcc", "hcp", "bcc", "disordered", "unknown"]
+    np.testing.assert_allclose(energy.lines[0].get_ydata()[0], -3.54, atol=1e-3)
+    np.testing.assert_allclose(energy.lines[0].get_xdata(), melting.time)
+    assert figure.get_suptitle() == "Melting"
+
+
+def test_panels_without_data_are_left_out(melting: xarray.Dataset) -> None:
+    melting["temperature"][:] = np.nan
+    assert len(plots.phase_history(melting).axes) == 2
+    (axes,) = plots.phase_history(melting[["fraction"]]).axes
+    del melting["time"].attrs["units"]
+    (axes,) = plots.phase_history(melting[["fraction"]]).axes
+    assert axes.get_xlabel() == "Step"
+
+
+def test_one_frame_is_visible(melting: xarray.Dataset) -> None:
+    axes = plots.phase_history(melting.isel(step=[3])).axes[0]
+    assert all(line.get_marker() == "o" for line in axes.lines)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")]
+)
+def test_save(tmp_path: Path, melting: xarray.Dataset, suffix: str, start: bytes) -> None:
+    path = plots.save(melting, tmp_path / f"phases.{suffix}")
+    assert path.read_bytes().startswith(start)
+    assert path.stat().st_size > 5000
+    if suffix == "svg":
+        assert "Temperature" in path.read_text(encoding="utf-8")
+
+
+def test_legend_of_many_phases_stays_in_the_figure(melting: xarray.Dataset) -> None:
+    melting["fraction"][:] = 1 / 8
+    figure = plots.phase_history(melting)
+    figure.canvas.draw()
+    box = figure.axes[0].get_legend().get_window_extent()
+    assert box.x1 <= figure.bbox.x1
+    assert figure.axes[0].get_window_extent().width > 0.8 * figure.bbox.width
+
+
+def test_save_errors(tmp_path: Path, melting: xarray.Dataset) -> None:
+    with pytest.raises(SettingError, match=r"written as '\.gif'; .* \.png, \.svg or \.pdf"):
+        plots.save(melting, tmp_path / "a.gif")
+    with pytest.raises(SettingError, match=r"No such file or directory.* a directory that exists"):
+        plots.save(melting, tmp_path / "no" / "a.png")
+
+
+def _luminance(color: str, colour_blind: bool = False) -> np.ndarray:
+    rgb = np.array(matplotlib.colors.to_rgb(color))
+    rgb = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return rgb @ [0.2126, 0.7152, 0.0722]
+
+
+def test_lines_are_legible_and_told_apart_without_hue() -> None:
+    styles = plots.STYLES
+    contrast = {name: 1.05 / (_luminance(color) + 0.05) for name, (color, _) in styles.items()}
+    assert contrast["unknown"] < 2.5  # light on purpose
+    assert all(value > 2.5 for name, value in contrast.items() if name != "unknown")
+    metals = [styles[name][1] for name in ("fcc", "hcp", "bcc")]
+    assert len({str(dashes) for dashes in metals}) == 3
+    assert contrast["hcp"] / contrast["fcc"] > 2  # the red-green pair
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("even", [False, True])
+def test_table_fits(melting: xarray.Dataset, width: int, even: bool) -> None:
+    if even:
+        melting["fraction"][:] = 1 / 8
+    text = table.phase_table(melting, width=width, max_rows=12)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= width
+    assert lines[0].split()[:4] == ["step", "time", "T", "E"]
+    assert "eV/atom" in lines[1]
+    rows = [line.split() for line in lines[2:14]]
+    assert (rows[0][0], rows[-1][0]) == ("0", "9900")
+    assert all(len(row) == len(rows[0]) for row in rows)
+    assert abs(sum(map(float, rows[5][4:])) - 100) < (0.6 if not even else 0.3)
+    assert "12 of 100 frames shown, 88 thinned out." in " ".join(lines[14:])
+
+
+def test_table_says_what_it_sums_up(melting: xarray.Dataset) -> None:
+    melting["fraction"][:] = 1 / 8
+    text = table.phase_table(melting, width=60)
+    assert "other" in text
+    missing = [name for name in NAMES if name.split("_")[0] not in text]
+    assert missing == []
+    wide = table.phase_table(melting, width=120, max_rows=None)
+    assert "other" not in wide
+    assert len(wide.splitlines()) == 102
+    assert max(map(len, table.phase_table(melting, width=30).splitlines())) <= 30
+
+
+def test_table_without_thermodynamics(melting: xarray.Dataset) -> None:
+    melting["temperature"][:] = np.nan
+    melting["potential_energy"][5] = np.nan
+    lines = table.phase_table(melting, width=100, max_rows=None).splitlines()
+    assert " T " not in lines[0]
+    assert "-" in lines[7].split()
+
+
+def test_energy_uses_the_number_of_atoms_of_the_run(melting: xarray.Dataset) -> None:
+    melting.attrs["atoms"] = 2000  # the group held half of them
+    energy, unit = table.energy_per_atom(melting)
+    assert unit == "eV/atom"
+    np.testing.assert_allclose(energy[0], -1.77, atol=1e-3)
