@@ -24,11 +24,11 @@ _HOME = {
 __all__ = ["Frame", "InsituError", "__version__", "classify", "monitor", "neighbors_map", "open"]
 
 if TYPE_CHECKING:
-    from insitu.offline import classify
     from insitu.descriptors.neighbors_map import neighbors_map
     from insitu.errors import InsituError
     from insitu.frame import Frame
     from insitu.hook import monitor
+    from insitu.offline import classify
     from insitu.reader import open
 
 

@@ -54,7 +54,9 @@ def _models(options: argparse.Namespace) -> int:
     if options.name:
         card = ARTIFACTS / ALIASES.get(options.name, options.name) / "README.md"
         if not card.is_file():
-            raise SettingError(f"model '{options.name}' is not shipped; shipped: {', '.join(names())}")
+            raise SettingError(
+                f"model '{options.name}' is not shipped; shipped: {', '.join(names())}"
+            )
         print(card.read_text())
         return 0
     for name in names():
@@ -85,7 +87,9 @@ def _train(options: argparse.Namespace) -> int:
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     top = argparse.ArgumentParser(
-        prog="insitu", description=_DESCRIPTION, epilog="insitu VERB --help shows an example of each"
+        prog="insitu",
+        description=_DESCRIPTION,
+        epilog="insitu VERB --help shows an example of each",
     )
     top.add_argument("--version", action="version", version=f"insitu {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)

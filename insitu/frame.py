@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from insitu.errors import SettingError
+from insitu.errors import InsituError, SettingError
 
 #: Å per length unit of the LAMMPS unit styles. ``lj`` has no length in Å: reduced units stay.
 ANGSTROM = {
@@ -35,6 +35,10 @@ TIME_UNIT = {
     "nano": "ns",
     "lj": "lj",
 }
+
+
+#: A coordinate beyond this counts as not finite: its square would overflow [Å].
+FAR = 1e100
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,8 @@ class Frame:
         ------
         SettingError
             Wrong shapes, or a cell without volume in a periodic direction.
+        InsituError
+            A position is not finite.
         """
         r = np.array(positions, dtype=np.float64, order="C", ndmin=2)
         if r.size == 0:
@@ -127,15 +133,27 @@ class Frame:
         if r.ndim != 2 or r.shape[1] != 3:
             raise SettingError(f"positions have shape {r.shape}; give one of (n, 3)")
         n = len(r)
-        periodic = np.broadcast_to(np.asarray(pbc, dtype=bool), (3,)).copy()
-        box = _cell_matrix(cell, periodic, r)
-        kinds = np.ones(n, dtype=np.int32) if types is None else np.asarray(types).astype(np.int32)
+        flags = np.asarray(pbc, dtype=bool)
+        if flags.shape not in ((), (1,), (3,)):
+            raise SettingError(f"pbc has shape {flags.shape}; give one flag or three")
+        periodic = np.broadcast_to(flags, (3,)).copy()
         tags = np.arange(1, n + 1) if ids is None else np.asarray(ids)
         tags = tags.astype(np.int64)
+        # Before any arithmetic: wrapping would spread one bad number over the sample.
+        (bad,) = np.nonzero(~(np.abs(r) < FAR).all(axis=1))
+        if len(bad):
+            i = int(bad[0])
+            who = f"atom {int(tags[i])}" if len(tags) == n else f"row {i}"
+            raise InsituError(
+                f"the position of {who} is {r[i].tolist()}; only finite positions can be analysed"
+            )
+        box = _cell_matrix(cell, periodic, r)
+        kinds = np.ones(n, dtype=np.int32) if types is None else np.asarray(types).astype(np.int32)
         for name, array in (("types", kinds), ("ids", tags)):
             if array.shape != (n,):
                 raise SettingError(f"{name} have shape {array.shape}; give ({n},), one an atom")
-        origin = np.asarray(more.pop("origin", np.zeros(3)), dtype=np.float64)
+        # A copy: a frame's arrays become read-only, the caller's must not.
+        origin = np.array(more.pop("origin", np.zeros(3)), dtype=np.float64)
         r, owner = _with_images(r, box, origin, periodic, reach)
         return cls(
             positions=r,
@@ -187,7 +205,8 @@ def _cell_matrix(
 
 def heights(cell: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the distances ``(3,)`` between opposite faces of a cell ``(3, 3)`` [Å]."""
-    return 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    height: NDArray[np.float64] = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    return height
 
 
 def _with_images(

@@ -8,7 +8,6 @@ this rank's atoms, and where a few of its ghosts are now.
 
 from __future__ import annotations
 
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -121,8 +120,8 @@ class GhostCheck:
         return s
 
 
-def check(frame: Frame | None, reach: float, ranks: Ranks) -> str | None:
-    """Return what is wrong with this rank's ghosts, or None; collective.
+def check(frame: Frame | None, reach: float, ranks: Ranks) -> tuple[int, float]:
+    """Return how many atoms this rank's ghosts lack and how stale its atoms' ghosts are; collective.
 
     Parameters
     ----------
@@ -132,18 +131,17 @@ def check(frame: Frame | None, reach: float, ranks: Ranks) -> str | None:
         Distance around the owned atoms that has to be complete [Å].
     ranks
         The ranks of the simulation.
+
+    Returns
+    -------
+    missing, drift
+        Atoms within reach that LAMMPS did not give this rank; largest distance of a sampled ghost
+        from its owner's present position [Å], 0 if within rounding.
     """
     this = GhostCheck(frame, reach)
     mine = this.question()
     rows = ranks.allgather(mine)
     counts = ranks.exchange(this.answer(rows))
     missing, drift = this.missing(mine, counts), this.stale(rows)
-    if drift > 1e-8 * (1.0 + float(np.abs(frame.cell).max() if frame is not None else 0.0)):
-        return (
-            f"the ghost atoms are stale by up to {drift:.2g} Å at step {frame.step if frame else 0}: "
-            "a fix that changes the box at the end of a step (fix deform, fix press/berendsen) is "
-            "defined before the analysis. Move the insitu fix line above it"
-        )
-    if missing:
-        return f"{missing} atoms within {reach:g} Å of this rank's atoms are not among its ghosts"
-    return None
+    size = float(np.abs(frame.cell).max()) if frame is not None else 0.0
+    return missing, drift if drift > 1e-8 * (1.0 + size) else 0.0

@@ -202,6 +202,8 @@ def _create(key: tuple[int, str], words: list[str]) -> str:
     chosen = _settings.from_words([*rest, "group", group])
     every = chosen.every or n
     if every % n:
-        raise SettingError(f"every={every} is not a multiple of the fix's N={n}; give one, or leave it out")
+        raise SettingError(
+            f"every={every} is not a multiple of the fix's N={n}; give one, or leave it out"
+        )
     _fixes[key] = Monitor(chosen)
     return f"ok {every} {int(chosen.first)}"

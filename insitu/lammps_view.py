@@ -160,8 +160,6 @@ class LammpsView:
             raise DeckError("dimension 2: two-dimensional systems are not supported, only 3")
         if self.units not in ANGSTROM:
             raise DeckError(f"units '{self.units}' are not known; known: {', '.join(ANGSTROM)}")
-        if not self._lib.lammps_extract_atom(self._lmp, b"id") and self.n_atoms:
-            raise DeckError("the atoms have no ids; remove `atom_modify id no` from the deck")
 
     def frame(self, group: str = "all") -> Frame:
         """Return this rank's owned and ghost atoms as they are now.
@@ -175,6 +173,8 @@ class LammpsView:
         tag = np.int32 if self.setting("tagint") == 4 else np.int64
         x = self._positions(n)
         ids = self._array(b"id", n, tag).astype(np.int64)
+        if len(ids) != n or (n and not ids.all()):
+            raise DeckError("the atoms have no ids; remove `atom_modify id no` from the deck")
         selected = None
         if group != "all":
             selected = (self._array(b"mask", n_local, np.int32) & self.group_bit(group)) != 0

@@ -94,11 +94,11 @@ def classify(
     1.0
     """
     if device not in ("auto", "cpu"):
-        raise SettingError(f"device='{device}' is not available in this version; allowed: auto, cpu")
+        raise SettingError(
+            f"device='{device}' is not available in this version; allowed: auto, cpu"
+        )
     analyzer = Phases(load(model), threshold)
-    frame = Frame.from_arrays(
-        positions, cell, pbc, reach=analyzer.cutoff * 1.0001, types=species
-    )
+    frame = Frame.from_arrays(positions, cell, pbc, reach=analyzer.cutoff * 1.0001, types=species)
     probabilities, _ = analyzer.classify(Neighbors(frame, analyzer.cutoff))
     labels, confidence = decide(probabilities, analyzer.threshold)
     return Classification(labels, confidence, probabilities, analyzer.classes[:-1])

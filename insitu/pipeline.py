@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _STAGES = ("neighbors", "descriptor", "model")
+_WALL = ("simulation", *_STAGES)
 
 
 class Pipeline:
@@ -63,10 +64,11 @@ class Pipeline:
         self.ranks = ranks
         self.series: Series | None = None
         self._warned = False
+        self._write_time = 0.0
         self._left = time.perf_counter()
         ranks.agree(guarded(lambda: self._prepare(view)))
         self._packing = Packing(
-            {"failed": (), "simulation": (), **{s: () for s in _STAGES}, **self.analyzer.sums}
+            {"failed": (), **{f"wall_{s}": () for s in _WALL}, **self.analyzer.sums}
         )
         self._last_step: int | None = None
 
@@ -97,86 +99,101 @@ class Pipeline:
         """
         needed = self.analyzer.cutoff * 1.00001 / ANGSTROM[view.units] + skin
         if ghost_cutoff < needed:
-            raise InsituError(self._ghost_advice(view, skin, f"reach {ghost_cutoff:g}"))
+            raise InsituError(self._ghost_advice(view, skin, f"reach {ghost_cutoff:g}", True))
 
-    def _ghost_advice(self, view: LammpsView, skin: float, found: str) -> str:
+    def _ghost_advice(self, view: LammpsView, skin: float, found: str, known: bool = False) -> str:
         length = 1.0 / ANGSTROM[view.units]
         line = np.ceil((self.analyzer.cutoff * length * 1.00001 + skin) / length * 10) / 10 * length
+        hint = "" if known else " (for a skin of 2 Å; add what your `neighbor` skin has more)"
         return (
             f"the ghost atoms {found}, but model '{self.analyzer.model.card.name}' needs all atoms "
             f"within {self.analyzer.cutoff * length:g} and the neighbour skin of {skin:g} (units "
-            f"{view.units}); add to the deck, before the run:\n    comm_modify cutoff {line:g}"
+            f"{view.units}); add to the deck, before the run:\n    comm_modify cutoff {line:g}{hint}"
         )
 
     def frame(self, view: LammpsView) -> None:
         """Analyse the present step and append it to the history; collective."""
-        settings, ranks = self.settings, self.ranks
-        if view.step == self._last_step:
+        step = view.step
+        if step == self._last_step:
             return  # `run N every M` and each new run call again at the same step
         arrived = time.perf_counter()
         thermo = view.thermo()  # collective in LAMMPS
-        frame: Frame | None = None
-        trouble = None
-        try:
-            frame = view.frame(settings.group)
-        except Exception as error:
-            trouble = describe(error)
-        ranks.agree(trouble)
-        trouble = check(frame, self.analyzer.cutoff, ranks)
-        if trouble and "not among its ghosts" in trouble:
-            skin = 2.0 / ANGSTROM[view.units]
-            trouble = self._ghost_advice(view, skin, f"are incomplete at step {view.step} ({trouble})")
-            trouble += "\n(the line is for a skin of 2 Å; with a larger `neighbor` skin add the rest)"
-        ranks.agree(trouble)
-
-        sums: dict[str, Any] | None = None
-        try:
-            assert frame is not None
-            started = time.perf_counter()
-            neighbors = Neighbors(frame, self.analyzer.cutoff)
-            spent = {"neighbors": time.perf_counter() - started}
-            sums = dict(self.analyzer(frame, neighbors))
-            spent |= self.analyzer.timing
-            sums |= {"failed": 0.0, "simulation": arrived - self._left, **spent}
-        except Exception as error:
-            trouble = describe(error)
+        frame = self._take(view)
+        sums, waited = self._analyse(frame, arrived - self._left)
         started = time.perf_counter()
-        vector = self._packing.pack(sums)
-        vector[0] = sums is None
-        total = self._packing.unpack(ranks.sum(vector))
-        if total["failed"]:
-            ranks.agree(trouble)
-        waited = time.perf_counter() - started
-
-        started = time.perf_counter()
-        timing = {f"timing/{s}": float(total[s]) / ranks.size for s in ("simulation", *_STAGES)}
-        timing["timing/reduce"] = waited
-        values = self.analyzer.finish(total) | timing | {
+        share = 1.0 / self.ranks.size
+        values = self.analyzer.finish(sums) | {
             "thermo/temperature": thermo.temperature,
             "thermo/potential_energy": thermo.potential_energy,
             "thermo/pressure": thermo.pressure,
-        }  # fmt: skip
-        ranks.agree(guarded(lambda: self._write(view, frame, values, started)))
-        self._last_step = view.step
-        if ranks.rank == 0 and not self._warned:
-            advice = self.analyzer.advice(total)
+            "timing/reduce": waited,
+            # The time of a write is known behind it: a frame holds that of the one before.
+            "timing/write": self._write_time,
+        }
+        values |= {f"timing/{s}": float(sums[f"wall_{s}"]) * share for s in _WALL}
+        self.ranks.agree(guarded(lambda: self._write(view, frame, values)))
+        self._write_time = time.perf_counter() - started
+        self._last_step = step
+        self._advise(sums)
+        self._left = time.perf_counter()
+
+    def _take(self, view: LammpsView) -> Frame:
+        """Return this rank's frame once all ranks have one whose ghosts can be relied on."""
+        frame: Frame | None = None
+        trouble = None
+        try:
+            frame = view.frame(self.settings.group)
+        except Exception as error:
+            trouble = describe(error)
+        self.ranks.agree(trouble)
+        assert frame is not None
+        missing, drift = check(frame, self.analyzer.cutoff, self.ranks)
+        if drift:
+            trouble = (
+                f"the ghost atoms are stale by up to {drift:.2g} Å at step {frame.step}: a fix that "
+                "changes the box at the end of a step (fix deform, fix press/berendsen) is defined "
+                "before the analysis; move the insitu fix line above it"
+            )
+        elif missing:
+            trouble = self._ghost_advice(
+                view, 2.0 / ANGSTROM[view.units], f"lack {missing} atoms at step {frame.step}"
+            )
+        self.ranks.agree(trouble)
+        return frame
+
+    def _analyse(self, frame: Frame, simulation: float) -> tuple[dict[str, Any], float]:
+        """Return the sums over all ranks, and how long this one waited for them [s]."""
+        mine: dict[str, Any] | None = None
+        trouble = None
+        try:
+            started = time.perf_counter()
+            neighbors = Neighbors(frame, self.analyzer.cutoff)
+            wall = {"simulation": simulation, "neighbors": time.perf_counter() - started}
+            sums = self.analyzer(frame, neighbors)
+            wall |= self.analyzer.timing
+            mine = {**sums, "failed": 0.0, **{f"wall_{stage}": s for stage, s in wall.items()}}
+        except Exception as error:
+            trouble = describe(error)
+        started = time.perf_counter()
+        vector = self._packing.pack(mine)
+        vector[0] = mine is None
+        total = self._packing.unpack(self.ranks.sum(vector))
+        if total["failed"]:
+            self.ranks.agree(trouble)
+        return total, time.perf_counter() - started
+
+    def _advise(self, sums: dict[str, Any]) -> None:
+        if self.ranks.rank == 0 and not self._warned:
+            advice = self.analyzer.advice(sums)
             if advice:
                 self._warned = True
                 log.warning("insitu: %s", advice)
-        self._left = time.perf_counter()
 
-    def _write(
-        self, view: LammpsView, frame: Frame | None, values: dict[str, Any], started: float
-    ) -> None:
-        if self.ranks.rank != 0:
-            return
-        assert frame is not None
-        if self.series is None:
-            self.series = self._create(view, frame)
-        # The time of a write is known behind it: each frame holds that of the one before.
-        values["timing/write"] = getattr(self, "_write_time", 0.0)
-        self.series.append(frame.step, frame.time, values)
-        self._write_time = time.perf_counter() - started
+    def _write(self, view: LammpsView, frame: Frame, values: dict[str, Any]) -> None:
+        if self.ranks.rank == 0:
+            if self.series is None:
+                self.series = self._create(view, frame)
+            self.series.append(frame.step, frame.time, values)
 
     def _create(self, view: LammpsView, frame: Frame) -> Series:
         from insitu.series import Series
@@ -205,7 +222,11 @@ class Pipeline:
 
     def _provenance(self, view: LammpsView) -> dict[str, Any]:
         model = self.analyzer.model
-        versions = {"insitu": __version__, "lammps": view.version, "python": platform.python_version()}
+        versions = {
+            "insitu": __version__,
+            "lammps": view.version,
+            "python": platform.python_version(),
+        }
         for package in ("numpy", "h5py", "torch", "mpi4py"):
             try:
                 versions[package] = metadata.version(package)

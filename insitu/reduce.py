@@ -56,7 +56,11 @@ class Ranks:
             problems = {r: p for r, p in enumerate(self._comm.allgather(problem)) if p}
         if problems:
             first, *others = problems.items()
-            same = f" (on {len(problems)} of {self.size} ranks)" if others else f" (on rank {first[0]})"
+            same = (
+                f" (on {len(problems)} of {self.size} ranks)"
+                if others
+                else f" (on rank {first[0]})"
+            )
             raise InsituError(first[1] + (same if self.size > 1 else ""))
 
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -163,17 +167,13 @@ def lammps_ranks(fortran_comm: int, world_size: int, universe_size: int) -> Rank
             f"LAMMPS runs on {world_size} ranks and mpi4py cannot be used ({error}); pip install "
             "'insitu[mpi]'"
         ) from None
-    after = mpi_libraries()
-    if len(after) > max(1, len(before)) or not MPI.Is_initialized():
+    loaded = mpi_libraries()
+    if len(loaded) > 1 or not MPI.Is_initialized():
+        other = [p for p in loaded if p not in before] or [MPI.Get_library_version()[:40]]
         raise DeckError(
-            f"LAMMPS uses the MPI library {', '.join(before) or '(linked in)'} and mpi4py loaded "
-            f"{', '.join(p for p in after if p not in before) or MPI.Get_library_version()[:40]}: "
-            "two MPI libraries in one process crash. Install mpi4py from its wheel (pip install "
-            "--force-reinstall --no-cache-dir mpi4py), or build it with LAMMPS' mpicc"
-        )
-    if len({re.sub(r"[.\d]*$", "", os.path.basename(p)) + p.rsplit('.so', 1)[1][:3] for p in after}) > 1:
-        raise DeckError(
-            f"two MPI libraries are loaded in this process ({', '.join(after)}), which ends in "
-            "crashes; use one MPI for LAMMPS, mpi4py and mpiexec (`insitu doctor`)"
+            f"two MPI libraries are in this process, which ends in crashes: LAMMPS uses "
+            f"{', '.join(before) or 'one that is linked in'}, mpi4py {', '.join(other)}. Install "
+            "mpi4py from its wheel, which takes LAMMPS' MPI (pip install --force-reinstall "
+            "--no-cache-dir mpi4py), or build it with LAMMPS' mpicc; `insitu doctor` lists all"
         )
     return Ranks(MPI.Comm.f2py(fortran_comm))

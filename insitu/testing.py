@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from insitu.errors import SettingError, did_you_mean
 
 _SQRT3 = np.sqrt(3.0)
-_FCC = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
-_HCP = [[0, 0, 0], [0.5, 0.5, 0], [0.5, 5 / 6, 0.5], [0, 1 / 3, 0.5]]
-_HEX_UP = [[x, y, z + 3 / 8] for x, y, z in _HCP]
+_Basis = list[list[float]]
+_FCC: _Basis = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
+_HCP: _Basis = [[0, 0, 0], [0.5, 0.5, 0], [0.5, 5 / 6, 0.5], [0, 1 / 3, 0.5]]
+_HEX_UP: _Basis = [[x, y, z + 3 / 8] for x, y, z in _HCP]
 
 #: Orthogonal cells: lengths in units of the lattice constant (hcp, hexagonal diamond: of a, with
 #: the ideal c/a), and fractional coordinates.
-LATTICES: dict[str, tuple[list[float], list[list[float]]]] = {
+LATTICES: dict[str, tuple[list[float], _Basis]] = {
     "sc": ([1, 1, 1], [[0, 0, 0]]),
     "bcc": ([1, 1, 1], [[0, 0, 0], [0.5, 0.5, 0.5]]),
     "fcc": ([1, 1, 1], _FCC),

@@ -144,6 +144,7 @@ int Describer::collect(std::int32_t at) {
         });
     }
     sort_ties(count, inverse);
+    found_ = count;
     if (s_.scale_free) count = std::min(count, s_.ball);
     for (int j = 0; j < count; ++j) sorted2_[std::size_t(j)] = d2_[std::size_t(place_[std::size_t(j)])];
     // Within a run of equal rounded distances the order is by id; the lengths stay ascending.
@@ -227,7 +228,7 @@ int Describer::image(std::int32_t at, float* out) {
     const Ball ball{count,        px_.data(),   py_.data(), pz_.data(), a_.data(),
                     rank_.data(), w_.data(), 2 * columns};
     isa_.image(settings, ball, net.data(), int(net.size()), aligned, out);
-    return count;
+    return s_.scale_free ? std::min(found_, std::max(s_.ball, s_.local)) : count;
 }
 
 // Colours of the ball, by point and by rank of (id, image), the order within equal distances.

@@ -30,8 +30,9 @@ class Describer {
     Describer(const CellList& cells, const DescriptorSettings& settings, const IsaTable& isa,
               int channels, const float* weights, std::int64_t points);
 
-    // Image of the centre at place `at` of the cell order; returns the number of its neighbours
-    // (in a scale-free ball, those found up to the number asked for).
+    // Image of the centre at place `at` of the cell order; returns the number of its neighbours.
+    // Scale-free: those found, up to the larger of `ball` and `local`, so that a caller can tell
+    // whether the search was wide enough for both.
     int image(std::int32_t at, float* out);
 
     // The ordered ball of that centre: places in cell order; returns their number.
@@ -51,6 +52,7 @@ class Describer {
     const float* weights_;      // (channels, points), caller's order
     std::int64_t points_;
     double length_ = 1.0;       // unit of length of the current ball
+    int found_ = 0;             // neighbours of the current centre, before a scale-free ball is cut
     std::vector<double> x_, y_, z_, d2_, sorted2_;
     std::vector<std::int32_t> at_;
     std::vector<std::uint32_t> q_, key_, position_, rank_;

@@ -25,14 +25,15 @@ struct CellList {
         return std::min(std::max(c, 0), n[axis] - 1);
     }
 
-    // Returns -1, or the number of the first point whose position is not finite.
+    // Returns -1, or the number of the first point whose position is not finite. Beyond 1e100 the
+    // extent or a square could overflow, and the choice of a side would not end.
     std::int64_t build(const double* r, const std::int64_t* ids, std::int64_t count, double cutoff) {
         double high[3];
         for (int a = 0; a < 3; ++a) low[a] = high[a] = count ? r[a] : 0.0;
         for (std::int64_t i = 0; i < count; ++i)
             for (int a = 0; a < 3; ++a) {
                 const double v = r[3 * i + a];
-                if (!std::isfinite(v)) return i;
+                if (!(std::fabs(v) < 1e100)) return i;
                 low[a] = std::min(low[a], v);
                 high[a] = std::max(high[a], v);
             }

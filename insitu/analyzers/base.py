@@ -56,7 +56,7 @@ class Analyzer(Protocol):
     #: Wall time of the stages of the last frame [s].
     timing: dict[str, float]
 
-    def __call__(self, frame: Frame, neighbors: Neighbors) -> dict[str, NDArray[np.float64]]:
+    def __call__(self, frame: Frame, neighbors: Neighbors) -> dict[str, Any]:
         """Return this rank's sums for one frame."""
         ...
 

@@ -84,7 +84,7 @@ class Phases:
         }
         return result, sizes
 
-    def __call__(self, frame: Frame, neighbors: Neighbors) -> dict[str, NDArray[np.float64]]:
+    def __call__(self, frame: Frame, neighbors: Neighbors) -> dict[str, Any]:
         """Return the sums of one rank: atoms and confidence for each phase, neighbours found."""
         probabilities, sizes = self.classify(neighbors)
         self.labels, self.confidence = decide(probabilities, self.threshold)
@@ -94,7 +94,7 @@ class Phases:
         return {
             "count": np.bincount(column, minlength=p).astype(np.float64),
             "confidence": np.bincount(column, weights=self.confidence[mine], minlength=p),
-            "neighbors": np.float64(sizes.sum()),
+            "neighbors": float(sizes.sum()),
         }
 
     def finish(self, sums: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:

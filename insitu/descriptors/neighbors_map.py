@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,8 @@ class NeighborsMap:
     gamma
         Decay of a pixel with distance, > 0.
     beta
-        Decay of a row with its atom's distance, > 0.
+        Decay of a row with its atom's distance, > 0; ``gamma + 1/beta`` is at most 19, so that two
+        atoms on one spot give a finite pixel.
     scale_free
         The ball is the `ball` nearest neighbours, all lengths relative: uniform scaling of the
         sample changes nothing.
@@ -63,9 +65,16 @@ class NeighborsMap:
             ("ball", 1, 1000), ("local", 1, 1000),
         ]  # fmt: skip
         for name, low, high in limits:
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise SettingError(f"{name}={value} is not usable; give {low:g} … {high:g}")
+            value, whole = getattr(self, name), name in ("size", "ball", "local")
+            if not isinstance(value, Integral if whole else Real) or not low <= value <= high:
+                kind = "a whole number of " if whole else ""
+                raise SettingError(f"{name}={value} is not usable; give {kind}{low:g} … {high:g}")
+        # The largest pixel, 0.01 ** -(gamma + 1/beta), has to be a float32.
+        if self.gamma + 1.0 / self.beta > 19.0:
+            raise SettingError(
+                f"gamma={self.gamma} with beta={self.beta} is not usable: pixels of near atoms "
+                "overflow; give gamma + 1/beta <= 19"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings for a model's metadata."""
@@ -99,10 +108,21 @@ class NeighborsMap:
         ------
         atoms, images, found
             ``(b,)`` int32 indices of owned atoms, ``(b, channels, size, size)`` float32, and
-            ``(b,)`` int32 number of neighbours in the ball.
+            ``(b,)`` int32 number of neighbours in the ball; with `scale_free` those found, up to
+            the larger of `ball` and `local`.
+
+        Raises
+        ------
+        SettingError
+            The search is too short for this descriptor, or the weights do not fit.
         """
         from insitu import _kernels
 
+        if self.cutoff > neighbors.cutoff:
+            raise SettingError(
+                f"cutoff={self.cutoff} of the descriptor exceeds the {neighbors.cutoff} of this "
+                "neighbour search; make the search with the largest cutoff"
+            )
         color = _channel_weights(weights, len(neighbors.frame.positions))
         channels = len(color)
         buffer = np.empty((batch, channels, self.size, self.size), dtype=np.float32)
@@ -125,6 +145,8 @@ def _channel_weights(weights: NDArray[Any] | None, points: int) -> NDArray[np.fl
         raise SettingError(
             f"weights have shape {np.shape(weights)}; give (n,) or (channels - 1, n) with n={points}"
         )
+    if not np.isfinite(extra).all():
+        raise SettingError("weights hold a value that is not finite; give numbers")
     return np.ascontiguousarray(np.concatenate([np.ones((1, points), np.float32), extra]))
 
 
@@ -192,27 +214,37 @@ def neighbors_map(
     """
     if device != "cpu":
         raise SettingError(f"device='{device}' is not available in this version; allowed: 'cpu'")
-    settings = NeighborsMap(cutoff, size, gamma, beta, scale_free, ball or size, local)
-    n = len(np.asarray(positions).reshape(-1, 3))
+    ball = size if ball is None else ball
+    settings = NeighborsMap(cutoff, size, gamma, beta, scale_free, ball, local)
     radius = cutoff
     while True:
         frame = Frame.from_arrays(positions, cell, pbc, reach=radius * (1 + 1e-4))
+        n = frame.n_local
         owner = frame.ids - 1
+        wanted = np.arange(n) if indices is None else _chosen(indices, n)
         if indices is not None:
-            chosen = np.zeros(n, dtype=bool)
-            chosen[np.asarray(indices)] = True
-            object.__setattr__(frame, "selected", chosen)
+            frame = replace(frame, selected=np.isin(np.arange(n), wanted))
         color = None
         if weights is not None:
             color = _channel_weights(np.asarray(weights), n)[1:][:, owner]
-        settings = NeighborsMap(radius, size, gamma, beta, scale_free, ball or size, local)
+        settings = replace(settings, cutoff=radius)
         images, found = _collect(settings, Neighbors(frame, radius), color, n)
-        # A scale-free ball is a number of neighbours: a sparse sample needs a wider search.
+        # A scale-free ball, and its unit of length, are numbers of neighbours: a sparse sample needs
+        # a wider search.
         everything = len(frame.positions) == n and radius >= _extent(frame)
-        if not scale_free or not len(found) or found.min() >= settings.ball or everything:
+        if not scale_free or not len(found) or found.min() >= max(ball, local) or everything:
             break
         radius *= 1.5
-    return images if indices is None else images[np.asarray(indices)]
+    return images if indices is None else images[wanted]
+
+
+def _chosen(indices: ArrayLike, n: int) -> NDArray[np.intp]:
+    given = np.asarray(indices)
+    try:
+        wanted: NDArray[np.intp] = np.arange(n)[given if given.size else np.zeros(0, dtype=int)]
+    except IndexError as error:
+        raise SettingError(f"indices cannot be used with {n} atoms: {error}") from None
+    return wanted
 
 
 def _extent(frame: Frame) -> float:

@@ -188,7 +188,9 @@ def load(name: str) -> Model:
     content = path.read_bytes()
     extra = {"insitu.json": ""}
     try:
-        module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
+        module = torch.jit.load(  # type: ignore[no-untyped-call]
+            str(path), map_location="cpu", _extra_files=extra
+        )
     except (RuntimeError, ValueError) as error:
         raise ModelError(
             f"model file {path} cannot be read as TorchScript ({str(error).splitlines()[0][:100]}); "

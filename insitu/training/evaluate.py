@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def tables(
         mine = (test.labels == k) if k < len(classes) else np.ones(len(test), dtype=bool)
         text += _row([name] + [_share(right[mine & (test.removed == f)]) for f in removed])
     text += "\n## Accuracy (%) against temperature (units of the melting temperature)\n\n"
-    bins = list(zip(_TEMPERATURES[:-1], _TEMPERATURES[1:], strict=True))
+    bins = list(itertools.pairwise(_TEMPERATURES))
     text += _head(["class, nothing removed"] + [f"{a:.1f}–{b:.1f}" for a, b in bins])
     systems = sorted(set(test.system.tolist()))
     for k, name in enumerate(classes):

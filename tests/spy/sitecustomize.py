@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Loaded by the Python inside LAMMPS when a test asks for it: faults, and a look at labels.
+
+INSITU_TEST_FAULT="where:rank" makes one rank (or "all") fail there; INSITU_TEST_LABELS=folder has
+each rank write the labels of its atoms.
+"""
+
+import os
+
+
+def _mine(rank: str) -> bool:
+    this = os.environ.get("OMPI_COMM_WORLD_RANK") or os.environ.get("PMI_RANK") or "0"
+    return rank in ("all", this)
+
+
+def _break(owner: object, name: str, at_call: int) -> None:
+    original, calls = getattr(owner, name), [0]
+
+    def broken(*arguments: object, **more: object) -> object:
+        calls[0] += 1
+        if calls[0] >= at_call:
+            raise RuntimeError("injected fault")
+        return original(*arguments, **more)
+
+    setattr(owner, name, broken)
+
+
+def _faults() -> None:
+    where, rank = os.environ["INSITU_TEST_FAULT"].split(":")
+    if not _mine(rank):
+        return
+    import insitu.analyzers.phases as phases
+    import insitu.lammps_view as lammps_view
+    import insitu.pipeline as pipeline
+    import insitu.reduce as reduce
+
+    if where == "load":
+        _break(pipeline, "load", 1)
+    elif where == "frame":
+        _break(lammps_view.LammpsView, "frame", 2)
+    elif where == "analysis":
+        _break(phases.Phases, "classify", 2)
+    elif where == "collective":
+        _break(reduce.Packing, "unpack", 2)
+    elif where == "write":
+        import insitu.series as series
+
+        _break(series.Series, "append", 2)
+    else:
+        raise SystemExit(f"unknown fault {where}")
+
+
+def _labels() -> None:
+    import numpy as np
+
+    import insitu.analyzers.phases as phases
+
+    original, calls = phases.Phases.__call__, [0]
+
+    def spied(self, frame, neighbors):  # type: ignore[no-untyped-def]
+        sums = original(self, frame, neighbors)
+        rank = os.environ.get("OMPI_COMM_WORLD_RANK") or os.environ.get("PMI_RANK") or "0"
+        np.savez(
+            os.path.join(os.environ["INSITU_TEST_LABELS"], f"labels.{calls[0]}.{rank}.npz"),
+            ids=frame.ids[: frame.n_local].copy(),
+            positions=frame.positions[: frame.n_local].copy(),
+            labels=self.labels,
+            confidence=self.confidence,
+        )
+        calls[0] += 1
+        return sums
+
+    phases.Phases.__call__ = spied  # type: ignore[method-assign]
+
+
+if os.environ.get("INSITU_TEST_FAULT"):
+    _faults()
+if os.environ.get("INSITU_TEST_LABELS"):
+    _labels()
