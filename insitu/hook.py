@@ -24,6 +24,7 @@ class Monitor:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._pipeline: Any = None
+        self.of_plugin = False
         self._ranks: Any = None
 
     def __call__(self, pointer: Any, vflag: int | None = None) -> None:
@@ -66,6 +67,11 @@ class Monitor:
                 view.communicator, view.setting("world_size"), view.setting("universe_size")
             )
             self._pipeline = Pipeline(self.settings, view, self._ranks)
+            if self.settings.first and not self.of_plugin and self._ranks.rank == 0:
+                log.warning(
+                    "insitu: first=yes has no effect: LAMMPS does not call fix python/invoke at the "
+                    "step at which a run starts (fix insitu can)"
+                )
         return self._pipeline
 
     def _stop_all(self, error: Exception) -> None:
@@ -206,4 +212,5 @@ def _create(key: tuple[int, str], words: list[str]) -> str:
             f"every={every} is not a multiple of the fix's N={n}; give one, or leave it out"
         )
     _fixes[key] = Monitor(chosen)
+    _fixes[key].of_plugin = True
     return f"ok {every} {int(chosen.first)}"

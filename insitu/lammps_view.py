@@ -8,6 +8,7 @@ that called us. Tested with LAMMPS of 29 Sep 2021 and of 22 Jul 2025.
 from __future__ import annotations
 
 import ctypes as c
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,7 @@ def handle_of(pointer: Any) -> int:
     return address
 
 
+@functools.cache
 def _library() -> Any:
     library = c.CDLL(None)
     if not hasattr(library, "lammps_extract_atom"):

@@ -99,6 +99,9 @@ def classify(
         )
     analyzer = Phases(load(model), threshold)
     frame = Frame.from_arrays(positions, cell, pbc, reach=analyzer.cutoff * 1.0001, types=species)
-    probabilities, _ = analyzer.classify(Neighbors(frame, analyzer.cutoff))
+    neighbors = Neighbors(frame, analyzer.cutoff)
+    probabilities = np.zeros((frame.n_local, len(analyzer.classes) - 1), dtype=np.float32)
+    for atoms, batch, _ in analyzer.probabilities(neighbors):
+        probabilities[atoms] = batch
     labels, confidence = decide(probabilities, analyzer.threshold)
     return Classification(labels, confidence, probabilities, analyzer.classes[:-1])

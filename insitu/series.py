@@ -10,9 +10,7 @@ chunks every 64 frames, dropped frames) are made in a copy, which then replaces 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -23,25 +21,18 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-import insitu
 from insitu.analyzers.base import Observable
 from insitu.errors import HistoryError, SettingError, did_you_mean
-from insitu.reader import FORMAT, describe, elements, fixed, opened, signature
+from insitu.h5md import check_same, lay_out, store
+from insitu.reader import FORMAT, elements, opened
+from insitu.settings import IF_EXISTS
 
 __all__ = ["Observable", "Series", "check_writable"]
 
 # The 1.8 format is read by everything, and is not marked as "in use" while a writer has it open.
 _LIBVER = ("earliest", "v108")
-_IF_EXISTS = ("refuse", "append", "overwrite")
 _CHUNK_FRAMES = 64
 _CHUNK_BYTES = 1 << 20
-_ATTRIBUTE_BYTES = 60_000  # HDF5 takes attributes up to 64 kB; longer texts become datasets
-# Units of the system "SI" of the H5MD module `units`: SI base and derived units with SI prefixes.
-# Angstrom, eV and bar are not among them.
-_SI = re.compile(
-    r"(E|P|T|G|M|k|h|da|d|c|m|u|n|p|f|a)?"
-    r"(m|g|s|A|K|mol|cd|rad|sr|Hz|N|Pa|J|W|C|V|F|ohm|S|Wb|T|H|degC|lm|lx|Bq|Gy|Sv|kat)([+-]\d+)?"
-)
 
 
 class Series:
@@ -120,9 +111,9 @@ class Series:
                 series._continue(about, provenance, first_step)
             else:
                 with series._replacing(copy=False) as file:
-                    _lay_out(file, list(observables), series._chunk, about)
-                    _store(file.create_group("parameters/insitu"), {"insitu_format": FORMAT})
-                    _store(file["parameters/insitu"], provenance)
+                    lay_out(file, list(observables), series._chunk, about)
+                    store(file.create_group("parameters/insitu"), {"insitu_format": FORMAT})
+                    store(file["parameters/insitu"], provenance)
         return series
 
     def append(self, step: int, time: float, values: Mapping[str, Any]) -> None:
@@ -236,7 +227,7 @@ class Series:
         self, about: Mapping[str, Any], provenance: Mapping[str, Any], first_step: int | None
     ) -> None:
         with opened(self.path) as file:
-            _check_same(self.path, file, list(self._observables.values()), about)
+            check_same(self.path, file, list(self._observables.values()), about)
             found = elements(file)
             datasets = [g[k] for g in found.values() for k in ("value", "step", "time")]
             steps = datasets[1][: min(len(d) for d in datasets)]
@@ -251,7 +242,7 @@ class Series:
                     group[name].resize(len(steps), axis=0)
             parameters = file["parameters/insitu"]
             number = 1 + sum(isinstance(item, h5py.Group) for item in parameters.values())
-            _store(parameters.create_group(f"continued_{number}"), provenance)
+            store(parameters.create_group(f"continued_{number}"), provenance)
         self._frames = len(steps)
         self.last_step = int(steps[-1]) if len(steps) else None
 
@@ -273,10 +264,10 @@ def check_writable(path: str | os.PathLike[str], if_exists: str) -> None:
     SettingError
         `if_exists` is not one of the three words.
     """
-    if if_exists not in _IF_EXISTS:
+    if if_exists not in IF_EXISTS:
         raise SettingError(
-            f"if_exists='{if_exists}' is not known; choose {', '.join(_IF_EXISTS[:-1])} or "
-            f"{_IF_EXISTS[-1]}.{did_you_mean(if_exists, _IF_EXISTS)}"
+            f"if_exists='{if_exists}' is not known; choose {', '.join(IF_EXISTS[:-1])} or "
+            f"{IF_EXISTS[-1]}.{did_you_mean(if_exists, IF_EXISTS)}"
         )
     path = Path(os.path.realpath(path))
     if path.is_dir():
@@ -336,79 +327,3 @@ def _explained(what: str) -> Iterator[None]:
         raise HistoryError(
             f"{what} ({error}); look at the space, the quota and the permissions there."
         ) from error
-
-
-def _store(group: h5py.Group, values: Mapping[str, Any]) -> None:
-    for key, value in values.items():
-        if value is None:
-            value = "none"
-        elif isinstance(value, Mapping | list | tuple | set):
-            value = json.dumps(sorted(value) if isinstance(value, set) else value, default=str)
-        elif not isinstance(value, bool | int | float | np.number | np.bool_):
-            value = str(value)
-        if not isinstance(value, str):
-            group.attrs[key] = value
-        elif len(value.encode()) > _ATTRIBUTE_BYTES:
-            group.create_dataset(key, data=fixed(value))
-        else:
-            group.attrs[key] = fixed(value)
-
-
-def _lay_out(
-    file: h5py.File, observables: Sequence[Observable], chunk: int, about: Mapping[str, Any]
-) -> None:
-    head = file.create_group("h5md")
-    head.attrs["version"] = np.array([1, 1], dtype="i4")
-    author = next((os.environ[k] for k in ("USER", "LOGNAME") if os.environ.get(k)), "unknown")
-    _store(head.create_group("author"), {"name": author})
-    _store(head.create_group("creator"), {"name": "insitu", "version": insitu.__version__})
-    units = head.create_group("modules/units")
-    units.attrs["version"] = np.array([1, 0], dtype="i4")
-    factors = " ".join([about["time_unit"], *(o.unit for o in observables)]).split()
-    _store(units, {"system": "SI" if all(map(_SI.fullmatch, factors)) else "LAMMPS"})
-
-    phases = file.create_group("observables/phases")
-    phases.attrs["classes"] = fixed(about["classes"])
-    phases.attrs["codes"] = np.array(about["codes"], dtype="i4")
-    clock: dict[str, h5py.Dataset] = {}
-    for o in observables:
-        group = file.require_group(f"observables/{o.path}")
-        _store(group, {"description": o.description})
-        value = _growing(group, "value", o.shape, o.dtype, chunk, o.unit)
-        if o.path.startswith("phases/") and o.shape[-1:] == (len(about["classes"]),):
-            value.attrs["classes"] = fixed(about["classes"])
-        if not clock:
-            clock["step"] = _growing(group, "step", (), "i8", chunk, "")
-            clock["time"] = _growing(group, "time", (), "f8", chunk, about["time_unit"])
-        else:
-            # Hard links: the clocks of two observables cannot disagree.
-            group["step"], group["time"] = clock["step"], clock["time"]
-
-
-def _growing(
-    group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str, chunk: int, unit: str
-) -> h5py.Dataset:
-    dataset = group.create_dataset(
-        name, (0, *shape), dtype, chunks=(chunk, *shape), maxshape=(None, *shape)
-    )
-    if unit:
-        dataset.attrs["unit"] = fixed(unit)
-    return dataset
-
-
-def _check_same(
-    path: Path, file: h5py.File, observables: Sequence[Observable], about: Mapping[str, Any]
-) -> None:
-    mine = [signature(o.path, o.shape, o.dtype, o.unit) for o in observables]
-    have, want = describe(file), {**about, "observables": set(mine)}
-    for what, old in have.items():
-        new = want[what]
-        if old == new:
-            continue
-        if isinstance(old, set):
-            old, new = sorted(old - new), sorted(new - old)
-        raise HistoryError(
-            f"if_exists='append': '{path}' has {what} {old or 'none'}, and this run has "
-            f"{new or 'none'}; use the settings of that run, if_exists overwrite, or another file "
-            "name."
-        )

@@ -17,6 +17,11 @@ namespace insitu {
 // depend on the number of ranks.
 constexpr double kTie = 1e-5;
 
+// Where the grid of rounded distances lies: floor(d / quantum + kRound). Not 1/2: a lattice constant
+// such as 3.00003 would then put whole shells on a limit between two grid points, for the rounding
+// noise of their periodic images to take apart. No short decimal lies at a limit of this grid.
+constexpr double kRound = 0.473906417;
+
 // Squared distance at which a pixel stops growing (0.01 length units): two atoms on one spot, as in
 // a random start, give a finite image.
 constexpr float kMinSquaredDistance = 1e-4f;

@@ -6,8 +6,6 @@
 #include <numeric>
 #include <stdexcept>
 
-#include "network.hpp"
-
 namespace insitu {
 
 namespace {
@@ -32,7 +30,7 @@ int bits_for(std::uint64_t value) {
 }
 
 constexpr int kRankBits = 10;
-constexpr int kPad = 16;  // one vector of lanes
+constexpr int kPad = kMostLanes;  // one vector of lanes
 
 }  // namespace
 
@@ -63,13 +61,6 @@ Describer::Describer(const CellList& cells, const DescriptorSettings& settings, 
                      int channels, const float* weights, std::int64_t points)
     : cells_(cells), s_(settings), isa_(isa), channels_(channels), weights_(weights),
       points_(points) {}
-
-const std::vector<Comparator>& Describer::network(int columns, int keep) {
-    if (networks_.size() <= std::size_t(columns)) networks_.resize(std::size_t(columns) + 1);
-    auto& n = networks_[std::size_t(columns)];
-    if (n.empty() && columns > 1) n = sorting_network(columns, keep);
-    return n;
-}
 
 // Finds the neighbours of a centre and puts them into the order of the definition: rounded
 // distance, then atom id, then periodic image (told apart by the displacement itself, which does
@@ -128,7 +119,7 @@ int Describer::collect(std::int32_t at) {
     const double inverse = 1.0 / (kTie * length_);
     std::uint32_t largest = 0;
     for (std::size_t i = 0; i < n; ++i) {
-        const double q = std::sqrt(d2_[i]) * inverse + 0.5;
+        const double q = std::sqrt(d2_[i]) * inverse + kRound;
         q_[i] = q < 4e9 ? std::uint32_t(q) : 4000000000u;
         largest = std::max(largest, q_[i]);
     }
@@ -159,7 +150,8 @@ bool Describer::before(int a, int b, double inverse) const {
     if (ia != ib) return ia < ib;
     const double da[3] = {x_[i], y_[i], z_[i]}, db[3] = {x_[j], y_[j], z_[j]};
     for (int c = 0; c < 3; ++c) {
-        const long long qa = std::llround(da[c] * inverse), qb = std::llround(db[c] * inverse);
+        const double qa = std::floor(da[c] * inverse + kRound);
+        const double qb = std::floor(db[c] * inverse + kRound);
         if (qa != qb) return qa < qb;
     }
     return false;
@@ -218,16 +210,15 @@ int Describer::image(std::int32_t at, float* out) {
     for (int p = columns; p < columns + kPad || p < s_.size + kPad; ++p)
         px_[std::size_t(p)] = py_[std::size_t(p)] = pz_[std::size_t(p)] = 0.0f;
     if (channels_ > 1) color(at, count);
-    const std::size_t words = std::size_t(kPad) * std::size_t(2 * columns + s_.size);
-    if (scratch_.size() < 4 * words + 64) scratch_.resize(8 * words + 64);
+    const std::size_t bytes = 4 * image_words(columns, s_.size) + 64;
+    if (scratch_.size() < bytes) scratch_.resize(2 * bytes);
     auto* aligned = reinterpret_cast<unsigned char*>(
         (reinterpret_cast<std::uintptr_t>(scratch_.data()) + 63) & ~std::uintptr_t(63));
-    const auto& net = network(columns, std::min(s_.size, count));
     const MapSettings settings{s_.size, channels_, float(s_.gamma),
                                float(kTie * length_ * scale)};
     const Ball ball{count,        px_.data(),   py_.data(), pz_.data(), a_.data(),
                     rank_.data(), w_.data(), 2 * columns};
-    isa_.image(settings, ball, net.data(), int(net.size()), aligned, out);
+    isa_.image(settings, ball, aligned, out);
     return s_.scale_free ? std::min(found_, std::max(s_.ball, s_.local)) : count;
 }
 

@@ -22,8 +22,8 @@ struct DescriptorSettings {
 std::vector<std::string> isa_available();
 const IsaTable& isa_choose(const std::string& name);  // "" or "auto": the best; throws if absent
 
-// Radius within which a neighbour is searched for: the ball with its shell of ties.
-inline double search_radius(double cutoff) { return cutoff * (1.0 + 0.5 * kTie); }
+// Radius within which a neighbour is searched for: the ball up to the end of its last grid point.
+inline double search_radius(double cutoff) { return cutoff * (1.0 + (1.0 - kRound) * kTie); }
 
 class Describer {
   public:
@@ -43,7 +43,6 @@ class Describer {
     void sort_ties(int count, double inverse_quantum);
     bool before(int a, int b, double inverse_quantum) const;
     void color(std::int32_t at, int count);
-    const std::vector<Comparator>& network(int columns, int keep);
 
     const CellList& cells_;
     DescriptorSettings s_;
@@ -59,7 +58,6 @@ class Describer {
     std::vector<int> place_;    // order of the ball, into the arrays above
     std::vector<float> px_, py_, pz_, a_, w_;
     std::vector<unsigned char> scratch_;
-    std::vector<std::vector<Comparator>> networks_;
 };
 
 }  // namespace insitu

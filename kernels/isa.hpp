@@ -2,11 +2,19 @@
 // The functions that are compiled once for each instruction set and chosen at run time.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "neighbors_map.hpp"
 
 namespace insitu {
+
+constexpr int kMostLanes = 16;
+
+// Scratch of an image: columns and keys padded to whole runs, and the pixels of all lanes.
+constexpr std::size_t image_words(int columns, int size) {
+    return std::size_t(kMostLanes) * (2 * (std::size_t(columns) + 256) + std::size_t(size) + kMostLanes);
+}
 
 struct Found {  // candidates of one centre, structure of arrays, capacity given by the caller
     double* d2;
@@ -21,9 +29,9 @@ struct IsaTable {
                   std::int32_t end, const double* centre, double r2, const Found& out, int count);
     // out[position of key i in ascending order] = i, for distinct keys.
     void (*order)(const std::uint32_t* key, int count, std::uint32_t* position, int* out);
-    // (channels, size, size) image of one ball; scratch holds 2 * 16 * (count + 1 + 2 * size) words.
-    void (*image)(const MapSettings& settings, const Ball& ball, const Comparator* network,
-                  int comparators, void* scratch, float* out);
+    // (channels, size, size) image of one ball; scratch is aligned to 64 bytes and holds
+    // image_words() floats.
+    void (*image)(const MapSettings& settings, const Ball& ball, void* scratch, float* out);
 };
 
 const IsaTable& isa_plain();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The Neighbors Map of one atom (Allera et al., arXiv:2307.00978, section 2.2), written once.
 //
-// A "lane" is one row of the image. The CPU build passes vectors of 16 lanes, the CUDA build one
-// scalar a thread; `F` is the lane's float, `U` its 32-bit unsigned integer. Positive floats sort
+// A "lane" is one row of the image. The CPU build passes vectors of lanes, the CUDA build one scalar a
+// thread; `F` is the lane's float, `U` its 32-bit unsigned integer. Positive floats sort
 // like their bits, and the integer minimum is the faster one, so everything is sorted as `U`.
 #pragma once
 
@@ -17,10 +17,6 @@ struct MapSettings {
     int channels;       // the first has all weights 1
     float gamma;        // pixel ~ 1 / d^gamma
     float tie_quantum;  // distances are equal within this, in the units of the ball's points
-};
-
-struct Comparator {
-    std::uint16_t low, high;  // the smaller value goes to `low`
 };
 
 // A ball: the centre (point 0, at the origin) and its `count` neighbours in the order of the
@@ -61,16 +57,6 @@ INSITU_HD void fill_distances(const Ball& ball, F rx, F ry, F rz, U row, U* colu
         U bits = float_bits<F, U>(d2);
         bits = bits < least ? least : bits;
         column[m] = row == (row & 0u) + std::uint32_t(m) ? infinity : bits;
-    }
-}
-
-// Sorts the lanes' columns. The network keeps only what is needed for the first `size` outputs.
-template <class U>
-INSITU_HD void sort_columns(U* column, const Comparator* comparators, int count) {
-    for (int c = 0; c < count; ++c) {
-        const U a = column[comparators[c].low], b = column[comparators[c].high];
-        column[comparators[c].low] = a < b ? a : b;
-        column[comparators[c].high] = a < b ? b : a;
     }
 }
 

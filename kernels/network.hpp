@@ -1,53 +1,118 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Sorting network for the columns of a Neighbors Map: many short sequences of one length are sorted
-// side by side, one sequence a lane, so a comparator is one min and one max for all lanes.
+// Sorting network for the columns of a Neighbors Map.
 //
-// Batcher's odd-even merge sort (K. E. Batcher, AFIPS 1968), cut to `n` inputs (an input that does
-// not exist counts as +infinity, so its comparators fall away) and pruned to the `keep` smallest
-// outputs (a comparator none of whose outputs is read later falls away).
+// Many short sequences of one length are sorted side by side, one a lane. Blocks of kBlock values are
+// sorted in registers (Batcher's odd-even merge sort, K. E. Batcher, AFIPS 1968), then merged in
+// memory as bitonic sequences; only the smallest values are kept. All indices within a block are
+// known to the compiler: a comparator is one minimum and one maximum, without a load or a store.
 #pragma once
 
-#include <cstdint>
-#include <vector>
-
-#include "neighbors_map.hpp"
+#include "config.hpp"
 
 namespace insitu {
 
-inline void merge_stage(std::vector<Comparator>& out, int lo, int count, int step, int n) {
-    const int twice = 2 * step;
-    if (twice < count) {
-        merge_stage(out, lo, count, twice, n);
-        merge_stage(out, lo + step, count, twice, n);
-        for (int i = lo + step; i + step < lo + count; i += twice)
-            if (i + step < n) out.push_back({std::uint16_t(i), std::uint16_t(i + step)});
-    } else if (lo + step < n) {
-        out.push_back({std::uint16_t(lo), std::uint16_t(lo + step)});
+constexpr int kBlock = 16;
+
+// The smallest run of blocks, a power of two of them, that holds `keep` values.
+INSITU_HD int run_length(int keep) {
+    int run = kBlock;
+    while (run < keep) run *= 2;
+    return run;
+}
+
+template <class U>
+INSITU_HD void exchange(U& a, U& b) {
+    const U low = a < b ? a : b, high = a < b ? b : a;
+    a = low;
+    b = high;
+}
+
+template <int I, int End, int Step, int Distance, class U>
+INSITU_HD void exchange_all(U* v) {
+    if constexpr (I + Distance < End) {
+        exchange(v[I], v[I + Distance]);
+        exchange_all<I + Step, End, Step, Distance>(v);
     }
 }
 
-inline void sort_stage(std::vector<Comparator>& out, int lo, int count, int n) {
-    if (count < 2) return;
-    const int half = count / 2;
-    sort_stage(out, lo, half, n);
-    sort_stage(out, lo + half, half, n);
-    merge_stage(out, lo, count, 1, n);
+template <int Low, int Count, int Step, class U>
+INSITU_HD void odd_even_merge(U* v) {
+    if constexpr (2 * Step < Count) {
+        odd_even_merge<Low, Count, 2 * Step>(v);
+        odd_even_merge<Low + Step, Count, 2 * Step>(v);
+        exchange_all<Low + Step, Low + Count, 2 * Step, Step>(v);
+    } else {
+        exchange(v[Low], v[Low + Step]);
+    }
 }
 
-inline std::vector<Comparator> sorting_network(int n, int keep) {
-    int padded = 1;
-    while (padded < n) padded *= 2;
-    std::vector<Comparator> all;
-    sort_stage(all, 0, padded, n);
-    std::vector<char> read(std::size_t(padded), 0);
-    for (int i = 0; i < keep && i < n; ++i) read[std::size_t(i)] = 1;
-    std::vector<Comparator> kept;
-    for (auto c = all.rbegin(); c != all.rend(); ++c) {
-        if (!read[c->low] && !read[c->high]) continue;
-        read[c->low] = read[c->high] = 1;
-        kept.push_back(*c);
+template <int Low, int Count, class U>
+INSITU_HD void odd_even_sort(U* v) {
+    if constexpr (Count > 1) {
+        odd_even_sort<Low, Count / 2>(v);
+        odd_even_sort<Low + Count / 2, Count / 2>(v);
+        odd_even_merge<Low, Count, 1>(v);
     }
-    return {kept.rbegin(), kept.rend()};
+}
+
+template <int Low, int Count, class U>
+INSITU_HD void bitonic(U* v) {
+    if constexpr (Count > 1) {
+        exchange_all<Low, Low + Count, 1, Count / 2>(v);
+        bitonic<Low, Count / 2>(v);
+        bitonic<Low + Count / 2, Count / 2>(v);
+    }
+}
+
+template <int I, class U>
+INSITU_HD void copy_block(const U* from, U* to) {
+    if constexpr (I < kBlock) {
+        to[I] = from[I];
+        copy_block<I + 1>(from, to);
+    }
+}
+
+// Puts a bitonic run of a power of two of blocks into ascending order.
+template <class U>
+INSITU_HD void merge_run(U* run, int length) {
+    for (int distance = length / 2; distance >= kBlock; distance /= 2)
+        for (int from = 0; from < length; from += 2 * distance)
+            for (int i = from; i < from + distance; ++i) exchange(run[i], run[i + distance]);
+    for (int from = 0; from < length; from += kBlock) {
+        U v[kBlock];
+        copy_block<0>(run + from, v);
+        bitonic<0, kBlock>(v);
+        copy_block<0>(v, run + from);
+    }
+}
+
+// Sorts the lanes' columns as far as the `keep` smallest values, which go to the front. The columns
+// are padded with the largest value to a whole number of runs.
+template <class U>
+INSITU_HD void sort_columns(U* column, int count, int keep) {
+    const int run = run_length(keep);
+    for (int from = 0; from < count; from += kBlock) {
+        U v[kBlock];
+        copy_block<0>(column + from, v);
+        odd_even_sort<0, kBlock>(v);
+        copy_block<0>(v, column + from);
+    }
+    for (int first = 0; first < count; first += run) {
+        U* mine = column + first;
+        for (int length = kBlock; length < run; length *= 2)
+            for (int from = 0; first + from + length < count && from < run; from += 2 * length) {
+                for (int i = 0; i < length; ++i)
+                    exchange(mine[from + i], mine[from + 2 * length - 1 - i]);
+                merge_run(mine + from, length);
+                merge_run(mine + from + length, length);
+            }
+        if (first == 0) continue;
+        for (int i = 0; i < run; ++i) {  // the smaller half of both runs
+            const U a = column[i], b = mine[run - 1 - i];
+            column[i] = a < b ? a : b;
+        }
+        merge_run(column, run);
+    }
 }
 
 }  // namespace insitu

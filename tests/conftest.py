@@ -36,7 +36,9 @@ class Host:
     program: str
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def monitor(self, n: int, group: str = "all", identity: str = "phases", **settings: object) -> str:
+    def monitor(
+        self, n: int, group: str = "all", identity: str = "phases", **settings: object
+    ) -> str:
         """Return the deck lines that analyse every n-th step."""
         if self.name == "wheel":
             words = " ".join(f"{k} {v}" for k, v in settings.items())
@@ -130,7 +132,9 @@ def potentials() -> Path:
     return potentials_folder()
 
 
-def crystal(potentials: Path, cells: int = 4, temperature: float = 600.0, cutoff: str = "8.1") -> str:
+def crystal(
+    potentials: Path, cells: int = 4, temperature: float = 600.0, cutoff: str = "8.1"
+) -> str:
     """Return the head of a deck: fcc aluminium under EAM, moving."""
     return (
         "units metal\nboundary p p p\natom_style atomic\nlattice fcc 4.05\n"

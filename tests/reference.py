@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 TIE = 1e-5
+ROUND = 0.473906417  # no short decimal is at a limit of this grid, see kernels/config.hpp
 
 
 def images_around(
@@ -32,7 +33,7 @@ def images_around(
             if pbc[a]:
                 face = np.linalg.norm(np.cross(cell[(a + 1) % 3], cell[(a + 2) % 3]))
                 d = d - np.rint(s[:, a])[:, None] * cell[a]
-                reach[a] = int(np.ceil(radius * face / volume + 0.5)) + 1
+                reach[a] = int(np.ceil(radius * face / volume + 0.5))  # |s| <= 1/2
         spans = [range(-k, k + 1) for k in reach]
         shifts = np.array(list(itertools.product(*spans)), dtype=float) @ cell
     every = (d[None, :, :] + shifts[:, None, :]).reshape(-1, 3)
@@ -45,7 +46,7 @@ def images_around(
 
 def grid(distance: Array, length: float) -> NDArray[np.int64]:
     """Distances rounded to 1e-5 of the length, as whole numbers."""
-    return np.floor(distance / (TIE * length) + 0.5).astype(np.int64)
+    return np.floor(distance / (TIE * length) + ROUND).astype(np.int64)
 
 
 @dataclass
@@ -54,8 +55,8 @@ class Reference:
 
     images: Array  # (n, channels, size, size)
     found: NDArray[np.int64]  # (n,) neighbours in the ball
-    tied: NDArray[np.bool_]  # (n,) two neighbours at one distance (1e-5): new ids change the rows
-    fragile: NDArray[np.bool_]  # (n,) a rounded distance or the cutoff within 1e-8 of its limit
+    tied: NDArray[np.bool_]  # (n,) rows, or the end of a ball, are decided by id
+    fragile: NDArray[np.bool_]  # (n,) a distance within double rounding of a limit of the grid
     blurred: NDArray[np.bool_]  # (n, size, size) colour hangs on a float32 rounding, see below
 
 
@@ -74,6 +75,7 @@ def neighbors_map(
     weights: Array | None = None,
     ids: NDArray[np.int64] | None = None,
     indices: list[int] | NDArray[np.int64] | None = None,
+    draw: bool = True,
 ) -> Reference:
     r = np.asarray(r, dtype=float)
     flags = (pbc,) * 3 if isinstance(pbc, bool) else pbc
@@ -90,7 +92,7 @@ def neighbors_map(
         np.zeros((len(atoms), size, size), dtype=bool),
     )
     for k, i in enumerate(atoms):
-        radius = cutoff * (1 + 0.5 * TIE)
+        radius = cutoff * (1 + (1 - ROUND) * TIE)
         v, owner, d = images_around(i, r, cell, flags, radius)
         # A scale-free ball is a number of neighbours: look as far as needed, if there are any.
         most = len(r) - 1 if not any(flags) else 10**9
@@ -101,17 +103,19 @@ def neighbors_map(
         if scale_free and len(d):
             length = np.sort(d)[:local].mean()
         quantum = TIE * length
-        image = np.rint(v / quantum)
+        image = np.floor(v / quantum + ROUND)
         order = np.lexsort((image[:, 2], image[:, 1], image[:, 0], ids[owner], grid(d, length)))
-        near = np.sort(d)[: ball + 1] if scale_free else np.sort(d)
-        out.tied[k] = bool((np.diff(near) < 2 * quantum).any())
-        edges = np.append(np.abs((d / quantum) % 1.0 - 0.5) * quantum, abs(d - radius))
-        out.fragile[k] = bool((edges < 1e-8 * length).any())
+        equal = np.diff(grid(np.sort(d), length)) == 0
+        out.tied[k] = equal[: size - 1].any() or (scale_free and equal[ball - 1 : ball].any())
+        edges = (d / quantum + ROUND + 0.5) % 1.0 - 0.5
+        out.fragile[k] = (np.abs(edges) < 1e-6).any() or (np.abs(d - radius) < 1e-11).any()
         if scale_free:
             order = order[:ball]
         v, owner, d = v[order], owner[order], d[order]
         unit = length if scale_free else 1.0
         out.found[k] = len(d)
+        if not draw:
+            continue
         _fill(
             out.images[k], out.blurred[k], np.vstack([np.zeros(3), v]) / unit,
             ids[np.append(i, owner)], color[:, np.append(i, owner)], gamma, beta,
@@ -126,7 +130,7 @@ def _fill(
 ) -> None:  # fmt: skip
     size = image.shape[-1]
     total = len(points)
-    displacement = np.rint(points / (TIE * length))
+    displacement = np.floor(points / (TIE * length) + ROUND)
     rank = np.empty(total, dtype=int)
     rank[np.lexsort((*displacement.T[::-1], ids))] = np.arange(total)
     for j in range(min(size, total)):
@@ -142,7 +146,7 @@ def _fill(
         # The kernels compare the rounded distances of further rows in float32 (2e-7 of 2 cutoffs,
         # 0.05 grid steps). Runs of neighbouring grid points that hold a distance so near to its
         # rounding limit have a colour that the definition itself leaves to the rounding.
-        t = np.sort(d) / (TIE * length) + 0.5
+        t = np.sort(d) / (TIE * length) + ROUND
         risky = np.abs(np.mod(t, 1.0) - 0.5) > 0.5 - 0.1
         run = np.cumsum(np.append(0, np.diff(t) > 1.2))
         bad = np.isin(run, run[risky]) & (np.bincount(run)[run] > 1)

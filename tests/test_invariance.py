@@ -45,7 +45,9 @@ def images_of(frame: Frame, kind: NeighborsMap, weights: Array | None = None) ->
 def whole(
     r: Array, cell: Array | None, pbc: Any, kind: NeighborsMap, ids: Any = None, weights: Any = None
 ) -> Any:
-    return images_of(Frame.from_arrays(r, cell, pbc, reach=kind.cutoff * 1.001, ids=ids), kind, weights)
+    return images_of(
+        Frame.from_arrays(r, cell, pbc, reach=kind.cutoff * 1.001, ids=ids), kind, weights
+    )
 
 
 class LeftOut:
@@ -64,15 +66,15 @@ class LeftOut:
 def left_out(request: pytest.FixtureRequest) -> Iterator[LeftOut]:
     counter = LeftOut()
     yield counter
-    print(f"\n{request.node.name}: {counter.out} of {counter.all} atoms left out")
-    # Of 15 random liquids: distances tied to 1e-5 are a matter of chance, about 1 atom in 10;
-    # distances at a rounding limit to 1e-8 do not happen.
-    assert counter.out <= (0.15 if "new_ids" in request.node.name else 0.001) * counter.all
+    print(f"\n{request.node.name}: {counter.out} of {counter.all} atoms left out")  # noqa: T201
+    # Liquids: two of an atom's 31 nearest at one distance (1e-5) are a matter of chance, 1 atom in
+    # 50; distances within the rounding noise of a limit of the grid do not happen.
+    assert counter.out <= (0.05 if "new_ids" in request.node.name else 0.001) * counter.all
 
 
 def doubtful(r: Array, cell: Any, pbc: Any, kind: NeighborsMap, *, ties: bool = False) -> Any:
     plain = reference.neighbors_map(
-        r, cell, pbc, scale_free=kind.scale_free, ball=kind.ball, local=kind.local
+        r, cell, pbc, scale_free=kind.scale_free, ball=kind.ball, local=kind.local, draw=False
     )
     return plain.fragile | plain.tied if ties else plain.fragile
 
@@ -189,20 +191,26 @@ def ranks_of(
         )
 
 
+#: Lattice constants [Å]: exact in binary; from a table; at a rounding limit of a plain grid of
+#: 6e-5 Å, where a shell would fall apart by the rounding noise of its periodic images.
+CONSTANTS = {
+    "sc": (4.0, 3.0, 3.00003),
+    "bcc": (4.0, 2.87, 3.00003),
+    "fcc": (4.0, 4.05, 4.05003),
+    "hcp": (4.0, 3.2, 3.20001),
+    "cubic_diamond": (4.0, 5.43, 5.43003),
+    "hexagonal_diamond": (4.0, 3.84, 3.84003),
+}
+
+
 @pytest.mark.parametrize("colored", [False, True], ids=["one channel", "two channels"])
-@pytest.mark.parametrize("kind", [NeighborsMap(), NeighborsMap(scale_free=True)], ids=["Å", "free"])
-@pytest.mark.parametrize("a", [3.0, 3.52, 4.0496, 3.00003, 1.7])
-@pytest.mark.parametrize("name", LATTICES)
+@pytest.mark.parametrize("scale_free", [False, True], ids=["absolute", "scale-free"])
+@pytest.mark.parametrize(("name", "a"), [(n, a) for n in LATTICES for a in CONSTANTS[n]])
 def test_perfect_crystals_on_any_ranks_have_the_images_of_the_whole(
-    name: str, a: float, kind: NeighborsMap, colored: bool
+    name: str, a: float, scale_free: bool, colored: bool
 ) -> None:
-    size, cutoff = {"sc": 1.0, "bcc": 1.2, "fcc": 1.5}.get(name, 1.3) * a, 6.0
-    if a < 2.0:  # dense, or a cell of 2 cutoffs; the ball stays one that the kernels are made for
-        size, cutoff = 1.7, 2.9
-    kind = NeighborsMap(**(kind.as_dict() | {"cutoff": cutoff}))
-    r, cell = lattice(name, size, (4, 3, 2))
-    ids = np.random.default_rng(len(name)).permutation(len(r)) + 1
-    r = r[np.argsort(ids)]
+    kind = NeighborsMap(scale_free=scale_free)
+    r, cell = lattice(name, a, (4, 3, 2))
     weights = np.where(np.arange(len(r)) % 2, 1.0, -0.5) if colored else None
     images = whole(r, cell, True, kind, weights=weights)
     for ranks in ((1, 1, 1), (2, 1, 1), (3, 1, 1), (2, 2, 1)):

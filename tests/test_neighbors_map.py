@@ -50,12 +50,20 @@ def agrees(images: Any, want: reference.Reference, blurred_share: float = 0.0) -
     assert (error[:, 0] <= 1e-5).all(), f"first channel off by {error[:, 0].max():.2e}"
     rest = error[:, 1:] > 1e-5
     outside = rest & ~want.blurred[:, None]
-    assert not outside.any(), f"{outside.sum()} coloured pixels off, first {np.argwhere(outside)[0]}"
+    assert not outside.any(), (
+        f"{outside.sum()} coloured pixels off, first {np.argwhere(outside)[0]}"
+    )
     assert rest.sum() <= blurred_share * max(rest.size, 1), f"{rest.sum()} of {rest.size} pixels"
 
 
 def compare(
-    r: Array, cell: Array | None, pbc: Any, *, atoms: int = 10, blurred: float = 0.0, **settings: Any
+    r: Array,
+    cell: Array | None,
+    pbc: Any,
+    *,
+    atoms: int = 10,
+    blurred: float = 0.0,
+    **settings: Any,
 ) -> reference.Reference:
     flags = pbc if isinstance(pbc, bool) else tuple(bool(p) for p in pbc)
     chosen = np.unique(np.linspace(0, len(r) - 1, atoms).astype(int))
@@ -91,7 +99,9 @@ def test_other_settings_agree_with_the_reference(
     settings: dict[str, Any], scale_free: bool
 ) -> None:
     r, cell = reference.packing(120, 0.06, seed=1)
-    compare(r, cell, True, scale_free=scale_free, local=min(14, settings.get("size", 32)), **settings)
+    compare(
+        r, cell, True, scale_free=scale_free, local=min(14, settings.get("size", 32)), **settings
+    )
 
 
 @pytest.mark.parametrize("ball", [1, 5, 14, 33, 90])
@@ -134,7 +144,9 @@ def test_sparse_gas_agrees_with_the_reference_and_is_padded_with_zeros(scale_fre
 @pytest.mark.parametrize(
     "pbc", [False, True, (True, False, False), (True, True, False), (False, True, True)], ids=str
 )
-def test_triclinic_cells_and_boundaries_agree_with_the_reference(pbc: Any, scale_free: bool) -> None:
+def test_triclinic_cells_and_boundaries_agree_with_the_reference(
+    pbc: Any, scale_free: bool
+) -> None:
     r, cell = reference.triclinic(90, 0.06, seed=5)
     compare(r, cell, pbc, scale_free=scale_free)
 
@@ -190,7 +202,7 @@ def test_two_atoms_on_one_spot_give_a_finite_image() -> None:
     assert images[0, 0, 0, 0] == pytest.approx(1e4, rel=1e-5)
 
 
-@pytest.mark.parametrize("gamma, beta", [(19.0, 3.0), (2.0, 0.06), (18.0, 1.0)])
+@pytest.mark.parametrize(("gamma", "beta"), [(19.0, 3.0), (2.0, 0.06), (18.0, 1.0)])
 def test_steep_settings_stay_finite_and_padded_with_zeros_or_are_refused(
     gamma: float, beta: float
 ) -> None:
@@ -223,7 +235,7 @@ def test_a_single_row_of_weights_is_a_second_channel() -> None:
 
 
 @pytest.mark.parametrize(
-    "setting, value",
+    ("setting", "value"),
     [
         ("cutoff", 0.0), ("cutoff", -1.0), ("cutoff", float("nan")), ("cutoff", 1e9),
         ("size", 1), ("size", 129), ("size", 16.5), ("gamma", 0), ("gamma", float("inf")),
@@ -239,7 +251,7 @@ def test_errors_name_the_setting_and_its_value(setting: str, value: Any) -> None
 
 
 @pytest.mark.parametrize(
-    "arguments, text",
+    ("arguments", "text"),
     [
         ({"positions": np.zeros((5, 2))}, "positions have shape (5, 2)"),
         ({"positions": np.zeros((3, 2))}, "positions have shape (3, 2)"),
@@ -279,7 +291,15 @@ def test_a_search_that_is_too_short_is_refused() -> None:
         next(NeighborsMap(cutoff=6.0).batches(search))
 
 
-def test_a_ball_beyond_the_kernels_limit_is_refused() -> None:
-    r, cell = lattice("sc", 1.0, (11, 11, 11))
-    with pytest.raises((InsituError, ValueError), match="reduce the cutoff"):
-        insitu.neighbors_map(r, cell, False, cutoff=30.0, weights=np.ones(len(r)), indices=[0])
+def test_a_ball_of_more_atoms_than_16_bits_can_count() -> None:
+    r, cell = lattice("sc", 1.0, (41, 41, 41))
+    (image,) = insitu.neighbors_map(r, cell, False, cutoff=100.0, indices=[0])
+    nearest = np.sort((r[1:] ** 2).sum(axis=1))[:32]
+    np.testing.assert_allclose(image[0, 0], 1 / nearest, rtol=1e-5)
+
+
+def test_a_coloured_ball_beyond_the_kernels_limit_is_refused() -> None:
+    few, cell = lattice("sc", 1.0, (11, 11, 11))
+    weights = np.ones(len(few))
+    with pytest.raises(ValueError, match=r"more than one channel.*reduce the cutoff"):
+        insitu.neighbors_map(few, cell, False, cutoff=30.0, weights=weights, indices=[0])

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -65,37 +65,40 @@ class Phases:
         self.labels: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self.confidence: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
 
-    def classify(self, neighbors: Neighbors) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Return probabilities ``(n_local, C)`` and ball sizes ``(n_local,)``; 0 if not selected."""
-        n = neighbors.frame.n_local
-        card = self.model.card
-        result = np.zeros((n, len(card.classes)), dtype=np.float32)
-        sizes = np.zeros(n, dtype=np.int32)
+    def probabilities(
+        self, neighbors: Neighbors
+    ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]]:
+        """Yield owned atoms ``(b,)``, their class probabilities ``(b, C)`` and ball sizes ``(b,)``.
+
+        One batch at a time, so that memory does not grow with the number of atoms.
+        """
         inference = 0.0
         started = time.perf_counter()
-        for atoms, images, found in card.descriptor.batches(neighbors, batch=self.model.batch):
+        descriptor = self.model.card.descriptor
+        for atoms, images, found in descriptor.batches(neighbors, batch=self.model.batch):
             before = time.perf_counter()
-            result[atoms] = self.model.probabilities(images)
-            sizes[atoms] = found
+            result = self.model.probabilities(images)
             inference += time.perf_counter() - before
+            yield atoms, result, found
         self.timing = {
             "descriptor": time.perf_counter() - started - inference,
             "model": inference,
         }
-        return result, sizes
 
     def __call__(self, frame: Frame, neighbors: Neighbors) -> dict[str, Any]:
         """Return the sums of one rank: atoms and confidence for each phase, neighbours found."""
-        probabilities, sizes = self.classify(neighbors)
-        self.labels, self.confidence = decide(probabilities, self.threshold)
         p = len(self.classes)
-        mine = neighbors.atoms
-        column = np.where(self.labels[mine] < 0, p - 1, self.labels[mine])
-        return {
-            "count": np.bincount(column, minlength=p).astype(np.float64),
-            "confidence": np.bincount(column, weights=self.confidence[mine], minlength=p),
-            "neighbors": float(sizes.sum()),
-        }
+        count, confidence, size = np.zeros(p), np.zeros(p), 0.0
+        self.labels = np.full(frame.n_local, -1, dtype=np.int64)
+        self.confidence = np.zeros(frame.n_local, dtype=np.float32)
+        for atoms, probabilities, found in self.probabilities(neighbors):
+            labels, sure = decide(probabilities, self.threshold)
+            column = np.where(labels < 0, p - 1, labels)
+            count += np.bincount(column, minlength=p)
+            confidence += np.bincount(column, weights=sure, minlength=p)
+            size += float(found.sum())
+            self.labels[atoms], self.confidence[atoms] = labels, sure
+        return {"count": count, "confidence": confidence, "neighbors": size}
 
     def finish(self, sums: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
         """Return fraction, count, standard error and mean confidence of each phase."""

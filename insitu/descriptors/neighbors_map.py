@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,8 @@ class NeighborsMap:
         ]  # fmt: skip
         for name, low, high in limits:
             value, whole = getattr(self, name), name in ("size", "ball", "local")
-            if not isinstance(value, Integral if whole else Real) or not low <= value <= high:
+            usable = isinstance(value, Integral if whole else (int, float, np.floating, np.integer))
+            if not usable or not low <= value <= high:
                 kind = "a whole number of " if whole else ""
                 raise SettingError(f"{name}={value} is not usable; give {kind}{low:g} … {high:g}")
         # The largest pixel, 0.01 ** -(gamma + 1/beta), has to be a float32.

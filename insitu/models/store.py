@@ -119,8 +119,8 @@ class Model:
     def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the class probabilities ``(b, C)`` of images ``(b, channels, size, size)``.
 
-        The network always sees a batch of the same size, so that an atom's result does not depend
-        on the atoms beside it, and with them on the number of ranks.
+        The network always sees a batch of the same size: another size may take another algorithm.
+        What is left of the atoms beside it in the batch is rounding, about 1e-7.
         """
         import torch
 

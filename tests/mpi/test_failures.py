@@ -19,7 +19,9 @@ FAULTS = [
 ]
 # Three ranks, one of which owns no atoms of the small sample, in the full suite.
 CASES = [pytest.param(*f, 2, id=f"{f[0]}-{f[1]}-n2") for f in FAULTS] + [
-    pytest.param(*f, 3, id=f"{f[0]}-{f[1]}-n3", marks=() if f[0] == "analysis" else pytest.mark.full)
+    pytest.param(
+        *f, 3, id=f"{f[0]}-{f[1]}-n3", marks=() if f[0] == "analysis" else pytest.mark.full
+    )
     for f in FAULTS
 ]
 
@@ -38,8 +40,9 @@ def test_fault_ends_the_run(
     assert message in run.text
     if frames:
         history = insitu.open(str(tmp_path / "phases.h5"))
-        assert history.sizes["step"] == frames
-        assert history["step"].values.tolist() == [10]
+        # In a collective stage rank 0 may be done with its part when the other rank fails.
+        complete = [10, 20] if where == "collective" else [10]
+        assert history["step"].values.tolist() in ([10], complete)
     else:
         assert not (tmp_path / "phases.h5").exists()
 

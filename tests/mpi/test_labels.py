@@ -42,9 +42,7 @@ def _data(path: Path, r: NDArray[np.float64], cell: NDArray[np.float64]) -> None
     rows = "\n".join(f"{i + 1} 1 {x!r} {y!r} {z!r}" for i, (x, y, z) in enumerate(r.tolist()))
     box = "\n".join(f"0.0 {float(cell[k, k])!r} {c}lo {c}hi" for k, c in enumerate("xyz"))
     tilt = f"{cell[1, 0]!s} {cell[2, 0]!s} {cell[2, 1]!s} xy xz yz\n"
-    path.write_text(
-        f"sample\n\n{len(r)} atoms\n1 atom types\n\n{box}\n{tilt}\nAtoms\n\n{rows}\n"
-    )
+    path.write_text(f"sample\n\n{len(r)} atoms\n1 atom types\n\n{box}\n{tilt}\nAtoms\n\n{rows}\n")
 
 
 @pytest.mark.parametrize(

@@ -24,13 +24,18 @@ def fails(host: Host, folder: Path, deck: str, *expected: str, ranks: int = 2) -
         ({"fiel": "a.h5"}, ["'fiel'", "Did you mean 'file'?"]),
         ({"every": 0}, ["every=0"]),
         ({"threshold": 1.5}, ["threshold=1.5", "0 … 1"]),
-        ({"if_exists": "apend"}, ["'apend'", "refuse, append, overwrite", "Did you mean 'append'?"]),
+        (
+            {"if_exists": "apend"},
+            ["'apend'", "refuse, append, overwrite", "Did you mean 'append'?"],
+        ),
     ],
 )
 def test_settings(
     host: Host, potentials: Path, tmp_path: Path, settings: dict[str, object], expected: list[str]
 ) -> None:
-    fails(host, tmp_path, crystal(potentials) + host.monitor(10, **settings) + "run 20\n", *expected)
+    fails(
+        host, tmp_path, crystal(potentials) + host.monitor(10, **settings) + "run 20\n", *expected
+    )
     assert list(tmp_path.glob("*.h5")) == []
 
 
@@ -79,7 +84,9 @@ def test_two_dimensions(host: Host, tmp_path: Path) -> None:
     deck = (
         "units metal\ndimension 2\nboundary p p p\nlattice sq 3.0\nregion b block 0 9 0 9 -0.1 0.1\n"
         "create_box 1 b\ncreate_atoms 1 box\nmass 1 27\npair_style lj/cut 7\npair_coeff 1 1 0.1 2.7\n"
-        "comm_modify cutoff 9\nfix move all nve\nfix flat all enforce2d\n" + host.monitor(10) + "run 20\n"
+        "comm_modify cutoff 9\nfix move all nve\nfix flat all enforce2d\n"
+        + host.monitor(10)
+        + "run 20\n"
     )
     fails(host, tmp_path, deck, "two-dimensional")
 

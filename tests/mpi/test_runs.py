@@ -39,7 +39,9 @@ def test_history(host: Host, potentials: Path, tmp_path: Path, ranks: int) -> No
         assert np.allclose(found, thermo[step], rtol=1e-6)
 
 
-def test_energy_at_steps_without_thermo_output(host: Host, potentials: Path, tmp_path: Path) -> None:
+def test_energy_at_steps_without_thermo_output(
+    host: Host, potentials: Path, tmp_path: Path
+) -> None:
     """LAMMPS adds energy up only at announced steps; asking for it elsewhere would end the run."""
     deck = crystal(potentials).replace("thermo 10", "thermo 1000") + host.monitor(10) + "run 20\n"
     run = host.run(tmp_path, deck, 2)
@@ -76,7 +78,9 @@ def test_group(host: Host, potentials: Path, tmp_path: Path) -> None:
     assert int(history["count"].sum()) == 100
 
 
-def test_partitions_have_their_own_communicator(host: Host, potentials: Path, tmp_path: Path) -> None:
+def test_partitions_have_their_own_communicator(
+    host: Host, potentials: Path, tmp_path: Path
+) -> None:
     for world in (1, 2):
         lines = host.monitor(10, file=f"phases.{world}.h5")
         (tmp_path / f"monitor.{world}").write_text(lines)

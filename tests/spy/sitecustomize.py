@@ -39,7 +39,7 @@ def _faults() -> None:
     elif where == "frame":
         _break(lammps_view.LammpsView, "frame", 2)
     elif where == "analysis":
-        _break(phases.Phases, "classify", 2)
+        _break(phases.Phases, "probabilities", 2)
     elif where == "collective":
         _break(reduce.Packing, "unpack", 2)
     elif where == "write":

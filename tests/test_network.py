@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The sorting networks and the instruction sets: every one gives the same bits, and the right ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import reference
+from numpy.typing import NDArray
+
+from insitu import _kernels
+from insitu.descriptors.neighbors_map import NeighborsMap
+from insitu.frame import Frame
+from insitu.neighbors import Neighbors
+from insitu.testing import lattice
+
+Array = NDArray[np.float64]
+ISAS: list[str] = _kernels.isa_available()
+
+
+def images(
+    r: Array, cell: Any, pbc: Any, kind: NeighborsMap, isa: str, weights: Any = None, batch: int = 7
+) -> tuple[Any, Any]:
+    frame = Frame.from_arrays(r, cell, pbc, reach=kind.cutoff * 1.001)
+    color = None if weights is None else weights[:, frame.ids - 1].astype(np.float32)
+    channels = 1 if weights is None else 1 + len(weights)
+    out = np.full((len(r), channels, kind.size, kind.size), np.nan, dtype=np.float32)
+    found = np.full(len(r), -1)
+    search = Neighbors(frame, kind.cutoff)
+    for atoms, some, n in kind.batches(search, weights=color, batch=batch, isa=isa):
+        out[atoms], found[atoms] = some, n
+    return out, found
+
+
+def check(r: Array, cell: Any, pbc: Any, kind: NeighborsMap, weights: Any = None) -> None:
+    """All instruction sets: equal to the bit; the first channel, and the ball, as the reference."""
+    best, found = images(r, cell, pbc, kind, ISAS[0], weights)
+    settings = kind.as_dict()
+    want = reference.neighbors_map(r, cell, pbc, weights=weights, **settings)
+    for isa in ISAS[1:]:
+        other, count = images(r, cell, pbc, kind, isa, weights)
+        np.testing.assert_array_equal(other.view(np.uint32), best.view(np.uint32), err_msg=isa)
+        np.testing.assert_array_equal(count, found)
+    np.testing.assert_allclose(best[:, 0], want.images[:, 0], rtol=1e-5, atol=0)
+    colored = np.isclose(best[:, 1:], want.images[:, 1:], rtol=1e-5, atol=0)
+    assert (colored | want.blurred[:, None]).all()
+    if not kind.scale_free:
+        np.testing.assert_array_equal(found, want.found)
+
+
+@pytest.mark.parametrize("size", [2, 5, 16, 17, 32, 33, 48])
+def test_every_size_of_ball_and_image(size: int) -> None:
+    r, _ = reference.packing(70, 0.06, seed=size)
+    for n in range(1, 70, 1 if size in (5, 32) else 7):
+        # All atoms see each other: a ball of n atoms; the images of two of them will do.
+        frame = Frame.from_arrays(r[:n], None, False, reach=40.0)
+        object.__setattr__(frame, "selected", np.arange(n) < 2)
+        search = Neighbors(frame, 40.0)
+        kind = NeighborsMap(cutoff=40.0, size=size)
+        want = reference.neighbors_map(
+            r[:n], None, False, cutoff=40.0, size=size, indices=list(range(min(n, 2)))
+        )
+        for isa in ISAS:
+            for atoms, some, found in kind.batches(search, isa=isa):
+                assert (found == n - 1).all()
+                np.testing.assert_allclose(some, want.images[atoms], rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("scale_free", [False, True], ids=["absolute", "scale-free"])
+@pytest.mark.parametrize(("gamma", "size"), [(2.0, 32), (1.0, 20), (3.3, 16)])
+def test_instruction_sets_agree_on_a_liquid(gamma: float, size: int, scale_free: bool) -> None:
+    r, cell = reference.triclinic(60, 0.06, seed=size)
+    weights = np.random.default_rng(0).normal(size=(2, len(r)))
+    kind = NeighborsMap(cutoff=7.0, size=size, gamma=gamma, scale_free=scale_free)
+    check(r, cell, True, kind)
+    check(r, cell, True, kind, weights)
+
+
+@pytest.mark.parametrize("scale_free", [False, True], ids=["absolute", "scale-free"])
+def test_instruction_sets_agree_on_a_gas_a_crystal_and_a_small_cell(scale_free: bool) -> None:
+    kind = NeighborsMap(scale_free=scale_free)
+    r, _ = reference.gas(50, 25.0, seed=1)
+    # A scale-free ball has to find its 32 neighbours: here the search is as wide as the gas.
+    check(r, None, False, NeighborsMap(cutoff=45.0, scale_free=True) if scale_free else kind)
+    check(*lattice("hcp", 3.2, (3, 2, 2)), True, kind)
+    check(*lattice("bcc", 2.87, (1, 1, 1)), True, kind, np.array([[1.0, -0.5]]))
+
+
+@pytest.mark.parametrize("batch", [1, 64, 1000])
+def test_images_do_not_depend_on_the_batch(batch: int) -> None:
+    r, cell = reference.packing(90, 0.06, seed=8)
+    kind = NeighborsMap()
+    some, found = images(r, cell, True, kind, "", batch=batch)
+    want, count = images(r, cell, True, kind, "", batch=13)
+    np.testing.assert_array_equal(some, want)
+    np.testing.assert_array_equal(found, count)
+
+
+def test_the_best_instruction_set_is_the_default_and_plain_is_everywhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("INSITU_ISA", raising=False)
+    assert ISAS[-1] == "plain"
+    assert _kernels.isa_default() == ISAS[0]
+    monkeypatch.setenv("INSITU_ISA", "plain")
+    assert _kernels.isa_default() == "plain"
+
+
+def test_an_unknown_instruction_set_is_refused_with_those_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    r = np.zeros((1, 3))
+    with pytest.raises(ValueError, match=r"'sse9'.*INSITU_ISA.*this machine has: .*plain"):
+        images(r, None, False, NeighborsMap(), "sse9")
+    monkeypatch.setenv("INSITU_ISA", "altivec")
+    with pytest.raises(ValueError, match=r"'altivec'.*plain"):
+        images(r, None, False, NeighborsMap(), "")
