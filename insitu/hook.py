@@ -46,9 +46,12 @@ class Monitor:
 
         try:
             view = LammpsView(handle_of(pointer))
+            first_call = self._pipeline is None
             self.prepare(view)
             if self.settings.every is None or view.step % self.settings.every == 0:
                 self._pipeline.frame(view)
+            elif first_call:
+                self._pipeline.take(view)  # with N = 1 a short ghost cutoff shows at step 1
         except InsituError as error:
             # All ranks are here with the same message. LAMMPS ends the run when it sees the error
             # and would have Python print a traceback on each of them.
@@ -61,11 +64,16 @@ class Monitor:
         """Load the model and check everything that can be checked before the first frame."""
         if self._pipeline is None:
             from insitu.pipeline import Pipeline
-            from insitu.reduce import lammps_ranks
+            from insitu.reduce import lammps_ranks, leave
 
-            self._ranks = lammps_ranks(
-                view.communicator, view.setting("world_size"), view.setting("universe_size")
-            )
+            world = view.setting("world_size")
+            try:
+                self._ranks = lammps_ranks(view.communicator, world, view.setting("universe_size"))
+            except Exception as error:
+                # It may be this rank alone (a broken node), and without MPI ranks cannot agree.
+                if world > 1:
+                    leave(str(error))
+                raise
             self._pipeline = Pipeline(self.settings, view, self._ranks)
             if self.settings.first and not self.of_plugin and self._ranks.rank == 0:
                 log.warning(
@@ -127,13 +135,15 @@ def monitor(
 def _print_once(rank: int) -> None:
     """Have the interpreter inside LAMMPS print our errors as one sentence, on one rank."""
 
+    before = sys.excepthook
+
     def show(kind: type[BaseException], value: BaseException, trace: Any) -> None:
         if not issubclass(kind, InsituError):
-            sys.__excepthook__(kind, value, trace)
+            before(kind, value, trace)
         elif rank == 0:
             print(f"insitu: {value}", file=sys.stderr, flush=True)  # noqa: T201
 
-    if not hasattr(sys, "ps1"):
+    if not sys.orig_argv:  # embedded: no Python program was started
         sys.excepthook = show
 
 

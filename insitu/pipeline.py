@@ -118,7 +118,7 @@ class Pipeline:
             return  # `run N every M` and each new run call again at the same step
         arrived = time.perf_counter()
         thermo = view.thermo()  # collective in LAMMPS
-        frame = self._take(view)
+        frame = self.take(view)
         sums, waited = self._analyse(frame, arrived - self._left)
         started = time.perf_counter()
         share = 1.0 / self.ranks.size
@@ -137,8 +137,14 @@ class Pipeline:
         self._advise(sums)
         self._left = time.perf_counter()
 
-    def _take(self, view: LammpsView) -> Frame:
-        """Return this rank's frame once all ranks have one whose ghosts can be relied on."""
+    def take(self, view: LammpsView) -> Frame:
+        """Return this rank's frame once all ranks have one whose ghosts can be relied on; collective.
+
+        Raises
+        ------
+        InsituError
+            On all ranks: ghosts are missing or stale, or a rank has no frame.
+        """
         frame: Frame | None = None
         trouble = None
         try:

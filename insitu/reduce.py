@@ -95,6 +95,12 @@ class Ranks:
         os._exit(1)
 
 
+def leave(message: str) -> NoReturn:
+    """End this process so that the launcher ends all: for a failure before ranks can agree."""
+    print(f"insitu: {message}", file=sys.stderr, flush=True)  # noqa: T201
+    os._exit(1)
+
+
 class Packing:
     """Puts several named arrays into the one vector of an all-reduce, and takes them out again."""
 

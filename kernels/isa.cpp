@@ -54,10 +54,12 @@ int gather(const double* x, const double* y, const double* z, std::int32_t begin
 }
 
 void order(const std::uint32_t* key, int count, std::uint32_t* position, int* out) {
-    for (int i = 0; i < count; ++i) position[i] = 0;
-    for (int j = 0; j < count; ++j) {
-        const std::uint32_t k = key[j];
-        for (int i = 0; i < count; ++i) position[i] += k < key[i];
+    for (int i = 0; i < count; i += kLanes) {
+        U mine, below;
+        __builtin_memcpy(&mine, key + i, sizeof(U));
+        below = mine & 0u;
+        for (int j = 0; j < count; ++j) below -= (U)(key[j] < mine);  // a true lane is -1
+        __builtin_memcpy(position + i, &below, sizeof(U));
     }
     for (int i = 0; i < count; ++i) out[position[i]] = i;
 }

@@ -27,7 +27,8 @@ struct IsaTable {
     // new count. The centre itself is appended too.
     int (*gather)(const double* x, const double* y, const double* z, std::int32_t begin,
                   std::int32_t end, const double* centre, double r2, const Found& out, int count);
-    // out[position of key i in ascending order] = i, for distinct keys.
+    // out[position of key i in ascending order] = i, for distinct keys; key and position have room
+    // for kMostLanes more.
     void (*order)(const std::uint32_t* key, int count, std::uint32_t* position, int* out);
     // (channels, size, size) image of one ball; scratch is aligned to 64 bytes and holds
     // image_words() floats.

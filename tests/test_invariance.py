@@ -66,7 +66,7 @@ class LeftOut:
 def left_out(request: pytest.FixtureRequest) -> Iterator[LeftOut]:
     counter = LeftOut()
     yield counter
-    print(f"\n{request.node.name}: {counter.out} of {counter.all} atoms left out")  # noqa: T201
+    print(f"\n{request.node.name}: {counter.out} of {counter.all} atoms left out")
     # Liquids: two of an atom's 31 nearest at one distance (1e-5) are a matter of chance, 1 atom in
     # 50; distances within the rounding noise of a limit of the grid do not happen.
     assert counter.out <= (0.05 if "new_ids" in request.node.name else 0.001) * counter.all

@@ -129,7 +129,7 @@ def test_colours_of_species_agree_with_the_reference(
         r, cell = sample(*kind.split())
     rng = np.random.default_rng(channels)
     weights = rng.choice([-1.0, 0.5, 1.0, 2.0], size=(channels - 1, len(r)))
-    compare(r, cell, True, weights=weights, scale_free=scale_free, blurred=0.02)
+    compare(r, cell, True, weights=weights, scale_free=scale_free, blurred=0.001)
 
 
 @pytest.mark.parametrize("scale_free", [False, True], ids=["absolute", "scale-free"])
@@ -158,7 +158,7 @@ def test_cells_smaller_than_the_cutoff_agree_with_the_reference(n: int, scale_fr
     cell = np.array([[3.1, 0.0, 0.0], [1.4, 2.9, 0.0], [-1.2, 0.9, 3.3]]) * n ** (1 / 3)
     r = np.random.default_rng(n).uniform(0, 1, (n, 3)) @ cell
     compare(r, cell, True, scale_free=scale_free)
-    compare(r, cell, True, scale_free=scale_free, weights=np.linspace(-1, 2, n), blurred=0.02)
+    compare(r, cell, True, scale_free=scale_free, weights=np.linspace(-1, 2, n), blurred=0.001)
     compare(r, cell, (True, False, True), scale_free=scale_free)
 
 

@@ -46,6 +46,7 @@ def check(r: Array, cell: Any, pbc: Any, kind: NeighborsMap, weights: Any = None
     np.testing.assert_allclose(best[:, 0], want.images[:, 0], rtol=1e-5, atol=0)
     colored = np.isclose(best[:, 1:], want.images[:, 1:], rtol=1e-5, atol=0)
     assert (colored | want.blurred[:, None]).all()
+    assert (~colored).sum() <= 0.001 * colored.size
     if not kind.scale_free:
         np.testing.assert_array_equal(found, want.found)
 

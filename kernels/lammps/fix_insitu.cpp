@@ -20,9 +20,9 @@ FixInsitu::FixInsitu(LAMMPS *lmp, int narg, char **arg) :
     Fix(lmp, narg, arg), first(false), begun(false)
 {
   if (narg < 4) error->all(FLERR, "fix insitu: write `fix ID group insitu N keyword value ...`");
-  std::string words = arg[1];
+  std::string words = id + ("\x1f" + std::string(arg[1]));
   for (int i = 3; i < narg; ++i) words += std::string("\x1f") + arg[i];
-  const std::string reply = answer("create", words);
+  const std::string reply = ask("create", words);
   int interval = 0, zero = 0;
   if (std::sscanf(reply.c_str(), "ok %d %d", &interval, &zero) != 2)
     error->all(FLERR, "fix insitu: " + reply);
@@ -35,7 +35,7 @@ FixInsitu::FixInsitu(LAMMPS *lmp, int narg, char **arg) :
 
 FixInsitu::~FixInsitu()
 {
-  answer("destroy");
+  insitu::call_hook("destroy", lmp, id);
 }
 
 int FixInsitu::setmask()
@@ -72,15 +72,18 @@ void FixInsitu::announce(bigint step)
     if (Compute *compute = modify->get_compute_by_id(id)) compute->addstep(step);
 }
 
-std::string FixInsitu::answer(const char *action, const std::string &more)
+std::string FixInsitu::ask(const char *action, const std::string &text)
 {
-  return insitu::call_hook(action, lmp, std::string(id) + (more.empty() ? "" : "\x1f" + more));
+  const std::string reply = insitu::call_hook(action, lmp, text);
+  // Not error->all(): it would wait for ranks on which Python did start.
+  if (reply[0] == '!') error->one(FLERR, "fix insitu: " + reply.substr(1));
+  return reply;
 }
 
 // The hook gives the same answer on every rank.
 void FixInsitu::require(const char *action, const std::string &more)
 {
-  const std::string reply = answer(action, more);
+  const std::string reply = ask(action, more.empty() ? id : id + ("\x1f" + more));
   if (reply.compare(0, 2, "ok") != 0) error->all(FLERR, "fix insitu: " + reply);
 }
 

@@ -19,7 +19,7 @@ class FixInsitu : public Fix {
   void end_of_step() override;
 
  private:
-  std::string answer(const char *action, const std::string &more = "");
+  std::string ask(const char *action, const std::string &text);
   void require(const char *action, const std::string &more = "");
   void announce(bigint step);
 

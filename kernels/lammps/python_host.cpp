@@ -127,7 +127,7 @@ std::string start()
 std::string insitu::call_hook(const char *action, const void *handle, const std::string &text)
 {
   std::string answer = start();
-  if (!answer.empty()) return answer;
+  if (!answer.empty()) return "!" + answer;
   const int state = api.gil_ensure();
   PyObject *result =
       api.call_function(hook, "sKs", action,
@@ -139,7 +139,7 @@ std::string insitu::call_hook(const char *action, const void *handle, const std:
     api.dec_ref(bytes);
   } else {
     api.err_print();
-    answer = "insitu.hook.fix_call failed; Python's message is above";
+    answer = "!insitu.hook.fix_call failed; Python's message is above";
   }
   if (result) api.dec_ref(result);
   api.gil_release(state);

@@ -9,7 +9,8 @@
 namespace insitu {
 
 // Calls insitu.hook.fix_call(action, handle, text) and returns its answer: "ok …", or an error
-// message. Starts the interpreter at the first call. Never throws.
+// message. Starts the interpreter at the first call. Never throws. An answer that begins with '!'
+// comes from this rank alone: Python did not start here.
 std::string call_hook(const char *action, const void *handle, const std::string &text);
 
 }    // namespace insitu

