@@ -134,7 +134,6 @@ def monitor(
 
 def _print_once(rank: int) -> None:
     """Have the interpreter inside LAMMPS print our errors as one sentence, on one rank."""
-
     before = sys.excepthook
 
     def show(kind: type[BaseException], value: BaseException, trace: Any) -> None:

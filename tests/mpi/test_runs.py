@@ -105,7 +105,8 @@ def test_trajectory_is_bit_identical_with_and_without(
         folder.mkdir()
         lines = host.monitor(100) if name == "with" else ""
         deck = crystal(potentials, temperature=2400).replace("thermo 10", "thermo 50") + lines
-        deck += "run 1000\nwrite_dump all custom final id x y z vx vy vz modify sort id format float %.17g\n"
+        deck += "run 1000\nwrite_dump all custom final id x y z vx vy vz "
+        deck += "modify sort id format float %.17g\n"
         run = host.run(folder, deck, 2)
         assert run.code == 0, run.text[-3000:]
         builds = re.search(r"Neighbor list builds = (\d+)", run.text)
