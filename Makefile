@@ -46,7 +46,7 @@ demo: $(VENV)/demo
 	@echo
 	@$(BIN)/insitu show $(DEMO)/melting_al.h5 --rows 26
 	@$(BIN)/insitu plot $(DEMO)/melting_al.h5 --out $(DEMO)/melting_al.png \
-	    --title "Al, 16,384 atoms, heated at constant power"
+	    --title "Aluminium, 16,384 atoms, heated through its melting"
 
 # --- tests -----------------------------------------------------------------------------------------
 
