@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,25 @@ from numpy.typing import NDArray
 
 from insitu.errors import InsituError
 from insitu.frame import Frame
+
+
+def compiled() -> Any:
+    """Return the compiled kernels, module ``insitu._kernels``.
+
+    Raises
+    ------
+    InsituError
+        They are not beside this source.
+    """
+    try:
+        from insitu import _kernels
+    except ImportError as error:
+        raise InsituError(
+            f"no compiled kernels beside {Path(__file__).parent} ({error}): this is the source tree, "
+            "found first because it lies in the current folder. Work in another folder or use "
+            "`python -P`; where insitu is not installed: pip install ."
+        ) from None
+    return _kernels
 
 
 class Neighbors:
@@ -32,12 +52,10 @@ class Neighbors:
     """
 
     def __init__(self, frame: Frame, cutoff: float) -> None:
-        from insitu import _kernels
-
         self.frame = frame
         self.cutoff = cutoff
         try:
-            self.cells: Any = _kernels.make_cells(
+            self.cells: Any = compiled().make_cells(
                 np.ascontiguousarray(frame.positions), frame.ids, cutoff
             )
         except IndexError as error:
@@ -47,7 +65,7 @@ class Neighbors:
                 f"step {frame.step}: the simulation has become unstable; check the time step and "
                 "the potential"
             ) from None
-        places, atoms = _kernels.owned(self.cells, frame.n_local)
+        places, atoms = compiled().owned(self.cells, frame.n_local)
         if frame.selected is not None:
             keep = frame.selected[atoms]
             places, atoms = places[keep], atoms[keep]
@@ -70,9 +88,7 @@ class Neighbors:
             Neighbours of ``atoms[k]`` are ``indices[offsets[k]:offsets[k + 1]]`` (into the
             frame's arrays), nearest first; equal distances (to 1e-5 of the cutoff) by atom id.
         """
-        from insitu import _kernels
-
         if cutoff > self.cutoff:
             raise InsituError(f"cutoff {cutoff} exceeds the {self.cutoff} of this neighbour search")
-        offsets, indices = _kernels.neighbor_lists(self.cells, self.places, cutoff)
+        offsets, indices = compiled().neighbor_lists(self.cells, self.places, cutoff)
         return offsets, indices

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -89,7 +90,7 @@ class Ranks:
 
     def abort(self, message: str) -> NoReturn:
         """End the run at once: for a failure within a collective call, when ranks cannot agree."""
-        print(f"insitu: rank {self.rank}: {message}", file=sys.stderr, flush=True)  # noqa: T201
+        _say(f"rank {self.rank}: {message}")
         if self._comm is not None:
             self._comm.Abort(1)
         os._exit(1)
@@ -97,8 +98,13 @@ class Ranks:
 
 def leave(message: str) -> NoReturn:
     """End this process so that the launcher ends all: for a failure before ranks can agree."""
-    print(f"insitu: {message}", file=sys.stderr, flush=True)  # noqa: T201
+    _say(message)
     os._exit(1)
+
+
+def _say(message: str) -> None:
+    print(f"insitu: {message}", file=sys.stderr, flush=True)  # noqa: T201
+    time.sleep(1.0)  # launchers drop what they have not yet passed on when a process ends badly
 
 
 class Packing:

@@ -15,6 +15,8 @@ import pytest
 
 BIN = Path(sys.executable).parent
 SPY = Path(__file__).parent / "spy"
+#: Variables of the caller that would change what a run does.
+DROPPED = ("INSITU_", "PMI_", "OMPI_", "LAMMPS_PLUGIN_PATH", "PYTHON")
 REQUIRED = bool(os.environ.get("INSITU_REQUIRE_HOSTS"))
 
 
@@ -65,7 +67,7 @@ class Host:
     ) -> Run:
         """Run a deck to its end; a hang fails."""
         (folder / "in.deck").write_text(deck)
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("INSITU_TEST", "PMI_"))}
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(DROPPED)}
         process = subprocess.Popen(
             self.command(ranks, "-in", "in.deck", *arguments),
             cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

@@ -3,6 +3,7 @@
 
 import ast
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,7 +62,9 @@ def test_import_loads_nothing_heavy() -> None:
         "import insitu, sys, json; insitu.__version__; "
         "print(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
     loaded = set(json.loads(out.stdout))
     assert not loaded & {
         "numpy",
@@ -80,7 +83,19 @@ def test_an_offline_use_without_torch_does_not_load_it() -> None:
         "import insitu, sys; insitu.neighbors_map([[0., 0, 0], [2, 0, 0]], None, False); "
         "assert 'torch' not in sys.modules and 'h5py' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
+
+
+def test_the_source_tree_without_kernels_says_what_to_do(tmp_path: Path) -> None:
+    """Python in the clone's folder finds the source first, which has no compiled kernels."""
+    ignore = shutil.ignore_patterns("*.so", "__pycache__")
+    shutil.copytree(PACKAGE, tmp_path / "insitu", ignore=ignore)
+    code = "import insitu; insitu.neighbors_map([[0., 0, 0]], None, False)"
+    out = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert out.returncode != 0
+    assert "python -P" in out.stderr
 
 
 def test_kernel_headers_are_package_data() -> None:

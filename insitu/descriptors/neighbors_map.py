@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from insitu.errors import SettingError
 from insitu.frame import Frame
-from insitu.neighbors import Neighbors
+from insitu.neighbors import Neighbors, compiled
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,6 @@ class NeighborsMap:
         SettingError
             The search is too short for this descriptor, or the weights do not fit.
         """
-        from insitu import _kernels
-
         if self.cutoff > neighbors.cutoff:
             raise SettingError(
                 f"cutoff={self.cutoff} of the descriptor exceeds the {neighbors.cutoff} of this "
@@ -131,7 +129,7 @@ class NeighborsMap:
         for start in range(0, len(neighbors.places), batch):
             places = neighbors.places[start : start + batch]
             b = len(places)
-            _kernels.neighbors_map(
+            compiled().neighbors_map(
                 neighbors.cells, places, buffer[:b], found[:b], color, self.cutoff, self.gamma,
                 self.beta, self.scale_free, self.ball, self.local, isa,
             )  # fmt: skip

@@ -123,8 +123,10 @@ def test_short_ghost_cutoff_stops_with_the_line_to_add(
 
 def test_short_ghost_cutoff_at_step_1_under_python_invoke(tmp_path: Path) -> None:
     host = require("debian")
+    # Nothing moves: with this lattice constant planes of atoms lie between 4.5 Å, how far the
+    # ghosts reach, and 6 Å.
     deck = (
-        "units metal\nlattice fcc 4.05\n" + SMALL + "mass 1 27\npair_style lj/cut 3.5\n"
+        "units metal\nlattice fcc 3.9\n" + SMALL + "mass 1 27\npair_style lj/cut 3.5\n"
         "pair_coeff 1 1 0.1 2.7\nneighbor 1.0 bin\nfix move all nve\n"
         + host.monitor(1, every=100) + "run 200\n"
     )  # fmt: skip
