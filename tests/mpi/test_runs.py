@@ -78,6 +78,20 @@ def test_group(host: Host, potentials: Path, tmp_path: Path) -> None:
     assert int(history["count"].sum()) == 100
 
 
+def test_ranks_without_atoms(host: Host, potentials: Path, tmp_path: Path) -> None:
+    """A crystallite in the corner of a large box without periodicity: two of three ranks own none."""
+    deck = crystal(potentials).replace("boundary p p p", "processors 1 1 *\nboundary f f f")
+    deck = deck.replace("block 0 4 0 4 0 4\n", "block -1 5 -1 5 -1 20\n").replace(
+        "create_atoms 1 box", "region c block 0.1 3.6 0.1 3.6 0.1 3.6\ncreate_atoms 1 region c"
+    )
+    run = host.run(tmp_path, deck + host.monitor(10) + "run 20\n", 3)
+    assert run.code == 0, run.text[-3000:]
+    atoms = re.search(r"Created (\d+) atoms", run.text)
+    assert atoms is not None
+    history = insitu.open(str(tmp_path / "phases.h5"))
+    assert (history["count"].sum("phase") == int(atoms[1])).all()
+
+
 def test_partitions_have_their_own_communicator(
     host: Host, potentials: Path, tmp_path: Path
 ) -> None:
