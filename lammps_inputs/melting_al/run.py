@@ -37,7 +37,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--cells", type=int, default=16, help="4 * cells^3 atoms")
-    parser.add_argument("--steps", type=int, default=7500)
+    parser.add_argument("--steps", type=int, default=6750)
     parser.add_argument("--every", type=int, default=150)
     parser.add_argument("--out", type=Path, default=Path("melting_al.h5"))
     options = parser.parse_args()
