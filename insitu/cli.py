@@ -45,7 +45,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
     checks = report()
     print(format_report(checks))
-    return 0
+    return int(any(check.ok is False for check in checks))
 
 
 def _models(options: argparse.Namespace) -> int:
@@ -138,7 +138,12 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", default="model", help="folder of the artefact (model)")
     sub.add_argument("--workers", type=int, default=1, help="simulations at a time (1)")
 
-    verb("doctor", _doctor, "Check LAMMPS, MPI, GPU and packages; say what to do.", "insitu doctor")
+    verb(
+        "doctor",
+        _doctor,
+        "Check LAMMPS, MPI, GPU and packages; say what to do (exit code 1: something is not ok).",
+        "insitu doctor",
+    )
     return top
 
 

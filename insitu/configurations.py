@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,22 +47,42 @@ def classify_file(
     from insitu.offline import classify
 
     if not Path(file).is_file():
-        raise SettingError(f"file '{file}' does not exist; give a configuration file")
+        raise SettingError(f"'{file}' is not a file; give a configuration file")
     if labels and Path(labels).exists():
         raise SettingError(f"--labels {labels} exists; give another name or remove it")
+    for number, atoms in enumerate(_read(file, index)):
+        found = classify(
+            atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers, model=model,
+            threshold=threshold,
+        )  # fmt: skip
+        if labels:
+            codes = np.array(class_codes(found.classes))
+            atoms.arrays["phase"] = codes[found.labels]  # −1 is the last: unknown, 0
+            atoms.arrays["confidence"] = found.confidence.astype(float)
+            ase.io.write(labels, atoms, format="extxyz", append=number > 0)
+        shares = "  ".join(f"{k} {100 * v:.2f} %" for k, v in found.fractions.items() if v > 0)
+        yield f"frame {number}  {len(atoms)} atoms  {shares}"
+
+
+def _read(file: str, index: str) -> Iterator[Any]:
+    """Yield the frames of a file as ``ase.Atoms``; what ASE cannot read is a SettingError."""
+    import ase.io
+
     try:
-        frames = ase.io.iread(file, index=index)
-        for number, atoms in enumerate(frames):
-            found = classify(
-                atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers, model=model,
-                threshold=threshold,
-            )  # fmt: skip
-            if labels:
-                codes = np.array(class_codes(found.classes))
-                atoms.arrays["phase"] = codes[found.labels]  # −1 is the last: unknown, 0
-                atoms.arrays["confidence"] = found.confidence.astype(float)
-                ase.io.write(labels, atoms, format="extxyz", append=number > 0)
-            shares = "  ".join(f"{k} {100 * v:.2f} %" for k, v in found.fractions.items() if v > 0)
-            yield f"frame {number}  {len(atoms)} atoms  {shares}"
-    except (ase.io.formats.UnknownFileTypeError, StopIteration) as error:
-        raise SettingError(f"file '{file}' is in no format that ASE knows ({error})") from None
+        ase.io.formats.string2index(index)
+    except ValueError:
+        raise SettingError(
+            f"--index {index} is not a slice; write it as ASE does: -1 (the last), : (all), 10:20, ::5"
+        ) from None
+    number = 0
+    try:
+        for atoms in ase.io.iread(file, index=index):
+            yield atoms
+            number += 1
+    except Exception as error:  # each of ASE's readers has errors of its own
+        raise SettingError(
+            f"file '{file}' cannot be read by ASE behind {number} frames ({type(error).__name__}: "
+            f"{error}); it is damaged, or in a format that ASE does not know"
+        ) from None
+    if not number:
+        raise SettingError(f"file '{file}' has no frames at --index {index} that ASE can read")

@@ -51,7 +51,7 @@ def report() -> list[Check]:
         _package("h5py", "pip install h5py", needed=True),
         _package("xarray", "pip install 'insitu[read]'", use="insitu.open() and the tables"),
         _package("matplotlib", "pip install 'insitu[plot]'", use="plots"),
-        _package("torch", "pip install 'insitu[torch]'", use="training and models of your own"),
+        _package("torch", "pip install 'insitu[torch]'", needed=True),
     ]
     checks += [_wheel(), _plugin()]
     programs = _lmp_programs()

@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 import difflib
+import os
+import sys
+import time
 from collections.abc import Iterable
+from typing import NoReturn
 
 
 class InsituError(Exception):
@@ -42,3 +46,23 @@ def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """
     near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def say(message: str) -> None:
+    """Print a message from inside LAMMPS, where there is no caller to raise to, before an abort."""
+    print(f"insitu: {message}", file=sys.stderr, flush=True)  # noqa: T201
+    time.sleep(1.0)  # launchers drop what they have not yet passed on when a process ends badly
+
+
+def leave(message: str) -> NoReturn:
+    """End this process so that the launcher ends all: for a failure before ranks can agree."""
+    say(message)
+    os._exit(1)
+
+
+def launched() -> tuple[int, str]:
+    """Return how many processes the launcher started, and whose launcher it is (1, "" if none)."""
+    for variable, launcher in (("PMI_SIZE", "MPICH"), ("OMPI_COMM_WORLD_SIZE", "Open MPI")):
+        if os.environ.get(variable, "").isdigit():
+            return int(os.environ[variable]), launcher
+    return 1, ""

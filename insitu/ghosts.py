@@ -20,18 +20,42 @@ _SAMPLES = 8
 _ASKING = 256
 
 
+#: Cells that an atom can be outside of a periodic box between two neighbour lists.
+_STRAYED = 10.0
+
+
+def unstable(frame: Frame) -> str | None:
+    """Return what is wrong with the owned atoms' positions themselves, or None.
+
+    Parameters
+    ----------
+    frame
+        This rank's frame.
+    """
+    r = frame.positions[: frame.n_local]
+    s = np.abs((r - frame.origin) @ np.linalg.inv(frame.cell)) * frame.pbc
+    bad = ~np.isfinite(r).all(axis=1) | ~(s <= _STRAYED).all(axis=1)
+    if not bad.any():
+        return None
+    i = int(bad.argmax())
+    return (
+        f"atom {int(frame.ids[i])} is at {r[i].tolist()} Å at step {frame.step}, far outside of the "
+        "box: the simulation has become unstable; check the time step and the potential"
+    )
+
+
 class GhostCheck:
     """Completeness and freshness of one frame's ghosts; each rank calls every method in turn.
 
     Parameters
     ----------
     frame
-        This rank's frame, or None on a rank that failed to make one.
+        This rank's frame, with finite positions.
     reach
         Distance around the owned atoms that has to be complete [Å].
     """
 
-    def __init__(self, frame: Frame | None, reach: float) -> None:
+    def __init__(self, frame: Frame, reach: float) -> None:
         self._frame = frame
         # Off any round number: a shell of a perfect crystal at exactly this distance would be
         # counted differently by owner and receiver.
@@ -41,7 +65,7 @@ class GhostCheck:
         """Return this rank's region (fractional bounds) and a few of its ghosts, for all ranks."""
         row = np.full(6 + 4 * _SAMPLES, np.nan)
         frame = self._frame
-        if frame is None or not frame.n_local:
+        if not frame.n_local:
             return row
         s = self._fractional(frame.positions[: frame.n_local])
         part = self._reach / heights(frame.cell)
@@ -59,7 +83,7 @@ class GhostCheck:
         """Return how many atoms (with periodic images) this rank has in each rank's region."""
         frame = self._frame
         counts = np.zeros(len(rows), dtype=np.int64)
-        if frame is None or not frame.n_local:
+        if not frame.n_local:
             return counts
         s = self._fractional(frame.positions[: frame.n_local])
         low, high = s.min(axis=0), s.max(axis=0)
@@ -85,7 +109,7 @@ class GhostCheck:
     def missing(self, mine: NDArray[np.float64], counts: NDArray[np.int64]) -> int:
         """Return how many atoms of this rank's region LAMMPS did not give it."""
         frame = self._frame
-        if frame is None or np.isnan(mine[0]):
+        if np.isnan(mine[0]):
             return 0
         s = self._fractional(frame.positions)
         here = ((s >= mine[:3]) & (s <= mine[3:6])).all(axis=1).sum()
@@ -97,7 +121,7 @@ class GhostCheck:
         Only the ghosts whose owner is this rank are judged here; every sample has one owner.
         """
         frame = self._frame
-        if frame is None or not frame.n_local:
+        if not frame.n_local:
             return 0.0
         samples = rows[:_ASKING, 6:].reshape(-1, 4)
         samples = samples[np.isfinite(samples[:, 0])]
@@ -115,12 +139,11 @@ class GhostCheck:
         return float(np.abs(difference - images @ frame.cell).max())
 
     def _fractional(self, r: NDArray[np.float64]) -> NDArray[np.float64]:
-        assert self._frame is not None
         s: NDArray[np.float64] = (r - self._frame.origin) @ np.linalg.inv(self._frame.cell)
         return s
 
 
-def check(frame: Frame | None, reach: float, ranks: Ranks) -> tuple[int, float]:
+def check(frame: Frame, reach: float, ranks: Ranks) -> tuple[int, float]:
     """Return how many atoms this rank's ghosts lack and how stale its atoms' ghosts are; collective.
 
     Parameters
@@ -143,5 +166,5 @@ def check(frame: Frame | None, reach: float, ranks: Ranks) -> tuple[int, float]:
     rows = ranks.allgather(mine)
     counts = ranks.exchange(this.answer(rows))
     missing, drift = this.missing(mine, counts), this.stale(rows)
-    size = float(np.abs(frame.cell).max()) if frame is not None else 0.0
+    size = max(float(np.abs(a).max(initial=0.0)) for a in (frame.cell, frame.positions))
     return missing, drift if drift > 1e-8 * (1.0 + size) else 0.0

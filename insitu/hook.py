@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from insitu import settings as _settings
-from insitu.errors import InsituError, SettingError
+from insitu.errors import InsituError, SettingError, launched, leave
 from insitu.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -35,21 +35,22 @@ class Monitor:
         pointer
             LAMMPS instance: the capsule of ``fix python/invoke``, or its address.
         vflag
-            Given by LAMMPS at ``post_force``, not used.
+            Given by LAMMPS at ``post_force``, where velocities are those of the half step:
+            temperature, energy and pressure are then left out (NaN).
 
         Raises
         ------
         InsituError
             On all ranks or on none.
         """
-        from insitu.lammps_view import LammpsView, handle_of
-
         try:
+            from insitu.lammps_view import LammpsView, handle_of
+
             view = LammpsView(handle_of(pointer))
             first_call = self._pipeline is None
             self.prepare(view)
             if self.settings.every is None or view.step % self.settings.every == 0:
-                self._pipeline.frame(view)
+                self._pipeline.frame(view, half_step=vflag is not None)
             elif first_call:
                 self._pipeline.take(view)  # with N = 1 a short ghost cutoff shows at step 1
         except InsituError as error:
@@ -64,7 +65,7 @@ class Monitor:
         """Load the model and check everything that can be checked before the first frame."""
         if self._pipeline is None:
             from insitu.pipeline import Pipeline
-            from insitu.reduce import lammps_ranks, leave
+            from insitu.reduce import lammps_ranks
 
             world = view.setting("world_size")
             try:
@@ -90,6 +91,8 @@ class Monitor:
         text = "".join(traceback.format_exception(error))
         if self._ranks is not None:
             self._ranks.abort(text)
+        if launched()[0] > 1:
+            leave(text)
         raise error
 
     def close(self) -> None:

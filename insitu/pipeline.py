@@ -24,8 +24,8 @@ from insitu.analyzers.base import Observable
 from insitu.analyzers.phases import Phases
 from insitu.errors import InsituError
 from insitu.frame import ANGSTROM, Frame
-from insitu.ghosts import check
-from insitu.lammps_view import THERMO_UNITS, LammpsView
+from insitu.ghosts import check, unstable
+from insitu.lammps_view import THERMO_UNITS, LammpsView, Thermo
 from insitu.models.store import load
 from insitu.neighbors import Neighbors
 from insitu.reduce import Packing, Ranks
@@ -67,10 +67,10 @@ class Pipeline:
         self._write_time = 0.0
         self._left = time.perf_counter()
         ranks.agree(guarded(lambda: self._prepare(view)))
+        ranks.agree(self._another_model())
         self._packing = Packing(
             {"failed": (), **{f"wall_{s}": () for s in _WALL}, **self.analyzer.sums}
         )
-        self._last_step: int | None = None
 
     def _prepare(self, view: LammpsView) -> None:
         view.check()
@@ -89,6 +89,19 @@ class Pipeline:
 
         torch.set_num_threads(self.settings.threads)
 
+    def _another_model(self) -> str | None:
+        """Return what is wrong if the ranks loaded different files under one name; collective."""
+        mine = self.analyzer.model.sha256
+        words = np.array([int(mine[k : k + 8], 16) for k in range(0, 64, 8)], dtype=np.float64)
+        rows = self.ranks.allgather(words)
+        if (rows == rows[0]).all():
+            return None
+        return (
+            f"model='{self.settings.model}' is not the same file on all ranks (here "
+            f"{self.analyzer.model.path}, SHA-256 {mine[:12]}…): give a path that all nodes share, or "
+            "copy one file to all"
+        )
+
     def require_ghosts(self, view: LammpsView, ghost_cutoff: float, skin: float) -> None:
         """Check LAMMPS' ghost cutoff before the first step (a host that knows it; deck's units).
 
@@ -97,8 +110,8 @@ class Pipeline:
         InsituError
             It is shorter than the descriptor's radius and the neighbour skin.
         """
-        needed = self.analyzer.cutoff * 1.00001 / ANGSTROM[view.units] + skin
-        if ghost_cutoff < needed:
+        needed = self.analyzer.cutoff / ANGSTROM[view.units] + skin
+        if ghost_cutoff < needed * (1.0 - 1e-9):
             raise InsituError(self._ghost_advice(view, skin, f"reach {ghost_cutoff:g}", True))
 
     def _ghost_advice(self, view: LammpsView, skin: float, found: str, known: bool = False) -> str:
@@ -111,13 +124,18 @@ class Pipeline:
             f"{view.units}); add to the deck, before the run:\n    comm_modify cutoff {line:g}{hint}"
         )
 
-    def frame(self, view: LammpsView) -> None:
-        """Analyse the present step and append it to the history; collective."""
-        step = view.step
-        if step == self._last_step:
-            return  # `run N every M` and each new run call again at the same step
+    def frame(self, view: LammpsView, half_step: bool = False) -> None:
+        """Analyse the present step and append it to the history; collective.
+
+        Parameters
+        ----------
+        view
+            The LAMMPS instance.
+        half_step
+            Velocities are not those of the step: leave LAMMPS' thermodynamic values out.
+        """
         arrived = time.perf_counter()
-        thermo = view.thermo()  # collective in LAMMPS
+        thermo = Thermo() if half_step else view.thermo()  # collective in LAMMPS
         frame = self.take(view)
         sums, waited = self._analyse(frame, arrived - self._left)
         started = time.perf_counter()
@@ -133,8 +151,7 @@ class Pipeline:
         values |= {f"timing/{s}": float(sums[f"wall_{s}"]) * share for s in _WALL}
         self.ranks.agree(guarded(lambda: self._write(view, frame, values)))
         self._write_time = time.perf_counter() - started
-        self._last_step = step
-        self._advise(sums)
+        self._advise(sums, frame.step)
         self._left = time.perf_counter()
 
     def take(self, view: LammpsView) -> Frame:
@@ -149,6 +166,7 @@ class Pipeline:
         trouble = None
         try:
             frame = view.frame(self.settings.group)
+            trouble = unstable(frame)
         except Exception as error:
             trouble = describe(error)
         self.ranks.agree(trouble)
@@ -188,9 +206,14 @@ class Pipeline:
             self.ranks.agree(trouble)
         return total, time.perf_counter() - started
 
-    def _advise(self, sums: dict[str, Any]) -> None:
+    def _advise(self, sums: dict[str, Any], step: int) -> None:
         if self.ranks.rank == 0 and not self._warned:
             advice = self.analyzer.advice(sums)
+            if not sums["count"].sum():
+                advice = (
+                    f"group '{self.settings.group}' has no atoms at step {step}: its fractions are "
+                    "NaN there; define the group before the run"
+                )
             if advice:
                 self._warned = True
                 log.warning("insitu: %s", advice)

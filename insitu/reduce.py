@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,7 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.errors import DeckError, InsituError
+from insitu.errors import DeckError, InsituError, launched, say
 
 
 class Ranks:
@@ -57,12 +55,12 @@ class Ranks:
             problems = {r: p for r, p in enumerate(self._comm.allgather(problem)) if p}
         if problems:
             first, *others = problems.items()
-            same = (
+            where = (
                 f" (on {len(problems)} of {self.size} ranks)"
                 if others
                 else f" (on rank {first[0]})"
             )
-            raise InsituError(first[1] + (same if self.size > 1 else ""))
+            raise InsituError(first[1] + (where if self.size > 1 else ""))
 
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the element-wise sum over the ranks, on every rank."""
@@ -90,21 +88,10 @@ class Ranks:
 
     def abort(self, message: str) -> NoReturn:
         """End the run at once: for a failure within a collective call, when ranks cannot agree."""
-        _say(f"rank {self.rank}: {message}")
+        say(f"rank {self.rank}: {message}")
         if self._comm is not None:
             self._comm.Abort(1)
         os._exit(1)
-
-
-def leave(message: str) -> NoReturn:
-    """End this process so that the launcher ends all: for a failure before ranks can agree."""
-    _say(message)
-    os._exit(1)
-
-
-def _say(message: str) -> None:
-    print(f"insitu: {message}", file=sys.stderr, flush=True)  # noqa: T201
-    time.sleep(1.0)  # launchers drop what they have not yet passed on when a process ends badly
 
 
 class Packing:
@@ -156,15 +143,6 @@ def lammps_ranks(fortran_comm: int, world_size: int, universe_size: int) -> Rank
         The launcher belongs to another MPI than LAMMPS, mpi4py is missing or bound to another
         MPI library.
     """
-    for variable, launcher in (("PMI_SIZE", "MPICH"), ("OMPI_COMM_WORLD_SIZE", "Open MPI")):
-        launched = int(os.environ.get(variable, "1") or 1)
-        if launched > 1 and universe_size == 1:
-            raise DeckError(
-                f"{launched} processes were started by {launcher}'s mpiexec, but this LAMMPS sees 1 "
-                f"rank: it was built with another MPI ({', '.join(mpi_libraries()) or 'none'}), and "
-                "every process would simulate the whole system. Start it with the mpiexec of "
-                "LAMMPS' own MPI (`insitu doctor` lists both)"
-            )
     before = mpi_libraries()
     try:
         import mpi4py
@@ -174,6 +152,7 @@ def lammps_ranks(fortran_comm: int, world_size: int, universe_size: int) -> Rank
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         if world_size == 1:
+            _check_launcher(universe_size)
             return Ranks()
         raise DeckError(
             f"LAMMPS runs on {world_size} ranks and mpi4py cannot be used ({error}); pip install "
@@ -188,4 +167,17 @@ def lammps_ranks(fortran_comm: int, world_size: int, universe_size: int) -> Rank
             "mpi4py from its wheel, which takes LAMMPS' MPI (pip install --force-reinstall "
             "--no-cache-dir mpi4py), or build it with LAMMPS' mpicc; `insitu doctor` lists all"
         )
+    # A communicator of one rank is a user's choice, a world of one is not.
+    _check_launcher(max(universe_size, MPI.COMM_WORLD.Get_size()))
     return Ranks(MPI.Comm.f2py(fortran_comm))
+
+
+def _check_launcher(world: int) -> None:
+    started, launcher = launched()
+    if started > 1 and world == 1:
+        raise DeckError(
+            f"{started} processes were started by {launcher}'s mpiexec, but this LAMMPS sees 1 "
+            f"rank: it was built with another MPI ({', '.join(mpi_libraries()) or 'none'}), and "
+            "every process would simulate the whole system. Start it with the mpiexec of LAMMPS' "
+            "own MPI (`insitu doctor` lists both)"
+        )

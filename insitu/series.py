@@ -155,8 +155,9 @@ class Series:
             raise HistoryError(f"file='{self.path}' is closed; open it with if_exists='append'.")
         if self.last_step is not None and step <= self.last_step:
             raise HistoryError(
-                f"step {step} is not after step {self.last_step}, the last in '{self.path}'; after "
-                "reset_timestep or a restart open it with if_exists='append' and the first step."
+                f"step {step} is not after step {self.last_step}, the last in '{self.path}'; leave "
+                "reset_timestep out, or unfix the analysis before it and define it anew with another "
+                "file (or with if_exists append, which replaces the frames from its first step on)."
             )
         if missing := sorted(self._observables.keys() - values.keys()):
             raise HistoryError(f"step {step} lacks {', '.join(missing)}; give every observable.")

@@ -112,7 +112,7 @@ def from_words(words: Sequence[str]) -> Settings:
 
 def _convert(name: str, value: Any) -> Any:
     kind = _KINDS.get(name, str)
-    if value is None or (kind is not str and isinstance(value, kind)):
+    if value is None or (kind is bool and isinstance(value, bool)):
         return value
     if kind is bool:
         word = str(value).lower()
@@ -120,7 +120,10 @@ def _convert(name: str, value: Any) -> Any:
             raise SettingError(f"{name}={value} is not understood; allowed: yes, no")
         return _YES_NO[word]
     try:
-        return kind(value)
+        converted = kind(value)
+        if isinstance(value, bool) or (not isinstance(value, str) and converted != value):
+            raise ValueError
+        return converted
     except (TypeError, ValueError):
         what = {int: "a whole number", float: "a number", str: "a word"}[kind]
         raise SettingError(f"{name}={value!r} is not {what}; give {what}") from None

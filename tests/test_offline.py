@@ -34,6 +34,16 @@ def test_no_atoms_and_one_atom() -> None:
     assert insitu.classify(np.zeros((1, 3)), None, False).labels.shape == (1,)
 
 
+def test_vapour_is_unknown() -> None:
+    """An atom without surroundings has no phase, whatever a network says of an empty image."""
+    r, cell = lattice("fcc", 4.05, (4, 4, 4))
+    box = cell + np.diag([0.0, 0, 60])
+    gas = np.array([[2.0, 2, 40], [9.0, 9, 50], [4.0, 9, 60]])
+    found = insitu.classify(np.concatenate([r, gas]), box, True)
+    assert (found.labels[-3:] == -1).all()
+    assert (found.labels[:-3] >= 0).all()
+
+
 @pytest.mark.parametrize(("temperature", "phase"), [(1600.0, "fcc"), (9000.0, "disordered")])
 def test_unseen_molecular_dynamics(
     potentials: Path, tmp_path: Path, temperature: float, phase: str
@@ -69,6 +79,8 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (["show", "nothing.h5"], "nothing.h5"),
         (["plot", "nothing.h5"], "nothing.h5"),
         (["classify", "nothing.xyz"], "nothing.xyz"),
+        (["classify", __file__], "cannot be read by ASE"),
+        (["classify", str(Path(__file__).parent)], "is not a file"),
         (["models", "metal"], "metals"),
         (["train", "crystal-cnn"], "Did you mean 'crystals-cnn'"),
     ],

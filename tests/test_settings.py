@@ -33,6 +33,13 @@ def test_each_mistake_has_its_message(words: list[str], message: str) -> None:
         settings.from_words(words)
 
 
+@pytest.mark.parametrize("value", [10.7, True, "10.5"])
+def test_no_number_is_cut_down(value: object) -> None:
+    with pytest.raises(SettingError, match="every="):
+        settings.make(every=value)
+    assert settings.make(every=10.0).every == 10
+
+
 def test_monitor_checks_at_once() -> None:
     with pytest.raises(SettingError, match="Did you mean 'threshold'"):
         insitu.monitor(treshold=0.5)

@@ -16,6 +16,9 @@ from insitu.frame import Frame
 from insitu.models.store import Model, class_codes
 from insitu.neighbors import Neighbors
 
+#: Neighbours without which there is no phase to speak of.
+_FEWEST = 4
+
 
 class Phases:
     """Classify the atoms of a frame with a model on Neighbors Maps.
@@ -92,7 +95,7 @@ class Phases:
         self.labels = np.full(frame.n_local, -1, dtype=np.int64)
         self.confidence = np.zeros(frame.n_local, dtype=np.float32)
         for atoms, probabilities, found in self.probabilities(neighbors):
-            labels, sure = decide(probabilities, self.threshold)
+            labels, sure = decide(probabilities, self.threshold, found)
             column = np.where(labels < 0, p - 1, labels)
             count += np.bincount(column, minlength=p)
             confidence += np.bincount(column, weights=sure, minlength=p)
@@ -131,10 +134,26 @@ class Phases:
 
 
 def decide(
-    probabilities: NDArray[np.float32], threshold: float
+    probabilities: NDArray[np.float32], threshold: float, found: NDArray[np.int32]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return labels ``(n,)``, −1 where no class reaches the threshold, and confidence ``(n,)``."""
+    """Return labels and confidence of some atoms.
+
+    Parameters
+    ----------
+    probabilities
+        ``(n, C)`` class probabilities.
+    threshold
+        Largest probability below which an atom is unknown.
+    found
+        ``(n,)`` neighbours in the ball. With fewer than four an atom has no surroundings in three
+        dimensions (vapour): it is unknown, whatever a network says of a nearly empty image.
+
+    Returns
+    -------
+    labels, confidence
+        ``(n,)`` int64, −1 is unknown; ``(n,)`` float32, the largest probability.
+    """
     labels = probabilities.argmax(axis=1).astype(np.int64)
     confidence = probabilities.max(axis=1)
-    labels[confidence < threshold] = -1
+    labels[~(confidence >= threshold) | (found < _FEWEST)] = -1
     return labels, confidence

