@@ -138,12 +138,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", default="model", help="folder of the artefact (model)")
     sub.add_argument("--workers", type=int, default=1, help="simulations at a time (1)")
 
-    verb(
-        "doctor",
-        _doctor,
-        "Check LAMMPS, MPI, GPU and packages; say what to do (exit code 1: something is not ok).",
-        "insitu doctor",
-    )
+    text = "Check LAMMPS, MPI, GPU and packages; say what to do. Exit code 1: something is not ok."
+    verb("doctor", _doctor, text, "insitu doctor")
     return top
 
 

@@ -67,9 +67,10 @@ def classify_file(
 def _read(file: str, index: str) -> Iterator[Any]:
     """Yield the frames of a file as ``ase.Atoms``; what ASE cannot read is a SettingError."""
     import ase.io
+    from ase.utils import string2index
 
     try:
-        ase.io.formats.string2index(index)
+        string2index(index)
     except ValueError:
         raise SettingError(
             f"--index {index} is not a slice; write it as ASE does: -1 (the last), : (all), 10:20, ::5"

@@ -103,8 +103,8 @@ def test_missing_packages_have_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None
     checks = doctor.report()
     assert find(checks, "torch") == Check(
         "torch",
-        None,
-        "not installed; it is for training and models of your own.",
+        False,
+        "not installed.",
         "pip install 'insitu[torch]'",
     )
     assert find(checks, "h5py").ok is False
