@@ -60,6 +60,8 @@ class GhostCheck:
         # Off any round number: a shell of a perfect crystal at exactly this distance would be
         # counted differently by owner and receiver.
         self._reach = reach * (1.0 + 0.73e-5)
+        # Fractional coordinates of owned and ghost atoms, for all three questions.
+        self._s = (frame.positions - frame.origin) @ np.linalg.inv(frame.cell)
 
     def question(self) -> NDArray[np.float64]:
         """Return this rank's region (fractional bounds) and a few of its ghosts, for all ranks."""
@@ -67,13 +69,13 @@ class GhostCheck:
         frame = self._frame
         if not frame.n_local:
             return row
-        s = self._fractional(frame.positions[: frame.n_local])
+        s = self._s[: frame.n_local]
         part = self._reach / heights(frame.cell)
         row[:3], row[3:6] = s.min(axis=0) - part, s.max(axis=0) + part
         if frame.n_ghost:
             # The outermost ghosts move most when the box is remapped.
             ghosts = frame.positions[frame.n_local :]
-            far = np.argsort(np.abs(self._fractional(ghosts) - 0.5).sum(axis=1))[-_SAMPLES:]
+            far = np.argsort(np.abs(self._s[frame.n_local :] - 0.5).sum(axis=1))[-_SAMPLES:]
             for k, g in enumerate(far):
                 row[6 + 4 * k] = frame.ids[frame.n_local + g]
                 row[7 + 4 * k : 10 + 4 * k] = ghosts[g]
@@ -85,7 +87,7 @@ class GhostCheck:
         counts = np.zeros(len(rows), dtype=np.int64)
         if not frame.n_local:
             return counts
-        s = self._fractional(frame.positions[: frame.n_local])
+        s = self._s[: frame.n_local]
         low, high = s.min(axis=0), s.max(axis=0)
         for r, bounds in enumerate(rows[:, :6]):
             if np.isnan(bounds[0]):
@@ -108,11 +110,9 @@ class GhostCheck:
 
     def missing(self, mine: NDArray[np.float64], counts: NDArray[np.int64]) -> int:
         """Return how many atoms of this rank's region LAMMPS did not give it."""
-        frame = self._frame
         if np.isnan(mine[0]):
             return 0
-        s = self._fractional(frame.positions)
-        here = ((s >= mine[:3]) & (s <= mine[3:6])).all(axis=1).sum()
+        here = ((self._s >= mine[:3]) & (self._s <= mine[3:6])).all(axis=1).sum()
         return int(counts.sum()) - int(here)
 
     def stale(self, rows: NDArray[np.float64]) -> float:
@@ -137,10 +137,6 @@ class GhostCheck:
         difference = samples[owned, 1:] - frame.positions[order[at[owned]]]
         images = np.rint(difference @ np.linalg.inv(frame.cell)) * frame.pbc
         return float(np.abs(difference - images @ frame.cell).max())
-
-    def _fractional(self, r: NDArray[np.float64]) -> NDArray[np.float64]:
-        s: NDArray[np.float64] = (r - self._frame.origin) @ np.linalg.inv(self._frame.cell)
-        return s
 
 
 def check(frame: Frame, reach: float, ranks: Ranks) -> tuple[int, float]:

@@ -162,6 +162,16 @@ def test_kill_leaves_every_frame(
         assert file["h5md"].attrs["version"].tolist() == [1, 1]
 
 
+def _drive(host: Host, folder: Path) -> None:
+    """Run a folder's drive.py, a script that imports lammps, on two ranks."""
+    command = [host.launcher, "-n", "2", sys.executable, "drive.py"]
+    out = subprocess.run(
+        command, cwd=folder, env=os.environ | dict(host.environment), capture_output=True,
+        text=True, timeout=90, check=False,
+    )  # fmt: skip
+    assert out.returncode == 0, out.stdout + out.stderr
+
+
 def test_a_task_farm_of_one_rank_each(potentials: Path, tmp_path: Path) -> None:
     """Two LAMMPS instances side by side on COMM_SELF are legitimate."""
     host = require("wheel")
@@ -171,12 +181,7 @@ def test_a_task_farm_of_one_rank_each(potentials: Path, tmp_path: Path) -> None:
         "l = lammps(cmdargs=['-screen', 'none'], comm=MPI.COMM_SELF)\n"
         f"l.commands_string({crystal(potentials) + host.monitor(10) + 'run 20'!r})\nl.close()\n"
     )
-    command = [host.launcher, "-n", "2", sys.executable, "drive.py"]
-    out = subprocess.run(
-        command, cwd=tmp_path, env=os.environ | dict(host.environment), capture_output=True,
-        text=True, timeout=90, check=False,
-    )  # fmt: skip
-    assert out.returncode == 0, out.stdout + out.stderr
+    _drive(host, tmp_path)
     for rank in (0, 1):
         assert insitu.open(str(tmp_path / f"{rank}" / "phases.h5")).attrs["ranks"] == 1
 
@@ -201,10 +206,5 @@ def test_python_drives_lammps(potentials: Path, tmp_path: Path) -> None:
         "from lammps import lammps\nl = lammps(cmdargs=['-screen', 'none'])\n"
         f"l.commands_string({deck!r})\nl.close()\n"
     )
-    command = [host.launcher, "-n", "2", sys.executable, "drive.py"]
-    out = subprocess.run(
-        command, cwd=tmp_path, env=os.environ | dict(host.environment), capture_output=True,
-        text=True, timeout=90, check=False,
-    )  # fmt: skip
-    assert out.returncode == 0, out.stdout + out.stderr
+    _drive(host, tmp_path)
     assert insitu.open(str(tmp_path / "phases.h5")).sizes["step"] == 2
