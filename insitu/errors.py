@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import sys
 import time
-from collections.abc import Iterable
+import traceback
+from collections.abc import Callable, Iterable
 from typing import NoReturn
+
+log = logging.getLogger(__name__)
 
 
 class InsituError(Exception):
@@ -46,6 +50,25 @@ def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """
     near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def guarded(stage: Callable[[], object]) -> str | None:
+    """Run a local stage; return its problem in words, or None."""
+    try:
+        stage()
+    except Exception as error:
+        return describe(error)
+    return None
+
+
+def describe(error: Exception) -> str:
+    """Return an error as a message: our own as they are, others with where they happened."""
+    if isinstance(error, InsituError):
+        return str(error)
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    text = f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})"
+    log.debug("insitu: %s", text, exc_info=error)
+    return text
 
 
 def say(message: str) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,31 +12,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from insitu.errors import InsituError, SettingError
-
-#: Å per length unit of the LAMMPS unit styles. ``lj`` has no length in Å: reduced units stay.
-ANGSTROM = {
-    "real": 1.0,
-    "metal": 1.0,
-    "si": 1e10,
-    "cgs": 1e8,
-    "electron": 0.529177210544,
-    "micro": 1e4,
-    "nano": 10.0,
-    "lj": 1.0,
-}
-
-#: Unit of time of the LAMMPS unit styles, as written into the history.
-TIME_UNIT = {
-    "real": "fs",
-    "metal": "ps",
-    "si": "s",
-    "cgs": "s",
-    "electron": "fs",
-    "micro": "us",
-    "nano": "ns",
-    "lj": "lj",
-}
-
 
 #: A coordinate beyond this counts as not finite: its square would overflow [Å].
 FAR = 1e100
@@ -68,6 +44,8 @@ class Frame:
         LAMMPS unit style of the deck.
     selected
         ``(n_local,)`` which owned atoms are to be analysed (a LAMMPS group), or None for all.
+    members
+        ``(n_local,)`` each: which owned atoms belong to further LAMMPS groups, by their names.
     """
 
     positions: NDArray[np.float64]
@@ -81,6 +59,7 @@ class Frame:
     time: float = 0.0
     units: str = "metal"
     selected: NDArray[np.bool_] | None = None
+    members: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for array in (self.positions, self.types, self.ids, self.cell, self.origin, self.pbc):

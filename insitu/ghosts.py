@@ -11,8 +11,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from insitu.errors import DeckError
 from insitu.frame import Frame, heights
 from insitu.reduce import Ranks
+from insitu.units import ANGSTROM
 
 #: Ghosts of a rank whose owners are asked for the position.
 _SAMPLES = 8
@@ -164,3 +166,62 @@ def check(frame: Frame, reach: float, ranks: Ranks) -> tuple[int, float]:
     missing, drift = this.missing(mine, counts), this.stale(rows)
     size = max(float(np.abs(a).max(initial=0.0)) for a in (frame.cell, frame.positions))
     return missing, drift if drift > 1e-8 * (1.0 + size) else 0.0
+
+
+def unreliable(frame: Frame, reach: float, model: str, ranks: Ranks) -> str | None:
+    """Return why the frame's ghosts cannot be relied on, and what to do, or None; collective.
+
+    Parameters
+    ----------
+    frame
+        This rank's frame.
+    reach
+        Distance around the owned atoms that has to be complete [Å].
+    model
+        Its name, for the message.
+    ranks
+        The ranks of the simulation.
+    """
+    missing, drift = check(frame, reach, ranks)
+    if drift:
+        return (
+            f"the ghost atoms are stale by up to {drift:.2g} Å at step {frame.step}: a fix that "
+            "changes the box at the end of a step (fix deform, fix press/berendsen) is defined "
+            "before the analysis; move the insitu fix line above it"
+        )
+    if missing:
+        found = f"lack {missing} atoms at step {frame.step}"
+        hint = " (for a skin of 2 Å; add what your `neighbor` skin has more)"
+        return _advice(found, 2.0 / ANGSTROM[frame.units], reach, model, frame.units) + hint
+    return None
+
+
+def require_cutoff(ghost_cutoff: float, skin: float, reach: float, model: str, units: str) -> None:
+    """Check LAMMPS' ghost cutoff, where a host knows it.
+
+    Parameters
+    ----------
+    ghost_cutoff, skin
+        As LAMMPS has them, in the deck's units.
+    reach
+        Distance around the owned atoms that has to be complete [Å].
+    model, units
+        Its name, for the message; the deck's unit style.
+
+    Raises
+    ------
+    DeckError
+        It is shorter than `reach` and the neighbour skin.
+    """
+    if ghost_cutoff < (reach / ANGSTROM[units] + skin) * (1.0 - 1e-9):
+        raise DeckError(_advice(f"reach {ghost_cutoff:g}", skin, reach, model, units))
+
+
+def _advice(found: str, skin: float, reach: float, model: str, units: str) -> str:
+    length = 1.0 / ANGSTROM[units]
+    line = np.ceil((reach * length * 1.00001 + skin) / length * 10) / 10 * length
+    return (
+        f"the ghost atoms {found}, but model '{model}' needs all atoms within {reach * length:g} and "
+        f"the neighbour skin of {skin:g} (units {units}); add to the deck, before the run:\n"
+        f"    comm_modify cutoff {line:g}"
+    )

@@ -16,8 +16,10 @@ import numpy as np
 import insitu
 from insitu.analyzers.base import Observable
 from insitu.errors import HistoryError
-from insitu.reader import describe, fixed, signature
+from insitu.reader import describe, fixed, signature, text
 
+#: Settings that give the numbers of a history their meaning.
+MUST_AGREE = ("model_sha256", "threshold", "group")
 _ATTRIBUTE_BYTES = 60_000  # HDF5 takes attributes up to 64 kB; longer texts become datasets
 # Units of the system "SI" of the H5MD module `units`: SI base and derived units with SI prefixes.
 # Angstrom, eV and bar are not among them.
@@ -80,6 +82,10 @@ def lay_out(
         value = _growing(group, "value", o.shape, o.dtype, chunk, o.unit)
         if o.path.startswith("phases/") and o.shape[-1:] == (len(about["classes"]),):
             value.attrs["classes"] = fixed(about["classes"])
+        if o.rows:
+            name, values = o.rows
+            words = all(isinstance(v, str) for v in values)
+            value.attrs[f"{name}s"] = fixed(values) if words else np.array(values, dtype="i4")
         if not clock:
             clock["step"] = _growing(group, "step", (), "i8", chunk, "")
             clock["time"] = _growing(group, "time", (), "f8", chunk, about["time_unit"])
@@ -100,7 +106,11 @@ def _growing(
 
 
 def check_same(
-    path: Path, file: h5py.File, observables: Sequence[Observable], about: Mapping[str, Any]
+    path: Path,
+    file: h5py.File,
+    observables: Sequence[Observable],
+    about: Mapping[str, Any],
+    provenance: Mapping[str, Any],
 ) -> None:
     """Check that a file holds what a run that continues it would write.
 
@@ -109,8 +119,17 @@ def check_same(
     HistoryError
         It does not; both sides are named.
     """
-    mine = [signature(o.path, o.shape, o.dtype, o.unit) for o in observables]
-    have, want = describe(file), {**about, "observables": set(mine)}
+    mine = {
+        signature(o.path, o.shape, o.dtype, o.unit, o.rows[1] if o.rows else ())
+        for o in observables
+    }
+    have, want = describe(file), {**about, "observables": mine}
+    stored = file["parameters/insitu"].attrs
+    for what in MUST_AGREE:
+        if what in stored and what in provenance:
+            old, new = stored[what], provenance[what]
+            have[what] = text(old) if isinstance(old, bytes | str) else old
+            want[what] = str(new) if isinstance(have[what], str) else new
     for what, old in have.items():
         new = want[what]
         if old == new:

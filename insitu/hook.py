@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from insitu import settings as _settings
-from insitu.errors import InsituError, SettingError, launched, leave
+from insitu.errors import InsituError, SettingError, describe, launched, leave
 from insitu.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -23,8 +25,11 @@ class Monitor:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._pipeline: Any = None
         self.of_plugin = False
+        self.begun = False
+        #: Whether an error ended the analysis (`on_error` disable); nothing is done any more.
+        self.disabled = False
+        self.pipeline: Any = None
         self._ranks: Any = None
 
     def __call__(self, pointer: Any, vflag: int | None = None) -> None:
@@ -44,26 +49,63 @@ class Monitor:
             On all ranks or on none.
         """
         try:
-            from insitu.lammps_view import LammpsView, handle_of
-
-            view = LammpsView(handle_of(pointer))
-            first_call = self._pipeline is None
-            self.prepare(view)
-            if self.settings.every is None or view.step % self.settings.every == 0:
-                self._pipeline.frame(view, half_step=vflag is not None)
-            elif first_call:
-                self._pipeline.take(view)  # with N = 1 a short ghost cutoff shows at step 1
+            self.attempt(pointer, lambda view: self._visit(view, half_step=vflag is not None))
         except InsituError as error:
             # All ranks are here with the same message. LAMMPS ends the run when it sees the error
             # and would have Python print a traceback on each of them.
-            _print_once(self._ranks.rank if self._ranks is not None else 0)
+            _print_once(self._rank)
             raise error from None
+
+    def _visit(self, view: Any, half_step: bool) -> None:
+        first_call = self.pipeline is None
+        self.prepare(view)
+        if first_call:
+            self.pipeline.begin(view, first=True)
+        if self.settings.every is None or view.step % self.settings.every == 0:
+            self.pipeline.frame(view, half_step=half_step)
+        elif first_call:
+            self.pipeline.take(view)  # with N = 1 a short ghost cutoff shows at step 1
+
+    def attempt(self, pointer: Any, stage: Callable[[Any], None]) -> None:
+        """Run a collective stage on a view of LAMMPS; `on_error` says what a failure means.
+
+        Raises
+        ------
+        InsituError
+            On all ranks or on none: the stage failed and the run has to stop.
+        """
+        if self.disabled:
+            return
+        try:
+            from insitu.lammps_view import LammpsView, handle_of
+
+            view = LammpsView(handle_of(pointer))
+            stage(view)
+        except InsituError as error:
+            if self.settings.on_error == "stop":
+                raise
+            self._disable(view, str(error))
         except Exception as error:
-            self._stop_all(error)
+            alone = self._ranks is not None and self._ranks.size == 1
+            if self.settings.on_error == "stop" or not alone:
+                self.stop_all(error)
+            self._disable(view, describe(error))
+
+    def _disable(self, view: Any, reason: str) -> None:
+        self.disabled = True
+        if self.pipeline is not None:
+            self.pipeline.disable(view, reason)
+        elif self._rank == 0:
+            log.warning("insitu: the analysis is disabled, the simulation goes on: %s", reason)
+
+    @property
+    def _rank(self) -> int:
+        rank: int = self._ranks.rank if self._ranks is not None else 0
+        return rank
 
     def prepare(self, view: Any) -> Any:
         """Load the model and check everything that can be checked before the first frame."""
-        if self._pipeline is None:
+        if self.pipeline is None:
             from insitu.pipeline import Pipeline
             from insitu.reduce import lammps_ranks
 
@@ -75,15 +117,16 @@ class Monitor:
                 if world > 1:
                     leave(str(error))
                 raise
-            self._pipeline = Pipeline(self.settings, view, self._ranks)
+            self.pipeline = Pipeline(self.settings, view, self._ranks)
             if self.settings.first and not self.of_plugin and self._ranks.rank == 0:
                 log.warning(
                     "insitu: first=yes has no effect: LAMMPS does not call fix python/invoke at the "
                     "step at which a run starts (fix insitu can)"
                 )
-        return self._pipeline
+        return self.pipeline
 
-    def _stop_all(self, error: Exception) -> None:
+    def stop_all(self, error: Exception) -> None:
+        """End the run on all ranks after an error on which they cannot agree."""
         # Not one of the agreed errors: a collective call may have failed half way, the other
         # ranks may wait in it. Nothing but an abort ends them.
         import traceback
@@ -97,8 +140,8 @@ class Monitor:
 
     def close(self) -> None:
         """Close the history."""
-        if self._pipeline is not None:
-            self._pipeline.close()
+        if self.pipeline is not None:
+            self.pipeline.close()
 
 
 def monitor(
@@ -164,15 +207,16 @@ def fix_call(action: str, handle: int, text: str) -> str:
     handle
         Address of the LAMMPS instance.
     text
-        Fields separated by the character 31, the first is the fix's ID.
+        Fields separated by the character 31, the first is the fix's ID. Create: group, N and the
+        keywords. Setup and step: addresses of the fractions and of the per-atom array; setup also
+        1 in a minimisation, the ghost cutoff and the skin.
 
     Returns
     -------
     str
-        Behind "ok": the interval in steps, and 1 if step 0 is wanted (create).
+        Behind "ok" (create): the interval in steps, the number of phases, the number of rows of
+        fractions (all, groups, types), and a line for LAMMPS' log that names them.
     """
-    from insitu.lammps_view import LammpsView
-
     identity, *words = text.split("\x1f")
     key = (handle, identity)
     fix = _fixes.get(key)
@@ -186,28 +230,39 @@ def fix_call(action: str, handle: int, text: str) -> str:
             return "ok"
         if fix is None:
             return f"fix {identity} is not set up"
-        view = LammpsView(handle)
-        pipeline = fix.prepare(view)
+        fix.pipeline.feedback.plugin = (int(words[0]), int(words[1]))
         if action == "setup":
-            pipeline.require_ghosts(view, float(words[0]), float(words[1]))
+            fix.attempt(handle, lambda view: _setup(fix, view, words[2:]))
         else:
-            pipeline.frame(view)
+            fix.attempt(handle, lambda view: fix.pipeline.frame(view))
         return "ok"
     except InsituError as error:
         return str(error)
     except Exception as error:
         if fix is not None:
-            fix._stop_all(error)
+            fix.stop_all(error)
         return f"{type(error).__name__}: {error}"
+
+
+def _setup(fix: Monitor, view: Any, words: list[str]) -> None:
+    minimisation, ghost_cutoff, skin = words
+    fix.pipeline.require_ghosts(view, float(ghost_cutoff), float(skin))
+    first = fix.settings.first and minimisation == "0"
+    first = first and (not fix.begun or fix.pipeline.is_rewound(view))
+    fix.pipeline.begin(view, first)
+    if first:
+        fix.pipeline.frame(view)
+    fix.begun = fix.begun or minimisation == "0"
 
 
 def _create(key: tuple[int, str], words: list[str]) -> str:
     group, number, *rest = words
+    handle, identity = key
     try:
         n = int(number)
     except ValueError:
         raise SettingError(
-            f"N={number} is not a number of steps; write `fix {key[1]} {group} insitu N keyword "
+            f"N={number} is not a number of steps; write `fix {identity} {group} insitu N keyword "
             "value …`, for example N = 100"
         ) from None
     if n < 1:
@@ -215,7 +270,7 @@ def _create(key: tuple[int, str], words: list[str]) -> str:
     if "group" in rest[::2]:
         raise SettingError(
             "the setting 'group' belongs to fix python/invoke; fix insitu analyses its own group: "
-            f"`fix {key[1]} GROUP insitu …`"
+            f"`fix {identity} GROUP insitu …`"
         )
     chosen = _settings.from_words([*rest, "group", group])
     every = chosen.every or n
@@ -223,6 +278,21 @@ def _create(key: tuple[int, str], words: list[str]) -> str:
         raise SettingError(
             f"every={every} is not a multiple of the fix's N={n}; give one, or leave it out"
         )
-    _fixes[key] = Monitor(chosen)
-    _fixes[key].of_plugin = True
-    return f"ok {every} {int(chosen.first)}"
+    for (other_handle, other), fix in _fixes.items():
+        same = os.path.realpath(fix.settings.file) == os.path.realpath(chosen.file)
+        if other_handle == handle and other != identity and same and chosen.if_exists != "new":
+            raise SettingError(
+                f"file='{chosen.file}' is written by fix {other} already; give each fix its own file"
+            )
+    from insitu.lammps_view import LammpsView
+
+    monitor = Monitor(chosen)
+    monitor.of_plugin = True
+    pipeline = monitor.prepare(LammpsView(handle))
+    _fixes[key] = monitor
+    columns = ", ".join(f"[{k}] {name}" for k, name in enumerate(pipeline.classes, 1))
+    rows = ", ".join(f"[{k}] {name}" for k, name in enumerate(["all", *pipeline.row_names], 1))
+    return (
+        f"ok {every} {len(pipeline.classes)} {1 + len(pipeline.row_names)} insitu: fractions in "
+        f"f_{identity}: {columns}; in f_{identity}[row][column] the rows: {rows}"
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes as c
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,19 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import DeckError, SettingError, did_you_mean
-from insitu.frame import ANGSTROM, TIME_UNIT, Frame
+from insitu.frame import Frame
+from insitu.units import ANGSTROM, TIME_UNIT
 
-#: Units of temperature, energy and pressure of the LAMMPS unit styles.
-THERMO_UNITS = {
-    "real": ("K", "kcal mol-1", "atm"),
-    "metal": ("K", "eV", "bar"),
-    "si": ("K", "J", "Pa"),
-    "cgs": ("K", "erg", "dyn cm-2"),
-    "electron": ("K", "Eh", "Pa"),
-    "micro": ("K", "pg um2 us-2", "pg um-1 us-2"),
-    "nano": ("K", "ag nm2 ns-2", "ag nm-1 ns-2"),
-    "lj": ("", "", ""),
-}
+#: `rerun` of older releases does not move LAMMPS' clock: all its frames have the time 0.
+_RERUN_HAS_TIME = 20250722
 
 _GLOBAL, _SCALAR = 0, 0  # LMP_STYLE_GLOBAL, LMP_TYPE_SCALAR of the C library
 
@@ -53,6 +46,11 @@ def handle_of(pointer: Any) -> int:
     return address
 
 
+def memory(address: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return doubles of the plug-in as an array, to be written."""
+    return np.ctypeslib.as_array(c.cast(c.c_void_p(address), c.POINTER(c.c_double)), shape)
+
+
 @functools.cache
 def _library() -> Any:
     library = c.CDLL(None)
@@ -70,7 +68,9 @@ def _library() -> Any:
         "lammps_get_mpi_comm": (c.c_int, [c.c_void_p]),
         "lammps_get_natoms": (c.c_double, [c.c_void_p]),
         "lammps_version": (c.c_int, [c.c_void_p]),
+        "lammps_has_id": (c.c_int, [c.c_void_p, c.c_char_p, c.c_char_p]),
         "lammps_id_name": (c.c_int, [c.c_void_p, c.c_char_p, c.c_int, c.c_char_p, c.c_int]),
+        "lammps_set_variable": (c.c_int, [c.c_void_p, c.c_char_p, c.c_char_p]),
     }
     for name, (result, arguments) in signatures.items():
         function = getattr(library, name)
@@ -126,8 +126,20 @@ class LammpsView:
     @property
     def time(self) -> float:
         """Simulated time in the deck's unit of time, as thermo's ``time`` has it."""
-        elapsed = self.step - self._bigint("atimestep")
-        return self._double("atime") + elapsed * self._double("dt")
+        elapsed, before = self.step - self._bigint("atimestep"), self._double("atime")
+        if not elapsed and not before and self.version < _RERUN_HAS_TIME:
+            return self.step * self._double("dt")
+        return before + elapsed * self._double("dt")
+
+    @property
+    def run_start(self) -> int | None:
+        """Step at which the present run began, None if it cannot be told."""
+        # The C library has no question for this. In Update, first and last step of the run and of
+        # a sequence of runs lie behind `atimestep`, in every release since 2011.
+        if self.setting("bigint") != 8:
+            return None
+        first, last, begin, end = (c.c_int64 * 5).from_address(self._pointer("atimestep"))[1:]
+        return first if begin <= first <= self.step <= last <= end else None
 
     @property
     def time_unit(self) -> str:
@@ -162,11 +174,55 @@ class LammpsView:
         if self.units not in ANGSTROM:
             raise DeckError(f"units '{self.units}' are not known; known: {', '.join(ANGSTROM)}")
 
-    def frame(self, group: str = "all") -> Frame:
+    def column(self, name: str) -> NDArray[Any]:
+        """Return the owned atoms' values of a ``fix property/atom`` column, to be written.
+
+        Parameters
+        ----------
+        name
+            ``i_…`` or ``d_…``; ``(n_local,)`` int32 or float64 is returned.
+
+        Raises
+        ------
+        DeckError
+            The deck has no such column.
+        """
+        n = self.setting("nlocal")
+        address = self._lib.lammps_extract_atom(self._lmp, name.encode())
+        if not address:
+            if n == 0:
+                return np.zeros(0)
+            raise DeckError(
+                f"the deck has no column '{name}' for the results; add to it, before the run:\n"
+                f"    fix columns all property/atom {name}"
+            )
+        kind = c.c_int32 if name.startswith("i_") else c.c_double
+        return np.ctypeslib.as_array(c.cast(c.c_void_p(address), c.POINTER(kind)), (n,))
+
+    def has(self, kind: str, name: str) -> bool:
+        """Return whether the deck defines a "variable", "fix", "group" … of that name."""
+        return bool(self._lib.lammps_has_id(self._lmp, kind.encode(), name.encode()))
+
+    def set_variable(self, name: str, text: str) -> None:
+        """Give a string variable of the deck a new value.
+
+        Raises
+        ------
+        DeckError
+            It is not defined, or of another style.
+        """
+        if self._lib.lammps_set_variable(self._lmp, name.encode(), text.encode()):
+            raise DeckError(
+                f"variable '{name}' cannot be set; define it as `variable {name} string 0`, "
+                "before the run"
+            )
+
+    def frame(self, group: str = "all", groups: Sequence[str] = ()) -> Frame:
         """Return this rank's owned and ghost atoms as they are now.
 
         Lengths are in Å (reduced ones with ``units lj``); with units real or metal the positions
-        are LAMMPS' own memory.
+        are LAMMPS' own memory. `group` selects the atoms to be analysed, `groups` are recorded as
+        members.
         """
         n_local, n_ghost = self.setting("nlocal"), self.setting("nghost")
         n = n_local + n_ghost
@@ -176,9 +232,7 @@ class LammpsView:
         ids = self._array(b"id", n, tag).astype(np.int64)
         if len(ids) != n or (n and not ids.all()):
             raise DeckError("the atoms have no ids; remove `atom_modify id no` from the deck")
-        selected = None
-        if group != "all":
-            selected = (self._array(b"mask", n_local, np.int32) & self.group_bit(group)) != 0
+        mask = self._array(b"mask", n_local, np.int32)
         cell, origin, pbc = self.box()
         return Frame(
             positions=x if scale == 1.0 else x * scale,
@@ -191,7 +245,8 @@ class LammpsView:
             step=self.step,
             time=self.time,
             units=self.units,
-            selected=selected,
+            selected=None if group == "all" else (mask & self.group_bit(group)) != 0,
+            members={name: (mask & self.group_bit(name)) != 0 for name in groups},
         )
 
     def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:

@@ -8,28 +8,25 @@ Every rank walks through the same stages. A stage that can fail on one rank is r
 from __future__ import annotations
 
 import logging
-import os
-import platform
-import sys
 import time
-import traceback
-from dataclasses import asdict
-from importlib import metadata
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from insitu import __version__
 from insitu.analyzers.base import Observable
 from insitu.analyzers.phases import Phases
-from insitu.errors import InsituError
-from insitu.frame import ANGSTROM, Frame
-from insitu.ghosts import check, unstable
-from insitu.lammps_view import THERMO_UNITS, LammpsView, Thermo
+from insitu.errors import InsituError, describe, guarded
+from insitu.feedback import Feedback
+from insitu.frame import Frame
+from insitu.ghosts import require_cutoff, unreliable, unstable
+from insitu.lammps_view import LammpsView, Thermo
 from insitu.models.store import load
 from insitu.neighbors import Neighbors
+from insitu.provenance import provenance
 from insitu.reduce import Packing, Ranks
 from insitu.settings import Settings
+from insitu.units import THERMO_UNITS
 
 if TYPE_CHECKING:
     from insitu.series import Series
@@ -52,34 +49,53 @@ class Pipeline:
     ranks
         Its ranks.
 
+    Attributes
+    ----------
+    classes
+        Names of the phases, ``unknown`` last.
+    row_names
+        What the further rows of fractions are: groups, then types.
+
     Raises
     ------
     InsituError
-        On all ranks: the model cannot be loaded or used here, the file cannot be written, the
-        group does not exist.
+        On all ranks: the model cannot be loaded or used here, the file cannot be written, a group
+        does not exist.
     """
 
     def __init__(self, settings: Settings, view: LammpsView, ranks: Ranks) -> None:
         self.settings = settings
         self.ranks = ranks
         self.series: Series | None = None
+        self.row_names = [f"group {g}" for g in settings.groups]
+        if settings.types:
+            self.row_names += [f"type {t}" for t in range(1, view.setting("ntypes") + 1)]
         self._warned = False
         self._write_time = 0.0
         self._left = time.perf_counter()
         ranks.agree(guarded(lambda: self._prepare(view)))
         ranks.agree(self._another_model())
+        self.classes = self.analyzer.classes
+        self._model = self.analyzer.model.card.name
+        self.feedback = Feedback(settings, self.classes, len(self.row_names))
         self._packing = Packing(
             {"failed": (), **{f"wall_{s}": () for s in _WALL}, **self.analyzer.sums}
         )
 
     def _prepare(self, view: LammpsView) -> None:
         view.check()
-        view.group_bit(self.settings.group)
+        for group in (self.settings.group, *self.settings.groups):
+            view.group_bit(group)
         if self.ranks.rank == 0:
-            from insitu.series import check_writable
+            from insitu.file_access import check_writable
 
             check_writable(self.settings.file, self.settings.if_exists)
-        self.analyzer = Phases(load(self.settings.model), self.settings.threshold)
+        self.analyzer = Phases(
+            load(self.settings.model),
+            self.settings.threshold,
+            self.settings.groups,
+            view.setting("ntypes") if self.settings.types else 0,
+        )
         if view.units == "lj" and not self.analyzer.model.card.descriptor.scale_free:
             raise InsituError(
                 f"model '{self.analyzer.model.card.name}' works on distances in Å and the deck has "
@@ -102,6 +118,37 @@ class Pipeline:
             "copy one file to all"
         )
 
+    def begin(self, view: LammpsView, first: bool = False) -> None:
+        """Prepare for a run that is about to start, or has: deck and history; collective.
+
+        Parameters
+        ----------
+        view
+            The LAMMPS instance.
+        first
+            The present step will be analysed.
+
+        Raises
+        ------
+        InsituError
+            On all ranks: a column or all variables are missing; the clock was set back.
+        """
+        self.ranks.agree(guarded(lambda: self._begin(view, view.step + (not first))))
+        self._left = time.perf_counter()
+
+    def _begin(self, view: LammpsView, first_step: int) -> None:
+        self.feedback.check(view)
+        self._continue_at(view.step + 1, first_step)
+
+    def _continue_at(self, step: int, first_step: int) -> None:
+        if self.series is not None:  # on rank 0
+            self.series = self.series.begin(step, first_step)
+
+    def is_rewound(self, view: LammpsView) -> bool:
+        """Return whether the history has frames of later steps than the present; collective."""
+        last = self.series.last_step if self.series is not None else None
+        return bool(self.ranks.sum(np.array([last is not None and view.step < last], float))[0])
+
     def require_ghosts(self, view: LammpsView, ghost_cutoff: float, skin: float) -> None:
         """Check LAMMPS' ghost cutoff before the first step (a host that knows it; deck's units).
 
@@ -110,19 +157,7 @@ class Pipeline:
         InsituError
             It is shorter than the descriptor's radius and the neighbour skin.
         """
-        needed = self.analyzer.cutoff / ANGSTROM[view.units] + skin
-        if ghost_cutoff < needed * (1.0 - 1e-9):
-            raise InsituError(self._ghost_advice(view, skin, f"reach {ghost_cutoff:g}", True))
-
-    def _ghost_advice(self, view: LammpsView, skin: float, found: str, known: bool = False) -> str:
-        length = 1.0 / ANGSTROM[view.units]
-        line = np.ceil((self.analyzer.cutoff * length * 1.00001 + skin) / length * 10) / 10 * length
-        hint = "" if known else " (for a skin of 2 Å; add what your `neighbor` skin has more)"
-        return (
-            f"the ghost atoms {found}, but model '{self.analyzer.model.card.name}' needs all atoms "
-            f"within {self.analyzer.cutoff * length:g} and the neighbour skin of {skin:g} (units "
-            f"{view.units}); add to the deck, before the run:\n    comm_modify cutoff {line:g}{hint}"
-        )
+        require_cutoff(ghost_cutoff, skin, self.analyzer.cutoff, self._model, view.units)
 
     def frame(self, view: LammpsView, half_step: bool = False) -> None:
         """Analyse the present step and append it to the history; collective.
@@ -149,7 +184,7 @@ class Pipeline:
             "timing/write": self._write_time,
         }
         values |= {f"timing/{s}": float(sums[f"wall_{s}"]) * share for s in _WALL}
-        self.ranks.agree(guarded(lambda: self._write(view, frame, values)))
+        self.ranks.agree(guarded(lambda: self._deliver(view, frame, values)))
         self._write_time = time.perf_counter() - started
         self._advise(sums, frame.step)
         self._left = time.perf_counter()
@@ -165,24 +200,13 @@ class Pipeline:
         frame: Frame | None = None
         trouble = None
         try:
-            frame = view.frame(self.settings.group)
+            frame = view.frame(self.settings.group, self.settings.groups)
             trouble = unstable(frame)
         except Exception as error:
             trouble = describe(error)
         self.ranks.agree(trouble)
         assert frame is not None
-        missing, drift = check(frame, self.analyzer.cutoff, self.ranks)
-        if drift:
-            trouble = (
-                f"the ghost atoms are stale by up to {drift:.2g} Å at step {frame.step}: a fix that "
-                "changes the box at the end of a step (fix deform, fix press/berendsen) is defined "
-                "before the analysis; move the insitu fix line above it"
-            )
-        elif missing:
-            trouble = self._ghost_advice(
-                view, 2.0 / ANGSTROM[view.units], f"lack {missing} atoms at step {frame.step}"
-            )
-        self.ranks.agree(trouble)
+        self.ranks.agree(unreliable(frame, self.analyzer.cutoff, self._model, self.ranks))
         return frame
 
     def _analyse(self, frame: Frame, simulation: float) -> tuple[dict[str, Any], float]:
@@ -218,13 +242,42 @@ class Pipeline:
                 self._warned = True
                 log.warning("insitu: %s", advice)
 
-    def _write(self, view: LammpsView, frame: Frame, values: dict[str, Any]) -> None:
+    def _deliver(self, view: LammpsView, frame: Frame, values: dict[str, Any]) -> None:
+        rows = [values.get(f"phases/by_{k}/fraction", ()) for k in ("group", "type")]
+        self.feedback.write(
+            view,
+            self.analyzer.atom_codes(frame),
+            self.analyzer.confidence,
+            values["phases/fraction"],
+            np.array([row for part in rows for row in part]).reshape(-1, len(self.classes)),
+        )
         if self.ranks.rank == 0:
+            began = view.run_start
+            first_step = frame.step if began is None else min(frame.step, began + 1)
+            self._continue_at(frame.step, first_step)
             if self.series is None:
-                self.series = self._create(view, frame)
+                self.series = self._create(view, first_step)
+                if self.settings.if_exists == "new":
+                    log.warning("insitu: the history is '%s'", self.series.path)
             self.series.append(frame.step, frame.time, values)
 
-    def _create(self, view: LammpsView, frame: Frame) -> Series:
+    def disable(self, view: LammpsView, reason: str) -> None:
+        """End the analysis, not the run; every rank is told, none needs to answer."""
+        with suppress(InsituError):  # its own failure may be the reason
+            self.feedback.blank(view)
+        if self.ranks.rank == 0:
+            step = view.step
+            noted = guarded(lambda: self._note(view, step, reason))
+            log.warning(
+                "insitu: the analysis is disabled from step %d on, the simulation goes on: %s%s",
+                step, reason, f" (this is not in the history: {noted})" if noted else "",
+            )  # fmt: skip
+        self.close()
+
+    def _note(self, view: LammpsView, step: int, reason: str) -> None:
+        (self.series or self._create(view, step)).note_disabled(step, reason)
+
+    def _create(self, view: LammpsView, first_step: int) -> Series:
         from insitu.series import Series
 
         kelvin, energy, pressure = THERMO_UNITS[view.units]
@@ -242,71 +295,15 @@ class Pipeline:
             self.settings.file,
             observables,
             time_unit=view.time_unit,
-            provenance=self._provenance(view),
+            provenance=provenance(self.settings, self.analyzer, view, self.ranks.size),
             classes=self.analyzer.classes,
             codes=self.analyzer.codes,
             if_exists=self.settings.if_exists,
-            first_step=frame.step,
+            first_step=first_step,
         )
-
-    def _provenance(self, view: LammpsView) -> dict[str, Any]:
-        model = self.analyzer.model
-        versions = {
-            "insitu": __version__,
-            "lammps": view.version,
-            "python": platform.python_version(),
-        }
-        for package in ("numpy", "h5py", "torch", "mpi4py"):
-            try:
-                versions[package] = metadata.version(package)
-            except metadata.PackageNotFoundError:
-                versions[package] = "not installed"
-        return {
-            "model": model.card.name,
-            "model_sha256": model.sha256,
-            "descriptor": model.card.descriptor.as_dict(),
-            "threshold": self.analyzer.threshold,
-            "settings": asdict(self.settings),
-            "versions": versions,
-            "units": view.units,
-            "atoms": view.n_atoms,
-            "ranks": self.ranks.size,
-            "host": platform.node(),
-            "folder": os.getcwd(),
-            "command": _command(),
-            "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        }
 
     def close(self) -> None:
         """Close the history (every frame in it is already on disk)."""
         if self.series is not None:
             self.series.close()
             self.series = None
-
-
-def _command() -> str:
-    """Return the command line of the process: LAMMPS' own, where Python is embedded."""
-    try:
-        with open("/proc/self/cmdline", "rb") as file:
-            return file.read().replace(b"\0", b" ").decode(errors="replace").strip()
-    except OSError:
-        return " ".join(sys.orig_argv)
-
-
-def guarded(stage: Any) -> str | None:
-    """Run a local stage; return its problem in words, or None."""
-    try:
-        stage()
-    except Exception as error:
-        return describe(error)
-    return None
-
-
-def describe(error: Exception) -> str:
-    """Return an error as a message: our own as they are, others with where they happened."""
-    if isinstance(error, InsituError):
-        return str(error)
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    text = f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})"
-    log.debug("insitu: %s", text, exc_info=error)
-    return text

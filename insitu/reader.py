@@ -37,7 +37,9 @@ def open(path: str | os.PathLike[str]) -> xarray.Dataset:
     xarray.Dataset
         Variables ``fraction``, ``count``, ``standard_error``, ``confidence`` ``(step, phase)``;
         ``temperature``, ``potential_energy``, ``pressure`` ``(step,)``; wall times ``timing_*``
-        ``(step,)`` [s]; any other observable as ``<group>_<name>``. Coordinates ``step``,
+        ``(step,)`` [s]; any other observable as ``<group>_<name>``; where the run recorded them
+        ``fraction_by_group``, ``count_by_group`` ``(step, group, phase)`` and ``…_by_type``. An
+        analysis that was disabled by an error leaves it in ``attrs["disabled"]``. Coordinates ``step``,
         ``time``, ``phase`` and ``code`` (the integer of each phase in LAMMPS and in files).
         Units are the attribute ``units`` of each variable, the provenance is ``attrs`` (nested
         settings as JSON text).
@@ -86,6 +88,10 @@ def open(path: str | os.PathLike[str]) -> xarray.Dataset:
             axes = [f"{name.replace('/', '_')}_{i}" for i in range(value.ndim - 1)]
             if "classes" in value.attrs:
                 axes[-1] = "phase"
+            rows, names = _rows(value)
+            if rows:
+                axes[0] = rows
+                coords[rows] = (rows, names)
             attrs = _units(value)
             if "description" in group.attrs:
                 attrs["long_name"] = text(group.attrs["description"])
@@ -188,15 +194,26 @@ def describe(file: h5py.File) -> dict[str, Any]:
         "codes": phases["codes"].tolist(),
         "time_unit": "" if clock is None else _units(clock).get("units", ""),
         "observables": {
-            signature(name, v.shape[1:], v.dtype, _units(v).get("units", ""))
+            signature(name, v.shape[1:], v.dtype, _units(v).get("units", ""), _rows(v)[1])
             for name, v in ((name, group["value"]) for name, group in found.items())
         },
     }
 
 
-def signature(path: str, shape: tuple[int, ...], dtype: Any, unit: str) -> str:
+def signature(
+    path: str, shape: tuple[int, ...], dtype: Any, unit: str, rows: Sequence[Any] = ()
+) -> str:
     """Return an observable as text, e.g. ``thermo/temperature f8[] K``."""
-    return f"{path} {np.dtype(dtype).str[1:]}{list(shape)} {unit}".rstrip()
+    names = ", ".join(map(str, rows))
+    return f"{path} {np.dtype(dtype).str[1:]}{list(shape)} {unit} {names}".rstrip()
+
+
+def _rows(value: h5py.Dataset) -> tuple[str, list[Any]]:
+    """Return the coordinate of the first axis of an observable that has one of its own."""
+    for name in ("group", "type"):
+        if f"{name}s" in value.attrs:
+            return name, [text(v) if isinstance(v, bytes) else v for v in value.attrs[f"{name}s"]]
+    return "", []
 
 
 def text(value: Any) -> str:
@@ -233,5 +250,7 @@ def _provenance(group: h5py.Group) -> dict[str, Any]:
 
 def _variable_name(path: str, taken: dict[str, Any]) -> str:
     group, _, name = path.rpartition("/")
+    if group.startswith("phases/by_"):
+        return f"{name}_{group.removeprefix('phases/')}"
     short = group in ("phases", "thermo") and name not in taken
     return name if short else path.replace("/", "_")

@@ -9,7 +9,7 @@ chunks every 64 frames, dropped frames) are made in a copy, which then replaces 
 
 from __future__ import annotations
 
-import fcntl
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyzers.base import Observable
-from insitu.errors import HistoryError, SettingError, did_you_mean
+from insitu.errors import HistoryError, did_you_mean
+from insitu.file_access import check_writable, explained, free_name, lock
 from insitu.h5md import check_same, lay_out, store
-from insitu.reader import FORMAT, elements, opened
-from insitu.settings import IF_EXISTS
+from insitu.reader import FORMAT, elements, opened, text
 
 __all__ = ["Observable", "Series", "check_writable"]
 
@@ -46,9 +46,12 @@ class Series:
         Step of the last frame in the file, None while there is none.
     """
 
-    def __init__(self, path: Path, observables: Sequence[Observable]) -> None:
+    def __init__(
+        self, path: Path, observables: Sequence[Observable], if_exists: str = "refuse"
+    ) -> None:
         self.path = path
         self.last_step: int | None = None
+        self._if_exists = if_exists
         self._observables = {o.path: o for o in observables}
         widest = max(np.dtype(o.dtype).itemsize * int(np.prod(o.shape)) for o in observables)
         self._chunk = int(np.clip(_CHUNK_BYTES // max(1, widest), 1, _CHUNK_FRAMES))
@@ -85,11 +88,11 @@ class Series:
         codes
             The integer of each phase in LAMMPS and in files.
         if_exists
-            ``refuse`` an existing file, ``append`` to it, or ``overwrite`` it. The old file goes
-            only when the new one is complete.
+            ``refuse`` an existing file, ``append`` to it, ``overwrite`` it (the old file goes only
+            when the new one is complete), or write to the next free name (``new``).
         first_step
-            With ``append``, the step at which the run begins: frames from there on are dropped,
-            so that a restarted run replaces them.
+            With ``append``, the first step that the run can write: frames from there on are
+            dropped, so that a restarted run replaces them.
 
         Raises
         ------
@@ -104,9 +107,10 @@ class Series:
                 "'unknown' last; correct the analyzer that gives them."
             )
         check_writable(path, if_exists)
-        series = cls(Path(os.path.realpath(path)), observables)
+        target = free_name(path) if if_exists == "new" else path
+        series = cls(Path(os.path.realpath(target)), observables, if_exists)
         about = {"time_unit": time_unit, "classes": list(classes), "codes": list(map(int, codes))}
-        with _explained(f"file='{series.path}' could not be opened for writing"):
+        with explained(f"file='{series.path}' could not be opened for writing"):
             if if_exists == "append" and series.path.exists():
                 series._continue(about, provenance, first_step)
             else:
@@ -133,7 +137,7 @@ class Series:
         """
         rows = self._rows(step, time, values)
         intact = f"the {self._frames} frames before it are intact"
-        with _explained(f"file='{self.path}': step {step} could not be written, {intact}"):
+        with explained(f"file='{self.path}': step {step} could not be written, {intact}"):
             self._check_in_place()
             if self._frames % self._chunk:
                 self._put(rows)
@@ -142,6 +146,55 @@ class Series:
                     self._put(rows)
         self._frames += 1
         self.last_step = int(step)
+
+    def begin(self, step: int, first_step: int) -> Series | None:
+        """Prepare for a run whose clock was set back (or was not: then nothing happens).
+
+        Parameters
+        ----------
+        step
+            The step that comes next, or at which the run begins.
+        first_step
+            First step that the run can write: frames from there on belong to the past.
+
+        Returns
+        -------
+        Series or None
+            None where the run needs a file of its own (``if_exists new``); else this one.
+
+        Raises
+        ------
+        HistoryError
+            The steps are in the file already, and `if_exists` does not say what to do with them.
+        """
+        if self.last_step is None or step > self.last_step:
+            return self
+        if self._if_exists == "new":
+            self.close()
+            return None
+        if self._if_exists == "refuse":
+            raise HistoryError(
+                f"step {step} is not after step {self.last_step}, the last in '{self.path}': the "
+                "clock was set back (reset_timestep, read_restart, rerun); choose if_exists append "
+                "(the frames from there on are replaced) or if_exists new (a file of its own), or "
+                "define the analysis anew behind the reset, with another file."
+            )
+        with explained(f"file='{self.path}' could not be continued at step {step}"):
+            self._check_in_place()
+            self._drop(first_step)
+        return self
+
+    def note_disabled(self, step: int, reason: str) -> None:
+        """Record that from a step on the run was not analysed, and why.
+
+        Raises
+        ------
+        HistoryError
+            It cannot be written.
+        """
+        with explained(f"file='{self.path}' could not be written"), self._replacing(copy=True) as f:
+            noted = disabled(f)
+            store(f["parameters/insitu"], {"disabled": [*noted, {"step": step, "reason": reason}]})
 
     def close(self) -> None:
         """Close the file; calling it again does nothing."""
@@ -155,9 +208,8 @@ class Series:
             raise HistoryError(f"file='{self.path}' is closed; open it with if_exists='append'.")
         if self.last_step is not None and step <= self.last_step:
             raise HistoryError(
-                f"step {step} is not after step {self.last_step}, the last in '{self.path}'; leave "
-                "reset_timestep out, or unfix the analysis before it and define it anew with another "
-                "file (or with if_exists append, which replaces the frames from its first step on)."
+                f"step {step} is not after step {self.last_step}, the last in '{self.path}'; write "
+                "frames in the order of their steps, behind begin() if the clock was set back."
             )
         if missing := sorted(self._observables.keys() - values.keys()):
             raise HistoryError(f"step {step} lacks {', '.join(missing)}; give every observable.")
@@ -202,7 +254,7 @@ class Series:
             self._file = new
             yield new
             new.flush()
-            _lock(new.id.get_vfd_handle(), self.path)
+            lock(new.id.get_vfd_handle(), self.path)
             os.fsync(new.id.get_vfd_handle())
             os.replace(temporary, self.path)
         except BaseException:
@@ -220,111 +272,44 @@ class Series:
         mine = os.fstat(self._file.id.get_vfd_handle())
         if not (self.path.exists() and os.path.samestat(mine, os.stat(self.path))):
             raise HistoryError(
-                f"file='{self.path}' was removed or replaced while the run was writing it; put it "
-                "back, or restart with another file name."
+                f"file='{self.path}' was removed or replaced while the run was writing it, or "
+                "another analysis in this deck writes it too; give each its own file, and restart."
             )
 
     def _continue(
         self, about: Mapping[str, Any], provenance: Mapping[str, Any], first_step: int | None
     ) -> None:
         with opened(self.path) as file:
-            check_same(self.path, file, list(self._observables.values()), about)
-            found = elements(file)
-            datasets = [g[k] for g in found.values() for k in ("value", "step", "time")]
-            steps = datasets[1][: min(len(d) for d in datasets)]
-            self._chunk = datasets[1].chunks[0]
+            check_same(self.path, file, list(self._observables.values()), about, provenance)
+        self._file = h5py.File(self.path, "r+", locking=False)
+        lock(self._file.id.get_vfd_handle(), self.path)
+        self._drop(first_step, provenance)
+
+    def _drop(self, first_step: int | None, provenance: Mapping[str, Any] | None = None) -> None:
+        """Remove the frames from a step on, and half-written ones; record who continues here."""
+        found = elements(self._file)
+        datasets = [g[k] for g in found.values() for k in ("value", "step", "time")]
+        steps = datasets[1][: min(len(d) for d in datasets)]
+        self._chunk = datasets[1].chunks[0]
         if first_step is not None:
             steps = steps[steps < first_step]
-        self._file = h5py.File(self.path, "r+", locking=False)
-        _lock(self._file.id.get_vfd_handle(), self.path)
         with self._replacing(copy=True) as file:
             for group in elements(file).values():
                 for name in ("value", "step", "time"):
                     group[name].resize(len(steps), axis=0)
             parameters = file["parameters/insitu"]
-            number = 1 + sum(isinstance(item, h5py.Group) for item in parameters.values())
-            store(parameters.create_group(f"continued_{number}"), provenance)
+            if noted := disabled(file):
+                kept = [n for n in noted if first_step is None or n["step"] < first_step]
+                store(parameters, {"disabled": kept})
+            if provenance is not None:
+                number = 1 + sum(isinstance(item, h5py.Group) for item in parameters.values())
+                store(parameters.create_group(f"continued_{number}"), provenance)
         self._frames = len(steps)
         self.last_step = int(steps[-1]) if len(steps) else None
 
 
-def check_writable(path: str | os.PathLike[str], if_exists: str) -> None:
-    """Check that a history can be created or continued; nothing on disk is changed.
-
-    Parameters
-    ----------
-    path
-        The file.
-    if_exists
-        ``refuse``, ``append`` or ``overwrite``.
-
-    Raises
-    ------
-    HistoryError
-        It cannot; the message says what to do.
-    SettingError
-        `if_exists` is not one of the three words.
-    """
-    if if_exists not in IF_EXISTS:
-        raise SettingError(
-            f"if_exists='{if_exists}' is not known; choose {', '.join(IF_EXISTS[:-1])} or "
-            f"{IF_EXISTS[-1]}.{did_you_mean(if_exists, IF_EXISTS)}"
-        )
-    path = Path(os.path.realpath(path))
-    if path.is_dir():
-        raise HistoryError(
-            f"file='{path}' is a directory; give a file name, such as '{path / 'phases.h5'}'."
-        )
-    if not path.parent.is_dir():
-        raise HistoryError(
-            f"file='{path}': the directory '{path.parent}' does not exist; create it first, or "
-            "give another file name."
-        )
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise HistoryError(
-            f"file='{path}': the directory '{path.parent}' is not writable; give a file name in a "
-            "directory that is."
-        )
-    if not path.exists():
-        return
-    if if_exists == "refuse":
-        raise HistoryError(
-            f"file='{path}' exists already; choose if_exists append (continue it), if_exists "
-            "overwrite (replace it), or another file name."
-        )
-    with _explained(f"file='{path}' is not writable"), open(path, "r+b") as stream:
-        _lock(stream.fileno(), path)
-        if if_exists == "overwrite" and stream.read(4) not in (b"", b"\x89HDF"):
-            raise HistoryError(
-                f"if_exists='overwrite': '{path}' is not an HDF5 file and is left alone; give "
-                "another file name, or remove it yourself."
-            )
-    if if_exists == "append":
-        try:
-            with opened(path):
-                pass
-        except HistoryError as error:
-            raise HistoryError(f"if_exists='append': {error}") from error
-
-
-def _lock(descriptor: int, path: Path) -> None:
-    """Let no second process write the file. A POSIX lock, for HDF5 readers do not look at those."""
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        raise HistoryError(
-            f"file='{path}' is being written by another running process; end that run, or give "
-            "another file name."
-        ) from None
-    except OSError:
-        pass  # a file system without locks: the run is worth more than this check
-
-
-@contextmanager
-def _explained(what: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, RuntimeError) as error:  # h5py raises either, depending on the call
-        raise HistoryError(
-            f"{what} ({error}); look at the space, the quota and the permissions there."
-        ) from error
+def disabled(file: h5py.File) -> list[dict[str, Any]]:
+    """Return from which steps on a history's runs were not analysed, and why."""
+    found = file["parameters/insitu"].attrs.get("disabled")
+    noted: list[dict[str, Any]] = [] if found is None else json.loads(text(found))
+    return noted

@@ -9,7 +9,8 @@ from typing import Any
 
 from insitu.errors import SettingError, did_you_mean
 
-IF_EXISTS = ("refuse", "append", "overwrite")
+IF_EXISTS = ("refuse", "append", "overwrite", "new")
+ON_ERROR = ("stop", "disable")
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,25 @@ class Settings:
     threshold
         Largest class probability below which an atom is unknown, 0 … 1; None: the model's own.
     if_exists
-        What to do if `file` exists: ``refuse``, ``append`` (continue it; frames from the first new
-        step on are replaced), or ``overwrite``.
+        What to do if `file` exists, or if the clock is set back during the run: ``refuse``;
+        ``append`` (continue it; frames behind the step at which the run begins are replaced);
+        ``overwrite``; ``new`` (the next free name: phases_1.h5, phases_2.h5 …).
+    on_error
+        What to do if the analysis fails during the run: ``stop`` it, or ``disable`` the analysis;
+        the simulation then goes on, and the history says from which step and why.
+    groups
+        Further LAMMPS groups whose fractions are recorded, among the analysed atoms.
+    types
+        Also record the fractions of each atom type.
+    labels, confidence
+        Columns of a ``fix property/atom`` that receive each atom's phase (``i_name``) and the
+        probability of it (``d_name``).
+    variables
+        Beginning of the names of string variables that receive the fractions: ``phase`` fills
+        ``phase_fcc``, ``phase_unknown`` and so on, as many as the deck defines.
     first
-        Also analyse step 0 (only `fix insitu` can; `fix python/invoke` is not called there).
+        Also analyse the step at which the first run starts (only `fix insitu` can; `fix
+        python/invoke` is not called there).
     threads
         Threads of torch on each rank.
     """
@@ -43,6 +59,12 @@ class Settings:
     group: str = "all"
     threshold: float | None = None
     if_exists: str = "refuse"
+    on_error: str = "stop"
+    groups: tuple[str, ...] = ()
+    types: bool = False
+    labels: str | None = None
+    confidence: str | None = None
+    variables: str | None = None
     first: bool = False
     threads: int = 1
 
@@ -53,18 +75,38 @@ class Settings:
             raise SettingError(f"threads={self.threads} is not usable; give 1 or more")
         if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
             raise SettingError(f"threshold={self.threshold} is not a probability; give 0 … 1")
-        if self.if_exists not in IF_EXISTS:
-            hint = did_you_mean(self.if_exists, IF_EXISTS)
-            raise SettingError(
-                f"if_exists='{self.if_exists}' is not known; allowed: {', '.join(IF_EXISTS)}.{hint}"
-            )
-        for name in ("model", "file", "group"):
-            if not getattr(self, name):
+        for name, allowed in (("if_exists", IF_EXISTS), ("on_error", ON_ERROR)):
+            word = getattr(self, name)
+            if word not in allowed:
+                raise SettingError(
+                    f"{name}='{word}' is not known; allowed: {', '.join(allowed)}."
+                    f"{did_you_mean(word, allowed)}"
+                )
+        for name in ("model", "file", "group", "labels", "confidence", "variables"):
+            if getattr(self, name) == "":
                 raise SettingError(f"{name} is empty; give a name")
+        for name, start in (("labels", "i_"), ("confidence", "d_")):
+            column = getattr(self, name)
+            if column is not None and not (column.startswith(start) and len(column) > 2):
+                raise SettingError(
+                    f"{name}='{column}' is not a column of fix property/atom that can hold them; its "
+                    f"name starts with {start}, for example {start}{_COLUMN[name]}, and the deck has "
+                    f"`fix columns all property/atom {start}{_COLUMN[name]}`"
+                )
+        twice = sorted({g for g in self.groups if self.groups.count(g) > 1})
+        if twice or "" in self.groups:
+            raise SettingError(
+                f"groups={','.join(self.groups)} names "
+                + (f"'{twice[0]}' twice" if twice else "an empty group")
+                + "; give each group once, separated by commas"
+            )
+
+
+_COLUMN = {"labels": "phase", "confidence": "confidence"}
 
 
 _KINDS: dict[str, Any] = {
-    "every": int, "threads": int, "threshold": float, "first": bool,
+    "every": int, "threads": int, "threshold": float, "first": bool, "types": bool,
 }  # fmt: skip
 _YES_NO = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
 
@@ -114,6 +156,11 @@ def _convert(name: str, value: Any) -> Any:
     kind = _KINDS.get(name, str)
     if value is None or (kind is bool and isinstance(value, bool)):
         return value
+    if name == "groups":  # a list in Python, separated by commas on a fix line
+        many = value.split(",") if isinstance(value, str) else value
+        if not isinstance(many, list | tuple) or not all(isinstance(g, str) for g in many):
+            raise SettingError(f"groups={value!r} is not understood; give names of groups")
+        return tuple(g.strip() for g in many)
     if kind is bool:
         word = str(value).lower()
         if word not in _YES_NO:

@@ -30,6 +30,9 @@ class Observable:
         Unit as H5MD writes it, ``""`` for a dimensionless quantity.
     description
         One line for readers.
+    rows
+        What the first axis of `shape` runs over, if it is not the classes: the name of the
+        coordinate and its values, for example ``("group", ("surface", "bulk"))``.
     """
 
     path: str
@@ -37,6 +40,7 @@ class Observable:
     dtype: str
     unit: str
     description: str
+    rows: tuple[str, tuple[Any, ...]] | None = None
 
 
 class Analyzer(Protocol):

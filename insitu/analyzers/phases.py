@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,10 @@ class Phases:
         A loaded model.
     threshold
         Largest probability below which an atom is unknown, 0 … 1; None: the model's own.
+    groups
+        LAMMPS groups to count on their own, among the analysed atoms.
+    n_types
+        Atom types to count on their own, 1 … `n_types`.
 
     Raises
     ------
@@ -38,7 +42,13 @@ class Phases:
 
     name = "phases"
 
-    def __init__(self, model: Model, threshold: float | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        threshold: float | None = None,
+        groups: Sequence[str] = (),
+        n_types: int = 0,
+    ) -> None:
         self.model = model
         self.threshold = model.card.threshold if threshold is None else float(threshold)
         if not 0.0 <= self.threshold <= 1.0:
@@ -47,9 +57,11 @@ class Phases:
         #: Columns of the history: the model's classes, then unknown.
         self.classes = [*model.card.classes, "unknown"]
         self.codes = class_codes(model.card.classes)
+        self.groups, self.n_types = tuple(groups), n_types
         p = len(self.classes)
         self.sums: Mapping[str, tuple[int, ...]] = {
             "count": (p,), "confidence": (p,), "neighbors": (),
+            "by_group": (len(groups), p), "by_type": (n_types, p),
         }  # fmt: skip
         self.observables = (
             Observable("phases/fraction", (p,), "f8", "", "fraction of the atoms in each phase"),
@@ -62,11 +74,24 @@ class Phases:
                 "phases/confidence", (p,), "f8", "",
                 "mean largest probability of the atoms of each phase; NaN without atoms",
             ),
+            *self._subsets("group", self.groups, p),
+            *self._subsets("type", tuple(range(1, n_types + 1)), p),
         )  # fmt: skip
         self.timing: dict[str, float] = {}
         #: Labels and confidence of the owned atoms of the last frame; −1 is unknown.
         self.labels: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self.confidence: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+
+    @staticmethod
+    def _subsets(name: str, values: tuple[Any, ...], p: int) -> list[Observable]:
+        if not values:
+            return []
+        shape, rows = (len(values), p), (name, values)
+        what = f"of the analysed atoms of each {name}"
+        return [
+            Observable(f"phases/by_{name}/fraction", shape, "f8", "", f"fractions {what}", rows),
+            Observable(f"phases/by_{name}/count", shape, "i8", "", f"numbers {what}", rows),
+        ]
 
     def probabilities(
         self, neighbors: Neighbors
@@ -101,21 +126,49 @@ class Phases:
             confidence += np.bincount(column, weights=sure, minlength=p)
             size += float(found.sum())
             self.labels[atoms], self.confidence[atoms] = labels, sure
-        return {"count": count, "confidence": confidence, "neighbors": size}
+        sums = {"count": count, "confidence": confidence, "neighbors": size}
+        return sums | self._count_subsets(frame)
+
+    def _count_subsets(self, frame: Frame) -> dict[str, Any]:
+        p = len(self.classes)
+        column = np.where(self.labels < 0, p - 1, self.labels)
+        counted = np.ones(frame.n_local, bool) if frame.selected is None else frame.selected
+        by_group = [
+            np.bincount(column[counted & frame.members[g]], minlength=p) for g in self.groups
+        ]
+        types = frame.types[: frame.n_local]
+        by_type = [
+            np.bincount(column[counted & (types == t)], minlength=p)
+            for t in range(1, self.n_types + 1)
+        ]
+        return {
+            "by_group": np.array(by_group).reshape(-1, p),
+            "by_type": np.array(by_type).reshape(-1, p),
+        }
+
+    def atom_codes(self, frame: Frame) -> NDArray[np.int32]:
+        """Return the integer ``(n_local,)`` of each atom's phase, −1 where it was not analysed."""
+        codes = np.array(self.codes, dtype=np.int32)[self.labels]  # −1 is unknown, the last
+        if frame.selected is not None:
+            codes[~frame.selected] = -1
+        return codes
 
     def finish(self, sums: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
         """Return fraction, count, standard error and mean confidence of each phase."""
         count = np.rint(sums["count"]).astype(np.int64)
-        total = int(count.sum())
-        with np.errstate(invalid="ignore", divide="ignore"):
-            confidence = sums["confidence"] / sums["count"]
-            fraction = count / total if total else np.full(len(count), np.nan)
-        return {
-            "phases/fraction": fraction,
+        values: dict[str, Any] = {
+            "phases/fraction": _fractions(count),
             "phases/count": count,
             "phases/standard_error": np.zeros(len(count)),
-            "phases/confidence": confidence,
         }
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values["phases/confidence"] = sums["confidence"] / sums["count"]
+        for name in ("group", "type"):
+            part = np.rint(sums[f"by_{name}"]).astype(np.int64)
+            if len(part):
+                values[f"phases/by_{name}/count"] = part
+                values[f"phases/by_{name}/fraction"] = _fractions(part)
+        return values
 
     def advice(self, sums: Mapping[str, NDArray[np.float64]]) -> str:
         """Return a sentence if the sample's density is one that the model never saw, else ``""``."""
@@ -131,6 +184,13 @@ class Phases:
             f"'{self.model.card.name}' was trained on {low} … {high}: its labels cannot be relied "
             "on at this density; check the deck's units, or train a model for this material"
         )
+
+
+def _fractions(count: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return counts as fractions of their last axis' sum, NaN where that is 0."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        fraction: NDArray[np.float64] = count / count.sum(axis=-1, keepdims=True)
+    return fraction
 
 
 def decide(

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "fix_insitu.h"
 
+#include "atom.h"
 #include "comm.h"
 #include "compute.h"
 #include "error.h"
 #include "lammps.h"
+#include "memory.h"
 #include "modify.h"
 #include "neighbor.h"
 #include "update.h"
 
+#include <cmath>
 #include <cstdio>
 
 #include "python_host.h"
@@ -24,19 +27,36 @@
 using namespace LAMMPS_NS;
 using namespace FixConst;
 
-FixInsitu::FixInsitu(LAMMPS *lmp, int narg, char **arg) :
-    Fix(lmp, narg, arg), first(false), begun(false)
+FixInsitu::FixInsitu(LAMMPS *lmp, int narg, char **arg) : Fix(lmp, narg, arg)
 {
   if (narg < 4) error->all(FLERR, "fix insitu: write `fix ID group insitu N keyword value ...`");
   std::string words = id + ("\x1f" + std::string(arg[1]));
   for (int i = 3; i < narg; ++i) words += std::string("\x1f") + arg[i];
   const std::string reply = ask("create", words);
-  int interval = 0, zero = 0;
-  if (std::sscanf(reply.c_str(), "ok %d %d", &interval, &zero) != 2)
+  int interval = 0, phases = 0, rows = 0, legend = 0;
+  if (std::sscanf(reply.c_str(), "ok %d %d %d %n", &interval, &phases, &rows, &legend) != 3)
     error->all(FLERR, "fix insitu: " + reply);
+  utils::logmesg(lmp, reply.substr(legend) + "\n");
   nevery = interval;
-  first = zero;
-  // Under KOKKOS: what the analysis reads; it writes nothing.
+  fractions.assign(static_cast<size_t>(rows) * phases, std::nan(""));
+
+  vector_flag = array_flag = 1;
+  size_vector = size_array_cols = phases;
+  size_array_rows = rows;
+  extvector = extarray = 0;
+  peratom_flag = 1;
+  size_peratom_cols = 2;
+  // LAMMPS refuses to use the results at steps at which they are not made.
+  global_freq = peratom_freq = nevery;
+  maxexchange = 2;
+  create_attribute = 1;
+  array_atom = nullptr;
+  FixInsitu::grow_arrays(atom->nmax);
+  atom->add_callback(Atom::GROW);
+  for (int i = 0; i < atom->nlocal; ++i) FixInsitu::set_arrays(i);
+
+  // Under KOKKOS: what the analysis reads. It writes its own arrays only, unless columns of fix
+  // property/atom are asked for, which KOKKOS does not see change.
   datamask_read = 0x00000001 | 0x00000008 | 0x00000010 | 0x00000020 | 0x00000040;    // X TAG TYPE MASK IMAGE
   datamask_modify = 0;
 }
@@ -44,6 +64,8 @@ FixInsitu::FixInsitu(LAMMPS *lmp, int narg, char **arg) :
 FixInsitu::~FixInsitu()
 {
   insitu::call_hook("destroy", lmp, id);
+  if (modify->get_fix_by_id(id)) atom->delete_callback(id, Atom::GROW);
+  memory->destroy(array_atom);
 }
 
 int FixInsitu::setmask()
@@ -60,17 +82,62 @@ void FixInsitu::init()
 // found here, not after an hour.
 void FixInsitu::setup(int)
 {
-  char text[64];
-  std::snprintf(text, sizeof(text), "%.10g\x1f%.10g", comm->get_comm_cutoff(), neighbor->skin);
+  char text[80];
+  std::snprintf(text, sizeof(text), "%d\x1f%.10g\x1f%.10g", update->whichflag == 2,
+                comm->get_comm_cutoff(), neighbor->skin);
   require("setup", text);
-  if (first && !begun) require("step");
-  begun = true;
 }
 
 void FixInsitu::end_of_step()
 {
   announce(update->ntimestep + nevery);
   require("step");
+}
+
+double FixInsitu::compute_vector(int i)
+{
+  return fractions[i];
+}
+
+double FixInsitu::compute_array(int row, int i)
+{
+  return fractions[static_cast<size_t>(row) * size_array_cols + i];
+}
+
+void FixInsitu::grow_arrays(int n)
+{
+  memory->grow(array_atom, n, 2, "insitu:array_atom");
+}
+
+void FixInsitu::copy_arrays(int from, int to, int)
+{
+  array_atom[to][0] = array_atom[from][0];
+  array_atom[to][1] = array_atom[from][1];
+}
+
+void FixInsitu::set_arrays(int i)
+{
+  array_atom[i][0] = -1.0;
+  array_atom[i][1] = 0.0;
+}
+
+int FixInsitu::pack_exchange(int i, double *buffer)
+{
+  buffer[0] = array_atom[i][0];
+  buffer[1] = array_atom[i][1];
+  return 2;
+}
+
+int FixInsitu::unpack_exchange(int i, double *buffer)
+{
+  array_atom[i][0] = buffer[0];
+  array_atom[i][1] = buffer[1];
+  return 2;
+}
+
+double FixInsitu::memory_usage()
+{
+  return 2.0 * atom->nmax * sizeof(double);
 }
 
 // LAMMPS adds up energy and virial only at steps that were announced.
@@ -91,7 +158,11 @@ std::string FixInsitu::ask(const char *action, const std::string &text)
 // The hook gives the same answer on every rank.
 void FixInsitu::require(const char *action, const std::string &more)
 {
-  const std::string reply = ask(action, more.empty() ? id : id + ("\x1f" + more));
+  const void *atoms = atom->nlocal ? array_atom[0] : nullptr;
+  std::string text = id + ("\x1f" + std::to_string(reinterpret_cast<size_t>(fractions.data()))) +
+      "\x1f" + std::to_string(reinterpret_cast<size_t>(atoms));
+  if (!more.empty()) text += "\x1f" + more;
+  const std::string reply = ask(action, text);
   if (reply.compare(0, 2, "ok") != 0) error->all(FLERR, "fix insitu: " + reply);
 }
 

@@ -5,10 +5,14 @@
 #include "fix.h"
 
 #include <string>
+#include <vector>
 
 namespace LAMMPS_NS {
 
 // fix ID group insitu N keyword value ...
+//
+// f_ID[i]     fraction of phase i          f_ID[r][i]  that of row r: all, groups, types
+// per atom:   f_ID[1] integer of the phase, -1 not analysed    f_ID[2] its probability
 class FixInsitu : public Fix {
  public:
   FixInsitu(class LAMMPS *, int, char **);
@@ -17,14 +21,23 @@ class FixInsitu : public Fix {
   void init() override;
   void setup(int) override;
   void end_of_step() override;
+  double compute_vector(int) override;
+  double compute_array(int, int) override;
+
+  // the atoms' results travel with them
+  void grow_arrays(int) override;
+  void copy_arrays(int, int, int) override;
+  void set_arrays(int) override;
+  int pack_exchange(int, double *) override;
+  int unpack_exchange(int, double *) override;
+  double memory_usage() override;
 
  private:
   std::string ask(const char *action, const std::string &text);
   void require(const char *action, const std::string &more = "");
   void announce(bigint step);
 
-  bool first;    // analyse the step at which the first run starts
-  bool begun;
+  std::vector<double> fractions;    // rows * phases; NaN until the first analysis
 };
 
 }    // namespace LAMMPS_NS
