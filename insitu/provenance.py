@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How a history came to be: what is written to ``parameters/insitu``."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from dataclasses import asdict
+from importlib import metadata
+from typing import Any
+
+from insitu import __version__
+from insitu.analyzers.phases import Phases
+from insitu.lammps_view import LammpsView
+from insitu.settings import Settings
+
+
+def provenance(
+    settings: Settings, analyzer: Phases, view: LammpsView, n_ranks: int
+) -> dict[str, Any]:
+    """Return model, descriptor, settings, versions and host of a run."""
+    model = analyzer.model
+    versions = {
+        "insitu": __version__,
+        "lammps": view.version,
+        "python": platform.python_version(),
+    }
+    for package in ("numpy", "h5py", "torch", "mpi4py"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "model": model.card.name,
+        "model_sha256": model.sha256,
+        "descriptor": model.card.descriptor.as_dict(),
+        "threshold": analyzer.threshold,
+        "group": settings.group,
+        "settings": asdict(settings),
+        "versions": versions,
+        "units": view.units,
+        "atoms": view.n_atoms,
+        "ranks": n_ranks,
+        "host": platform.node(),
+        "folder": os.getcwd(),
+        "command": _command(),
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _command() -> str:
+    """Return the command line of the process: LAMMPS' own, where Python is embedded."""
+    try:
+        with open("/proc/self/cmdline", "rb") as file:
+            return file.read().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return " ".join(sys.orig_argv)
