@@ -134,8 +134,13 @@ class LammpsView:
         """Simulated time in the deck's unit of time, as thermo's ``time`` has it."""
         elapsed, before = self.step - self._bigint("atimestep"), self._double("atime")
         if not elapsed and not before and self.version < _RERUN_HAS_TIME:
-            return self.step * self._double("dt")
-        return before + elapsed * self._double("dt")
+            return self.step * self.timestep
+        return before + elapsed * self.timestep
+
+    @property
+    def timestep(self) -> float:
+        """Length of a step in the deck's unit of time."""
+        return self._double("dt")
 
     @property
     def run_start(self) -> int | None:

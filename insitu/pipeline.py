@@ -71,7 +71,7 @@ class Pipeline:
         if settings.types:
             self.row_names += [f"type {t}" for t in range(1, view.setting("ntypes") + 1)]
         self._warned = False
-        self._write_time = 0.0
+        self._write_time = self._lost_time = 0.0
         self._left = time.perf_counter()
         ranks.agree(guarded(lambda: self._prepare(view)))
         ranks.agree(self._another_model())
@@ -259,7 +259,21 @@ class Pipeline:
                 self.series = self._create(view, first_step)
                 if self.settings.if_exists == "new":
                     log.warning("insitu: the history is '%s'", self.series.path)
-            self.series.append(frame.step, frame.time, values)
+            self.series.append(frame.step, self._time(frame, view.timestep), values)
+
+    def _time(self, frame: Frame, timestep: float) -> float:
+        # A restart file that LAMMPS writes during a run holds the time at which that run began, and
+        # reset_timestep to an earlier step sets the time to 0: the history's own goes on.
+        assert self.series is not None
+        last, step = self.series.last_time, self.series.last_step
+        if last is not None and step is not None and frame.time + self._lost_time <= last:
+            self._lost_time = last + (frame.step - step) * timestep - frame.time
+            log.warning(
+                "insitu: LAMMPS' clock is behind the history by %g at step %d, as after a restart "
+                "file written during a run; the history's time goes on from step %d",
+                self._lost_time, frame.step, step,
+            )  # fmt: skip
+        return frame.time + self._lost_time
 
     def disable(self, view: LammpsView, reason: str) -> None:
         """End the analysis, not the run; every rank is told, none needs to answer."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -66,6 +67,11 @@ def open(path: str | os.PathLike[str]) -> xarray.Dataset:
         parts = [g[k] for g in found.values() for k in ("value", "step", "time")]
         frames = min((len(part) for part in parts), default=0)
         if frames == 0:
+            for note in disabled(file):
+                raise HistoryError(
+                    f"file='{path}' holds no frame: the analysis was disabled from step "
+                    f"{note['step']} on: {note['reason']}"
+                )
             raise HistoryError(
                 f"file='{path}' holds no frame yet; wait until the simulation has reached its "
                 "first analysed step."
@@ -182,6 +188,13 @@ def elements(file: h5py.File) -> dict[str, h5py.Group]:
 
     file["observables"].visititems(visit)
     return found
+
+
+def disabled(file: h5py.File) -> list[dict[str, Any]]:
+    """Return from which steps on a history's runs were not analysed, and why."""
+    found = file["parameters/insitu"].attrs.get("disabled")
+    noted: list[dict[str, Any]] = [] if found is None else json.loads(text(found))
+    return noted
 
 
 def describe(file: h5py.File) -> dict[str, Any]:

@@ -9,7 +9,6 @@ chunks every 64 frames, dropped frames) are made in a copy, which then replaces 
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ from insitu.analyzers.base import Observable
 from insitu.errors import HistoryError, did_you_mean
 from insitu.file_access import check_writable, explained, free_name, lock
 from insitu.h5md import check_same, lay_out, store
-from insitu.reader import FORMAT, elements, opened, text
+from insitu.reader import FORMAT, disabled, elements, opened
 
 __all__ = ["Observable", "Series", "check_writable"]
 
@@ -42,8 +41,8 @@ class Series:
     ----------
     path
         The file, with symbolic links resolved.
-    last_step
-        Step of the last frame in the file, None while there is none.
+    last_step, last_time
+        Step and time of the last frame in the file, None while there is none.
     """
 
     def __init__(
@@ -51,6 +50,7 @@ class Series:
     ) -> None:
         self.path = path
         self.last_step: int | None = None
+        self.last_time: float | None = None
         self._if_exists = if_exists
         self._observables = {o.path: o for o in observables}
         widest = max(np.dtype(o.dtype).itemsize * int(np.prod(o.shape)) for o in observables)
@@ -145,7 +145,7 @@ class Series:
                 with self._replacing(copy=True):
                     self._put(rows)
         self._frames += 1
-        self.last_step = int(step)
+        self.last_step, self.last_time = int(step), float(time)
 
     def begin(self, step: int, first_step: int) -> Series | None:
         """Prepare for a run whose clock was set back (or was not: then nothing happens).
@@ -290,9 +290,11 @@ class Series:
         found = elements(self._file)
         datasets = [g[k] for g in found.values() for k in ("value", "step", "time")]
         steps = datasets[1][: min(len(d) for d in datasets)]
+        times = datasets[2]
         self._chunk = datasets[1].chunks[0]
         if first_step is not None:
             steps = steps[steps < first_step]
+        last = (int(steps[-1]), float(times[len(steps) - 1])) if len(steps) else (None, None)
         with self._replacing(copy=True) as file:
             for group in elements(file).values():
                 for name in ("value", "step", "time"):
@@ -305,11 +307,4 @@ class Series:
                 number = 1 + sum(isinstance(item, h5py.Group) for item in parameters.values())
                 store(parameters.create_group(f"continued_{number}"), provenance)
         self._frames = len(steps)
-        self.last_step = int(steps[-1]) if len(steps) else None
-
-
-def disabled(file: h5py.File) -> list[dict[str, Any]]:
-    """Return from which steps on a history's runs were not analysed, and why."""
-    found = file["parameters/insitu"].attrs.get("disabled")
-    noted: list[dict[str, Any]] = [] if found is None else json.loads(text(found))
-    return noted
+        self.last_step, self.last_time = last

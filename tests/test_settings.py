@@ -26,7 +26,10 @@ def test_words_and_keywords_are_the_same() -> None:
         (["threshold", "2"], "0 … 1"),
         (["if_exists", "replace"], "refuse, append, overwrite, new"),
         (["on_error", "disabel"], "allowed: stop, disable. Did you mean 'disable'"),
-        (["labels", "phase"], "labels='phase' is not a column .* starts with i_, for example i_phase"),
+        (
+            ["labels", "phase"],
+            "labels='phase' is not a column .* starts with i_, for example i_phase",
+        ),
         (["confidence", "i_sure"], "confidence='i_sure' .* starts with d_"),
         (["labels", "i_"], "labels='i_'"),
         (["groups", "a,b,a"], "groups=a,b,a names 'a' twice"),
