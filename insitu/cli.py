@@ -4,14 +4,20 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from insitu import __version__
 from insitu.errors import InsituError, SettingError
+
+if TYPE_CHECKING:
+    import xarray
 
 _DESCRIPTION = "In-situ structural analysis of LAMMPS simulations."
 
@@ -20,22 +26,31 @@ def _example(text: str) -> str:
     return f"example:\n  {text}"
 
 
-def _show(options: argparse.Namespace) -> int:
+def _history(options: argparse.Namespace) -> xarray.Dataset:
     from insitu.reader import open as open_history
+    from insitu.reader import subset
+
+    return subset(open_history(options.file), options.group, options.type)
+
+
+def _show(options: argparse.Namespace) -> int:
     from insitu.table import phase_table
 
     width = options.width or shutil.get_terminal_size((100, 24)).columns
     rows = None if options.all else options.rows
-    print(phase_table(open_history(options.file), width=width, max_rows=rows))
+    history = _history(options)
+    print(phase_table(history, width=width, max_rows=rows))
+    for note in json.loads(history.attrs.get("disabled", "[]")):
+        text = f"The analysis was disabled from step {note['step']} on: {note['reason']}"
+        print(textwrap.fill(text, max(20, width)))
     return 0
 
 
 def _plot(options: argparse.Namespace) -> int:
     from insitu.plots import save
-    from insitu.reader import open as open_history
 
     out = options.out or str(Path(options.file).with_suffix(".png"))
-    save(open_history(options.file), out, title=options.title)
+    save(_history(options), out, title=options.title)
     print(f"wrote {out}")
     return 0
 
@@ -84,6 +99,12 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
+def _subset(sub: argparse.ArgumentParser) -> None:
+    only = sub.add_mutually_exclusive_group()
+    only.add_argument("--group", help="only this LAMMPS group (setting groups of the run)")
+    only.add_argument("--type", type=int, help="only this atom type (setting types of the run)")
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     top = argparse.ArgumentParser(
@@ -110,10 +131,13 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--all", action="store_true", help="print every frame")
     sub.add_argument("--width", type=int, help="columns of the table (the terminal's)")
 
+    _subset(sub)
+
     sub = verb("plot", _plot, "Plot a history.", "insitu plot phases.h5 --out melting.png")
     sub.add_argument("file", help="history (HDF5)")
     sub.add_argument("--out", help="PNG, SVG or PDF file (FILE with .png)")
     sub.add_argument("--title", help="title of the figure")
+    _subset(sub)
 
     sub = verb(
         "classify", _classify, "Classify the atoms of a configuration or trajectory file.",

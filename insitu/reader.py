@@ -105,6 +105,39 @@ def open(path: str | os.PathLike[str]) -> xarray.Dataset:
         return xarray.Dataset(variables, coords, _provenance(file["parameters/insitu"]))
 
 
+def subset(
+    dataset: xarray.Dataset, group: str | None = None, kind: int | None = None
+) -> xarray.Dataset:
+    """Return a history in which `fraction` and `count` are those of one group or atom type.
+
+    Parameters
+    ----------
+    dataset
+        A history from :func:`open`.
+    group, kind
+        LAMMPS group, or atom type; with neither the history is returned as it is.
+
+    Raises
+    ------
+    HistoryError
+        The run did not record it.
+    """
+    for name, wanted, setting in (("group", group, f"groups {group}"), ("type", kind, "types yes")):
+        if wanted is None:
+            continue
+        recorded = dataset[name].values.tolist() if name in dataset.coords else []
+        if wanted not in recorded:
+            words = [str(r) for r in recorded]
+            raise HistoryError(
+                f"{name} {wanted!r} is not recorded in this history; recorded: "
+                f"{', '.join(words) or 'none'}.{did_you_mean(str(wanted), words)} Runs record it "
+                f"with the setting `{setting}`."
+            )
+        part = {v: dataset[f"{v}_by_{name}"].sel({name: wanted}) for v in ("fraction", "count")}
+        dataset = dataset.assign(part).drop_vars(["standard_error", "confidence"], errors="ignore")
+    return dataset
+
+
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     """Open a phase history for reading and check that it is one; nothing on disk is changed.

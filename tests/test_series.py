@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 
 from insitu import reader, series
-from insitu.errors import HistoryError, SettingError
-from insitu.series import Observable, Series, check_writable
+from insitu.errors import HistoryError
+from insitu.series import Observable, Series
 
 CLASSES, CODES = ["fcc", "hcp", "unknown"], [1, 2, 0]
 OBSERVABLES = [
@@ -202,36 +202,6 @@ def test_a_refused_run_leaves_the_file_alone(
         create(path, **{"if_exists": "append", **change})
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["a.h5"]
-
-
-def test_check_writable(tmp_path: Path) -> None:
-    text = tmp_path / "in.melt"
-    text.write_text("units metal\n")
-    foreign = tmp_path / "other.h5"
-    with h5py.File(foreign, "w") as file:
-        file["x"] = 1
-    cases = [
-        (tmp_path, "refuse", "is a directory; give a file name"),
-        (tmp_path / "no" / "a.h5", "refuse", "directory .* does not exist"),
-        (text, "refuse", "exists already"),
-        (text, "append", "if_exists='append': .* is not an HDF5 file"),
-        (text, "overwrite", "is not an HDF5 file and is left alone"),
-        (foreign, "append", "if_exists='append': .* is HDF5 but not H5MD"),
-    ]
-    for path, if_exists, message in cases:
-        with pytest.raises(HistoryError, match=message):
-            check_writable(path, if_exists)
-    with pytest.raises(SettingError, match="Did you mean 'append'"):
-        check_writable(tmp_path / "new.h5", "apend")
-    check_writable(tmp_path / "new.h5", "refuse")
-    assert sorted(os.listdir(tmp_path)) == ["in.melt", "other.h5"]
-    assert text.read_text() == "units metal\n"
-
-
-def test_unwritable_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
-    with pytest.raises(HistoryError, match="is not writable; give a file name in a directory"):
-        check_writable(tmp_path / "a.h5", "refuse")
 
 
 def test_overwrite_replaces_only_when_the_new_file_is_complete(

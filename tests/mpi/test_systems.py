@@ -82,7 +82,8 @@ def test_atoms_come_and_go(host: Host, potentials: Path, tmp_path: Path) -> None
         "fix columns all property/atom i_phase\ncompute p all property/atom i_phase\n"
         + host.monitor(20, file="phases.h5", labels="i_phase")
         + "fix out all evaporate 10 5 top 77\n"
-        + "thermo 20\nthermo_style custom step atoms\nthermo_modify lost ignore\ndump d all custom 20 d.* id i_phase\nrun 200\n"
+        + "thermo 20\nthermo_style custom step atoms\nthermo_modify lost ignore\n"
+        "dump d all custom 20 d.* id i_phase\nrun 200\n"
     )
     if host.name == "wheel":
         deck = deck.replace("dump d all custom 20 d.* id i_phase", "dump d all custom 20 d.* id "
