@@ -119,7 +119,7 @@ def test_rows_of_groups_and_types(tmp_path: Path) -> None:
     assert reader.subset(dataset).fraction.equals(dataset.fraction)
     with pytest.raises(HistoryError, match=r"group 'rihgt' .* left, right. Did you mean 'right'"):
         reader.subset(dataset, group="rihgt")
-    with pytest.raises(HistoryError, match=r"type 2 is not recorded .* types yes"):
+    with pytest.raises(HistoryError, match=r"type 2 is not recorded .* `types yes`"):
         reader.subset(reader.open(written(tmp_path / "b.h5", [1])), kind=2)
     other = Observable(
         BY_GROUP.path, (2, 3), "f8", "", "of each group", ("group", ("left", "wrong"))
