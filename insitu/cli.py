@@ -27,8 +27,8 @@ def _example(text: str) -> str:
 
 
 def _history(options: argparse.Namespace) -> xarray.Dataset:
+    from insitu.datasets import subset
     from insitu.reader import open as open_history
-    from insitu.reader import subset
 
     return subset(open_history(options.file), options.group, options.type)
 

@@ -4,15 +4,54 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from insitu.errors import HistoryError, SettingError, did_you_mean
 from insitu.reader import opened
 from insitu.settings import IF_EXISTS
+
+
+class Disk(io.FileIO):
+    """A file for HDF5 to write to, whose errors wait in `error` until they are asked for.
+
+    HDF5 does not survive a write that fails (a full disk): it crashes when it closes the file. So
+    it is told that all went well, and its file is given up by who finds the error.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`, or keep the error."""
+        rest = memoryview(data).cast("B")
+        total = len(rest)
+        try:
+            while rest:
+                rest = rest[super().write(rest) or 0 :]
+        except OSError as error:
+            self.error = self.error or error
+        return total
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the length, or keep the error."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return self.tell() if size is None else size
+
+    def __del__(self) -> None:  # LAMMPS ends without closing its histories: no cause to complain
+        self.close()
+
+    def check(self) -> None:
+        """Raise the first error there was."""
+        if self.error is not None:
+            raise self.error
 
 
 def check_writable(path: str | os.PathLike[str], if_exists: str) -> None:

@@ -288,7 +288,13 @@ def _create(key: tuple[int, str], words: list[str]) -> str:
 
     monitor = Monitor(chosen)
     monitor.of_plugin = True
-    pipeline = monitor.prepare(LammpsView(handle))
+    try:
+        pipeline = monitor.prepare(LammpsView(handle))
+    except InsituError:
+        raise  # on all ranks
+    except Exception as error:
+        monitor.stop_all(error)
+        raise
     _fixes[key] = monitor
     columns = ", ".join(f"[{k}] {name}" for k, name in enumerate(pipeline.classes, 1))
     rows = ", ".join(f"[{k}] {name}" for k, name in enumerate(["all", *pipeline.row_names], 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from insitu import datasets
+from insitu.datasets import subset as subset
 from insitu.errors import HistoryError, InsituError, did_you_mean
 
 if TYPE_CHECKING:
@@ -22,16 +25,24 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 
-def open(path: str | os.PathLike[str]) -> xarray.Dataset:
-    """Open a phase history.
+def open(
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], *, ensemble: bool = False
+) -> xarray.Dataset:
+    """Open a phase history, or several as one.
 
-    Everything is read into memory and the file closed again, so this can be repeated while the
+    Everything is read into memory and the files closed again, so this can be repeated while the
     simulation runs.
 
     Parameters
     ----------
     path
-        The history, e.g. ``phases.h5``.
+        The history, e.g. ``phases.h5``; a pattern (``phases*.h5``) or a list for several files.
+        Several files are the parts of one run that was restarted: they are joined along ``step`` in
+        the order in which the runs began, and from the first step of a later run on its frames
+        replace those of the earlier ones.
+    ensemble
+        The files are independent runs: each variable gets a first dimension ``run``, with the steps
+        that all runs have.
 
     Returns
     -------
@@ -43,16 +54,33 @@ def open(path: str | os.PathLike[str]) -> xarray.Dataset:
         analysis that was disabled by an error leaves it in ``attrs["disabled"]``. Coordinates ``step``,
         ``time``, ``phase`` and ``code`` (the integer of each phase in LAMMPS and in files).
         Units are the attribute ``units`` of each variable, the provenance is ``attrs`` (nested
-        settings as JSON text).
+        settings as JSON text; of runs that continued the file the list ``continued``). Of several
+        files ``attrs["files"]`` has the names, and an attribute in which they differ is a list in
+        JSON.
 
     Raises
     ------
     HistoryError
-        The file is missing, unreadable, damaged, of another kind, of a newer format, or holds no
-        frame yet.
+        A file is missing, unreadable, damaged, of another kind, of a newer format, or holds no
+        frame yet; several have different phases, groups, observables, units, models, thresholds.
+    SettingError
+        No file matches, or one is given twice.
     InsituError
         xarray is not installed.
+
+    Examples
+    --------
+    >>> history = insitu.open("phases.h5")  # doctest: +SKIP
+    >>> history["fraction"].to_pandas()  # a column for each phase  # doctest: +SKIP
+    >>> insitu.open("run_*/phases.h5", ensemble=True)["fraction"].mean("run")  # doctest: +SKIP
     """
+    histories = {str(one): _read(one) for one in datasets.expand(path)}
+    if ensemble:
+        return datasets.ensemble(histories)
+    return datasets.join(histories) if len(histories) > 1 else next(iter(histories.values()))
+
+
+def _read(path: Path) -> xarray.Dataset:
     try:
         import xarray
     except ImportError as error:
@@ -105,39 +133,6 @@ def open(path: str | os.PathLike[str]) -> xarray.Dataset:
         return xarray.Dataset(variables, coords, _provenance(file["parameters/insitu"]))
 
 
-def subset(
-    dataset: xarray.Dataset, group: str | None = None, kind: int | None = None
-) -> xarray.Dataset:
-    """Return a history in which `fraction` and `count` are those of one group or atom type.
-
-    Parameters
-    ----------
-    dataset
-        A history from :func:`open`.
-    group, kind
-        LAMMPS group, or atom type; with neither the history is returned as it is.
-
-    Raises
-    ------
-    HistoryError
-        The run did not record it.
-    """
-    for name, wanted, setting in (("group", group, f"groups {group}"), ("type", kind, "types yes")):
-        if wanted is None:
-            continue
-        recorded = dataset[name].values.tolist() if name in dataset.coords else []
-        if wanted not in recorded:
-            words = [str(r) for r in recorded]
-            raise HistoryError(
-                f"{name} {wanted!r} is not recorded in this history; recorded: "
-                f"{', '.join(words) or 'none'}.{did_you_mean(str(wanted), words)} Runs record it "
-                f"with the setting `{setting}`."
-            )
-        part = {v: dataset[f"{v}_by_{name}"].sel({name: wanted}) for v in ("fraction", "count")}
-        dataset = dataset.assign(part).drop_vars(["standard_error", "confidence"], errors="ignore")
-    return dataset
-
-
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     """Open a phase history for reading and check that it is one; nothing on disk is changed.
@@ -182,8 +177,11 @@ def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
             "HDF5_USE_FILE_LOCKING to FALSE for both."
         ) from None
     except OSError as error:
+        short = re.search(r"truncated file: eof = (\d+), .*stored_eof = (\d+)", str(error))
+        what = f"{short[2]} bytes long, and {short[1]} are there" if short else str(error)
         raise HistoryError(
-            f"file='{path}' is HDF5 but damaged ({error}); go back to a copy of it."
+            f"file='{path}' is HDF5 but damaged ({what}); copy it again from where it was written, "
+            "or go back to an older copy."
         ) from error
     with file:
         _identify(file, path)
@@ -291,6 +289,10 @@ def _provenance(group: h5py.Group) -> dict[str, Any]:
             plain[key] = value.item()
         else:
             plain[key] = text(value)
+    runs = [k for k, v in group.items() if k.startswith("continued_") and isinstance(v, h5py.Group)]
+    if runs:
+        later = [_provenance(group[k]) for k in sorted(runs, key=lambda k: int(k.split("_")[1]))]
+        plain["continued"] = json.dumps(later)
     return plain
 
 

@@ -9,10 +9,11 @@ chunks every 64 frames, dropped frames) are made in a copy, which then replaces 
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyzers.base import Observable
+from insitu.check import half_written, leftovers
 from insitu.errors import HistoryError, did_you_mean
-from insitu.file_access import check_writable, explained, free_name, lock
+from insitu.file_access import Disk, check_writable, explained, free_name, lock
 from insitu.h5md import check_same, lay_out, store
 from insitu.reader import FORMAT, disabled, elements, opened
 
 __all__ = ["Observable", "Series", "check_writable"]
+
+log = logging.getLogger(__name__)
 
 # The 1.8 format is read by everything, and is not marked as "in use" while a writer has it open.
 _LIBVER = ("earliest", "v108")
@@ -51,12 +55,16 @@ class Series:
         self.path = path
         self.last_step: int | None = None
         self.last_time: float | None = None
+        #: What had to be mended when the file was opened, after a writer was killed.
+        self.repairs: list[str] = []
         self._if_exists = if_exists
         self._observables = {o.path: o for o in observables}
         widest = max(np.dtype(o.dtype).itemsize * int(np.prod(o.shape)) for o in observables)
         self._chunk = int(np.clip(_CHUNK_BYTES // max(1, widest), 1, _CHUNK_FRAMES))
         self._frames = 0
-        self._file: Any = None  # h5py.File while open
+        # HDF5's view of the file is opened for each frame. One that is open when the process ends
+        # would be closed by HDF5 itself, behind Python's back: behind Disk's.
+        self._disk: Disk | None = None
 
     @classmethod
     def create(
@@ -138,12 +146,15 @@ class Series:
         rows = self._rows(step, time, values)
         intact = f"the {self._frames} frames before it are intact"
         with explained(f"file='{self.path}': step {step} could not be written, {intact}"):
-            self._check_in_place()
+            disk = self._in_place()
             if self._frames % self._chunk:
-                self._put(rows)
+                disk.error = None
+                with h5py.File(disk, "r+", libver=_LIBVER) as file:
+                    self._put(file, rows)
+                disk.check()
             else:  # this frame needs new chunks
-                with self._replacing(copy=True):
-                    self._put(rows)
+                with self._replacing(copy=True) as file:
+                    self._put(file, rows)
         self._frames += 1
         self.last_step, self.last_time = int(step), float(time)
 
@@ -180,7 +191,7 @@ class Series:
                 "define the analysis anew behind the reset, with another file."
             )
         with explained(f"file='{self.path}' could not be continued at step {step}"):
-            self._check_in_place()
+            self._in_place()
             self._drop(first_step)
         return self
 
@@ -198,13 +209,13 @@ class Series:
 
     def close(self) -> None:
         """Close the file; calling it again does nothing."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._disk is not None:
+            self._disk.close()
+            self._disk = None
 
     def _rows(self, step: int, time: float, values: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         """Return what to write by dataset name, `step` last: it is what makes a frame count."""
-        if self._file is None:
+        if self._disk is None:
             raise HistoryError(f"file='{self.path}' is closed; open it with if_exists='append'.")
         if self.last_step is not None and step <= self.last_step:
             raise HistoryError(
@@ -231,80 +242,89 @@ class Series:
         rows[f"{first}/step"] = np.asarray(step, dtype="i8")
         return rows
 
-    def _put(self, rows: Mapping[str, NDArray[Any]]) -> None:
+    def _put(self, file: h5py.File, rows: Mapping[str, NDArray[Any]]) -> None:
         # HDF5's own calls: the convenient ones of h5py take three times as long, every frame.
         at = self._frames
         for name, row in rows.items():
-            dataset = h5py.h5d.open(self._file.id, f"observables/{name}".encode())
+            dataset = h5py.h5d.open(file.id, f"observables/{name}".encode())
             dataset.set_extent((at + 1, *row.shape))
             space = dataset.get_space()
             space.select_hyperslab((at, *(0,) * row.ndim), (1, *row.shape))
             dataset.write(h5py.h5s.create_simple((1, *row.shape)), space, row[np.newaxis])
-        self._file.flush()
 
     @contextmanager
     def _replacing(self, *, copy: bool) -> Iterator[h5py.File]:
         """Change a copy of the file (or a new file), which takes its place when that succeeded."""
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-        old, new = self._file, None
+        new = None
         try:
             if copy:
                 shutil.copy(self.path, temporary)
-            new = h5py.File(temporary, "r+" if copy else "w", libver=_LIBVER, locking=False)
-            self._file = new
-            yield new
-            new.flush()
-            lock(new.id.get_vfd_handle(), self.path)
-            os.fsync(new.id.get_vfd_handle())
+            new = Disk(temporary, "r+" if copy else "w+")
+            with h5py.File(new, "r+" if copy else "w", libver=_LIBVER) as file:
+                yield file
+            new.check()
+            lock(new.fileno(), self.path)
+            os.fsync(new.fileno())
             os.replace(temporary, self.path)
         except BaseException:
-            self._file = old
-            with suppress(Exception):
-                if new is not None:
-                    new.close()
+            if new is not None:
+                new.close()
             temporary.unlink(missing_ok=True)
             raise
-        if old is not None:
-            with suppress(Exception):  # it is no longer the history
-                old.close()
+        self.close()  # it is no longer the history
+        self._disk = new
 
-    def _check_in_place(self) -> None:
-        mine = os.fstat(self._file.id.get_vfd_handle())
+    def _in_place(self) -> Disk:
+        assert self._disk is not None
+        mine = os.fstat(self._disk.fileno())
         if not (self.path.exists() and os.path.samestat(mine, os.stat(self.path))):
             raise HistoryError(
                 f"file='{self.path}' was removed or replaced while the run was writing it, or "
                 "another analysis in this deck writes it too; give each its own file, and restart."
             )
+        return self._disk
 
     def _continue(
         self, about: Mapping[str, Any], provenance: Mapping[str, Any], first_step: int | None
     ) -> None:
         with opened(self.path) as file:
             check_same(self.path, file, list(self._observables.values()), about, provenance)
-        self._file = h5py.File(self.path, "r+", locking=False)
-        lock(self._file.id.get_vfd_handle(), self.path)
+        self._disk = Disk(self.path, "r+")
+        lock(self._disk.fileno(), self.path)
         self._drop(first_step, provenance)
 
     def _drop(self, first_step: int | None, provenance: Mapping[str, Any] | None = None) -> None:
         """Remove the frames from a step on, and half-written ones; record who continues here."""
-        found = elements(self._file)
-        datasets = [g[k] for g in found.values() for k in ("value", "step", "time")]
-        steps = datasets[1][: min(len(d) for d in datasets)]
-        times = datasets[2]
-        self._chunk = datasets[1].chunks[0]
-        if first_step is not None:
-            steps = steps[steps < first_step]
-        last = (int(steps[-1]), float(times[len(steps) - 1])) if len(steps) else (None, None)
+        for rest in leftovers(self.path):  # the lock is ours: nobody is at work on them
+            rest.unlink(missing_ok=True)
+            self.repairs.append(f"{rest.name} was left beside it and is removed")
         with self._replacing(copy=True) as file:
-            for group in elements(file).values():
+            frames, begun = half_written(file)
+            if begun:
+                self.repairs.append(f"frame {frames + 1} was half written and is dropped")
+            groups = elements(file).values()
+            first = next(iter(groups))
+            self._chunk = first["step"].chunks[0]
+            steps = first["step"][:frames]
+            if first_step is not None:
+                steps = steps[steps < first_step]
+            kept = len(steps)
+            last = (int(steps[-1]), float(first["time"][kept - 1])) if kept else (None, None)
+            for group in groups:
                 for name in ("value", "step", "time"):
-                    group[name].resize(len(steps), axis=0)
+                    group[name].resize(kept, axis=0)
             parameters = file["parameters/insitu"]
             if noted := disabled(file):
-                kept = [n for n in noted if first_step is None or n["step"] < first_step]
-                store(parameters, {"disabled": kept})
+                noted = [n for n in noted if first_step is None or n["step"] < first_step]
+                store(parameters, {"disabled": noted})
             if provenance is not None:
                 number = 1 + sum(isinstance(item, h5py.Group) for item in parameters.values())
                 store(parameters.create_group(f"continued_{number}"), provenance)
-        self._frames = len(steps)
+        self._frames = kept
         self.last_step, self.last_time = last
+        if self.repairs:
+            log.warning(
+                "insitu: file='%s' was repaired after its writer was killed, its %d frames are "
+                "intact: %s", self.path, frames, "; ".join(self.repairs),
+            )  # fmt: skip

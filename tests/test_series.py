@@ -4,22 +4,18 @@
 from __future__ import annotations
 
 import errno
-import io
-import itertools
 import json
 import os
-import random
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from insitu import reader, series
+from insitu import reader
 from insitu.errors import HistoryError
 from insitu.series import Observable, Series
 
@@ -225,28 +221,6 @@ def test_overwrite_replaces_only_when_the_new_file_is_complete(
     assert_frames(path, [7])
 
 
-def test_full_disk_costs_no_frame_and_can_be_retried(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    history = create(tmp_path / "a.h5")
-    for step in range(64):
-        history.append(step, 0.5 * step, frame(step))
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(series.shutil, "copy", full)
-        for _ in range(2):
-            with pytest.raises(HistoryError, match="step 64 could not be written, the 64 frames"):
-                history.append(64, 32.0, frame(64))
-    assert_frames(history.path, list(range(64)))
-    history.append(65, 32.5, frame(65))
-    assert_frames(history.path, [*range(64), 65])
-    history.close()
-    assert os.listdir(tmp_path) == ["a.h5"]
-
-
 @pytest.mark.parametrize("what", ["unlink", "replace"])
 def test_a_removed_file_is_noticed(tmp_path: Path, what: str) -> None:
     history = create(tmp_path / "a.h5")
@@ -258,81 +232,6 @@ def test_a_removed_file_is_noticed(tmp_path: Path, what: str) -> None:
     with pytest.raises(HistoryError, match="was removed or replaced while the run was writing"):
         history.append(2, 1.0, frame(2))
     history.close()
-
-
-class Recorder(io.BytesIO):
-    """Memory that remembers every write of HDF5."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        self.writes: list[tuple[int, bytes]] = []
-
-    def write(self, data) -> int:  # type: ignore[no-untyped-def]
-        self.writes.append((self.tell(), bytes(data)))
-        return super().write(data)
-
-
-@pytest.mark.parametrize("frames", [1, 5, 63, 65, 100])
-def test_every_state_between_two_writes_of_a_frame_is_readable(tmp_path: Path, frames: int) -> None:
-    """A kill in the middle of a flush leaves some of its writes done, in whatever order."""
-    path = written(tmp_path / "a.h5", range(frames))
-    before = path.read_bytes()
-    recorder = Recorder(before)
-    history = Series(path, OBSERVABLES)
-    history._frames = frames
-    with h5py.File(recorder, "r+", libver=series._LIBVER) as file:
-        history._file = file
-        history._put(history._rows(frames, 0.5 * frames, frame(frames)))
-    assert len(recorder.getvalue()) == len(before), "a frame within its chunk allocates nothing"
-    random_ = random.Random(frames)
-    orders = [recorder.writes, recorder.writes[::-1]]
-    orders += [random_.sample(recorder.writes, len(recorder.writes)) for _ in range(4)]
-    seen = set()
-    for writes, done in itertools.product(orders, range(len(recorder.writes) + 1)):
-        state = bytearray(before)
-        for offset, data in writes[:done]:
-            state[offset : offset + len(data)] = data
-        path.write_bytes(state)
-        dataset = reader.open(path)
-        seen.add(dataset.sizes["step"])
-        assert dataset.step.values[:frames].tolist() == list(range(frames))
-        np.testing.assert_array_equal(dataset["count"][:frames, 0], 1 + np.arange(frames))
-    assert seen == {frames, frames + 1}
-
-
-def test_new_chunks_are_allocated_in_a_copy(tmp_path: Path) -> None:
-    """In place, they are what a kill in the middle of a flush cannot survive."""
-    history = create(tmp_path / "a.h5")
-    files = []
-    for step in range(130):
-        history.append(step, 0.5 * step, frame(step))
-        files.append(history.path.stat().st_ino)
-    history.close()
-    changes = [step for step in range(1, 130) if files[step] != files[step - 1]]
-    assert changes == [64, 128]
-    assert os.listdir(tmp_path) == ["a.h5"]
-
-
-def test_kill_costs_no_acknowledged_frame(tmp_path: Path) -> None:
-    path = tmp_path / "a.h5"
-    random_ = random.Random(7)
-    last = -1
-    for _ in range(12):
-        writer = spawn(path)
-        assert writer.stdout is not None
-        # Every frame acknowledged before the last kill is there for the next run to continue.
-        assert int(writer.stdout.readline().split()[1]) >= last
-        time.sleep(random_.uniform(0.0, 0.25))
-        writer.kill()
-        acknowledged = [int(line) for line in writer.stdout if line.endswith("\n")]
-        writer.wait()
-        writer.stdout.close()
-        last = acknowledged[-1] if acknowledged else last
-        if last >= 0:
-            frames = reader.open(path).sizes["step"]
-            assert frames >= last + 1
-            assert_frames(path, list(range(frames)))
-    assert last > 64  # beyond the first chunk
 
 
 def test_two_runs_cannot_write_one_file(tmp_path: Path) -> None:

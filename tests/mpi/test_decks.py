@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The decks of lammps_inputs/, small, on both hosts: what their README says of them."""
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Host, Run, require
+
+import insitu
+
+DECKS = Path(__file__).resolve().parents[2] / "lammps_inputs"
+HOSTS = ["wheel", "debian", *(["own"] if os.environ.get("INSITU_TEST_LAMMPS") else [])]
+
+#: Test size of each deck, in the order in which they run; variables at its head.
+SIZES: dict[str, dict[str, object]] = {
+    "in.labels": {"cells": 3, "melting": 150, "steps": 60, "every": 20},
+    "in.halt": {"cells": 3, "melting": 150, "steps": 400, "every": 20, "share": 0.2, "after": 40},
+    "in.film": {"width": 5, "iron": 3, "film": 3, "steps": 40, "every": 20},
+    "in.restart_1": {"cells": 3, "written": 60, "lost": 40, "every": 20, "total": 160},
+    "in.restart_2": {"written": 60, "every": 20, "total": 160},
+    "in.trajectory": {"cells": 3, "steps": 60, "every": 20},
+    "in.rerun": {"every": 20},
+    "in.deposit": {"width": 4, "layers": 3, "atoms": 4, "steps": 100, "every": 20},
+    "in.monitors": {"radius": 3, "steps": 60, "every": 20},
+    "in.disable": {"cells": 3, "steps": 40, "every": 20},
+}
+ENSEMBLE = {"cells": 5, "steps": 40, "every": 20}
+POTENTIAL = {
+    "in.film": "AlFe_mm.eam.fs", "in.ensemble": "Fe_mm.eam.fs", "in.disable": "Si.sw",
+}  # fmt: skip
+
+
+@dataclass
+class Done:
+    """What the decks left in a folder, all run in one process of LAMMPS."""
+
+    host: Host
+    run: Run
+
+    @property
+    def folder(self) -> Path:
+        return self.run.folder
+
+    def history(self, name: str) -> "insitu.xarray.Dataset":  # type: ignore[name-defined]
+        return insitu.open(str(self.folder / name))
+
+    def steps(self, name: str) -> list[int]:
+        found: list[int] = self.history(name)["step"].values.tolist()
+        return found
+
+    def output(self, deck: str) -> str:
+        """Return what LAMMPS printed for one deck."""
+        return self.run.text.split(f"--- {deck}\n")[1].split("--- ")[0]
+
+    def frames(self, first: int, last: int, every: int = 20) -> list[int]:
+        """Return the steps of a deck with `first yes`; fix python/invoke has no first frame."""
+        start = first if self.host.name == "wheel" else first + every
+        return list(range(start, last + 1, every))
+
+
+def head(host: Host, deck: str, potentials: Path, sizes: dict[str, object]) -> dict[str, object]:
+    """Return the variables of a deck in test size."""
+    return {
+        "host": "plugin" if host.name == "wheel" else "python",
+        "potential": potentials / POTENTIAL.get(deck, "Al_mm.eam.fs"),
+        **sizes,
+    }
+
+
+@pytest.fixture(scope="module", params=HOSTS)
+def done(
+    request: pytest.FixtureRequest, potentials: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Done:
+    """All decks but that of -partition in one LAMMPS, one after another, `clear` between them.
+
+    LAMMPS and torch take longer to start than the small decks to run.
+    """
+    host = require(request.param)
+    lines = []
+    for deck, sizes in SIZES.items():
+        variables = head(host, deck, potentials, sizes)
+        lines += [f'print "--- {deck}"']
+        lines += [f"variable {name} index {value}" for name, value in variables.items()]
+        lines += [f"include {DECKS / deck}", "clear"]
+        lines += [f"variable {name} delete" for name in variables]
+    folder = tmp_path_factory.mktemp(host.name)
+    run = host.run(folder, "\n".join(lines) + "\n", 2, seconds=200)
+    assert run.code == 0, run.text[-3000:]
+    return Done(host, run)
+
+
+def columns(dump: Path) -> dict[int, np.ndarray]:
+    """Return the rows of each frame of a text dump by its step."""
+    frames = {}
+    for part in dump.read_text().split("ITEM: TIMESTEP\n")[1:]:
+        words, rows = part.split("ITEM: ATOMS", 1)
+        table = [row.split() for row in rows.splitlines()[1:]]
+        frames[int(words.split()[0])] = np.array(table, dtype=float)
+    return frames
+
+
+def test_labels(done: Done) -> None:
+    """The melted atoms in the dump are as many as the history counts."""
+    history = done.history("labels.h5")
+    assert done.steps("labels.h5") == [20, 40, 60]
+    melted = history["count"].sel(phase="disordered")
+    dumped = columns(done.folder / "labels.melt.dump")
+    for step in (20, 40, 60):
+        rows = dumped[step]
+        assert len(rows) == int(melted.sel(step=step)) > 0
+        assert (rows[:, 5] == int(history["code"].sel(phase="disordered"))).all()
+        assert ((rows[:, 6] >= 0.5) & (rows[:, 6] <= 1.0)).all()
+    # The dynamic group follows: on a step of analysis it has the labels of the one before.
+    found = re.findall(r"^ *(\d+)(?: +\S+){3} +(\d+) +(\S+) *$", done.output("in.labels"), re.M)
+    counted = {int(step): int(n) for step, n, _ in found}
+    assert counted[60] == int(melted.sel(step=40))
+
+
+def test_halt(done: Done) -> None:
+    """The first run ends at the first frame with enough melt, the second goes on from there."""
+    text = done.output("in.halt")
+    stopped = re.search(r"molten at step (\d+)", text)
+    assert stopped is not None
+    step = int(stopped[1])
+    assert "halt condition" in text
+    share = done.history("halt.h5")["fraction"].sel(phase="disordered")
+    assert float(share.sel(step=step)) > 0.2
+    assert (share.sel(step=slice(1, step - 1)) <= 0.2).all()
+    assert done.steps("halt.h5") == done.frames(0, step + 40)
+    # The thermo output has the same numbers.
+    found = re.findall(rf"^ *{step} .* (\S+) *$", text, re.M)
+    assert found
+    assert all(abs(float(value) - float(share.sel(step=step))) < 1e-6 for value in found)
+
+
+def test_film(done: Done) -> None:
+    """Iron and aluminium, and the halves of the film, each have their own fractions."""
+    history = done.history("film.h5")
+    assert done.steps("film.h5") == done.frames(0, 40)
+    assert history["group"].values.tolist() == ["free", "bound"]
+    assert history["type"].values.tolist() == [1, 2]
+    assert (history["count_by_type"].sum("type") == history["count"]).all()
+    film = history["count_by_type"].sel(type=2)
+    assert (history["count_by_group"].sum("group") == film).all()
+    assert (history["fraction_by_type"].sel(type=1, phase="bcc") > 0.9).all()
+    if done.host.name == "wheel":
+        last = re.findall(r"^ +40((?: +\S+){5}) *$", done.output("in.film"), re.M)
+        shown = [float(v) for v in last[-1].split()[1:]]
+        end = history.isel(step=-1)
+        kept = [
+            end["fraction_by_group"].sel(group="free", phase="disordered"),
+            end["fraction_by_group"].sel(group="bound", phase="disordered"),
+            end["fraction_by_type"].sel(type=1, phase="bcc"),
+            end["fraction_by_type"].sel(type=2, phase="disordered"),
+        ]
+        assert np.allclose(shown, np.array(kept, dtype=float), atol=1e-6)
+
+
+def test_restart_continues_the_history(done: Done) -> None:
+    assert "    100" in done.output("in.restart_1")  # it went beyond its restart file
+    assert done.steps("restart.h5") == list(range(20, 161, 20))
+    assert np.allclose(done.history("restart.h5")["time"], 0.002 * np.arange(20, 161, 20))
+
+
+def test_rerun_of_a_dump(done: Done) -> None:
+    """Both hosts analyse every frame, the first included; temperatures are those of the run."""
+    history = done.history("rerun.h5")
+    assert done.steps("rerun.h5") == [0, 20, 40, 60]
+    printed = re.findall(
+        r"^ *(?:0|20|40|60) +(\S+)(?: +\S+){2} *$", done.output("in.trajectory"), re.M
+    )
+    assert np.allclose(history["temperature"], np.array(printed[:4], float), rtol=1e-4)
+    assert float(history["fraction"].sel(phase="fcc").isel(step=0)) == 1.0
+
+
+def test_deposition(done: Done) -> None:
+    """Every atom that is there is counted: one more every 20 steps."""
+    atoms = done.history("deposit.h5")["count"].sum("phase").to_series()
+    printed = dict(re.findall(r"^ *(\d+) +(\d+)(?: +\S+){2} *$", done.output("in.deposit"), re.M))
+    assert {str(step): str(n) for step, n in atoms.items()}.items() <= printed.items()
+    assert atoms.iloc[-1] == atoms.iloc[0] + (4 if done.host.name == "wheel" else 3)
+
+
+def test_monitors(done: Done) -> None:
+    """Each of three analyses in one deck has its own atoms, interval and threshold."""
+    assert done.steps("core.h5") == done.frames(0, 60)
+    assert done.steps("skin.h5") == done.steps("strict.h5") == done.frames(0, 60, 60)
+    core, skin, strict = (done.history(f"{n}.h5").sel(step=60) for n in ("core", "skin", "strict"))
+    assert (core["count"].sum() + skin["count"].sum()) == strict["count"].sum()
+    assert (
+        strict["count"].sel(phase="unknown") >= (core["count"] + skin["count"]).sel(phase="unknown")
+    ).all()
+    assert strict.attrs["threshold"] == 0.99
+
+
+def test_disabled_analysis_is_noted(done: Done) -> None:
+    """The frames of the first run stay; the second run goes to its end and has no labels."""
+    history = done.history("disable.h5")
+    assert done.steps("disable.h5") == [20, 40]
+    (note,) = json.loads(history.attrs["disabled"])
+    assert note["step"] == (40 if done.host.name == "wheel" else 60)
+    assert "comm_modify cutoff" in note["reason"]
+    text = done.output("in.disable")
+    assert "the analysis is disabled" in text
+    lowest = re.findall(r"^ *(\d+)(?: +\S+){2} +(\S+) +(\S+) *$", text, re.M)
+    assert lowest[-1] == ("80", "-1", "-1")
+    assert ("40", "6", "6") in lowest
+
+
+def test_ensemble(potentials: Path, tmp_path: Path) -> None:
+    ensemble(require("debian"), potentials, tmp_path)
+
+
+@pytest.mark.full
+def test_ensemble_on_the_wheel(potentials: Path, tmp_path: Path) -> None:
+    ensemble(require("wheel"), potentials, tmp_path)
+
+
+def ensemble(host: Host, potentials: Path, folder: Path) -> None:
+    arguments = ["-partition", "2x1"]
+    for name, value in head(host, "in.ensemble", potentials, ENSEMBLE).items():
+        arguments += ["-var", name, str(value)]
+    run = host.run(folder, (DECKS / "in.ensemble").read_text(), 2, *arguments)
+    assert run.code == 0, run.text[-3000:]
+    warm, hot = (insitu.open(str(folder / f"ensemble.{k}.h5")) for k in (1, 2))
+    assert warm["step"].values.tolist() == hot["step"].values.tolist() == [20, 40]
+    assert warm.attrs["ranks"] == hot.attrs["ranks"] == 1
+    assert float(warm["temperature"][-1]) < float(hot["temperature"][-1])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("deck", [d for d in SIZES if d not in ("in.restart_2", "in.rerun")])
+def test_alone(host: Host, potentials: Path, tmp_path: Path, deck: str) -> None:
+    """As a user runs them: one process a deck, variables on the command line."""
+    follows = {"in.restart_1": ["in.restart_2"], "in.trajectory": ["in.rerun"]}.get(deck, [])
+    for name in (deck, *follows):
+        arguments = []
+        for key, value in head(host, name, potentials, SIZES[name]).items():
+            arguments += ["-var", key, str(value)]
+        run = host.run(tmp_path, (DECKS / name).read_text(), 2, *arguments)
+        assert run.code == 0, run.text[-3000:]
+    if deck == "in.restart_1":
+        steps = insitu.open(str(tmp_path / "restart.h5"))["step"].values.tolist()
+        assert steps == list(range(20, 161, 20))

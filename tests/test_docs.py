@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The pages that people read agree with the code and with the decks."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from insitu.settings import IF_EXISTS, ON_ERROR, Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+DECKS = ROOT / "lammps_inputs"
+PAGES = [ROOT / "README.md", ROOT / "docs" / "adding_to_your_deck.md", DECKS / "README.md"]
+PAGE = PAGES[1].read_text()
+
+
+def rows(text: str, heading: str) -> list[list[str]]:
+    """Return the cells of the first table below a heading."""
+    section = text.split(f"## {heading}\n", 1)[1]
+    lines = section[section.index("|") :].split("\n\n", 1)[0].splitlines()
+    return [[c.strip() for c in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def test_every_setting_is_on_the_page_with_its_default() -> None:
+    table = {row[0].strip("` |"): row for row in rows(PAGE, "Settings")}
+    assert list(table) == [f.name for f in fields(Settings)] or set(table) == {
+        f.name for f in fields(Settings)
+    }
+    for field in fields(Settings):
+        default, shown = field.default, table[field.name][2]
+        if default is None or default == ():
+            assert shown.startswith("none"), field.name
+        elif isinstance(default, bool):
+            assert shown == f"`{'yes' if default else 'no'}`", field.name
+        else:
+            assert shown == f"`{default}`", field.name
+
+
+@pytest.mark.parametrize(("name", "allowed"), [("if_exists", IF_EXISTS), ("on_error", ON_ERROR)])
+def test_allowed_words_are_on_the_page(name: str, allowed: tuple[str, ...]) -> None:
+    (row,) = (r for r in rows(PAGE, "Settings") if r[0].strip("` |") == name)
+    assert re.findall(r"`(\w+)`", row[1]) == list(allowed)
+
+
+def test_threshold_of_the_shipped_model() -> None:
+    from insitu.models.store import load
+
+    (row,) = (r for r in rows(PAGE, "Settings") if r[0].strip("` |") == "threshold")
+    assert f"({load('metals').card.threshold:g} for `metals`)" in row[2]
+
+
+def test_codes_of_the_page() -> None:
+    from insitu.models.store import class_codes, load
+
+    classes = load("metals").card.classes
+    codes = dict(zip([*classes, "unknown"], class_codes(classes), strict=True))
+    table = PAGE.split("| integer | phase |")[1].split("\n\n")[0]
+    named: dict[str, int] = {}
+    for numbers, names in re.findall(r"^\| ([\d, ]+) \| ([\w, ]+)", table, re.M):
+        words = [n.strip().replace(" ", "_") for n in names.split(",")]
+        named |= dict(zip(words, map(int, numbers.split(",")), strict=True))
+    assert f"`metals` has {codes.pop('disordered')} disordered" in table
+    assert {name: named[name] for name in codes} == codes
+
+
+def test_every_deck_is_in_the_table() -> None:
+    decks = {p.relative_to(DECKS).as_posix() for p in DECKS.rglob("in.*")}
+    listed = {
+        link for row in rows((DECKS / "README.md").read_text(), "The decks")
+        for link in re.findall(r"\[in\.\w+\]\(([^)]+)\)", row[0])
+    }  # fmt: skip
+    assert listed == decks
+
+
+@pytest.mark.parametrize("deck", sorted(p.name for p in DECKS.glob("in.*")))
+def test_a_deck_says_how_to_run_it_and_whose_potential_it_has(deck: str) -> None:
+    text = (DECKS / deck).read_text()
+    assert f"-in {deck}" in text
+    assert "# Potential: " in text
+    if deck != "in.trajectory":  # no analysis in it
+        assert "fix python/invoke" in text or "python/invoke $" in text
+        assert f"-in {deck} -var host python" in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("http"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        if anchor:
+            heads = re.findall(r"^#+ (.*)$", file.read_text(), re.M)
+            slugs = {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in heads}
+            assert anchor in slugs, target
+
+
+def test_messages_of_the_page_are_in_the_code() -> None:
+    """A remedy helps only if its message is the one that is printed."""
+    python, plugin = (
+        re.sub(r'"\s*\n\s*f?"', "", "".join(p.read_text() for p in sorted(found)))
+        for found in ((ROOT / "insitu").rglob("*.py"), (ROOT / "kernels").rglob("*.cpp"))
+    )
+    code = re.sub(r"\{[^{}]*\}", "…", python).replace("\\n    ", " ") + plugin
+    of_lammps = ("Unrecognized fix style", "Unknown command", "No module named", "(LAMMPS")
+    unknown = []
+    for row in rows(PAGE, "Messages and remedies"):
+        if any(word in row[0] for word in of_lammps):
+            continue
+        for message in re.findall(r"`([^`]+)`", row[0]):
+            for part in re.split(r" ?… ?", message):
+                if len(part) > 3 and part not in code:
+                    unknown.append(part)
+    assert unknown == []
