@@ -26,7 +26,8 @@ class Monitor:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.of_plugin = False
-        self.begun = False
+        #: Whether a run has begun (plug-in), and whether its first step was analysed.
+        self.begun = self.analysed = False
         #: Whether an error ended the analysis (`on_error` disable); nothing is done any more.
         self.disabled = False
         self.pipeline: Any = None
@@ -214,7 +215,7 @@ def fix_call(action: str, handle: int, text: str) -> str:
     Returns
     -------
     str
-        Behind "ok" (create): the interval in steps, the number of phases, the number of rows of
+        Behind "ok" (setup): 1 if the present step was analysed. Create: the interval in steps, the number of phases, the number of rows of
         fractions (all, groups, types), and a line for LAMMPS' log that names them.
     """
     identity, *words = text.split("\x1f")
@@ -232,9 +233,10 @@ def fix_call(action: str, handle: int, text: str) -> str:
             return f"fix {identity} is not set up"
         fix.pipeline.feedback.plugin = (int(words[0]), int(words[1]))
         if action == "setup":
+            fix.analysed = False
             fix.attempt(handle, lambda view: _setup(fix, view, words[2:]))
-        else:
-            fix.attempt(handle, lambda view: fix.pipeline.frame(view))
+            return f"ok {int(fix.analysed)}"
+        fix.attempt(handle, lambda view: fix.pipeline.frame(view))
         return "ok"
     except InsituError as error:
         return str(error)
@@ -252,6 +254,7 @@ def _setup(fix: Monitor, view: Any, words: list[str]) -> None:
     fix.pipeline.begin(view, first)
     if first:
         fix.pipeline.frame(view)
+        fix.analysed = True
     fix.begun = fix.begun or minimisation == "0"
 
 

@@ -79,7 +79,7 @@ class Pipeline:
         self._model = self.analyzer.model.card.name
         self.feedback = Feedback(settings, self.classes, len(self.row_names))
         self._packing = Packing(
-            {"failed": (), **{f"wall_{s}": () for s in _WALL}, **self.analyzer.sums}
+            {"failed": (), "atoms": (), **{f"wall_{s}": () for s in _WALL}, **self.analyzer.sums}
         )
 
     def _prepare(self, view: LammpsView) -> None:
@@ -179,6 +179,7 @@ class Pipeline:
             "thermo/temperature": thermo.temperature,
             "thermo/potential_energy": thermo.potential_energy,
             "thermo/pressure": thermo.pressure,
+            "thermo/atoms": round(float(sums["atoms"])),
             "timing/reduce": waited,
             # The time of a write is known behind it: a frame holds that of the one before.
             "timing/write": self._write_time,
@@ -219,7 +220,7 @@ class Pipeline:
             wall = {"simulation": simulation, "neighbors": time.perf_counter() - started}
             sums = self.analyzer(frame, neighbors)
             wall |= self.analyzer.timing
-            mine = {**sums, "failed": 0.0, **{f"wall_{stage}": s for stage, s in wall.items()}}
+            mine = {**sums, "failed": 0.0, "atoms": frame.n_local, **{f"wall_{stage}": s for stage, s in wall.items()}}
         except Exception as error:
             trouble = describe(error)
         started = time.perf_counter()
@@ -300,6 +301,7 @@ class Pipeline:
             Observable("thermo/temperature", (), "f8", kelvin, "compute thermo_temp"),
             Observable("thermo/potential_energy", (), "f8", energy, "compute thermo_pe, all atoms"),
             Observable("thermo/pressure", (), "f8", pressure, "compute thermo_press"),
+            Observable("thermo/atoms", (), "i8", "", "atoms of the simulation"),
             Observable("timing/simulation", (), "f8", "s", "since the last frame, mean of ranks"),
             *[Observable(f"timing/{s}", (), "f8", "s", "mean of the ranks") for s in _STAGES],
             Observable("timing/reduce", (), "f8", "s", "waiting and all-reduce, rank 0"),

@@ -27,7 +27,7 @@
 using namespace LAMMPS_NS;
 using namespace FixConst;
 
-FixInsitu::FixInsitu(LAMMPS *lmp, int narg, char **arg) : Fix(lmp, narg, arg)
+FixInsitu::FixInsitu(LAMMPS *lmp, int narg, char **arg) : Fix(lmp, narg, arg), analysed(-1)
 {
   if (narg < 4) error->all(FLERR, "fix insitu: write `fix ID group insitu N keyword value ...`");
   std::string words = id + ("\x1f" + std::string(arg[1]));
@@ -85,23 +85,31 @@ void FixInsitu::setup(int)
   char text[80];
   std::snprintf(text, sizeof(text), "%d\x1f%.10g\x1f%.10g", update->whichflag == 2,
                 comm->get_comm_cutoff(), neighbor->skin);
-  require("setup", text);
+  if (require("setup", text) == "ok 1") analysed = update->ntimestep;
 }
 
 void FixInsitu::end_of_step()
 {
   announce(update->ntimestep + nevery);
   require("step");
+  analysed = update->ntimestep;
+}
+
+// Thermo output at the last step of a run, which need not be a multiple of N, is not checked by
+// LAMMPS: no fractions of an earlier step there. Between runs they are those of the last frame.
+bool FixInsitu::current() const
+{
+  return update->whichflag == 0 || update->ntimestep == analysed;
 }
 
 double FixInsitu::compute_vector(int i)
 {
-  return fractions[i];
+  return current() ? fractions[i] : std::nan("");
 }
 
 double FixInsitu::compute_array(int row, int i)
 {
-  return fractions[static_cast<size_t>(row) * size_array_cols + i];
+  return current() ? fractions[static_cast<size_t>(row) * size_array_cols + i] : std::nan("");
 }
 
 void FixInsitu::grow_arrays(int n)
@@ -156,7 +164,7 @@ std::string FixInsitu::ask(const char *action, const std::string &text)
 }
 
 // The hook gives the same answer on every rank.
-void FixInsitu::require(const char *action, const std::string &more)
+std::string FixInsitu::require(const char *action, const std::string &more)
 {
   const void *atoms = atom->nlocal ? array_atom[0] : nullptr;
   std::string text = id + ("\x1f" + std::to_string(reinterpret_cast<size_t>(fractions.data()))) +
@@ -164,6 +172,7 @@ void FixInsitu::require(const char *action, const std::string &more)
   if (!more.empty()) text += "\x1f" + more;
   const std::string reply = ask(action, text);
   if (reply.compare(0, 2, "ok") != 0) error->all(FLERR, "fix insitu: " + reply);
+  return reply;
 }
 
 // --- plug-in ---------------------------------------------------------------------------------------

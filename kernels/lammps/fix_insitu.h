@@ -34,10 +34,12 @@ class FixInsitu : public Fix {
 
  private:
   std::string ask(const char *action, const std::string &text);
-  void require(const char *action, const std::string &more = "");
+  std::string require(const char *action, const std::string &more = "");
+  bool current() const;
   void announce(bigint step);
 
   std::vector<double> fractions;    // rows * phases; NaN until the first analysis
+  bigint analysed;                  // step to which they belong
 };
 
 }    // namespace LAMMPS_NS

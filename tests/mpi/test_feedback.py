@@ -128,6 +128,14 @@ def test_plugin_before_its_first_frame_and_at_other_steps(potentials: Path, tmp_
     assert {value for step, value in rows if step != "0"} == {"1"}
     assert "f_phases: [1] fcc, [2] bcc" in run.text
     assert run.text.count("insitu: fractions in f_phases") == 1
+    # The last step of a run is printed too; no fractions of another step there.
+    deck = head + "thermo_style custom step f_phases[1]\nthermo 10\nrun 25\n"
+    deck += "print 'now $(f_phases[1])'\n"
+    run = host.run(tmp_path, deck.replace("insitu 10", "insitu 10 if_exists overwrite"), 2)
+    assert run.code == 0, run.text[-3000:]
+    assert thermo(run.text)[20] == [1.0]
+    assert np.isnan(thermo(run.text)[25]).all()
+    assert "\nnow 1\n" in run.text
     bad = head + "thermo_style custom step f_phases[1]\nthermo 5\nrun 10\n"
     run = host.run(tmp_path, bad.replace("insitu 10", "insitu 10 if_exists overwrite"), 2)
     assert run.code != 0

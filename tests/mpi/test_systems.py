@@ -99,6 +99,7 @@ def test_atoms_come_and_go(host: Host, potentials: Path, tmp_path: Path) -> None
     assert history["step"].values.tolist() == list(range(20, 201, 20))
     counted = history["count"].sum("phase").values.tolist()
     assert counted == [atoms[s] for s in range(20, 201, 20)]
+    assert history["atoms"].values.tolist() == counted
     assert len(set(counted)) > 2
     for step in range(20, 201, 20):
         rows = [x.split() for x in (tmp_path / f"d.{step}").read_text().splitlines()[9:]]
