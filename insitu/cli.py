@@ -4,55 +4,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import shutil
 import sys
-import textwrap
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from insitu import __version__
+from insitu.cli_histories import Run, add_histories
 from insitu.errors import InsituError, SettingError
-
-if TYPE_CHECKING:
-    import xarray
 
 _DESCRIPTION = "In-situ structural analysis of LAMMPS simulations."
 
 
 def _example(text: str) -> str:
     return f"example:\n  {text}"
-
-
-def _history(options: argparse.Namespace) -> xarray.Dataset:
-    from insitu.datasets import subset
-    from insitu.reader import open as open_history
-
-    return subset(open_history(options.file), options.group, options.type)
-
-
-def _show(options: argparse.Namespace) -> int:
-    from insitu.table import phase_table
-
-    width = options.width or shutil.get_terminal_size((100, 24)).columns
-    rows = None if options.all else options.rows
-    history = _history(options)
-    print(phase_table(history, width=width, max_rows=rows))
-    for note in json.loads(history.attrs.get("disabled", "[]")):
-        text = f"The analysis was disabled from step {note['step']} on: {note['reason']}"
-        print(textwrap.fill(text, max(20, width)))
-    return 0
-
-
-def _plot(options: argparse.Namespace) -> int:
-    from insitu.plots import save
-
-    out = options.out or str(Path(options.file).with_suffix(".png"))
-    save(_history(options), out, title=options.title)
-    print(f"wrote {out}")
-    return 0
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -99,12 +63,6 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _subset(sub: argparse.ArgumentParser) -> None:
-    only = sub.add_mutually_exclusive_group()
-    only.add_argument("--group", help="only this LAMMPS group (setting groups of the run)")
-    only.add_argument("--type", type=int, help="only this atom type (setting types of the run)")
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     top = argparse.ArgumentParser(
@@ -115,9 +73,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"insitu {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
 
-    def verb(
-        name: str, run: Callable[[argparse.Namespace], int], text: str, example: str
-    ) -> argparse.ArgumentParser:
+    def verb(name: str, run: Run, text: str, example: str) -> argparse.ArgumentParser:
         sub = verbs.add_parser(
             name, help=text, description=text, epilog=_example(example),
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -125,19 +81,7 @@ def parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    sub = verb("show", _show, "Print a history as a table.", "insitu show phases.h5 --rows 40")
-    sub.add_argument("file", help="history (HDF5)")
-    sub.add_argument("--rows", type=int, default=20, help="frames to print, evenly spaced (20)")
-    sub.add_argument("--all", action="store_true", help="print every frame")
-    sub.add_argument("--width", type=int, help="columns of the table (the terminal's)")
-
-    _subset(sub)
-
-    sub = verb("plot", _plot, "Plot a history.", "insitu plot phases.h5 --out melting.png")
-    sub.add_argument("file", help="history (HDF5)")
-    sub.add_argument("--out", help="PNG, SVG or PDF file (FILE with .png)")
-    sub.add_argument("--title", help="title of the figure")
-    _subset(sub)
+    add_histories(verb)
 
     sub = verb(
         "classify", _classify, "Classify the atoms of a configuration or trajectory file.",

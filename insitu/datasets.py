@@ -168,7 +168,7 @@ def ensemble(histories: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
     )  # fmt: skip
     if "time" in together.data_vars:
         together = together.set_coords("time")
-    names = _short(list(histories))
+    names = short_names(list(histories))
     together = together.assign_coords(run=("run", names))
     together.attrs = _common(histories)
     notes = [
@@ -265,7 +265,7 @@ def _meaning(dataset: xarray.Dataset) -> dict[str, Any]:
     }
 
 
-def _short(names: Sequence[str]) -> list[str]:
+def short_names(names: Sequence[str]) -> list[str]:
     """Return what the names of files differ in: their stems, else their folders."""
     stems = [Path(name).stem for name in names]
     if len(set(stems)) == len(stems):

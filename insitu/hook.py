@@ -215,8 +215,9 @@ def fix_call(action: str, handle: int, text: str) -> str:
     Returns
     -------
     str
-        Behind "ok" (setup): 1 if the present step was analysed. Create: the interval in steps, the number of phases, the number of rows of
-        fractions (all, groups, types), and a line for LAMMPS' log that names them.
+        Behind "ok" (setup): 1 if the present step was analysed. Create: the interval in steps, the
+        number of phases, the number of rows of fractions (all, groups, types), and a line for
+        LAMMPS' log that names them.
     """
     identity, *words = text.split("\x1f")
     key = (handle, identity)

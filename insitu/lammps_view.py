@@ -143,14 +143,15 @@ class LammpsView:
         return self._double("dt")
 
     @property
-    def run_start(self) -> int | None:
-        """Step at which the present run began, None if it cannot be told."""
+    def run_span(self) -> tuple[int | None, int | None]:
+        """First and last step of the present run, None if they cannot be told."""
         # The C library has no question for this. In Update, first and last step of the run and of
         # a sequence of runs lie behind `atimestep`, in every release since 2011.
         if self.setting("bigint") != 8:
-            return None
+            return None, None
         first, last, begin, end = (c.c_int64 * 5).from_address(self._pointer("atimestep"))[1:]
-        return first if begin <= first <= self.step <= last <= end else None
+        plausible = begin <= first <= self.step <= last <= end
+        return (first, last) if plausible else (None, None)
 
     @property
     def time_unit(self) -> str:

@@ -220,7 +220,12 @@ class Pipeline:
             wall = {"simulation": simulation, "neighbors": time.perf_counter() - started}
             sums = self.analyzer(frame, neighbors)
             wall |= self.analyzer.timing
-            mine = {**sums, "failed": 0.0, "atoms": frame.n_local, **{f"wall_{stage}": s for stage, s in wall.items()}}
+            mine = {
+                **sums,
+                "failed": 0.0,
+                "atoms": frame.n_local,
+                **{f"wall_{stage}": s for stage, s in wall.items()},
+            }
         except Exception as error:
             trouble = describe(error)
         started = time.perf_counter()
@@ -253,7 +258,7 @@ class Pipeline:
             np.array([row for part in rows for row in part]).reshape(-1, len(self.classes)),
         )
         if self.ranks.rank == 0:
-            began = view.run_start
+            began, _ = view.run_span
             first_step = frame.step if began is None else min(frame.step, began + 1)
             self._continue_at(frame.step, first_step)
             if self.series is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -175,7 +176,8 @@ def svg(histories: xarray.Dataset | dict[str, xarray.Dataset], **options: Any) -
     text = io.StringIO()
     with matplotlib.rc_context(_RC):
         figure.savefig(text, format="svg", transparent=True, metadata=_undated(".svg"))
-    return text.getvalue()[text.getvalue().index("<svg") :]
+    image = text.getvalue()
+    return re.sub(r"\s*<metadata>.*?</metadata>", "", image[image.index("<svg") :], flags=re.DOTALL)
 
 
 def check_name(path: str | os.PathLike[str]) -> Path:

@@ -42,6 +42,7 @@ def provenance(
         "versions": versions,
         "units": view.units,
         "atoms": view.n_atoms,
+        "last_step": view.run_span[1],  # `insitu watch` tells the time left
         "ranks": n_ranks,
         "host": platform.node(),
         "folder": os.getcwd(),

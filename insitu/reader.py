@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 
+class EmptyHistoryError(HistoryError):
+    """A history whose run has not reached its first analysed step."""
+
+
 def open(
     path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], *, ensemble: bool = False
 ) -> xarray.Dataset:
@@ -100,7 +104,7 @@ def _read(path: Path) -> xarray.Dataset:
                     f"file='{path}' holds no frame: the analysis was disabled from step "
                     f"{note['step']} on: {note['reason']}"
                 )
-            raise HistoryError(
+            raise EmptyHistoryError(
                 f"file='{path}' holds no frame yet; wait until the simulation has reached its "
                 "first analysed step."
             )

@@ -259,7 +259,10 @@ class Series:
         new = None
         try:
             if copy:
-                shutil.copy(self.path, temporary)
+                assert self._disk is not None
+                self._disk.seek(0)  # closing another descriptor of it would give up the lock
+                with open(temporary, "wb") as out:
+                    shutil.copyfileobj(self._disk, out, 1 << 20)
             new = Disk(temporary, "r+" if copy else "w+")
             with h5py.File(new, "r+" if copy else "w", libver=_LIBVER) as file:
                 yield file
@@ -321,6 +324,8 @@ class Series:
             if provenance is not None:
                 number = 1 + sum(isinstance(item, h5py.Group) for item in parameters.values())
                 store(parameters.create_group(f"continued_{number}"), provenance)
+                if "last_step" in provenance:
+                    store(parameters, {"last_step": provenance["last_step"]})
         self._frames = kept
         self.last_step, self.last_time = last
         if self.repairs:

@@ -95,8 +95,9 @@ def present_phases(dataset: xarray.Dataset) -> list[str]:
 def energy_per_atom(dataset: xarray.Dataset) -> tuple[NDArray[np.float64], str] | None:
     """Return the potential energy per atom `(n_steps,)` and its unit.
 
-    The number of atoms is the attribute ``atoms`` of the history, or else the sum of the counts.
-    None where the history has no energy; the total energy where it has no number of atoms.
+    The number of atoms is that of each frame, or else the attribute ``atoms`` of the history, or else
+    the sum of the counts. None where the history has no energy; the total energy where it has no
+    number of atoms.
     """
     if "potential_energy" not in dataset:
         return None
@@ -105,7 +106,11 @@ def energy_per_atom(dataset: xarray.Dataset) -> tuple[NDArray[np.float64], str] 
         return None
     unit = str(dataset["potential_energy"].attrs.get("units", ""))
     atoms: Any = dataset.attrs.get("atoms")
-    if atoms is None and "count" in dataset:
+    if "atoms" in dataset:  # of each frame: they may come and go
+        atoms = dataset["atoms"].values
+    elif isinstance(atoms, str):  # runs of different size: a list
+        atoms = None
+    elif atoms is None and "count" in dataset:
         atoms = dataset["count"].values.sum(axis=1)
     if atoms is None or not np.all(np.asarray(atoms) > 0):
         return energy, unit

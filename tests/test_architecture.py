@@ -18,7 +18,8 @@ HOMES = {
     "mpi4py": {"reduce.py"},
     "h5py": {"series.py", "h5md.py", "reader.py", "check.py"},
     "matplotlib": {"plots.py"},
-    "xarray": {"reader.py", "plots.py", "table.py"},
+    "xarray": {"reader.py", "datasets.py", "xarray_backend.py", "ptm.py"},
+    "ovito": {"ptm.py"},
     "ase": {"configurations.py"},
     "tqdm": {"training/progress.py"},
     "torch": {"pipeline.py"},  # its number of threads; else models/ and training/

@@ -155,3 +155,98 @@ def test_energy_uses_the_number_of_atoms_of_the_run(melting: xarray.Dataset) -> 
     energy, unit = table.energy_per_atom(melting)
     assert unit == "eV/atom"
     np.testing.assert_allclose(energy[0], -1.77, atol=1e-3)
+
+
+def test_over_temperature_and_step(melting: xarray.Dataset) -> None:
+    phases, energy = plots.phase_history(melting, x="temperature").axes
+    assert energy.get_xlabel() == "Temperature (K)"
+    np.testing.assert_array_equal(phases.lines[0].get_xdata(), melting.temperature)
+    assert plots.phase_history(melting, x="step").axes[-1].get_xlabel() == "Step"
+    melting["temperature"][:] = np.nan
+    with pytest.raises(SettingError, match="x='temperature': the history has no temperature"):
+        plots.phase_history(melting, x="temperature")
+    with pytest.raises(SettingError, match=r"x='tme' is not known; .* Did you mean 'time'"):
+        plots.phase_history(melting, x="tme")
+
+
+def test_stacked_areas_fill_up_to_what_is_shown(melting: xarray.Dataset) -> None:
+    axes = plots.phase_history(melting, stacked=True).axes[0]
+    tops = [area.get_datalim(axes.transData).y1 for area in axes.collections]
+    shown = melting.fraction.sel(phase=["fcc", "hcp", "bcc", "disordered", "unknown"])
+    np.testing.assert_allclose(max(tops), float(shown.sum("phase").max()), atol=1e-6)
+    assert [tuple(a.get_facecolor()[0][:3]) for a in axes.collections][:2] == [
+        matplotlib.colors.to_rgb(plots.STYLES[n][0]) for n in ("fcc", "hcp")
+    ]
+    one = plots.phase_history(melting.isel(step=[3]), stacked=True).axes[0]
+    assert all(area.get_datalim(one.transData).width > 0 for area in one.collections)
+
+
+def test_chosen_panels(melting: xarray.Dataset) -> None:
+    melting["timing_simulation"] = "step", np.full(100, 2.0)
+    melting["timing_model"] = "step", np.full(100, 0.5)
+    cost, phases = plots.phase_history(melting, panels=["cost", "phases"]).axes
+    assert phases.get_ylabel() == "Fraction of atoms"
+    np.testing.assert_allclose(cost.lines[0].get_ydata(), 25.0)
+    with pytest.raises(SettingError, match="panel 'pressure': the history has no such data"):
+        plots.phase_history(melting, panels=["pressure"])
+
+
+def test_side_by_side_each_has_its_phases(melting: xarray.Dataset) -> None:
+    solid = melting.isel(step=slice(0, 20))
+    figure = plots.phase_history({"melting": melting, "solid": solid})
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["melting", "solid"]
+    assert len(figure.axes) == 6
+    assert len(figure.axes[0].lines) == 5
+    assert len(figure.axes[1].lines) == 4  # nothing is disordered there
+    assert len(figure.legends) == 1
+    with pytest.raises(SettingError, match="5 histories do not fit side by side; give up to 4"):
+        plots.phase_history(dict.fromkeys("abcde", melting))
+
+
+def test_an_ensemble_is_its_mean_and_its_runs(melting: xarray.Dataset) -> None:
+    runs = xarray.concat([melting, 0.5 * melting], "run", coords="minimal", compat="override")
+    axes = plots.phase_history(runs, panels=["phases"]).axes[0]
+    thin = [line for line in axes.lines if line.get_alpha() is not None]
+    assert len(thin) == 2 * (len(axes.lines) - len(thin))
+    bold = next(line for line in axes.lines if line.get_label() == "fcc")
+    np.testing.assert_allclose(bold.get_ydata(), 0.75 * melting.fraction.sel(phase="fcc"))
+
+
+@pytest.mark.parametrize(("step", "x"), [(5000, 5.0), (12000, 12.0)])
+def test_where_the_analysis_was_disabled_is_marked(
+    melting: xarray.Dataset, step: int, x: float
+) -> None:
+    melting.attrs["disabled"] = f'[{{"step": {step}, "reason": "ghosts"}}]'
+    for axes in plots.phase_history(melting).axes:
+        assert axes.lines[-1].get_xdata()[0] == pytest.approx(x)
+    texts = [t.get_text() for t in plots.phase_history(melting).axes[0].texts]
+    assert texts == ["analysis disabled"]
+
+
+def test_a_reference_is_points_and_its_difference_a_panel(melting: xarray.Dataset) -> None:
+    other = melting.isel(step=slice(0, 100, 10)).copy(deep=True)
+    other["fraction"] = other.fraction - 0.1
+    options = {"reference": ("PTM", other), "tolerance": 0.2, "panels": ["phases", "difference"]}
+    phases, difference = plots.phase_history(melting, **options).axes
+    points = [line for line in phases.lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(points[0].get_xdata(), other.time)
+    assert "PTM" in [entry.get_text() for entry in phases.get_legend().get_texts()]
+    np.testing.assert_allclose(difference.lines[0].get_ydata(), 0.1)
+    with pytest.raises(SettingError, match="panel 'difference' is not known"):
+        plots.phase_history(melting, panels=["difference"])
+
+
+def test_an_image_for_a_page_has_no_background_and_no_date(melting: xarray.Dataset) -> None:
+    image = plots.svg(melting)
+    assert image.startswith("<svg")
+    assert "metadata" not in image
+    assert image == plots.svg(melting)
+
+
+def test_energy_is_that_of_the_atoms_of_each_frame(melting: xarray.Dataset) -> None:
+    melting.attrs["atoms"] = 2000
+    melting["atoms"] = "step", np.linspace(1000, 2000, 100)
+    energy, _ = table.energy_per_atom(melting)
+    np.testing.assert_allclose(energy[[0, -1]], [-3.54, -1.72], atol=1e-3)
+    melting = melting.drop_vars("atoms").assign_attrs(atoms="[1000, 2000]")  # an ensemble
+    assert table.energy_per_atom(melting)[1] == "eV"

@@ -249,6 +249,30 @@ def test_two_runs_cannot_write_one_file(tmp_path: Path) -> None:
     written(path, [10**6], if_exists="append")
 
 
+def test_the_lock_is_kept_over_changes_of_the_structure(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    code = (
+        "import sys\nfrom insitu.errors import HistoryError\nfrom insitu.file_access import "
+        "check_writable\ntry: check_writable(sys.argv[1], 'append')\nexcept HistoryError as e: "
+        "print('another running process' in str(e))\nelse: print('not locked')"
+    )
+
+    def locked() -> bool:
+        command = [sys.executable, "-P", "-c", code, str(path)]
+        out = subprocess.run(command, capture_output=True, text=True, check=True)
+        return out.stdout.strip() == "True"
+
+    history = create(path)
+    assert locked()
+    for step in range(65):  # the frame of step 64 needs new chunks
+        history.append(step, 0.5 * step, frame(step))
+    assert locked()
+    history.note_disabled(70, "no luck")
+    assert locked()
+    history.close()
+    assert not locked()
+
+
 def test_classes_must_end_with_unknown(tmp_path: Path) -> None:
     with pytest.raises(HistoryError, match="with 'unknown' last"):
         create(tmp_path / "a.h5", classes=["unknown", "fcc", "hcp"])

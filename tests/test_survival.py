@@ -38,7 +38,7 @@ def test_full_disk_costs_no_frame_and_can_be_retried(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(series.shutil, "copy", full)
+        patch.setattr(series.shutil, "copyfileobj", full)
         for _ in range(2):
             with pytest.raises(HistoryError, match="step 64 could not be written, the 64 frames"):
                 history.append(64, 32.0, frame(64))
