@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.errors import DeckError
+from insitu.errors import DeckError, InsituError
 from insitu.lammps_view import LammpsView, memory
 from insitu.settings import Settings
 
@@ -81,15 +83,22 @@ class Feedback:
         rows
             ``(R, P)`` of groups and types.
         """
-        for name, values in (
-            (self._settings.labels, codes), (self._settings.confidence, confidence),
-        ):  # fmt: skip
-            if name:
-                view.column(name)[:] = values
-        for name, k in self._variables.items():
-            known = bool(np.isfinite(fraction[k]))
-            view.set_variable(name, f"{fraction[k]:.10g}" if known else _NO_FRACTION)
-        if self.plugin is not None:
+        for part in self._parts(view, codes, confidence, fraction, rows):
+            part()
+
+    def _parts(
+        self,
+        view: LammpsView,
+        codes: NDArray[np.int32],
+        confidence: NDArray[np.float32],
+        fraction: NDArray[np.float64],
+        rows: NDArray[np.float64],
+    ) -> list[Callable[[], None]]:
+        """Return what there is to do, one thing each: they can fail independently."""
+
+        def plugin() -> None:
+            if self.plugin is None:
+                return
             fractions, atoms = self.plugin
             everything: Any = np.concatenate([fraction[None, :], rows])
             memory(fractions, everything.shape)[:] = everything
@@ -97,10 +106,25 @@ class Feedback:
                 both = memory(atoms, (len(codes), 2))
                 both[:, 0], both[:, 1] = codes, confidence
 
+        def column(name: str, values: NDArray[Any]) -> None:
+            view.column(name)[:] = values
+
+        def variable(name: str, value: float) -> None:
+            view.set_variable(name, f"{value:.10g}" if np.isfinite(value) else _NO_FRACTION)
+
+        columns = [(self._settings.labels, codes), (self._settings.confidence, confidence)]
+        return [
+            plugin,
+            *[partial(column, name, values) for name, values in columns if name],
+            *[partial(variable, name, float(fraction[k])) for name, k in self._variables.items()],
+        ]
+
     def blank(self, view: LammpsView) -> None:
         """Say "not analysed" everywhere: −1 for atoms, NaN (−1 in variables) for fractions."""
         n, p = view.setting("nlocal"), len(self._classes)
-        self.write(
+        for part in self._parts(
             view, np.full(n, -1, np.int32), np.zeros(n, np.float32), np.full(p, np.nan),
             np.full((self._rows, p), np.nan),
-        )  # fmt: skip
+        ):  # fmt: skip
+            with suppress(InsituError):  # what is gone may be why the analysis is disabled
+                part()

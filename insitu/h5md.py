@@ -19,7 +19,7 @@ from insitu.errors import HistoryError
 from insitu.reader import describe, fixed, signature, text
 
 #: Settings that give the numbers of a history their meaning.
-MUST_AGREE = ("model_sha256", "threshold", "group")
+MUST_AGREE = ("model_sha256", "threshold", "group", "units")
 _ATTRIBUTE_BYTES = 60_000  # HDF5 takes attributes up to 64 kB; longer texts become datasets
 # Units of the system "SI" of the H5MD module `units`: SI base and derived units with SI prefixes.
 # Angstrom, eV and bar are not among them.

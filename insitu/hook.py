@@ -77,10 +77,10 @@ class Monitor:
         """
         if self.disabled:
             return
-        try:
-            from insitu.lammps_view import LammpsView, handle_of
+        from insitu.lammps_view import LammpsView, handle_of
 
-            view = LammpsView(handle_of(pointer))
+        view = LammpsView(handle_of(pointer))
+        try:
             stage(view)
         except InsituError as error:
             if self.settings.on_error == "stop":
@@ -269,22 +269,22 @@ def _create(key: tuple[int, str], words: list[str]) -> str:
             f"N={number} is not a number of steps; write `fix {identity} {group} insitu N keyword "
             "value …`, for example N = 100"
         ) from None
-    if n < 1:
-        raise SettingError(f"N={n} is not a number of steps; give 1 or more")
+    if not 1 <= n <= _settings.MOST_STEPS:
+        raise SettingError(f"N={n} is not a number of steps; give 1 … {_settings.MOST_STEPS}")
     if "group" in rest[::2]:
         raise SettingError(
             "the setting 'group' belongs to fix python/invoke; fix insitu analyses its own group: "
             f"`fix {identity} GROUP insitu …`"
         )
-    chosen = _settings.from_words([*rest, "group", group])
+    chosen = _settings.from_words(["group", group, *rest])
     every = chosen.every or n
     if every % n:
         raise SettingError(
             f"every={every} is not a multiple of the fix's N={n}; give one, or leave it out"
         )
-    for (other_handle, other), fix in _fixes.items():
+    for (_, other), fix in ((k, f) for k, f in _fixes.items() if k != key):
         same = os.path.realpath(fix.settings.file) == os.path.realpath(chosen.file)
-        if other_handle == handle and other != identity and same and chosen.if_exists != "new":
+        if same and {chosen.if_exists, fix.settings.if_exists} != {"new"}:
             raise SettingError(
                 f"file='{chosen.file}' is written by fix {other} already; give each fix its own file"
             )

@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from insitu import lammps_memory
 from insitu.errors import DeckError, SettingError, did_you_mean
 from insitu.frame import Frame
 from insitu.units import ANGSTROM, TIME_UNIT
 
+#: `lammps_id_name` of older releases crashes on the place of a group that was deleted.
+_GROUPS_HAVE_HOLES = 20250722
 #: `rerun` of older releases does not move LAMMPS' clock: all its frames have the time 0.
 _RERUN_HAS_TIME = 20250722
 
@@ -89,7 +92,7 @@ class LammpsView:
 
     def __init__(self, handle: int) -> None:
         self._lib = _library()
-        self._lmp = c.c_void_p(handle)
+        self._handle, self._lmp = handle, c.c_void_p(handle)
         self.units = (c.string_at(self._pointer("units")) or b"").decode()
 
     def _pointer(self, name: str) -> int:
@@ -145,13 +148,10 @@ class LammpsView:
     @property
     def run_span(self) -> tuple[int | None, int | None]:
         """First and last step of the present run, None if they cannot be told."""
-        # The C library has no question for this. In Update, first and last step of the run and of
-        # a sequence of runs lie behind `atimestep`, in every release since 2011.
         if self.setting("bigint") != 8:
             return None, None
-        first, last, begin, end = (c.c_int64 * 5).from_address(self._pointer("atimestep"))[1:]
-        plausible = begin <= first <= self.step <= last <= end
-        return (first, last) if plausible else (None, None)
+        names = ("ntimestep", "atime", "atimestep")
+        return lammps_memory.run_span(*[self._pointer(n) for n in names])
 
     @property
     def time_unit(self) -> str:
@@ -166,18 +166,26 @@ class LammpsView:
         SettingError
             The deck defines no such group.
         """
-        text = c.create_string_buffer(256)
-        groups = []
-        for k in range(32):  # LAMMPS' limit; deleted groups leave holes
-            found = self._lib.lammps_id_name(self._lmp, b"group", k, text, len(text))
-            groups.append(text.value.decode() if found else "")
+        if name == "all":
+            return 1
+        groups = self._groups()
         if name not in groups:
-            defined = [g for g in groups if g]
+            defined = list(groups)
             raise SettingError(
                 f"group '{name}' is not defined in the deck; defined: {', '.join(defined)}."
                 f"{did_you_mean(name, defined)} Define it before the run: group {name} …"
             )
-        return 1 << groups.index(name)
+        return groups[name]
+
+    def _groups(self) -> dict[str, int]:
+        if self.version < _GROUPS_HAVE_HOLES and (found := lammps_memory.group_bits(self._handle)):
+            return found
+        text = c.create_string_buffer(256)
+        groups = {}
+        for k in range(32):  # LAMMPS' limit; deleted groups leave holes
+            if self._lib.lammps_id_name(self._lmp, b"group", k, text, len(text)):
+                groups[text.value.decode()] = 1 << k
+        return groups
 
     def check(self) -> None:
         """Raise DeckError if this simulation cannot be analysed at all."""

@@ -8,15 +8,15 @@ Every rank walks through the same stages. A stage that can fail on one rank is r
 from __future__ import annotations
 
 import logging
+import os
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from insitu.analyzers.base import Observable
 from insitu.analyzers.phases import Phases
-from insitu.errors import InsituError, describe, guarded
+from insitu.errors import DeckError, InsituError, describe, guarded
 from insitu.feedback import Feedback
 from insitu.frame import Frame
 from insitu.ghosts import require_cutoff, unreliable, unstable
@@ -72,6 +72,9 @@ class Pipeline:
             self.row_names += [f"type {t}" for t in range(1, view.setting("ntypes") + 1)]
         self._warned = False
         self._write_time = self._lost_time = 0.0
+        self._joined = False
+        self._seen: tuple[int, float, int] | None = None
+        self._system = (view.units, view.setting("ntypes"))
         self._left = time.perf_counter()
         ranks.agree(guarded(lambda: self._prepare(view)))
         ranks.agree(self._another_model())
@@ -141,8 +144,12 @@ class Pipeline:
         self._continue_at(view.step + 1, first_step)
 
     def _continue_at(self, step: int, first_step: int) -> None:
-        if self.series is not None:  # on rank 0
-            self.series = self.series.begin(step, first_step)
+        if self.series is None:  # as on all ranks but 0
+            return
+        before = self.series.last_step
+        self.series = self.series.begin(step, first_step)
+        if self.series is None or self.series.last_step != before:
+            self._lost_time = 0.0
 
     def is_rewound(self, view: LammpsView) -> bool:
         """Return whether the history has frames of later steps than the present; collective."""
@@ -172,6 +179,8 @@ class Pipeline:
         arrived = time.perf_counter()
         thermo = Thermo() if half_step else view.thermo()  # collective in LAMMPS
         frame = self.take(view)
+        if self._repeated(frame):
+            return
         sums, waited = self._analyse(frame, arrived - self._left)
         started = time.perf_counter()
         share = 1.0 / self.ranks.size
@@ -190,6 +199,17 @@ class Pipeline:
         self._advise(sums, frame.step)
         self._left = time.perf_counter()
 
+    def _repeated(self, frame: Frame) -> bool:
+        """Return whether this very frame was analysed just before; collective if the step is the same.
+
+        Two fixes may call one monitor, and `rerun` calls twice where it begins.
+        """
+        seen = (frame.step, float(frame.positions[: frame.n_local].sum()), frame.n_local)
+        before, self._seen = self._seen, seen
+        if before is None or before[0] != frame.step:  # as on all ranks
+            return False
+        return not self.ranks.sum(np.array([seen != before], float))[0]
+
     def take(self, view: LammpsView) -> Frame:
         """Return this rank's frame once all ranks have one whose ghosts can be relied on; collective.
 
@@ -201,6 +221,11 @@ class Pipeline:
         frame: Frame | None = None
         trouble = None
         try:
+            if (view.units, view.setting("ntypes")) != self._system:
+                raise DeckError(
+                    "units or number of atom types are no longer those of the first frame (`clear`): "
+                    "define the analysis anew behind it, with a file of its own"
+                )
             frame = view.frame(self.settings.group, self.settings.groups)
             trouble = unstable(frame)
         except Exception as error:
@@ -272,19 +297,26 @@ class Pipeline:
         # reset_timestep to an earlier step sets the time to 0: the history's own goes on.
         assert self.series is not None
         last, step = self.series.last_time, self.series.last_step
-        if last is not None and step is not None and frame.time + self._lost_time <= last:
-            self._lost_time = last + (frame.step - step) * timestep - frame.time
+        if last is None or step is None:
+            self._joined = True
+            return frame.time
+        expected = last + (frame.step - step) * timestep
+        behind = (expected - frame.time - self._lost_time) / timestep if timestep else 0.0
+        # Another time step than the history's would hardly be behind by whole steps.
+        whole = behind > 0.5 and abs(behind - round(behind)) < 1e-3
+        if frame.time + self._lost_time <= last or (whole and not self._joined):
+            self._lost_time = expected - frame.time
             log.warning(
                 "insitu: LAMMPS' clock is behind the history by %g at step %d, as after a restart "
                 "file written during a run; the history's time goes on from step %d",
                 self._lost_time, frame.step, step,
             )  # fmt: skip
+        self._joined = True
         return frame.time + self._lost_time
 
     def disable(self, view: LammpsView, reason: str) -> None:
         """End the analysis, not the run; every rank is told, none needs to answer."""
-        with suppress(InsituError):  # its own failure may be the reason
-            self.feedback.blank(view)
+        self.feedback.blank(view)
         if self.ranks.rank == 0:
             step = view.step
             noted = guarded(lambda: self._note(view, step, reason))
@@ -295,9 +327,14 @@ class Pipeline:
         self.close()
 
     def _note(self, view: LammpsView, step: int, reason: str) -> None:
-        (self.series or self._create(view, step)).note_disabled(step, reason)
+        if self.series is None:
+            kept = os.path.exists(self.settings.file) and self.settings.if_exists != "new"
+            if kept and self.settings.if_exists != "append":
+                raise InsituError(f"file='{self.settings.file}' is of an earlier run and is kept")
+            self.series = self._create(view, None if kept else step)
+        self.series.note_disabled(step, reason)
 
-    def _create(self, view: LammpsView, first_step: int) -> Series:
+    def _create(self, view: LammpsView, first_step: int | None) -> Series:
         from insitu.series import Series
 
         kelvin, energy, pressure = THERMO_UNITS[view.units]

@@ -57,7 +57,7 @@ class Series:
         self.last_time: float | None = None
         #: What had to be mended when the file was opened, after a writer was killed.
         self.repairs: list[str] = []
-        self._if_exists = if_exists
+        self._if_exists, self._wanted = if_exists, path
         self._observables = {o.path: o for o in observables}
         widest = max(np.dtype(o.dtype).itemsize * int(np.prod(o.shape)) for o in observables)
         self._chunk = int(np.clip(_CHUNK_BYTES // max(1, widest), 1, _CHUNK_FRAMES))
@@ -117,6 +117,7 @@ class Series:
         check_writable(path, if_exists)
         target = free_name(path) if if_exists == "new" else path
         series = cls(Path(os.path.realpath(target)), observables, if_exists)
+        series._wanted = Path(os.path.realpath(path))
         about = {"time_unit": time_unit, "classes": list(classes), "codes": list(map(int, codes))}
         with explained(f"file='{series.path}' could not be opened for writing"):
             if if_exists == "append" and series.path.exists():
@@ -259,17 +260,23 @@ class Series:
         new = None
         try:
             if copy:
-                assert self._disk is not None
-                self._disk.seek(0)  # closing another descriptor of it would give up the lock
+                old = self._in_place()
+                old.seek(0)  # closing another descriptor of it would give up the lock
                 with open(temporary, "wb") as out:
-                    shutil.copyfileobj(self._disk, out, 1 << 20)
+                    os.fchmod(out.fileno(), os.fstat(old.fileno()).st_mode & 0o777)
+                    shutil.copyfileobj(old, out, 1 << 20)
             new = Disk(temporary, "r+" if copy else "w+")
             with h5py.File(new, "r+" if copy else "w", libver=_LIBVER) as file:
                 yield file
             new.check()
             lock(new.fileno(), self.path)
             os.fsync(new.fileno())
-            os.replace(temporary, self.path)
+            if copy:
+                self._in_place()
+            if copy or self._if_exists in ("append", "overwrite"):
+                os.replace(temporary, self.path)
+            else:
+                self._place(temporary)
         except BaseException:
             if new is not None:
                 new.close()
@@ -277,6 +284,21 @@ class Series:
             raise
         self.close()  # it is no longer the history
         self._disk = new
+
+    def _place(self, temporary: Path) -> None:
+        """Give a new file its name, unless another run took that name in the meantime."""
+        while True:
+            try:
+                os.link(temporary, self.path)
+                break
+            except FileExistsError:
+                if self._if_exists == "refuse":
+                    check_writable(self.path, "refuse")
+                self.path = free_name(self._wanted)
+            except OSError:  # a file system without links
+                os.replace(temporary, self.path)
+                return
+        temporary.unlink()
 
     def _in_place(self) -> Disk:
         assert self._disk is not None

@@ -10,6 +10,8 @@ from typing import Any
 from insitu.errors import SettingError, did_you_mean
 
 IF_EXISTS = ("refuse", "append", "overwrite", "new")
+#: What LAMMPS takes as the interval of a fix.
+MOST_STEPS = 2**31 - 1
 ON_ERROR = ("stop", "disable")
 
 
@@ -69,8 +71,10 @@ class Settings:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        if self.every is not None and self.every < 1:
-            raise SettingError(f"every={self.every} is not a number of steps; give 1 or more")
+        if self.every is not None and not 1 <= self.every <= MOST_STEPS:
+            raise SettingError(
+                f"every={self.every} is not a number of steps; give 1 … {MOST_STEPS}"
+            )
         if self.threads < 1:
             raise SettingError(f"threads={self.threads} is not usable; give 1 or more")
         if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:

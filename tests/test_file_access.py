@@ -8,9 +8,12 @@ from pathlib import Path
 
 import h5py
 import pytest
+from test_series import assert_frames, create, frame, written
 
+from insitu import series
 from insitu.errors import HistoryError, SettingError
 from insitu.file_access import check_writable, free_name
+from insitu.series import Series
 
 
 def test_check_writable(tmp_path: Path) -> None:
@@ -51,3 +54,40 @@ def test_free_name(tmp_path: Path) -> None:
         names.append(path.name)
     assert names == ["run.a.h5", "run.a_1.h5", "run.a_2.h5"]
     check_writable(tmp_path / "run.a.h5", "new")
+
+
+def test_permissions_are_kept(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.h5", [1])
+    path.chmod(0o600)
+    written(path, range(2, 70), if_exists="append")
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_two_runs_that_want_the_same_new_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both found it free; the second to come takes the next one, or says so."""
+    path = tmp_path / "a.h5"
+    one = written(path, [1])
+    monkeypatch.setattr(series, "check_writable", lambda *_: None)
+    monkeypatch.setattr(series, "free_name", lambda _: path)
+    monkeypatch.setattr(Series, "_place", _checked(Series._place))
+    with pytest.raises(HistoryError, match="exists already"):
+        create(path)
+    monkeypatch.undo()
+    late = iter([path, tmp_path / "a_1.h5"])
+    monkeypatch.setattr(series, "free_name", lambda _: next(late))
+    second = create(path, if_exists="new")
+    second.append(2, 1.0, frame(2))
+    second.close()
+    assert second.path.name == "a_1.h5"
+    assert_frames(one, [1])
+    assert_frames(tmp_path / "a_1.h5", [2])
+
+
+def _checked(place):  # type: ignore[no-untyped-def]
+    def placed(self, temporary):  # type: ignore[no-untyped-def]
+        series.check_writable = check_writable
+        return place(self, temporary)
+
+    return placed

@@ -211,6 +211,7 @@ def test_overwrite_replaces_only_when_the_new_file_is_complete(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
+        patch.setattr(os, "link", full)
         with pytest.raises(HistoryError, match=r"No space left.*look at the space"):
             create(path, if_exists="overwrite")
         with pytest.raises(HistoryError, match="No space left"):

@@ -68,6 +68,8 @@ def test_fix_call_answers_and_never_raises() -> None:
 
     assert "N=zero" in create("zero")
     assert "N=-5" in create("-5")
+    assert "N=4294967296" in create("4294967296")
+    assert "'file' has no value" in create("100", "file")
     assert "every=150 is not a multiple" in create("100", "every", "150")
     assert "its own group" in create("100", "group", "part")
     assert "is not visible in this process" in create("100")  # there is no LAMMPS here

@@ -27,7 +27,7 @@
 using namespace LAMMPS_NS;
 using namespace FixConst;
 
-FixInsitu::FixInsitu(LAMMPS *lmp, int narg, char **arg) : Fix(lmp, narg, arg), analysed(-1)
+FixInsitu::FixInsitu(LAMMPS *lmp, int narg, char **arg) : Fix(lmp, narg, arg), analysed(-1), ended(-1)
 {
   if (narg < 4) error->all(FLERR, "fix insitu: write `fix ID group insitu N keyword value ...`");
   std::string words = id + ("\x1f" + std::string(arg[1]));
@@ -70,11 +70,16 @@ FixInsitu::~FixInsitu()
 
 int FixInsitu::setmask()
 {
-  return END_OF_STEP;
+  return END_OF_STEP | POST_RUN;
 }
 
 void FixInsitu::init()
 {
+  if (ended >= 0 && update->ntimestep != ended) {    // the clock was set: nothing is of this step
+    analysed = -1;
+    for (double &fraction : fractions) fraction = std::nan("");
+    for (int i = 0; i < atom->nlocal; ++i) FixInsitu::set_arrays(i);
+  }
   announce(nevery * (update->ntimestep / nevery) + nevery);
 }
 
@@ -93,6 +98,11 @@ void FixInsitu::end_of_step()
   announce(update->ntimestep + nevery);
   require("step");
   analysed = update->ntimestep;
+}
+
+void FixInsitu::post_run()
+{
+  ended = update->ntimestep;
 }
 
 // Thermo output at the last step of a run, which need not be a multiple of N, is not checked by

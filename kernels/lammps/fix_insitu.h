@@ -21,6 +21,7 @@ class FixInsitu : public Fix {
   void init() override;
   void setup(int) override;
   void end_of_step() override;
+  void post_run() override;
   double compute_vector(int) override;
   double compute_array(int, int) override;
 
@@ -40,6 +41,7 @@ class FixInsitu : public Fix {
 
   std::vector<double> fractions;    // rows * phases; NaN until the first analysis
   bigint analysed;                  // step to which they belong
+  bigint ended;                     // last step of the run before
 };
 
 }    // namespace LAMMPS_NS

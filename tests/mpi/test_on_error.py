@@ -110,3 +110,45 @@ def test_first_call_of_python_invoke_fails(potentials: Path, tmp_path: Path) -> 
     assert run.code == 0, run.text[-2000:]
     assert "\nwent on" in run.text
     assert run.text.count("the analysis is disabled, the simulation goes on") == 1
+
+
+def test_what_is_not_ours_is_left_alone(potentials: Path, tmp_path: Path) -> None:
+    """Somebody puts another file in the place of the history: the note does not go there."""
+    host = require("wheel")
+    deck = crystal(potentials) + host.monitor(10, file="a.h5", on_error="disable")
+    (tmp_path / "other").write_bytes(b"somebody's results")
+    run = host.run(tmp_path, deck + "run 20\nshell mv other a.h5\nrun 20\n", 2)
+    assert run.code == 0, run.text[-3000:]
+    assert "disabled from step 30 on" in run.text
+    assert "this is not in the history" in run.text
+    assert (tmp_path / "a.h5").read_bytes() == b"somebody's results"
+
+
+@pytest.mark.parametrize("if_exists", ["overwrite", "append"])
+def test_a_failure_before_the_first_frame_keeps_the_old_history(
+    potentials: Path, tmp_path: Path, if_exists: str
+) -> None:
+    host = require("wheel")
+    deck = crystal(potentials) + host.monitor(10, file="a.h5") + "run 20\n"
+    assert host.run(tmp_path, deck, 1).code == 0
+    bad = host.monitor(10, file="a.h5", if_exists=if_exists, on_error="disable", labels="i_nowhere")
+    run = host.run(tmp_path, crystal(potentials) + bad + "run 20\n", 2)
+    assert run.code == 0, run.text[-3000:]
+    assert "no column 'i_nowhere'" in run.text
+    assert insitu.open(str(tmp_path / "a.h5"))["step"].values.tolist() == [10, 20]
+    if if_exists == "append":
+        assert len(noted(tmp_path / "a.h5")) == 1
+    else:
+        assert "is of an earlier run and is kept" in run.text
+
+
+def test_results_are_blanked_though_a_column_is_gone(potentials: Path, tmp_path: Path) -> None:
+    host = require("wheel")
+    deck = crystal(potentials) + "fix cols all property/atom i_phase\n"
+    deck += host.monitor(10, file="a.h5", on_error="disable", labels="i_phase")
+    deck += "compute low all reduce min f_phases[1]\nthermo_style custom step f_phases[1] c_low\n"
+    run = host.run(tmp_path, deck + "run 20\nunfix cols\nrun 20\n", 2)
+    assert run.code == 0, run.text[-3000:]
+    rows = re.findall(r"^\s*(\d+)\s+(\S+)\s+(-?\d)\s*$", run.text, re.M)
+    assert ("20", "1", "1") in rows
+    assert ("30", "nan", "-1") in rows

@@ -117,3 +117,89 @@ def test_run_0_and_minimisation(host: Host, potentials: Path, tmp_path: Path) ->
         assert steps(tmp_path / "phases.h5") == [ended]
     else:
         assert not (tmp_path / "phases.h5").exists()
+
+
+def test_rerun_of_a_part_replaces_that_part_only(
+    host: Host, potentials: Path, tmp_path: Path
+) -> None:
+    head = crystal(potentials) + host.monitor(10, file="phases.h5", if_exists="append")
+    dump = "dump d all custom 10 part id type x y z vx vy vz\ndump_modify d first no\n"
+    run = host.run(tmp_path, head + "run 20\n" + dump + "run 20\n", 2)
+    assert run.code == 0, run.text[-3000:]
+    assert steps(tmp_path / "phases.h5") == [10, 20, 30, 40]
+    run = host.run(tmp_path, head + "rerun part first 30 dump x y z vx vy vz\n", 2)
+    assert run.code == 0, run.text[-3000:]
+    assert steps(tmp_path / "phases.h5") == [10, 20, 30, 40]
+
+
+def test_rerun_with_its_first_frame(potentials: Path, tmp_path: Path) -> None:
+    host = require("wheel")
+    dump = "dump d all custom 10 traj id type x y z vx vy vz\n"
+    assert host.run(tmp_path, crystal(potentials) + dump + "run 20\n", 1).code == 0
+    deck = crystal(potentials) + host.monitor(10, file="phases.h5", first="yes")
+    run = host.run(tmp_path, deck + "rerun traj dump x y z vx vy vz\n", 2)
+    assert run.code == 0, run.text[-3000:]
+    assert steps(tmp_path / "phases.h5") == [0, 10, 20]
+
+
+def test_times_after_two_resets(potentials: Path, tmp_path: Path) -> None:
+    host = require("wheel")
+    deck = crystal(potentials) + host.monitor(10, file="phases.h5", if_exists="append")
+    deck += "run 40\nreset_timestep 15\nrun 20\nreset_timestep 0\nrun 20\n"
+    run = host.run(tmp_path, deck, 2)
+    assert run.code == 0, run.text[-3000:]
+    times = insitu.open(str(tmp_path / "phases.h5"))["time"].values
+    assert abs(times - [0.01, 0.02]).max() < 1e-12
+
+
+def test_time_that_lags_after_a_restart_but_does_not_fall_back(
+    potentials: Path, tmp_path: Path
+) -> None:
+    """The restart file of step 70 holds the time of step 60, at which its run began."""
+    host = require("wheel")
+    deck = crystal(potentials) + host.monitor(40, file="phases.h5", if_exists="append")
+    run = host.run(tmp_path, deck + "run 60\nrestart 70 at.*\nrun 30\n", 2)
+    assert run.code == 0, run.text[-3000:]
+    deck = again(potentials).replace("at.25", "at.70")
+    deck += host.monitor(40, file="phases.h5", if_exists="append") + "run 90\n"
+    run = host.run(tmp_path, deck, 2)
+    assert run.code == 0, run.text[-3000:]
+    history = insitu.open(str(tmp_path / "phases.h5"))
+    assert history["step"].values.tolist() == [40, 80, 120, 160]
+    assert abs(history["time"].values - 0.001 * history["step"].values).max() < 1e-12
+
+
+def test_one_monitor_called_by_two_fixes(potentials: Path, tmp_path: Path) -> None:
+    host = require("debian")
+    deck = crystal(potentials) + host.monitor(20, file="phases.h5", if_exists="append")
+    deck += "fix again all python/invoke 50 end_of_step phases\nrun 100\n"
+    run = host.run(tmp_path, deck, 2)
+    assert run.code == 0, run.text[-3000:]
+    assert steps(tmp_path / "phases.h5") == [20, 40, 50, 60, 80, 100]
+
+
+def test_groups_that_were_deleted(host: Host, potentials: Path, tmp_path: Path) -> None:
+    """LAMMPS' list of groups has holes; the C library of older releases crashes on them."""
+    deck = crystal(potentials).replace(
+        "fix move", "group a id 1\ngroup b id 2:30\ngroup c id 5:9\ngroup a delete\nfix move"
+    )
+    deck += host.monitor(10, file="phases.h5", groups="c,b") + "run 10\n"
+    deck += "group c delete\nrun 10\n"
+    run = host.run(tmp_path, deck, 2)
+    assert run.code != 0
+    assert "group 'c' is not defined" in run.text
+    history = insitu.open(str(tmp_path / "phases.h5"))
+    assert history["count_by_group"].sum("phase").values.tolist() == [[5, 29]]
+
+
+def test_fractions_of_a_step_that_comes_again(potentials: Path, tmp_path: Path) -> None:
+    """Nothing of the frame of step 40 is shown at another step 40."""
+    host = require("wheel")
+    deck = crystal(potentials) + host.monitor(40, file="phases.h5", if_exists="append")
+    deck += "thermo 40\nthermo_style custom step f_phases[1]\nrun 49\nreset_timestep 40\n"
+    deck += "compute low all reduce min f_phases[1]\n"
+    deck += "thermo_style custom step f_phases[1] c_low\nrun 0\n"
+    run = host.run(tmp_path, deck, 2)
+    assert run.code == 0, run.text[-3000:]
+    rows = [line.split() for line in run.text.splitlines() if line.split()[:1] == ["40"]]
+    assert rows == [["40", "1"], ["40", "nan", "-1"]]

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What LAMMPS' C library does not tell: read from the memory of the process, and checked.
+
+Every address is read through the operating system, so that a wrong one is an answer and no crash;
+whatever does not look as expected counts as unknown.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import struct
+
+_POINTERS = 24  # members of class LAMMPS that are looked at; `group` is the twelfth
+_WORDS = 48  # of an object
+_MOST = 32  # groups
+
+
+def read(address: int, size: int) -> bytes:
+    """Return bytes of this process, fewer or none where there are none."""
+    try:
+        memory = os.open("/proc/self/mem", os.O_RDONLY)
+    except OSError:
+        return b""
+    try:
+        return os.pread(memory, size, address)
+    except (OSError, OverflowError, ValueError):
+        return b""
+    finally:
+        os.close(memory)
+
+
+def words(address: int, count: int) -> tuple[int, ...]:
+    """Return 8-byte integers at an address, or nothing."""
+    raw = read(address, 8 * count)
+    return struct.unpack(f"{count}q", raw) if len(raw) == 8 * count else ()
+
+
+def group_bits(handle: int) -> dict[str, int]:
+    """Return the groups of a LAMMPS instance and their bits; empty if they cannot be found.
+
+    `lammps_id_name` of releases before 22 Jul 2025 crashes on the place of a deleted group.
+
+    Parameters
+    ----------
+    handle
+        Address of the LAMMPS instance. Its class begins with pointers to its parts; class Group
+        holds, one behind the other, the number of groups, their names and their bits.
+    """
+    bits = tuple((1 << k) - (1 << 32 if k == 31 else 0) for k in range(_MOST))
+    for part in words(handle, _POINTERS):
+        members = words(part, _WORDS)
+        for names, masks in itertools.pairwise(members):
+            raw = read(masks, 4 * _MOST)
+            if len(raw) != 4 * _MOST or struct.unpack(f"{_MOST}i", raw) != bits:
+                continue
+            texts = [_text(address) for address in words(names, _MOST)]
+            if texts[:1] == ["all"]:
+                return {text: 1 << k for k, text in enumerate(texts) if text}
+    return {}
+
+
+def _text(address: int) -> str:
+    raw = read(address, 64) if address else b""
+    return raw.split(b"\0")[0].decode("ascii", errors="replace")
+
+
+def run_span(step_at: int, time_at: int, time_step_at: int) -> tuple[int | None, int | None]:
+    """Return first and last step of the present run, None if they cannot be told.
+
+    Parameters
+    ----------
+    step_at, time_at, time_step_at
+        Addresses of `ntimestep`, `atime` and `atimestep`. In class Update, in every release since
+        2011, the number of steps and the kind of run lie before `atime`, and behind `atimestep`
+        the first and last step of the run and of a sequence of runs. A `rerun` has no span.
+    """
+    raw = read(step_at, 16)
+    span = words(time_step_at, 5)
+    if time_at != step_at + 16 or len(raw) != 16 or not span:
+        return None, None
+    step, count, kind = struct.unpack("qii", raw)
+    _, first, last, begin, end = span
+    plausible = begin <= first <= step <= last <= end and kind == 1 and count == last - first
+    return (first, last) if plausible else (None, None)
