@@ -32,6 +32,54 @@ def compiled() -> Any:
     return _kernels
 
 
+#: Cells along each side of the box in which atoms are counted to tell their density.
+_GRID = 16
+#: Atoms that the cells in which a density is read off hold on average, at least.
+_POPULATED = 32.0
+#: Keeps the planes of a perfect crystal off the limits of the cells.
+_OFFSET = 0.0137931
+
+
+def survey(frame: Frame) -> NDArray[np.float64]:
+    """Return the number of owned atoms in each cell of a grid over the box, to be summed over ranks.
+
+    Whole numbers, so that their sum does not depend on the decomposition.
+    """
+    r = frame.positions[: frame.n_local] - frame.origin
+    s = r @ np.linalg.inv(frame.cell) + _OFFSET
+    s = np.where(frame.pbc, s - np.floor(s), np.clip(s, 0.0, 1.0 - 1e-9))
+    at = np.minimum((s * _GRID).astype(np.int64), _GRID - 1)
+    flat = (at[:, 0] * _GRID + at[:, 1]) * _GRID + at[:, 2]
+    return np.bincount(flat, minlength=_GRID**3).astype(np.float64)
+
+
+def spacing(counts: NDArray[np.float64], cell: NDArray[np.float64]) -> float:
+    """Return (volume an atom)^(1/3) [Å] where the atoms are: vacuum and vapour do not count.
+
+    The density of the median atom's cell, in cells fine enough to tell a slab from the vacuum around
+    it and coarse enough to hold some atoms.
+
+    Parameters
+    ----------
+    counts
+        Sum of :func:`survey` over all ranks.
+    cell
+        ``(3, 3)`` cell vectors [Å].
+    """
+    grid = counts.reshape(_GRID, _GRID, _GRID)
+    volume = abs(float(np.linalg.det(cell))) / _GRID**3
+    while grid.size > 1 and grid.sum() < _POPULATED * np.count_nonzero(grid):
+        half = grid.shape[0] // 2
+        grid = grid.reshape(half, 2, half, 2, half, 2).sum(axis=(1, 3, 5))
+        volume *= 8.0
+    occupied = np.sort(grid[grid > 0])
+    if not len(occupied):
+        return float(np.cbrt(volume))
+    running = np.cumsum(occupied)
+    median = occupied[np.searchsorted(running, 0.5 * running[-1])]
+    return float(np.cbrt(volume / median))
+
+
 class Neighbors:
     """Cell list over one frame, built once and shared by all analyzers of that frame.
 
@@ -74,13 +122,17 @@ class Neighbors:
         #: ``(n,)`` int32 the same atoms as indices into the frame's owned atoms.
         self.atoms: NDArray[np.int32] = atoms
 
-    def lists(self, cutoff: float) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    def lists(
+        self, cutoff: float, nearest: int | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Return the neighbours of ``atoms`` in compressed form.
 
         Parameters
         ----------
         cutoff
             Radius [Å], at most that of the search.
+        nearest
+            Keep this many of each atom; None: all.
 
         Returns
         -------
@@ -90,5 +142,7 @@ class Neighbors:
         """
         if cutoff > self.cutoff:
             raise InsituError(f"cutoff {cutoff} exceeds the {self.cutoff} of this neighbour search")
-        offsets, indices = compiled().neighbor_lists(self.cells, self.places, cutoff)
+        offsets, indices = compiled().neighbor_lists(
+            self.cells, self.places, cutoff, nearest is not None, nearest or 32
+        )
         return offsets, indices

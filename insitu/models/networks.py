@@ -51,4 +51,70 @@ class NeighborsMapCNN(nn.Module):
         return torch.softmax(self.logits(images), dim=1)
 
 
-NETWORKS = {"neighbors_map_cnn": NeighborsMapCNN}
+class NeighborsMapGraph(nn.Module):
+    """A small perceptron on each atom's map, then one EdgeConv layer over the nearest neighbours.
+
+    With features :math:`h_i` of the map of atom *i*, and its neighbours *j*, messages
+    :math:`m_{ij} = \\mathrm{ReLU}(A h_i + B h_j)` are averaged over *j*; a second perceptron takes
+    :math:`h_i` and the average. A message is linear before its ReLU, so A and B cost one product an
+    atom and not one an edge. The centre has its own way to the output: averaging classes over
+    neighbours would wipe out single layers.
+
+    Parameters
+    ----------
+    n_classes
+        Number of classes C.
+    size
+        Rows and columns of the map.
+    hidden, features, message, head
+        Widths.
+
+    References
+    ----------
+    Wang et al., ACM Trans. Graph. 38, 146 (2019), arXiv:1801.07829.
+    """
+
+    def __init__(
+        self, n_classes: int, size: int, hidden: int = 64, features: int = 32, message: int = 32,
+        head: int = 32,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(size * size))
+        self.register_buffer("scale", torch.ones(size * size))
+        self.first = nn.Linear(size * size, hidden)
+        self.second = nn.Linear(hidden, features)
+        self.own = nn.Linear(features, message)
+        self.other = nn.Linear(features, message, bias=False)
+        self.third = nn.Linear(features + message, head)
+        self.last = nn.Linear(head, n_classes)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Return the features ``(n, features)`` of maps ``(n, 1, size, size)``."""
+        x = (images.flatten(1) - self.mean) * self.scale
+        return torch.relu(self.second(torch.relu(self.first(x))))
+
+    def logits(self, images: Tensor, neighbors: Tensor) -> Tensor:
+        """Return unnormalised class scores ``(m, C)``; see :meth:`forward`."""
+        h = self.embed(images)
+        m = neighbors.shape[0]
+        there = (neighbors >= 0).unsqueeze(2)
+        other = self.other(h)[neighbors.clamp(min=0)]
+        messages = torch.relu(self.own(h[:m]).unsqueeze(1) + other) * there
+        mean = messages.sum(1) / there.sum(1).clamp(min=1)
+        scores: Tensor = self.last(torch.relu(self.third(torch.cat([h[:m], mean], 1))))
+        return scores
+
+    def forward(self, images: Tensor, neighbors: Tensor) -> Tensor:
+        """Return the class probabilities ``(m, C)`` of the first m atoms.
+
+        Parameters
+        ----------
+        images
+            ``(n, 1, size, size)`` maps of m atoms and, behind them, of further neighbours.
+        neighbors
+            ``(m, k)`` int64 rows of the neighbours, −1 where there is none.
+        """
+        return torch.softmax(self.logits(images, neighbors), dim=1)
+
+
+NETWORKS = {"neighbors_map_cnn": NeighborsMapCNN, "neighbors_map_graph": NeighborsMapGraph}
