@@ -117,22 +117,20 @@ class Neighbors:
         if frame.selected is not None:
             keep = frame.selected[atoms]
             places, atoms = places[keep], atoms[keep]
+        #: ``(n_local + n_ghost,)`` int32 place in the cell order → index into the frame's arrays.
+        self.index: NDArray[np.int32] = compiled().owned(self.cells, len(frame.positions))[1]
         #: ``(n,)`` int32 places of the atoms to analyse in the cell order, neighbours near by.
         self.places: NDArray[np.int32] = places
         #: ``(n,)`` int32 the same atoms as indices into the frame's owned atoms.
         self.atoms: NDArray[np.int32] = atoms
 
-    def lists(
-        self, cutoff: float, nearest: int | None = None
-    ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    def lists(self, cutoff: float) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Return the neighbours of ``atoms`` in compressed form.
 
         Parameters
         ----------
         cutoff
             Radius [Å], at most that of the search.
-        nearest
-            Keep this many of each atom; None: all.
 
         Returns
         -------
@@ -142,7 +140,30 @@ class Neighbors:
         """
         if cutoff > self.cutoff:
             raise InsituError(f"cutoff {cutoff} exceeds the {self.cutoff} of this neighbour search")
-        offsets, indices = compiled().neighbor_lists(
-            self.cells, self.places, cutoff, nearest is not None, nearest or 32
-        )
+        offsets, indices = compiled().neighbor_lists(self.cells, self.places, cutoff)
         return offsets, indices
+
+    def nearest(
+        self, places: NDArray[np.int32], ball: tuple[float, int, int], most: int, near: float
+    ) -> NDArray[np.int32]:
+        """Return the nearest neighbours of some places of a scale-free ball.
+
+        Parameters
+        ----------
+        places
+            ``(n,)`` places in the cell order.
+        ball
+            Radius of the ball's search [Å], its number of neighbours, and that of its local length.
+        most
+            Neighbours wanted of each.
+        near
+            Radius within which they lie [Å].
+
+        Returns
+        -------
+        nearest
+            ``(n, most)`` int32 places, nearest first, -1 where there is none.
+        """
+        out = np.empty((len(places), most), dtype=np.int32)
+        compiled().nearest(self.cells, places, out, near, *ball)
+        return out

@@ -12,7 +12,7 @@ from insitu.analyzers.phases import Phases, decide
 from insitu.errors import SettingError
 from insitu.frame import Frame
 from insitu.models.store import load
-from insitu.neighbors import Neighbors
+from insitu.neighbors import Neighbors, survey
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,11 @@ def classify(
             f"device='{device}' is not available in this version; allowed: auto, cpu"
         )
     analyzer = Phases(load(model), threshold)
-    frame = Frame.from_arrays(positions, cell, pbc, reach=analyzer.cutoff * 1.0001, types=species)
-    neighbors = Neighbors(frame, analyzer.cutoff)
+    if analyzer.scale_free:
+        bare = Frame.from_arrays(positions, cell, pbc, reach=0.0)
+        analyzer.measure(survey(bare), bare.cell)
+    frame = Frame.from_arrays(positions, cell, pbc, reach=analyzer.search * 1.0001, types=species)
+    neighbors = Neighbors(frame, analyzer.search)
     probabilities = np.zeros((frame.n_local, len(analyzer.classes) - 1), dtype=np.float32)
     sizes = np.zeros(frame.n_local, dtype=np.int32)
     for atoms, batch, found in analyzer.probabilities(neighbors):

@@ -27,7 +27,7 @@ from insitu.frame import ANGSTROM, Frame
 from insitu.ghosts import check, unstable
 from insitu.lammps_view import THERMO_UNITS, LammpsView, Thermo
 from insitu.models.store import load
-from insitu.neighbors import Neighbors
+from insitu.neighbors import Neighbors, survey
 from insitu.reduce import Packing, Ranks
 from insitu.settings import Settings
 
@@ -85,9 +85,10 @@ class Pipeline:
                 f"model '{self.analyzer.model.card.name}' works on distances in Å and the deck has "
                 "`units lj`, which have none; use a scale-free model, or units metal or real"
             )
-        import torch
+        if not self.analyzer.model.native:
+            import torch
 
-        torch.set_num_threads(self.settings.threads)
+            torch.set_num_threads(self.settings.threads)
 
     def _another_model(self) -> str | None:
         """Return what is wrong if the ranks loaded different files under one name; collective."""
@@ -110,13 +111,15 @@ class Pipeline:
         InsituError
             It is shorter than the descriptor's radius and the neighbour skin.
         """
+        if self.analyzer.scale_free:  # the sample's density is known at the first frame
+            return
         needed = self.analyzer.cutoff / ANGSTROM[view.units] + skin
         if ghost_cutoff < needed * (1.0 - 1e-9):
             raise InsituError(self._ghost_advice(view, skin, f"reach {ghost_cutoff:g}", True))
 
     def _ghost_advice(self, view: LammpsView, skin: float, found: str, known: bool = False) -> str:
         length = 1.0 / ANGSTROM[view.units]
-        line = np.ceil((self.analyzer.cutoff * length * 1.00001 + skin) / length * 10) / 10 * length
+        line = np.ceil((self.analyzer.advised_cutoff * length * 1.00001 + skin) / length * 10) / 10 * length
         hint = "" if known else " (for a skin of 2 Å; add what your `neighbor` skin has more)"
         return (
             f"the ghost atoms {found}, but model '{self.analyzer.model.card.name}' needs all atoms "
@@ -171,6 +174,8 @@ class Pipeline:
             trouble = describe(error)
         self.ranks.agree(trouble)
         assert frame is not None
+        if self.analyzer.scale_free:
+            self.analyzer.measure(self.ranks.sum(survey(frame)), frame.cell)
         missing, drift = check(frame, self.analyzer.cutoff, self.ranks)
         if drift:
             trouble = (
@@ -191,7 +196,7 @@ class Pipeline:
         trouble = None
         try:
             started = time.perf_counter()
-            neighbors = Neighbors(frame, self.analyzer.cutoff)
+            neighbors = Neighbors(frame, self.analyzer.search)
             wall = {"simulation": simulation, "neighbors": time.perf_counter() - started}
             sums = self.analyzer(frame, neighbors)
             wall |= self.analyzer.timing

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from insitu.analyzers.base import Observable
 from insitu.errors import SettingError
 from insitu.frame import Frame
+from insitu.models.graph import GraphModel
 from insitu.models.store import Model, class_codes
-from insitu.neighbors import Neighbors
+from insitu.neighbors import Neighbors, spacing
 
 #: Neighbours without which there is no phase to speak of.
 _FEWEST = 4
+#: Room for thermal expansion and melting in the ghost cutoff that is asked for.
+_EXPANSION = 1.05
 
 
 class Phases:
@@ -38,12 +41,15 @@ class Phases:
 
     name = "phases"
 
-    def __init__(self, model: Model, threshold: float | None = None) -> None:
+    def __init__(self, model: Model | GraphModel, threshold: float | None = None) -> None:
         self.model = model
         self.threshold = model.card.threshold if threshold is None else float(threshold)
         if not 0.0 <= self.threshold <= 1.0:
             raise SettingError(f"threshold={threshold} is not a probability; give 0 … 1")
-        self.cutoff = model.card.descriptor.cutoff
+        #: Radius [Å] of the neighbour search, that around owned atoms within which all ghosts have to
+        #: be there, and the one to ask for; of a model with a graph layer known by measure().
+        self.search = self.cutoff = self.advised_cutoff = model.card.descriptor.cutoff
+        self.spacing = 0.0
         #: Columns of the history: the model's classes, then unknown.
         self.classes = [*model.card.classes, "unknown"]
         self.codes = class_codes(model.card.classes)
@@ -68,6 +74,27 @@ class Phases:
         self.labels: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self.confidence: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
 
+    @property
+    def scale_free(self) -> bool:
+        """Whether the radii follow from the density of the sample: measure() comes first."""
+        return isinstance(self.model, GraphModel)
+
+    def measure(self, counts: NDArray[np.float64], cell: NDArray[np.float64]) -> None:
+        """Set the radii for a frame from the atoms counted in it.
+
+        Parameters
+        ----------
+        counts
+            Sum of :func:`insitu.neighbors.survey` over the ranks: the same on all of them.
+        cell
+            ``(3, 3)`` cell vectors [Å].
+        """
+        if isinstance(self.model, GraphModel):
+            self.spacing = spacing(counts, cell)
+            self.search = self.model.graph.reach * self.spacing
+            self.cutoff = self.model.graph.ghost_cutoff(self.spacing)
+            self.advised_cutoff = _EXPANSION * self.cutoff
+
     def probabilities(
         self, neighbors: Neighbors
     ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]]:
@@ -75,6 +102,10 @@ class Phases:
 
         One batch at a time, so that memory does not grow with the number of atoms.
         """
+        if isinstance(self.model, GraphModel):
+            yield self.model.classify(neighbors, self.spacing)
+            self.timing = self.model.timing
+            return
         inference = 0.0
         started = time.perf_counter()
         descriptor = self.model.card.descriptor

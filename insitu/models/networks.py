@@ -79,8 +79,9 @@ class NeighborsMapGraph(nn.Module):
         head: int = 32,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.register_buffer("mean", torch.zeros(size * size))
-        self.register_buffer("scale", torch.ones(size * size))
+        #: Mean and inverse standard deviation of the pixels, set before training.
+        self.mean = nn.Buffer(torch.zeros(size * size))
+        self.scale = nn.Buffer(torch.ones(size * size))
         self.first = nn.Linear(size * size, hidden)
         self.second = nn.Linear(hidden, features)
         self.own = nn.Linear(features, message)
