@@ -79,7 +79,10 @@ def _train(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     from insitu.training.train import train
 
-    path = train(options.recipe, Path(options.out), Path(options.data), workers=options.workers)
+    path = train(
+        options.recipe, Path(options.out), Path(options.data), workers=options.workers,
+        device=options.device,
+    )  # fmt: skip
     print(f"wrote {path}")
     return 0
 
@@ -137,6 +140,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--data", default="data", help="folder of the trajectories (data)")
     sub.add_argument("--out", default="model", help="folder of the artefact (model)")
     sub.add_argument("--workers", type=int, default=1, help="simulations at a time (1)")
+    sub.add_argument(
+        "--device", default="cpu", choices=["cpu", "cuda"], help="of the training (cpu)"
+    )
 
     text = "Check LAMMPS, MPI, GPU and packages; say what to do. Exit code 1: something is not ok."
     verb("doctor", _doctor, text, "insitu doctor")

@@ -119,7 +119,11 @@ class Pipeline:
 
     def _ghost_advice(self, view: LammpsView, skin: float, found: str, known: bool = False) -> str:
         length = 1.0 / ANGSTROM[view.units]
-        line = np.ceil((self.analyzer.advised_cutoff * length * 1.00001 + skin) / length * 10) / 10 * length
+        line = (
+            np.ceil((self.analyzer.advised_cutoff * length * 1.00001 + skin) / length * 10)
+            / 10
+            * length
+        )
         hint = "" if known else " (for a skin of 2 Å; add what your `neighbor` skin has more)"
         return (
             f"the ghost atoms {found}, but model '{self.analyzer.model.card.name}' needs all atoms "

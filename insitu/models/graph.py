@@ -225,7 +225,9 @@ class GraphModel:
                 at[used] = np.arange(len(used))
                 local = np.where(other >= 0, at[other], -1)
                 images = torch.from_numpy(nodes[used].reshape(-1, 1, size, size))
-                out[first : first + len(own)] = self._module(images, torch.from_numpy(local)).numpy()
+                out[first : first + len(own)] = self._module(
+                    images, torch.from_numpy(local)
+                ).numpy()
         return out
 
 

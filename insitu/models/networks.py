@@ -52,10 +52,10 @@ class NeighborsMapCNN(nn.Module):
 
 
 class NeighborsMapGraph(nn.Module):
-    """A small perceptron on each atom's map, then one EdgeConv layer over the nearest neighbours.
+    r"""A small perceptron on each atom's map, then one EdgeConv layer over the nearest neighbours.
 
     With features :math:`h_i` of the map of atom *i*, and its neighbours *j*, messages
-    :math:`m_{ij} = \\mathrm{ReLU}(A h_i + B h_j)` are averaged over *j*; a second perceptron takes
+    :math:`m_{ij} = \mathrm{ReLU}(A h_i + B h_j)` are averaged over *j*; a second perceptron takes
     :math:`h_i` and the average. A message is linear before its ReLU, so A and B cost one product an
     atom and not one an edge. The centre has its own way to the output: averaging classes over
     neighbours would wipe out single layers.
@@ -118,4 +118,5 @@ class NeighborsMapGraph(nn.Module):
         return torch.softmax(self.logits(images, neighbors), dim=1)
 
 
-NETWORKS = {"neighbors_map_cnn": NeighborsMapCNN, "neighbors_map_graph": NeighborsMapGraph}
+#: Networks of one image at a time, by their name in recipes.
+NETWORKS = {"neighbors_map_cnn": NeighborsMapCNN}

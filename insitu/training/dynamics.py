@@ -46,7 +46,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled configuration: positions and cell [Å], class names (``""``: do not use)."""
+    """One labelled configuration: positions and cell [Å], class names (``""``: do not use).
+
+    `deformed` counts the job's strains; −1: none.
+    """
 
     material: str
     kind: str
@@ -55,6 +58,7 @@ class Sample:
     positions: NDArray[np.float64]
     cell: NDArray[np.float64]
     labels: NDArray[np.str_]
+    deformed: int = -1
 
 
 def head(material: dict[str, Any], seed: int, start: float, data: str = "data") -> str:
@@ -62,7 +66,9 @@ def head(material: dict[str, Any], seed: int, start: float, data: str = "data") 
     folder = str(potentials_folder())
     charged = "charges" in material
     text = "units metal\nboundary p p p\n"
-    text += f"atom_style {'charge' if charged else 'atomic'}\natom_modify map array\nbox tilt large\n"
+    text += (
+        f"atom_style {'charge' if charged else 'atomic'}\natom_modify map array\nbox tilt large\n"
+    )
     text += f"read_data {data}\npair_style {material['pair']}\n"
     text += "".join(f"pair_coeff {c.format(potentials=folder)}\n" for c in material["coeff"])
     if "kspace" in material:
@@ -80,16 +86,22 @@ def _stairs(job: Job, protocol: dict[str, Any]) -> str:
     text = ""
     press = f"fix move all nph {'iso' if liquid else 'aniso'} 0 0 {500 * dt}\n"
     if liquid:
-        text += press + f"fix bath all langevin {2.5 * melting} {2.5 * melting} {50 * dt} {job.seed}\n"
+        text += (
+            press + f"fix bath all langevin {2.5 * melting} {2.5 * melting} {50 * dt} {job.seed}\n"
+        )
         text += f"run {round(4.0 / dt)}\n"
     elif not job.strains:
         text += press
-    write = "write_dump all custom thermal.dump id x y z modify append yes sort id format float %.10g\n"
+    write = (
+        "write_dump all custom thermal.dump id x y z modify append yes sort id format float %.10g\n"
+    )
     for t in job.temperatures:
         kelvin = t * melting
         text += f"fix bath all langevin {kelvin} {kelvin} {50 * dt} {job.seed + 1}\n"
         if job.strains:
-            text += press + f"run {round(protocol['equilibrate'] / dt)}\nunfix move\nfix move all nve\n"
+            text += (
+                press + f"run {round(protocol['equilibrate'] / dt)}\nunfix move\nfix move all nve\n"
+            )
             text += "variable lx equal lx\nvariable ly equal ly\nvariable lz equal lz\n"
             text += "change_box all triclinic\n"
             text += "".join(f"variable {v}0 equal ${{{v}}}\n" for v in ("lx", "ly", "lz"))
@@ -219,7 +231,9 @@ def simulate(job: Job, protocol: dict[str, Any], out: Path) -> Path:
     result = out / f"{job.name}.npz"
     s = start(job)
     scale = 2.0 * job.temperatures[0] * job.material["melting"]
-    deck = head(job.material, job.seed, scale if job.kind != "melt" else 5.0 * job.material["melting"])
+    deck = head(
+        job.material, job.seed, scale if job.kind != "melt" else 5.0 * job.material["melting"]
+    )
     deck += _stairs(job, protocol)
     if result.exists() and str(np.load(result)["deck"]) == deck:
         return result
@@ -240,6 +254,7 @@ def simulate(job: Job, protocol: dict[str, Any], out: Path) -> Path:
     labels = np.full((len(frames), len(s.positions)), "disordered", dtype="<U17")
     if job.kind != "melt":
         deck2 = head(job.material, job.seed, 1.0) + "fix move all nve\nfix bath all nve\n"
+        deck2 += "change_box all triclinic\n" * bool(job.strains)
         run_lammps(folder, deck2 + _quench([f[0] for f in frames]), name="in.quench")
         quenched = list(read_dump(folder / "quenched.dump"))
         for k, (_, r, cell) in enumerate(quenched):
@@ -261,23 +276,69 @@ def load(job: Job, out: Path) -> list[Sample]:
     with np.load(out / f"{job.name}.npz") as z:
         columns = zip(z["temperature"], z["positions"], z["cell"], z["labels"], strict=True)
         return [
-            Sample(job.material["name"], job.kind, job.seed, float(t), r, cell, labels)
-            for t, r, cell, labels in columns
+            Sample(
+                job.material["name"],
+                job.kind,
+                job.seed,
+                float(t),
+                r,
+                cell,
+                labels,
+                k if job.strains else -1,
+            )
+            for k, (t, r, cell, labels) in enumerate(columns)
         ]
 
 
 def jobs(recipe: dict[str, Any], role: str) -> list[Job]:
-    """Return the trajectories of one part of the split."""
-    p = recipe["protocol"]
+    """Return the trajectories of one part of the split.
+
+    Parameters
+    ----------
+    recipe
+        With ``[protocol]`` and ``[[material]]``; where no material has the part's role, the part is
+        made of the training materials with other seeds: split by trajectory only.
+    role
+        "training", "selection" or "headline".
+    """
+    p = recipe["protocol"] | (recipe.get("headline", {}) if role == "headline" else {})
+    materials = recipe["material"]
+    own = any(m.get("role", "training") == role for m in materials)
+    wanted, shift = (role, 0) if own else ("training", {"selection": 500, "headline": 700}[role])
     found: list[Job] = []
-    for number, m in enumerate(recipe["material"]):
-        if m["role"] != role:
+    for number, m in enumerate(materials):
+        if m.get("role", "training") != wanted:
             continue
-        base = Job(m, "", 1000 * (number + 1), tuple(p["crystal"]), m.get("atoms", p["atoms"]))
+        atoms = m.get("atoms", p["atoms"])
+        base = Job(m, "", 1000 * (number + 1) + shift, tuple(p["crystal"]), atoms)
         if m.get("crystal", True):
             kinds = [*m["structures"]] + ["stack"] * bool(m.get("stacking"))
             found += [replace(base, kind=k, seed=base.seed + i) for i, k in enumerate(kinds)]
         if m.get("liquid", True):
             stairs = tuple(p["liquid"] + (p["glass"] if m.get("glass") else []))
             found.append(replace(base, kind="melt", seed=base.seed + 90, temperatures=stairs))
+        if role == "headline" and m.get("crystal", True):
+            found += _headline_jobs(base, p)
+    return found
+
+
+def _headline_jobs(base: Job, p: dict[str, Any]) -> list[Job]:
+    """Return what only the headline measures: single faults and twins, strained and large crystals."""
+    m, found = base.material, []
+    first = next(iter(m["structures"]))
+    if m.get("stacking"):
+        temperatures = tuple(p["faults"])
+        found.append(
+            replace(base, kind="stack-faults", seed=base.seed + 20, temperatures=temperatures)
+        )
+    if m.get("strained", True):
+        strains = tuple(tuple(e) for e in p["strains"])
+        for k, t in enumerate(p["strained"]):
+            found.append(
+                replace(base, kind=f"{first}-strained", seed=base.seed + 30 + k, temperatures=(t,),
+                        strains=strains)
+            )  # fmt: skip
+    if m.get("large"):
+        found.append(replace(base, kind=first, seed=base.seed + 40, atoms=m["large"],
+                             temperatures=tuple(p["superheated"])))  # fmt: skip
     return found

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,32 +14,33 @@ from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.frame import Frame
 from insitu.models.graph import GraphSettings
 from insitu.neighbors import Neighbors, spacing, survey
+from insitu.training.dynamics import Sample
 
 
 @dataclass(frozen=True)
 class Graph:
-    """Maps ``(n, size²)`` float16, neighbours ``(n, k)`` (−1: none) and class indices ``(n,)``.
+    """A described configuration.
 
-    Class −1 is not used for training.
+    Parameters
+    ----------
+    sample
+        What it was made of.
+    removed, strain
+        Fraction of atoms taken away, largest component of the deformation.
+    images
+        ``(n, size²)`` float16 maps.
+    neighbors
+        ``(n, k)`` int32 nearest neighbours, −1: none.
+    labels
+        ``(n,)`` int64 class indices, −1: do not use.
     """
 
+    sample: Sample
+    removed: float
+    strain: float
     images: NDArray[np.float16]
     neighbors: NDArray[np.int32]
     labels: NDArray[np.int64]
-
-
-def removed(
-    n: int, fraction: float, rng: np.random.Generator
-) -> NDArray[np.bool_]:
-    """Return which of n atoms stay when a fraction of them is taken away at random."""
-    keep: NDArray[np.bool_] = rng.random(n) >= fraction
-    return keep
-
-
-def random_strain(amplitude: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return a deformation ``(3, 3)``: uniaxial and shear components within ± amplitude."""
-    e = rng.uniform(-amplitude, amplitude, (3, 3))
-    return np.eye(3) + np.triu(e)
 
 
 def describe(
@@ -69,3 +72,50 @@ def describe(
     table = np.empty((n, graph.neighbors), dtype=np.int32)
     table[search.atoms] = np.where(places >= 0, frame.ids[search.index[places]] - 1, -1)
     return images, table
+
+
+def _deformation(amplitude: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return a deformation ``(3, 3)``: uniaxial and shear components within ± amplitude."""
+    return np.eye(3) + np.triu(rng.uniform(-amplitude, amplitude, (3, 3)))
+
+
+def graphs(
+    recipe: dict[str, Any], samples: Iterable[Sample], seed: int, *, copies: str
+) -> list[Graph]:
+    """Describe configurations and their harder copies.
+
+    Parameters
+    ----------
+    recipe
+        Its ``[descriptor]``, ``[graph]``, ``[training]`` and ``classes``.
+    samples
+        Labelled configurations; those without a label are left out.
+    seed
+        Of the atoms that are removed and of the deformations.
+    copies
+        "training": a random fraction removed, and a random deformation. "fixed": a quarter and a
+        half removed. "none".
+    """
+    settings = NeighborsMap(**recipe["descriptor"])
+    graph = GraphSettings(**recipe["graph"])
+    numbers = {c: k for k, c in enumerate(recipe["classes"])}
+    rng = np.random.default_rng(seed)
+    low, high = recipe["training"]["removed"]
+    found = []
+    for s in samples:
+        labels = np.array([numbers.get(c, -1) for c in s.labels.tolist()])
+        if not (labels >= 0).any():
+            continue
+        variants = [(0.0, 0.0)]
+        if copies == "training":
+            variants.append((rng.uniform(low, high), 0.0))
+            if s.kind != "melt":
+                variants.append((0.0, recipe["training"]["strain"]))
+        elif copies == "fixed":
+            variants += [(0.25, 0.0), (0.5, 0.0)]
+        for part, strain in variants:
+            keep = rng.random(len(labels)) >= part
+            f = _deformation(strain, rng)
+            images, neighbors = describe(s.positions[keep] @ f, s.cell @ f, settings, graph)
+            found.append(Graph(s, part, strain, images.astype(np.float16), neighbors, labels[keep]))
+    return found
