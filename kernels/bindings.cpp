@@ -90,41 +90,46 @@ void neighbors_map(const Cells& cells, In<std::int32_t, 1> places, Out<float, 4>
 }
 
 // The network of the general model on this rank's atoms. `weights` holds the arrays of GraphNetwork
-// one behind the other, `widths` its first six numbers.
+// one behind the other, `widths` its six numbers.
 class GraphEngine {
   public:
     GraphEngine(In<float, 1> weights, std::vector<int> widths, const std::string& isa)
         : weights_(weights.data(), weights.data() + weights.shape(0)), isa_(insitu::isa_choose(isa)) {
-        if (widths.size() != 6) throw std::invalid_argument("a graph network has six widths");
+        if (widths.size() != 6 || widths[5] < 1 || widths[5] > insitu::kMostLayers)
+            throw std::invalid_argument("a graph network has six widths and 1 … 4 layers");
         g_.inputs = widths[0];
         g_.hidden = widths[1];
         g_.features = widths[2];
         g_.message = widths[3];
-        g_.head = widths[4];
-        g_.classes = widths[5];
-        const int node = g_.node_width();
-        const std::pair<const float**, std::size_t> parts[] = {
-            {&g_.w1, product(g_.inputs, g_.hidden)},   {&g_.b1, product(1, g_.hidden)},
-            {&g_.w2, product(g_.hidden, g_.features)}, {&g_.b2, product(1, g_.features)},
-            {&g_.node, product(g_.features, node)},    {&g_.node_bias, product(1, node)},
-            {&g_.gather, product(g_.message, g_.head)}, {&g_.w4, product(g_.head, g_.classes)},
-            {&g_.b4, product(1, g_.classes)}};
+        g_.classes = widths[4];
+        g_.layers = widths[5];
+        for (int w : {g_.inputs, g_.hidden, g_.features, g_.message, g_.classes})
+            if (w < 1 || (w % insitu::kMostLanes && w != g_.inputs))
+                throw std::invalid_argument("a width of the network is not padded");
         std::size_t used = 0;
-        for (const auto& [pointer, size] : parts) {
-            *pointer = weights_.data() + used;
-            used += size;
+        const auto take = [&](const float*& pointer, int rows, int columns) {
+            pointer = weights_.data() + used;
+            used += std::size_t(rows) * std::size_t(columns);
+        };
+        take(g_.w1, g_.inputs, g_.hidden);
+        take(g_.b1, 1, g_.hidden);
+        take(g_.w2, g_.hidden, g_.features);
+        take(g_.b2, 1, g_.features);
+        for (int l = 0; l < g_.layers; ++l) {
+            take(g_.node[l], g_.features, g_.node_width());
+            take(g_.node_bias[l], 1, g_.node_width());
+            take(g_.gather[l], g_.message, g_.features);
         }
-        bool whole = used == weights_.size();
-        for (int w : {g_.hidden, g_.features, g_.message, g_.head, g_.classes})
-            whole = whole && w > 0 && w % insitu::kMostLanes == 0;
-        if (!whole) throw std::invalid_argument("the weights do not fit the network's widths");
+        take(g_.w3, g_.features, g_.classes);
+        take(g_.b3, 1, g_.classes);
+        if (used != weights_.size())
+            throw std::invalid_argument("the weights do not fit the network's widths");
     }
 
     int node_width() const { return g_.node_width(); }
 
-    // Nodes of some atoms, and their nearest neighbours as places in cell order (-1: none).
-    void embed(const Cells& cells, In<std::int32_t, 1> places, In<std::int32_t, 1> rows,
-               Out<float, 2> nodes, Out<std::int32_t, 1> found, Out<std::int32_t, 2> nearest,
+    // First nodes of some atoms, and their nearest neighbours as places in cell order (-1: none).
+    void embed(const Cells& cells, In<std::int32_t, 1> places, Out<float, 2> nodes, Out<std::int32_t, 1> found, Out<std::int32_t, 2> nearest,
                double near, double cutoff, int size, double gamma, double beta, int ball,
                int local) const {
         nb::gil_scoped_release free;
@@ -137,35 +142,40 @@ class GraphEngine {
         const int most = int(nearest.shape(1));
         for (std::size_t i = 0; i < places.shape(0); ++i) {
             found.data()[i] = describer.image(places.data()[i], map.data());
-            isa_.embed(g_, map.data(), scratch.data(),
-                       nodes.data() + std::size_t(rows.data()[i]) * width);
+            isa_.embed(g_, map.data(), scratch.data(), nodes.data() + i * width);
             std::int32_t* list = nearest.data() + i * std::size_t(most);
             for (int k = describer.nearest(most, near, list); k < most; ++k) list[k] = -1;
         }
     }
 
-    // Class probabilities of some atoms from the nodes; `neighbors` are rows of nodes (-1: none).
-    void classify(In<float, 2> nodes, In<std::int32_t, 1> rows, In<std::int32_t, 2> neighbors,
-                  Out<float, 2> probabilities) const {
+    // One layer for the atoms of rows 0 … n; `neighbors` are rows of nodes (-1: none). Writes their
+    // next nodes, or class probabilities behind the last layer.
+    void convolve(int layer, In<float, 2> nodes, In<std::int32_t, 2> neighbors,
+                  Out<float, 2> out) const {
         nb::gil_scoped_release free;
-        const int most = int(neighbors.shape(1)), classes = int(probabilities.shape(1));
-        std::vector<float> scratch(std::size_t(g_.message + g_.head));
+        const int most = int(neighbors.shape(1)), columns = int(out.shape(1));
+        const bool last = layer + 1 == g_.layers;
+        std::vector<float> scratch(std::size_t(g_.message + g_.features));
         std::vector<float> score(static_cast<std::size_t>(g_.classes));
-        for (std::size_t i = 0; i < rows.shape(0); ++i) {
+        for (std::size_t i = 0; i < neighbors.shape(0); ++i) {
             const std::int32_t* list = neighbors.data() + i * std::size_t(most);
             int count = 0;
             while (count < most && list[count] >= 0) ++count;
-            isa_.score(g_, nodes.data(), rows.data()[i], list, count, scratch.data(), score.data());
-            float* out = probabilities.data() + i * std::size_t(classes);
-            float top = score[0], sum = 0.0f;
-            for (int c = 1; c < classes; ++c) top = std::max(top, score[std::size_t(c)]);
-            for (int c = 0; c < classes; ++c) sum += out[c] = std::exp(score[std::size_t(c)] - top);
-            for (int c = 0; c < classes; ++c) out[c] /= sum;
+            float* to = out.data() + i * std::size_t(columns);
+            isa_.convolve(g_, layer, nodes.data(), int(i), list, count, scratch.data(),
+                          last ? score.data() : to);
+            if (last) softmax(score.data(), columns, to);
         }
     }
 
   private:
-    static std::size_t product(int a, int b) { return std::size_t(a) * std::size_t(b); }
+    static void softmax(const float* score, int classes, float* out) {
+        const float top = *std::max_element(score, score + classes);
+        float sum = 0.0f;
+        for (int c = 0; c < classes; ++c) sum += out[c] = std::exp(score[c] - top);
+        for (int c = 0; c < classes; ++c) out[c] /= sum;
+    }
+
     std::vector<float> weights_;
     const insitu::IsaTable& isa_;
     insitu::GraphNetwork g_{};
@@ -227,11 +237,11 @@ NB_MODULE(_kernels, m) {
         .def(nb::init<In<float, 1>, std::vector<int>, const std::string&>(), "weights"_a,
              "widths"_a, "isa"_a = "")
         .def_prop_ro("node_width", &GraphEngine::node_width)
-        .def("embed", &GraphEngine::embed, "cells"_a, "places"_a, "rows"_a, "nodes"_a.noconvert(),
+        .def("embed", &GraphEngine::embed, "cells"_a, "places"_a, "nodes"_a.noconvert(),
              "found"_a.noconvert(), "nearest"_a.noconvert(), "near"_a, "cutoff"_a, "size"_a,
              "gamma"_a, "beta"_a, "ball"_a, "local"_a)
-        .def("classify", &GraphEngine::classify, "nodes"_a, "rows"_a, "neighbors"_a,
-             "probabilities"_a.noconvert());
+        .def("convolve", &GraphEngine::convolve, "layer"_a, "nodes"_a, "neighbors"_a,
+             "out"_a.noconvert());
     m.def("isa_available", &insitu::isa_available);
     m.def("isa_default", [] { return std::string(insitu::isa_choose("").name); });
 }

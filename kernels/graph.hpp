@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The network of the general model for one atom: a perceptron on its map, then one EdgeConv layer
-// (Wang et al., arXiv:1801.07829) over its neighbours, then a second perceptron.
+// The network of the general model for one atom: a perceptron on its map, then EdgeConv layers
+// (Wang et al., arXiv:1801.07829) over its neighbours.
 //
-//   h = ReLU(W2 ReLU(W1 x + b1) + b2)
-//   m = mean over neighbours j of ReLU(A h + a + B h_j)
-//   p = softmax(W4 ReLU(S h + s + M m) + b4)
+//   h0    = ReLU(W2 ReLU(W1 x + b1) + b2)
+//   m     = mean over neighbours j of ReLU(A h + a + B h_j)      in each layer
+//   h'    = ReLU(S h + s + M m)
+//   p     = softmax(W3 h + b3)                                   behind the last
 //
 // What is linear in h is done once an atom and kept as its "node": B h, A h + a, S h + s.
 //
@@ -18,13 +19,16 @@ namespace insitu {
 
 using Size = decltype(sizeof(0));
 
+constexpr int kMostLayers = 4;
+
 struct GraphNetwork {
     // Widths; all but the inputs are padded with zero weights to a multiple of kMostLanes.
-    int inputs, hidden, features, message, head, classes;
+    int inputs, hidden, features, message, classes, layers;
     // Weights (inputs, outputs), outputs contiguous.
-    const float *w1, *b1, *w2, *b2, *node, *node_bias, *gather, *w4, *b4;
+    const float *w1, *b1, *w2, *b2, *w3, *b3;
+    const float *node[kMostLayers], *node_bias[kMostLayers], *gather[kMostLayers];
 
-    INSITU_HD int node_width() const { return 2 * message + head; }
+    INSITU_HD int node_width() const { return 2 * message + features; }
 };
 
 template <class F>
@@ -65,20 +69,20 @@ INSITU_HD void dense(const float* in, int n, const float* w, const float* bias, 
         dense_block<1, F>(in, n, w + first, bias + first, outputs, out + first, relu);
 }
 
-// Node of an atom from its map; scratch holds hidden + features floats.
+// First node of an atom from its map; scratch holds hidden + features floats.
 template <class F>
 INSITU_HD void embed_atom(const GraphNetwork& g, const float* map, float* scratch, float* node) {
     float* h = scratch + g.hidden;
     dense<F>(map, g.inputs, g.w1, g.b1, g.hidden, scratch, true);
     dense<F>(scratch, g.hidden, g.w2, g.b2, g.features, h, true);
-    dense<F>(h, g.features, g.node, g.node_bias, g.node_width(), node, false);
+    dense<F>(h, g.features, g.node[0], g.node_bias[0], g.node_width(), node, false);
 }
 
-// Class scores of an atom from its own node and its neighbours' nodes; scratch holds message + head
-// floats, scores the padded number of classes.
+// One layer for an atom, from its own node and its neighbours': writes the node of the next layer, or
+// behind the last one the class scores (padded). scratch holds message + features floats.
 template <class F>
-INSITU_HD void score_atom(const GraphNetwork& g, const float* nodes, int own, const int* rows,
-                          int count, float* scratch, float* scores) {
+INSITU_HD void convolve_atom(const GraphNetwork& g, int layer, const float* nodes, int own,
+                             const int* rows, int count, float* scratch, float* out) {
     constexpr int lanes = int(sizeof(F) / sizeof(float));
     const int width = g.node_width();
     const float* mine = nodes + Size(own) * Size(width);
@@ -94,9 +98,12 @@ INSITU_HD void score_atom(const GraphNetwork& g, const float* nodes, int own, co
         sum *= share;
         __builtin_memcpy(scratch + first, &sum, sizeof(F));
     }
-    float* state = scratch + g.message;
-    dense<F>(scratch, g.message, g.gather, mine + 2 * g.message, g.head, state, true);
-    dense<F>(state, g.head, g.w4, g.b4, g.classes, scores, false);
+    float* h = scratch + g.message;
+    dense<F>(scratch, g.message, g.gather[layer], mine + 2 * g.message, g.features, h, true);
+    if (layer + 1 < g.layers)
+        dense<F>(h, g.features, g.node[layer + 1], g.node_bias[layer + 1], width, out, false);
+    else
+        dense<F>(h, g.features, g.w3, g.b3, g.classes, out, false);
 }
 
 }  // namespace insitu

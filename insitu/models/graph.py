@@ -38,15 +38,18 @@ class GraphSettings:
         Radius within which the atoms of a ball are searched.
     near
         Radius within which the graph's neighbours lie.
+    layers
+        Graph layers, 1 … 4.
     """
 
     neighbors: int = 12
     reach: float = 2.1
     near: float = 1.75
+    layers: int = 2
 
     def ghost_cutoff(self, spacing: float) -> float:
         """Return the distance around a rank's atoms that has to be complete [Å]."""
-        return (self.reach + self.near) * spacing
+        return (self.reach + self.layers * self.near) * spacing
 
 
 def pack(state: dict[str, NDArray[np.float32]], path: io.BytesIO) -> None:
@@ -69,27 +72,28 @@ def pack(state: dict[str, NDArray[np.float32]], path: io.BytesIO) -> None:
         return -(-n // _LANES) * _LANES
 
     s = {k: v.astype(np.float64) for k, v in state.items()}
+    layers = sum(k.startswith("own.") and k.endswith("weight") for k in s)
     w1 = s["first.weight"].T * s["scale"][:, None]
     b1 = s["first.bias"] - s["mean"] @ w1
-    features = s["second.weight"].shape[0]
-    message, head = s["own.weight"].shape[0], s["third.weight"].shape[0]
-    widths = [len(w1), *map(wide, (w1.shape[1], features, message, head, len(s["last.bias"])))]
-    _, hidden, f, m, h, c = widths
-    node = np.concatenate([
-        padded(s["other.weight"].T, f, m), padded(s["own.weight"].T, f, m),
-        padded(s["third.weight"][:, :features].T, f, h),
-    ], axis=1)  # fmt: skip
-    bias = np.concatenate([
-        np.zeros((1, m)), padded(s["own.bias"][None], 1, m), padded(s["third.bias"][None], 1, h),
-    ], axis=1)  # fmt: skip
+    features, message = s["second.weight"].shape[0], s["own.0.weight"].shape[0]
+    padded_widths = map(wide, (w1.shape[1], features, message, len(s["last.bias"])))
+    hidden, f, m, c = padded_widths
     parts = [
         padded(w1, None, hidden), padded(b1[None], 1, hidden),
         padded(s["second.weight"].T, hidden, f), padded(s["second.bias"][None], 1, f),
-        node, bias, padded(s["third.weight"][:, features:].T, m, h),
-        padded(s["last.weight"].T, h, c), padded(s["last.bias"][None], 1, c),
     ]  # fmt: skip
+    for k in range(layers):
+        own, other, mix = (s[f"{name}.{k}.weight"].T for name in ("own", "other", "mix"))
+        bias = [np.zeros((1, m)), *(s[f"{name}.{k}.bias"][None] for name in ("own", "mix"))]
+        parts.append(
+            np.hstack([padded(other, f, m), padded(own, f, m), padded(mix[:features], f, f)])
+        )
+        parts.append(np.hstack([bias[0], padded(bias[1], 1, m), padded(bias[2], 1, f)]))
+        parts.append(padded(mix[features:], m, f))
+    parts += [padded(s["last.weight"].T, f, c), padded(s["last.bias"][None], 1, c)]
     flat = np.concatenate([p.ravel() for p in parts]).astype(np.float32)
-    np.savez(path, widths=np.array(widths, dtype=np.int32), weights=flat)
+    widths = np.array([len(w1), hidden, f, m, c, layers], dtype=np.int32)
+    np.savez(path, widths=widths, weights=flat)
 
 
 class GraphModel:
@@ -126,10 +130,12 @@ class GraphModel:
             except ValueError as error:
                 raise ModelError(f"model {path}: {error}; copy or train it again") from None
         size, classes = card.descriptor.size, len(card.classes)
-        if widths[0] != size**2 or not classes <= widths[5] < classes + _LANES:
+        fits = widths[0] == size**2 and classes <= widths[4] < classes + _LANES
+        if not fits or widths[5] != self.graph.layers:
             raise ModelError(
-                f"model {path}: the network takes {widths[0]} pixels, its metadata say "
-                f"{size}×{size} and {classes} classes; export it with the right settings"
+                f"model {path}: the network's widths are {widths}, its metadata say images of "
+                f"{size}×{size}, {classes} classes and {self.graph.layers} layers; export it "
+                "with the right settings"
             )
 
     @property
@@ -151,83 +157,80 @@ class GraphModel:
         spacing
             Of the sample [Å].
         """
-        frame, places = search.frame, search.places
-        n, points = len(places), len(frame.positions)
         started = time.perf_counter()
-        radius = self.graph.reach * spacing
-        nearest = np.empty((n, self.graph.neighbors), dtype=np.int32)
-        found = np.empty(n, dtype=np.int32)
+        points, n = len(search.frame.positions), len(search.places)
         row = np.full(points, -1, dtype=np.int32)
-        row[places] = np.arange(n, dtype=np.int32)
-        nodes = self._nodes(points)
-        self._embed(search, places, row[places], nodes, found, nearest, spacing, radius)
-        # Images of the rank's own atoms stand for them; what is left is other ranks' (or another
-        # group's), and their nodes are made here: their balls are complete.
         stands_for = _owners(search)
-        there = nearest >= 0
-        nearest[there] = stands_for[nearest[there]]
-        further = np.unique(nearest[there & (row[nearest] < 0)])
-        row[further] = np.arange(n, n + len(further), dtype=np.int32)
-        nothing = np.empty((len(further), 0), dtype=np.int32)
-        self._embed(
-            search, further, row[further], nodes, np.empty(len(further), dtype=np.int32), nothing,
-            spacing, radius,
-        )  # fmt: skip
-        neighbors = np.where(there, row[nearest], np.int32(-1))
+        # Pages that are never written cost nothing: room for every point of the frame. Rows are in the
+        # order of their distance in the graph from the analysed atoms, whose rows are the first.
+        nodes = np.empty((points, self._width), dtype=np.float32)
+        neighbors = np.empty((points, self.graph.neighbors), dtype=np.int32)
+        found = np.empty(points, dtype=np.int32)
+        ends, places = [0], search.places
+        for _ in range(self.graph.layers + 1):
+            first, end = ends[-1], ends[-1] + len(places)
+            row[places] = np.arange(first, end, dtype=np.int32)
+            self._embed(
+                search, places, nodes[first:end], found[first:end], neighbors[first:end], spacing
+            )
+            ends.append(end)
+            # Images of the rank's own atoms stand for them; other ranks' atoms, and those of another
+            # group, get nodes of their own here: their balls are complete.
+            near = neighbors[first:end]
+            there = near >= 0
+            near[there] = stands_for[near[there]]
+            places = np.unique(near[there & (row[near] < 0)])
         embedded = time.perf_counter()
-        probabilities = self._classify(nodes, row[places], neighbors)
+        inner = neighbors[: ends[-2]]
+        inner[:] = np.where(inner >= 0, row[inner], np.int32(-1))
+        probabilities = self._classify(nodes[: ends[-1]], inner, ends)
         self.timing = {
             "descriptor": embedded - started,
             "model": time.perf_counter() - embedded,
         }
-        return search.atoms, probabilities, found
+        return search.atoms, probabilities, found[:n]
 
-    def _nodes(self, points: int) -> NDArray[np.float32]:
-        # Pages that are never written cost nothing: room for every point of the frame.
-        width = self.card.descriptor.size**2 if self._module else self._engine.node_width
-        return np.empty((points, width), dtype=np.float32)
+    @property
+    def _width(self) -> int:
+        native: int = 0 if self._module else self._engine.node_width
+        return native or self.card.descriptor.size**2
 
     def _embed(
-        self, search: Neighbors, places: NDArray[np.int32], rows: NDArray[np.int32],
-        nodes: NDArray[np.float32], found: NDArray[np.int32], nearest: NDArray[np.int32],
-        spacing: float, radius: float,
+        self, search: Neighbors, places: NDArray[np.int32], nodes: NDArray[np.float32],
+        found: NDArray[np.int32], nearest: NDArray[np.int32], spacing: float,
     ) -> None:  # fmt: skip
-        d = self.card.descriptor
+        d, radius, near = (
+            self.card.descriptor, self.graph.reach * spacing, self.graph.near * spacing
+        )  # fmt: skip
         if self._module is None:
             self._engine.embed(
-                search.cells, places, rows, nodes, found, nearest, self.graph.near * spacing,
-                radius, d.size, d.gamma, d.beta, d.ball, d.local,
+                search.cells, places, nodes, found, nearest, near, radius, d.size, d.gamma, d.beta,
+                d.ball, d.local,
             )  # fmt: skip
             return
-        settings = replace(d, cutoff=radius)
-        for at, images, count in settings.batches(search, places=places):
-            nodes[rows[at]] = images.reshape(len(at), -1)
-            found[at] = count
-        ball = (radius, d.ball, d.local)
-        nearest[:] = search.nearest(places, ball, nearest.shape[1], self.graph.near * spacing)
+        for at, images, count in replace(d, cutoff=radius).batches(search, places=places):
+            nodes[at], found[at] = images.reshape(len(at), -1), count
+        nearest[:] = search.nearest(places, (radius, d.ball, d.local), nearest.shape[1], near)
 
     def _classify(
-        self, nodes: NDArray[np.float32], rows: NDArray[np.int32], neighbors: NDArray[np.int32]
+        self, nodes: NDArray[np.float32], neighbors: NDArray[np.int32], ends: list[int]
     ) -> NDArray[np.float32]:
-        n = len(rows)
-        out = np.empty((n, len(self.card.classes)), dtype=np.float32)
+        out = np.empty((ends[1], len(self.card.classes)), dtype=np.float32)
         if self._module is None:
-            self._engine.classify(nodes, rows, neighbors, out)
+            for layer in range(self.graph.layers):
+                rows = ends[self.graph.layers - layer]
+                last = layer + 1 == self.graph.layers
+                after = out if last else np.empty((rows, self._width), dtype=np.float32)
+                self._engine.convolve(layer, nodes, neighbors[:rows], after)
+                nodes = after
             return out
         import torch
 
         size = self.card.descriptor.size
         with torch.inference_mode():
-            for first in range(0, n, 1024):
-                own, other = rows[first : first + 1024], neighbors[first : first + 1024]
-                used = np.concatenate([own, np.setdiff1d(other[other >= 0], own)])
-                at = np.full(len(nodes), -1, dtype=np.int64)
-                at[used] = np.arange(len(used))
-                local = np.where(other >= 0, at[other], -1)
-                images = torch.from_numpy(nodes[used].reshape(-1, 1, size, size))
-                out[first : first + len(own)] = self._module(
-                    images, torch.from_numpy(local)
-                ).numpy()
+            images = torch.from_numpy(nodes.reshape(-1, 1, size, size))
+            everything = self._module(images, torch.from_numpy(neighbors.astype(np.int64)))
+            out[:] = everything[: ends[1]].numpy()
         return out
 
 

@@ -52,13 +52,13 @@ class NeighborsMapCNN(nn.Module):
 
 
 class NeighborsMapGraph(nn.Module):
-    r"""A small perceptron on each atom's map, then one EdgeConv layer over the nearest neighbours.
+    r"""A small perceptron on each atom's map, then EdgeConv layers over the nearest neighbours.
 
-    With features :math:`h_i` of the map of atom *i*, and its neighbours *j*, messages
-    :math:`m_{ij} = \mathrm{ReLU}(A h_i + B h_j)` are averaged over *j*; a second perceptron takes
-    :math:`h_i` and the average. A message is linear before its ReLU, so A and B cost one product an
-    atom and not one an edge. The centre has its own way to the output: averaging classes over
-    neighbours would wipe out single layers.
+    With features :math:`h_i` of atom *i*, and its neighbours *j*, messages
+    :math:`m_{ij} = \mathrm{ReLU}(A h_i + B h_j)` are averaged over *j*, and
+    :math:`h_i' = \mathrm{ReLU}(S h_i + M m_i)`. A message is linear before its ReLU, so A and B cost
+    one product an atom and not one an edge. The centre has its own way to the output: averaging
+    classes over neighbours would wipe out single layers.
 
     Parameters
     ----------
@@ -66,7 +66,9 @@ class NeighborsMapGraph(nn.Module):
         Number of classes C.
     size
         Rows and columns of the map.
-    hidden, features, message, head
+    layers
+        EdgeConv layers.
+    hidden, features, message
         Widths.
 
     References
@@ -75,8 +77,8 @@ class NeighborsMapGraph(nn.Module):
     """
 
     def __init__(
-        self, n_classes: int, size: int, hidden: int = 64, features: int = 32, message: int = 32,
-        head: int = 32,
+        self, n_classes: int, size: int, layers: int = 2, hidden: int = 64, features: int = 32,
+        message: int = 32,
     ) -> None:  # fmt: skip
         super().__init__()
         #: Mean and inverse standard deviation of the pixels, set before training.
@@ -84,10 +86,12 @@ class NeighborsMapGraph(nn.Module):
         self.scale = nn.Buffer(torch.ones(size * size))
         self.first = nn.Linear(size * size, hidden)
         self.second = nn.Linear(hidden, features)
-        self.own = nn.Linear(features, message)
-        self.other = nn.Linear(features, message, bias=False)
-        self.third = nn.Linear(features + message, head)
-        self.last = nn.Linear(head, n_classes)
+        self.own = nn.ModuleList([nn.Linear(features, message) for _ in range(layers)])
+        self.other = nn.ModuleList(
+            [nn.Linear(features, message, bias=False) for _ in range(layers)]
+        )
+        self.mix = nn.ModuleList([nn.Linear(features + message, features) for _ in range(layers)])
+        self.last = nn.Linear(features, n_classes)
 
     def embed(self, images: Tensor) -> Tensor:
         """Return the features ``(n, features)`` of maps ``(n, 1, size, size)``."""
@@ -99,14 +103,21 @@ class NeighborsMapGraph(nn.Module):
         h = self.embed(images)
         m = neighbors.shape[0]
         there = (neighbors >= 0).unsqueeze(2)
-        other = self.other(h)[neighbors.clamp(min=0)]
-        messages = torch.relu(self.own(h[:m]).unsqueeze(1) + other) * there
-        mean = messages.sum(1) / there.sum(1).clamp(min=1)
-        scores: Tensor = self.last(torch.relu(self.third(torch.cat([h[:m], mean], 1))))
+        index = neighbors.clamp(min=0)
+        share = 1.0 / there.sum(1).clamp(min=1)
+        for own, other, mix in zip(self.own, self.other, self.mix):  # noqa: B905
+            messages = torch.relu(own(h[:m]).unsqueeze(1) + other(h)[index]) * there
+            after = torch.relu(mix(torch.cat([h[:m], messages.sum(1) * share], 1)))
+            # Atoms without a list are at the rim: their features beyond this layer are not asked for.
+            h = torch.cat([after, h[m:]], 0)
+        scores: Tensor = self.last(h[:m])
         return scores
 
     def forward(self, images: Tensor, neighbors: Tensor) -> Tensor:
         """Return the class probabilities ``(m, C)`` of the first m atoms.
+
+        Those of an atom are right if the lists of its neighbours, and with more layers of theirs, are
+        among the m.
 
         Parameters
         ----------
@@ -116,6 +127,11 @@ class NeighborsMapGraph(nn.Module):
             ``(m, k)`` int64 rows of the neighbours, −1 where there is none.
         """
         return torch.softmax(self.logits(images, neighbors), dim=1)
+
+
+def multiply_adds(network: nn.Module) -> int:
+    """Return the multiply-adds an atom of a network of linear layers."""
+    return sum(m.weight.numel() for m in network.modules() if isinstance(m, nn.Linear))
 
 
 #: Networks of one image at a time, by their name in recipes.

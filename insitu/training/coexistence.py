@@ -69,7 +69,7 @@ def coexist(
     write_data(folder / "data", s, material.get("charges"))
     dt = material.get("timestep", 0.002)
     steps = round(ps / dt)
-    every = steps // 40
+    every = 10 * (steps // 400)
     deck = head(material, seed, 2 * guess)
     deck += (
         f"region upper block INF INF INF INF $(zlo+lz/2) INF\ngroup hot region upper\n"

@@ -117,7 +117,9 @@ def fit(
     settings, classes = recipe["training"], classes_of(recipe)
     widths = {k: v for k, v in recipe["network"].items() if k != "kind"}
     torch.manual_seed(seed)
-    network = NeighborsMapGraph(len(classes), recipe["descriptor"]["size"], **widths)
+    network = NeighborsMapGraph(
+        len(classes), recipe["descriptor"]["size"], recipe["graph"]["layers"], **widths
+    )
     some = np.concatenate([g.images[::37] for g in train]).astype(np.float32)
     network.mean[:] = torch.from_numpy(some.mean(0))
     network.scale[:] = torch.from_numpy(1.0 / np.maximum(some.std(0), 0.02))
