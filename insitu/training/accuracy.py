@@ -5,22 +5,72 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from insitu.models.store import Card
+from insitu.offline import classify_with
 
 if TYPE_CHECKING:
-    from insitu.training.graphs import Graph
+    from insitu.models.graph import GraphModel
+    from insitu.models.store import Model
+    from insitu.training.dynamics import Sample
 
 #: Share of the right labels of undamaged crystals that the shipped threshold may turn to unknown.
 _LOST = 1e-3
 THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 _BINS = np.array([0.0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0 + 1e-6])
+
+
+class Labelled(Protocol):
+    """A configuration with true classes."""
+
+    @property
+    def sample(self) -> Sample:
+        """What it was made of."""
+
+    @property
+    def removed(self) -> float:
+        """Fraction of atoms taken away."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Class indices ``(n,)``, −1: left out."""
+
+
+@dataclass
+class Case:
+    """A configuration to be labelled: what is left of a sample, with class indices (−1: left out)."""
+
+    sample: Sample
+    removed: float
+    labels: NDArray[np.int64]
+    positions: NDArray[np.float64]
+
+
+def cases(classes: list[str], samples: Iterable[Sample], seed: int) -> Iterator[Case]:
+    """Yield each labelled sample whole, and crystals and liquids with a quarter and a half removed."""
+    rng = np.random.default_rng(seed)
+    numbers = {c: k for k, c in enumerate(classes)}
+    for s in samples:
+        labels = np.array([numbers.get(c, -1) for c in s.labels.tolist()])
+        if not (labels >= 0).any():
+            continue
+        for part in (0.0,) if s.deformed >= 0 else (0.0, 0.25, 0.5):
+            keep = rng.random(len(labels)) >= part
+            yield Case(s, part, labels[keep], s.positions[keep])
+
+
+def measure(model: Model | GraphModel, found: Iterable[Case]) -> Measured:
+    """Measure a model on configurations, through the analysis that users run."""
+    return evaluate(
+        model.card,
+        ((c, classify_with(model, c.positions, c.sample.cell, True).probabilities) for c in found),
+    )
 
 
 @dataclass(frozen=True)
@@ -55,7 +105,7 @@ class Measured:
 
 
 def count(
-    found: NDArray[np.int64], truth: NDArray[np.int64], g: Graph, n_classes: int
+    found: NDArray[np.int64], truth: NDArray[np.int64], g: Labelled, n_classes: int
 ) -> list[Score]:
     """Return the scores of labels ``(n,)`` (−1 unknown) against true classes (−1: left out)."""
     s = g.sample
@@ -69,7 +119,7 @@ def count(
     return scores
 
 
-def evaluate(card: Card, results: Iterable[tuple[Graph, NDArray[np.float32]]]) -> Measured:
+def evaluate(card: Card, results: Iterable[tuple[Labelled, NDArray[np.float32]]]) -> Measured:
     """Measure a model's probabilities of described configurations."""
     n_classes, m = len(card.classes), Measured()
     for g, p in results:
@@ -88,7 +138,7 @@ def evaluate(card: Card, results: Iterable[tuple[Graph, NDArray[np.float32]]]) -
     return m
 
 
-def threshold_for(results: Iterable[tuple[Graph, NDArray[np.float32]]]) -> float:
+def threshold_for(results: Iterable[tuple[Labelled, NDArray[np.float32]]]) -> float:
     """Return the confidence that all but a thousandth of undamaged crystals' right labels have.
 
     Of crystals up to melting, from the selection set; between 0.4 and 0.9, in steps of 0.05.

@@ -26,13 +26,16 @@ _BOTH = (0.1, 0.75)
 class Coexistence:
     """Mean temperature [K] of the second half, and the snapshots ``(k, n, 3)``, ``(k, 3, 3)`` of it.
 
-    `solid` is the share of atoms that never left their sites.
+    `solid` is the share of atoms that never left their sites, `quenched` ``(n, 3)`` the inherent
+    structure at the end.
     """
 
     temperature: float
     solid: float
     positions: NDArray[np.float64]
     cell: NDArray[np.float64]
+    quenched: NDArray[np.float64]
+    quenched_cell: NDArray[np.float64]
 
     @property
     def both(self) -> bool:
@@ -99,5 +102,5 @@ def coexist(
         solid = float((np.abs(d @ cell)[:, :2].max(axis=1) < 0.2 * s.spacing).mean())
     return Coexistence(
         float(t[len(t) // 2 :].mean()), solid, np.array([f[1] for f in frames]),
-        np.array([f[2] for f in frames]),
+        np.array([f[2] for f in frames]), r, cell,
     )  # fmt: skip

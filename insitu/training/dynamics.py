@@ -310,7 +310,7 @@ def jobs(recipe: dict[str, Any], role: str) -> list[Job]:
         if m.get("role", "training") != wanted:
             continue
         atoms = m.get("atoms", p["atoms"])
-        base = Job(m, "", 1000 * (number + 1) + shift, tuple(p["crystal"]), atoms)
+        base = Job(m, "", m.get("seed", 1000 * (number + 1)) + shift, tuple(p["crystal"]), atoms)
         if m.get("crystal", True):
             kinds = [*m["structures"]] + ["stack"] * bool(m.get("stacking"))
             found += [replace(base, kind=k, seed=base.seed + i) for i, k in enumerate(kinds)]

@@ -20,9 +20,9 @@ from insitu.errors import DeckError
 from insitu.models.export import save
 from insitu.models.graph import GraphSettings
 from insitu.models.networks import NeighborsMapGraph
-from insitu.models.store import Card
+from insitu.models.store import Card, load
 from insitu.training import dynamics
-from insitu.training.accuracy import evaluate, tables, threshold_for, training_card
+from insitu.training.accuracy import cases, measure, tables, threshold_for, training_card
 from insitu.training.dynamics import Sample, simulate
 from insitu.training.graphs import Graph, graphs
 from insitu.training.progress import bar
@@ -223,10 +223,10 @@ def train_general(
         },
     )
     del train
-    headline = graphs(recipe, samples(recipe, "headline", data), seed, copies="fixed")
-    measured = evaluate(card, ((g, predict(network, g)) for g in headline))
     save(network, card, out / "model.pt")
     (out / "card.json").write_text(json.dumps(json.loads(card.to_json()), indent=1) + "\n")
+    unseen = cases(card.classes, samples(recipe, "headline", data), seed)
+    measured = measure(load(str(out / "model.pt")), unseen)
     size = sum(p.numel() for p in network.parameters())
     strains = recipe.get("headline", {}).get("strain_names")
     (out / "README.md").write_text(
