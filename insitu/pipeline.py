@@ -25,6 +25,7 @@ from insitu.analyzers.phases import Phases
 from insitu.errors import InsituError
 from insitu.frame import ANGSTROM, Frame
 from insitu.ghosts import check, unstable
+from insitu.halo import Halo
 from insitu.lammps_view import THERMO_UNITS, LammpsView, Thermo
 from insitu.models.store import load
 from insitu.neighbors import Neighbors, survey
@@ -197,11 +198,21 @@ class Pipeline:
     def _analyse(self, frame: Frame, simulation: float) -> tuple[dict[str, Any], float]:
         """Return the sums over all ranks, and how long this one waited for them [s]."""
         mine: dict[str, Any] | None = None
+        neighbors: Neighbors | None = None
         trouble = None
+        started = time.perf_counter()
         try:
-            started = time.perf_counter()
             neighbors = Neighbors(frame, self.analyzer.search)
-            wall = {"simulation": simulation, "neighbors": time.perf_counter() - started}
+        except Exception as error:
+            trouble = describe(error)
+        wall = {"simulation": simulation, "neighbors": time.perf_counter() - started}
+        if self.analyzer.scale_free:
+            # The analysis exchanges features: all ranks begin it, or none.
+            self.ranks.agree(trouble)
+            self.analyzer.halo = Halo(frame, self.analyzer.margin, self.ranks)
+        try:
+            if neighbors is None:
+                raise InsituError(trouble or "no neighbour search")
             sums = self.analyzer(frame, neighbors)
             wall |= self.analyzer.timing
             mine = {**sums, "failed": 0.0, **{f"wall_{stage}": s for stage, s in wall.items()}}

@@ -127,6 +127,7 @@ class GraphEngine {
     }
 
     int node_width() const { return g_.node_width(); }
+    int shared_width() const { return g_.message; }  // the part that neighbours read: B h
 
     // First nodes of some atoms, and their nearest neighbours as places in cell order (-1: none).
     void embed(const Cells& cells, In<std::int32_t, 1> places, Out<float, 2> nodes, Out<std::int32_t, 1> found, Out<std::int32_t, 2> nearest,
@@ -237,6 +238,7 @@ NB_MODULE(_kernels, m) {
         .def(nb::init<In<float, 1>, std::vector<int>, const std::string&>(), "weights"_a,
              "widths"_a, "isa"_a = "")
         .def_prop_ro("node_width", &GraphEngine::node_width)
+        .def_prop_ro("shared_width", &GraphEngine::shared_width)
         .def("embed", &GraphEngine::embed, "cells"_a, "places"_a, "nodes"_a.noconvert(),
              "found"_a.noconvert(), "nearest"_a.noconvert(), "near"_a, "cutoff"_a, "size"_a,
              "gamma"_a, "beta"_a, "ball"_a, "local"_a)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from insitu.analyzers.base import Observable
 from insitu.errors import SettingError
 from insitu.frame import Frame
+from insitu.halo import Halo
 from insitu.models.graph import GraphModel
 from insitu.models.store import Model, class_codes
 from insitu.neighbors import Neighbors, spacing
@@ -50,6 +51,9 @@ class Phases:
         #: be there, and the one to ask for; of a model with a graph layer known by measure().
         self.search = self.cutoff = self.advised_cutoff = model.card.descriptor.cutoff
         self.spacing = 0.0
+        #: Distance around owned atoms from which neighbours' features are taken [Å], and from whom.
+        self.margin = 0.0
+        self.halo: Halo | None = None
         #: Columns of the history: the model's classes, then unknown.
         self.classes = [*model.card.classes, "unknown"]
         self.codes = class_codes(model.card.classes)
@@ -93,6 +97,7 @@ class Phases:
             self.spacing = spacing(counts, cell)
             self.search = self.model.graph.reach * self.spacing
             self.cutoff = self.model.graph.ghost_cutoff(self.spacing)
+            self.margin = self.model.graph.near * self.spacing
             self.advised_cutoff = _EXPANSION * self.cutoff
 
     def probabilities(
@@ -103,7 +108,7 @@ class Phases:
         One batch at a time, so that memory does not grow with the number of atoms.
         """
         if isinstance(self.model, GraphModel):
-            yield self.model.classify(neighbors, self.spacing)
+            yield self.model.classify(neighbors, self.spacing, self.halo)
             self.timing = self.model.timing
             return
         inference = 0.0

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.errors import ModelError
+from insitu.errors import InsituError, ModelError
 from insitu.neighbors import Neighbors, compiled
 
 if TYPE_CHECKING:
+    from insitu.halo import Halo
     from insitu.models.store import Card
 
 #: Layers' outputs are padded to this many.
@@ -49,7 +50,7 @@ class GraphSettings:
 
     def ghost_cutoff(self, spacing: float) -> float:
         """Return the distance around a rank's atoms that has to be complete [Å]."""
-        return (self.reach + self.layers * self.near) * spacing
+        return self.reach * spacing
 
 
 def pack(state: dict[str, NDArray[np.float32]], path: io.BytesIO) -> None:
@@ -144,108 +145,145 @@ class GraphModel:
         return self._module is None
 
     def classify(
-        self, search: Neighbors, spacing: float
+        self, search: Neighbors, spacing: float, halo: Halo | None = None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
         """Return owned atoms ``(n,)``, class probabilities ``(n, C)`` and ball sizes ``(n,)``.
+
+        Collective if there is a `halo`: a rank that fails takes part in every exchange, then raises.
 
         Parameters
         ----------
         search
-            Neighbour search whose radius is `reach` spacings; the frame's ghosts have to be complete
-            up to :meth:`GraphSettings.ghost_cutoff`, but for images of the rank's own atoms: their
-            nodes are those of the atoms themselves.
+            Neighbour search whose radius is `reach` spacings, up to which the frame's ghosts have to
+            be complete.
         spacing
             Of the sample [Å].
+        halo
+            Where features of other ranks' atoms come from; None: all atoms are this rank's.
         """
+        failure: Exception | None = None
+        row_of = np.zeros(0, dtype=np.int32)
+        features: NDArray[np.float32] | None = None
         started = time.perf_counter()
-        points, n = len(search.frame.positions), len(search.places)
-        row = np.full(points, -1, dtype=np.int32)
-        stands_for = _owners(search)
-        # Pages that are never written cost nothing: room for every point of the frame. Rows are in the
-        # order of their distance in the graph from the analysed atoms, whose rows are the first.
-        nodes = np.empty((points, self._width), dtype=np.float32)
-        neighbors = np.empty((points, self.graph.neighbors), dtype=np.int32)
-        found = np.empty(points, dtype=np.int32)
-        ends, places = [0], search.places
-        for _ in range(self.graph.layers + 1):
-            first, end = ends[-1], ends[-1] + len(places)
-            row[places] = np.arange(first, end, dtype=np.int32)
-            self._embed(
-                search, places, nodes[first:end], found[first:end], neighbors[first:end], spacing
-            )
-            ends.append(end)
-            # Images of the rank's own atoms stand for them; other ranks' atoms, and those of another
-            # group, get nodes of their own here: their balls are complete.
-            near = neighbors[first:end]
-            there = near >= 0
-            near[there] = stands_for[near[there]]
-            places = np.unique(near[there & (row[near] < 0)])
+        waited = 0.0
+        n = search.frame.n_local
+        try:
+            # Rows are the owned atoms in cell order, then other ranks' atoms.
+            places, points = compiled().owned(search.cells, n)
+            row_of = np.empty(n, dtype=np.int32)
+            row_of[points] = np.arange(n, dtype=np.int32)
+            found = np.empty(n, dtype=np.int32)
+            nearest = np.empty((n, self.graph.neighbors), dtype=np.int32)
+            features = self._first(search, places, found, nearest, spacing)
+            received = np.zeros(0, np.int64) if halo is None else halo.ids
+            rows = _rows(search, nearest, row_of, received)
+        except Exception as error:
+            failure, features = error, None
         embedded = time.perf_counter()
-        inner = neighbors[: ends[-2]]
-        inner[:] = np.where(inner >= 0, row[inner], np.int32(-1))
-        probabilities = self._classify(nodes[: ends[-1]], inner, ends)
+        for layer in range(self.graph.layers):
+            other = np.zeros((0, 0), dtype=np.float32)
+            if halo is not None:
+                before = time.perf_counter()
+                shared = None if features is None else features[:, : self._shared]
+                other = halo.features(shared, row_of)
+                waited += time.perf_counter() - before
+            if features is not None:
+                try:
+                    features = self._next(layer, features, other, rows)
+                except Exception as error:
+                    failure, features = error, None
+        if failure is not None:
+            raise failure
+        assert features is not None
         self.timing = {
             "descriptor": embedded - started,
-            "model": time.perf_counter() - embedded,
+            "model": time.perf_counter() - embedded - waited,
         }
-        return search.atoms, probabilities, found[:n]
+        chosen = row_of[search.atoms]
+        return search.atoms, features[chosen], found[chosen]
 
     @property
-    def _width(self) -> int:
-        native: int = 0 if self._module else self._engine.node_width
-        return native or self.card.descriptor.size**2
+    def _shared(self) -> int:
+        """Columns of an atom's features that its neighbours need."""
+        if self._module is not None:
+            return int(self._module.width)
+        shared: int = self._engine.shared_width
+        return shared
 
-    def _embed(
-        self, search: Neighbors, places: NDArray[np.int32], nodes: NDArray[np.float32],
-        found: NDArray[np.int32], nearest: NDArray[np.int32], spacing: float,
-    ) -> None:  # fmt: skip
-        d, radius, near = (
-            self.card.descriptor, self.graph.reach * spacing, self.graph.near * spacing
-        )  # fmt: skip
+    def _first(
+        self, search: Neighbors, places: NDArray[np.int32], found: NDArray[np.int32],
+        nearest: NDArray[np.int32], spacing: float,
+    ) -> NDArray[np.float32]:  # fmt: skip
+        """Return the features of the atoms at some places from their maps alone."""
+        d, radius = self.card.descriptor, self.graph.reach * spacing
+        near = self.graph.near * spacing
         if self._module is None:
+            nodes = np.empty((len(places), self._engine.node_width), dtype=np.float32)
             self._engine.embed(
                 search.cells, places, nodes, found, nearest, near, radius, d.size, d.gamma, d.beta,
                 d.ball, d.local,
             )  # fmt: skip
-            return
-        for at, images, count in replace(d, cutoff=radius).batches(search, places=places):
-            nodes[at], found[at] = images.reshape(len(at), -1), count
-        nearest[:] = search.nearest(places, (radius, d.ball, d.local), nearest.shape[1], near)
+            return nodes
+        import torch
 
-    def _classify(
-        self, nodes: NDArray[np.float32], neighbors: NDArray[np.int32], ends: list[int]
-    ) -> NDArray[np.float32]:
-        out = np.empty((ends[1], len(self.card.classes)), dtype=np.float32)
+        nodes = np.empty((len(places), self._shared), dtype=np.float32)
+        with torch.inference_mode():
+            for at, images, count in replace(d, cutoff=radius).batches(search, places=places):
+                nodes[at] = self._module.embed(torch.from_numpy(images)).numpy()
+                found[at] = count
+        nearest[:] = search.nearest(places, (radius, d.ball, d.local), nearest.shape[1], near)
+        return nodes
+
+    def _next(
+        self, layer: int, own: NDArray[np.float32], other: NDArray[np.float32],
+        rows: NDArray[np.int32],
+    ) -> NDArray[np.float32]:  # fmt: skip
+        """Return the features behind a layer, or the class probabilities behind the last one.
+
+        `rows` are neighbours: of the owned atoms, then of the others; −1: none.
+        """
+        last = layer + 1 == self.graph.layers
         if self._module is None:
-            for layer in range(self.graph.layers):
-                rows = ends[self.graph.layers - layer]
-                last = layer + 1 == self.graph.layers
-                after = out if last else np.empty((rows, self._width), dtype=np.float32)
-                self._engine.convolve(layer, nodes, neighbors[:rows], after)
-                nodes = after
+            if len(other):
+                wide = np.zeros((len(other), own.shape[1]), dtype=np.float32)
+                wide[:, : other.shape[1]] = other
+                own = np.concatenate([own, wide])
+            width = len(self.card.classes) if last else self._engine.node_width
+            out = np.empty((len(rows), width), dtype=np.float32)
+            self._engine.convolve(layer, own, rows, out)
             return out
         import torch
 
-        size = self.card.descriptor.size
         with torch.inference_mode():
-            images = torch.from_numpy(nodes.reshape(-1, 1, size, size))
-            everything = self._module(images, torch.from_numpy(neighbors.astype(np.int64)))
-            out[:] = everything[: ends[1]].numpy()
-        return out
+            h = torch.from_numpy(np.concatenate([own, other]) if len(other) else own)
+            h = self._module.convolve(layer, h, torch.from_numpy(rows.astype(np.int64)))
+            result: NDArray[np.float32] = (self._module.probabilities(h) if last else h).numpy()
+            return result
 
 
-def _owners(search: Neighbors) -> NDArray[np.int32]:
-    """Return for each place the place of the owned atom with its id, or itself."""
+def _rows(
+    search: Neighbors,
+    nearest: NDArray[np.int32],
+    row_of: NDArray[np.int32],
+    received: NDArray[np.int64],
+) -> NDArray[np.int32]:
+    """Return neighbours as rows: `row_of` each owned atom, behind these the received ids."""
     frame = search.frame
-    point_of, points = search.index, len(frame.positions)
-    place_of = np.empty(points, dtype=np.int32)
-    place_of[point_of] = np.arange(points, dtype=np.int32)
-    own = frame.ids[: frame.n_local]
-    stands_for = np.arange(points, dtype=np.int32)
-    if frame.n_ghost and len(own):
-        order = np.argsort(own)
-        ghosts = frame.ids[frame.n_local :]
-        at = order[np.minimum(np.searchsorted(own, ghosts, sorter=order), len(own) - 1)]
-        mine = own[at] == ghosts
-        stands_for[place_of[frame.n_local :][mine]] = place_of[at[mine]]
-    return stands_for
+    n = frame.n_local
+    row = np.full(len(frame.positions), -1, dtype=np.int32)
+    row[:n] = row_of
+    if frame.n_ghost:
+        known = np.concatenate([frame.ids[:n], received])
+        order = np.argsort(known, kind="stable")  # an own atom comes before a copy of it
+        ghosts = frame.ids[n:]
+        at = order[np.minimum(np.searchsorted(known, ghosts, sorter=order), len(known) - 1)]
+        row_known = np.concatenate([row_of, np.arange(n, len(known), dtype=np.int32)])
+        row[n:] = np.where(known[at] == ghosts, row_known[at], -1)
+    there = nearest >= 0
+    found = np.where(there, row[search.index[nearest]], np.int32(-1))
+    if (found[there] < 0).any():
+        raise InsituError(
+            "a neighbour belongs to no rank: the ghost atoms do not fit the atoms that the ranks own; "
+            "define the insitu fix before fixes that change the box or delete atoms"
+        )
+    return found

@@ -84,6 +84,7 @@ class NeighborsMapGraph(nn.Module):
         #: Mean and inverse standard deviation of the pixels, set before training.
         self.mean = nn.Buffer(torch.zeros(size * size))
         self.scale = nn.Buffer(torch.ones(size * size))
+        self.width = features
         self.first = nn.Linear(size * size, hidden)
         self.second = nn.Linear(hidden, features)
         self.own = nn.ModuleList([nn.Linear(features, message) for _ in range(layers)])
@@ -93,38 +94,59 @@ class NeighborsMapGraph(nn.Module):
         self.mix = nn.ModuleList([nn.Linear(features + message, features) for _ in range(layers)])
         self.last = nn.Linear(features, n_classes)
 
+    @torch.jit.export
     def embed(self, images: Tensor) -> Tensor:
         """Return the features ``(n, features)`` of maps ``(n, 1, size, size)``."""
         x = (images.flatten(1) - self.mean) * self.scale
         return torch.relu(self.second(torch.relu(self.first(x))))
 
-    def logits(self, images: Tensor, neighbors: Tensor) -> Tensor:
-        """Return unnormalised class scores ``(m, C)``; see :meth:`forward`."""
-        h = self.embed(images)
+    @torch.jit.export
+    def convolve(self, layer: int, h: Tensor, neighbors: Tensor) -> Tensor:
+        """Return the features ``(m, features)`` of the first m atoms behind a layer.
+
+        Parameters
+        ----------
+        layer
+            Its number, from 0.
+        h
+            ``(n, features)`` of m atoms and, behind them, of further neighbours.
+        neighbors
+            ``(m, k)`` int64 rows of the neighbours, −1 where there is none.
+        """
         m = neighbors.shape[0]
         there = (neighbors >= 0).unsqueeze(2)
         index = neighbors.clamp(min=0)
-        share = 1.0 / there.sum(1).clamp(min=1)
-        for own, other, mix in zip(self.own, self.other, self.mix):  # noqa: B905
-            messages = torch.relu(own(h[:m]).unsqueeze(1) + other(h)[index]) * there
-            after = torch.relu(mix(torch.cat([h[:m], messages.sum(1) * share], 1)))
-            # Atoms without a list are at the rim: their features beyond this layer are not asked for.
-            h = torch.cat([after, h[m:]], 0)
-        scores: Tensor = self.last(h[:m])
+        after = h
+        # TorchScript takes a module out of a list by a constant only.
+        for k, (own, other, mix) in enumerate(zip(self.own, self.other, self.mix)):  # noqa: B905
+            if k == layer:
+                messages = torch.relu(own(h[:m]).unsqueeze(1) + other(h)[index]) * there
+                mean = messages.sum(1) / there.sum(1).clamp(min=1)
+                after = torch.relu(mix(torch.cat([h[:m], mean], 1)))
+        return after
+
+    @torch.jit.export
+    def probabilities(self, h: Tensor) -> Tensor:
+        """Return the class probabilities ``(m, C)`` from the features behind the last layer."""
+        return torch.softmax(self.last(h), dim=1)
+
+    def logits(self, images: Tensor, neighbors: Tensor) -> Tensor:
+        """Return unnormalised class scores ``(n, C)`` of a whole sample; see :meth:`forward`."""
+        h = self.embed(images)
+        for layer in range(len(self.own)):
+            h = self.convolve(layer, h, neighbors)
+        scores: Tensor = self.last(h)
         return scores
 
     def forward(self, images: Tensor, neighbors: Tensor) -> Tensor:
-        """Return the class probabilities ``(m, C)`` of the first m atoms.
-
-        Those of an atom are right if the lists of its neighbours, and with more layers of theirs, are
-        among the m.
+        """Return the class probabilities ``(n, C)`` of a whole sample.
 
         Parameters
         ----------
         images
-            ``(n, 1, size, size)`` maps of m atoms and, behind them, of further neighbours.
+            ``(n, 1, size, size)`` maps.
         neighbors
-            ``(m, k)`` int64 rows of the neighbours, −1 where there is none.
+            ``(n, k)`` int64 rows of the neighbours, −1 where there is none.
         """
         return torch.softmax(self.logits(images, neighbors), dim=1)
 
