@@ -49,7 +49,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _models(options: argparse.Namespace) -> int:
-    from insitu.models.store import ALIASES, ARTIFACTS, names
+    from insitu.models.store import ALIASES, ARTIFACTS, describe, names
 
     if options.name:
         card = ARTIFACTS / ALIASES.get(options.name, options.name) / "README.md"
@@ -60,7 +60,8 @@ def _models(options: argparse.Namespace) -> int:
         print(card.read_text())
         return 0
     for name in names():
-        print(f"{name} → {ALIASES[name]}" if name in ALIASES else name)
+        about = f"→ {ALIASES[name]}" if name in ALIASES else describe(name)
+        print(f"{name:13s} {about}")
     return 0
 
 

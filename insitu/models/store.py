@@ -155,6 +155,12 @@ def names() -> list[str]:
     return found + [a for a, target in ALIASES.items() if target in found]
 
 
+def describe(name: str) -> str:
+    """Return the line about a shipped model."""
+    card = json.loads((ARTIFACTS / name / "card.json").read_text())
+    return str(card["description"])
+
+
 def locate(name: str) -> Path:
     """Return the artefact file of a shipped model, an alias, or a path to a ``.pt`` file.
 

@@ -195,7 +195,8 @@ def tables(classes: list[str], m: Measured, strains: list[str] | None = None) ->
     def at(s: Score) -> str:
         return f"{s.temperature:.2f}"
 
-    text = "### Crystals: right labels (%) against T/T_m\n\n" + by(crystals, who, at, "crystal")
+    text = summary(classes, m)
+    text += "### Crystals: right labels (%) against T/T_m\n\n" + by(crystals, who, at, "crystal")
     stacks = [s for s in solid if s.kind.startswith("stack")]
     if stacks:
         text += "### Layers of stackings: right labels (%) against T/T_m\n\n"
@@ -221,6 +222,48 @@ def tables(classes: list[str], m: Measured, strains: list[str] | None = None) ->
             lambda s: strains[s.deformed], "crystal", first=strains.index,
         )  # fmt: skip
     return text + _confusion(classes, plain) + _confidence(m)
+
+
+def summary(classes: list[str], m: Measured) -> str:
+    """Return what was aimed at and what was measured: mean and standard error over trajectories."""
+
+    def solid(s: Score) -> bool:
+        return s.kind in classes and s.deformed < 0
+
+    def fault(s: Score) -> bool:
+        return s.kind == "stack-faults" and classes[s.truth] in ("hcp", "hexagonal_diamond")
+
+    wanted: list[tuple[str, str, Callable[[Score], bool], float, float]] = [
+        ("crystals at T_m", "99.5, worst 98", solid, 1.0, 0.0),
+        ("crystals at 0.9 T_m", "–", solid, 0.9, 0.0),
+        ("crystals at 1.1 T_m", "–", solid, 1.1, 0.0),
+        ("liquids at T_m", "99.5, worst 98", lambda s: s.kind == "melt", 1.0, 0.0),
+        ("liquids at 0.85 T_m", "99, worst 98", lambda s: s.kind == "melt", 0.85, 0.0),
+        ("layers of single faults and twins, 0.5 T_m", "99.9", fault, 0.5, 0.0),
+        ("layers of single faults and twins, 0.9 T_m", "98", fault, 0.9, 0.0),
+        ("crystals, 25 % of atoms removed, 0.5 T_m", "99", solid, 0.5, 0.25),
+        ("crystals, 25 % of atoms removed, T_m", "99", solid, 1.0, 0.25),
+        ("crystals, 50 % of atoms removed, 0.5 T_m", "90", solid, 0.5, 0.5),
+        ("crystals, 50 % of atoms removed, T_m", "90", solid, 1.0, 0.5),
+    ]
+    rows = []
+    for name, aim, chosen, temperature, gone in wanted:
+        runs: dict[tuple[str, str, int], list[Score]] = defaultdict(list)
+        for s in m.scores:
+            if chosen(s) and s.temperature == temperature and s.removed == gone:
+                runs[s.material, s.kind, s.seed].append(s)
+        if not runs:
+            continue
+        share = {k: float(_percent(v)) for k, v in runs.items()}
+        values = np.array(list(share.values()))
+        error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+        worst = min(share, key=lambda k: share[k])
+        rows.append([
+            name, aim, f"{values.mean():.2f} ± {error:.2f}", f"{len(values)}",
+            f"{values.min():.2f} ({worst[0]}, {worst[1].replace('_', ' ')})",
+        ])  # fmt: skip
+    text = "### Summary: right labels (%), mean and standard error over trajectories\n\n"
+    return text + markdown(["sample", "aim", "measured", "trajectories", "worst"], rows)
 
 
 def _confusion(classes: list[str], scores: list[Score]) -> str:

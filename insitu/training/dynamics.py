@@ -317,6 +317,9 @@ def jobs(recipe: dict[str, Any], role: str) -> list[Job]:
         if m.get("liquid", True):
             stairs = tuple(p["liquid"] + (p["glass"] if m.get("glass") else []))
             found.append(replace(base, kind="melt", seed=base.seed + 90, temperatures=stairs))
+            if role == "training" and "undercooled" in p:
+                stairs = tuple(p["undercooled"])
+                found.append(replace(base, kind="melt", seed=base.seed + 91, temperatures=stairs))
         if role == "headline" and m.get("crystal", True):
             found += _headline_jobs(base, p)
     return found
