@@ -27,10 +27,13 @@ class Halo:
         Distance around the owned atoms within which ghosts' features are needed [Å].
     ranks
         The ranks of the simulation.
+    rounds
+        How often features will be exchanged in this frame.
     """
 
-    def __init__(self, frame: Frame, margin: float, ranks: Ranks) -> None:
+    def __init__(self, frame: Frame, margin: float, ranks: Ranks, rounds: int) -> None:
         self._ranks = ranks
+        self._left = rounds
         self._send: list[NDArray[np.intp]] = [np.zeros(0, dtype=np.intp)] * ranks.size
         #: ``(k,)`` ids of the atoms whose features :meth:`features` returns.
         self.ids: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
@@ -52,25 +55,34 @@ class Halo:
         self.ids = ranks.swap([ids[k].astype(np.float64) for k in self._send]).astype(np.int64)
 
     def features(
-        self, values: NDArray[np.float32] | None, row_of: NDArray[np.int32]
+        self, values: NDArray[np.float32], row_of: NDArray[np.int32]
     ) -> NDArray[np.float32]:
         """Return the features ``(k, w)`` of the atoms :attr:`ids`; collective.
 
         Parameters
         ----------
         values
-            ``(n_local, w)`` of the owned atoms in some order, or None of a rank that failed: elsewhere
-            its atoms then have features of 0, and the frame is given up when the ranks next agree.
+            ``(n_local, w)`` of the owned atoms in some order.
         row_of
             ``(n_local,)`` row of each owned atom in `values`.
         """
         if self._ranks.size == 1:
-            return np.zeros((0, 0 if values is None else values.shape[1]), dtype=np.float32)
-        width = int(self._ranks.largest(0 if values is None else values.shape[1]))
-        if values is None:
+            return np.zeros((0, values.shape[1]), dtype=np.float32)
+        return self._exchange([values[row_of[k]] for k in self._send], values.shape[1])
+
+    def finish(self) -> None:
+        """Take part in what is left of the frame's rounds, for a rank whose analysis failed.
+
+        Its atoms have features of 0 elsewhere; the frame is given up when the ranks next agree.
+        """
+        while self._ranks.size > 1 and self._left:
+            self._exchange(None, 0)
+
+    def _exchange(self, parts: list[NDArray[np.float32]] | None, width: int) -> NDArray[np.float32]:
+        self._left -= 1
+        width = int(self._ranks.largest(width))
+        if parts is None:
             parts = [np.zeros((len(k), width), dtype=np.float32) for k in self._send]
-        else:
-            parts = [values[row_of[k]] for k in self._send]
         return self._ranks.swap([p.ravel() for p in parts]).reshape(len(self.ids), width)
 
 

@@ -209,7 +209,8 @@ class Pipeline:
         if self.analyzer.scale_free:
             # The analysis exchanges features: all ranks begin it, or none.
             self.ranks.agree(trouble)
-            self.analyzer.halo = Halo(frame, self.analyzer.margin, self.ranks)
+            a = self.analyzer
+            a.halo = Halo(frame, a.margin, self.ranks, a.rounds)
         try:
             if neighbors is None:
                 raise InsituError(trouble or "no neighbour search")
@@ -218,6 +219,8 @@ class Pipeline:
             mine = {**sums, "failed": 0.0, **{f"wall_{stage}": s for stage, s in wall.items()}}
         except Exception as error:
             trouble = describe(error)
+        if self.analyzer.halo is not None:
+            self.analyzer.halo.finish()
         started = time.perf_counter()
         vector = self._packing.pack(mine)
         vector[0] = mine is None

@@ -220,6 +220,8 @@ void nearest(const Cells& cells, In<std::int32_t, 1> places, Out<std::int32_t, 2
 }  // namespace
 
 NB_MODULE(_kernels, m) {
+    // A LAMMPS that embeds Python never ends the interpreter: loaded models are alive at its exit.
+    nb::set_leak_warnings(false);
     nb::class_<Cells>(m, "Cells")
         .def_ro("points", &Cells::points)
         .def_prop_ro("memory", [](const Cells& c) {

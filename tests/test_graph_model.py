@@ -100,7 +100,7 @@ def test_labels_do_not_depend_on_the_decomposition(
             frame = frames[ranks.rank]
             analyzer = Phases(model)
             analyzer.measure(ranks.sum(survey(frame)), frame.cell)
-            analyzer.halo = Halo(frame, analyzer.margin, ranks)
+            analyzer.halo = Halo(frame, analyzer.margin, ranks, analyzer.rounds)
             analyzer(frame, Neighbors(frame, analyzer.search))
             return frame.ids[: frame.n_local], analyzer
 
@@ -122,11 +122,14 @@ def test_a_rank_that_fails_keeps_no_other_waiting(artefact: Path) -> None:
         frame = frames[ranks.rank]
         analyzer = Phases(store.load(str(artefact)))
         analyzer.measure(ranks.sum(survey(frame)), frame.cell)
-        analyzer.halo = Halo(frame, analyzer.margin, ranks)
+        analyzer.halo = Halo(frame, analyzer.margin, ranks, analyzer.rounds)
         search = Neighbors(frame, analyzer.search)
         if ranks.rank == 1:
             search.cells = None
-        analyzer(frame, search)
+        try:
+            analyzer(frame, search)
+        finally:
+            analyzer.halo.finish()
         return "through"
 
     done, failed = together(2, work)

@@ -52,7 +52,7 @@ class Phases:
         self.search = self.cutoff = self.advised_cutoff = model.card.descriptor.cutoff
         self.spacing = 0.0
         #: Distance around owned atoms from which neighbours' features are taken [Å], and from whom.
-        self.margin = 0.0
+        self.margin, self.rounds = 0.0, 0
         self.halo: Halo | None = None
         #: Columns of the history: the model's classes, then unknown.
         self.classes = [*model.card.classes, "unknown"]
@@ -98,6 +98,7 @@ class Phases:
             self.search = self.model.graph.reach * self.spacing
             self.cutoff = self.model.graph.ghost_cutoff(self.spacing)
             self.margin = self.model.graph.near * self.spacing
+            self.rounds = self.model.graph.layers
             self.advised_cutoff = _EXPANSION * self.cutoff
 
     def probabilities(

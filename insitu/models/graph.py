@@ -149,7 +149,7 @@ class GraphModel:
     ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
         """Return owned atoms ``(n,)``, class probabilities ``(n, C)`` and ball sizes ``(n,)``.
 
-        Collective if there is a `halo`: a rank that fails takes part in every exchange, then raises.
+        Collective if there is a `halo`; whoever made it calls :meth:`Halo.finish` if this raises.
 
         Parameters
         ----------
@@ -161,40 +161,26 @@ class GraphModel:
         halo
             Where features of other ranks' atoms come from; None: all atoms are this rank's.
         """
-        failure: Exception | None = None
-        row_of = np.zeros(0, dtype=np.int32)
-        features: NDArray[np.float32] | None = None
         started = time.perf_counter()
         waited = 0.0
         n = search.frame.n_local
-        try:
-            # Rows are the owned atoms in cell order, then other ranks' atoms.
-            places, points = compiled().owned(search.cells, n)
-            row_of = np.empty(n, dtype=np.int32)
-            row_of[points] = np.arange(n, dtype=np.int32)
-            found = np.empty(n, dtype=np.int32)
-            nearest = np.empty((n, self.graph.neighbors), dtype=np.int32)
-            features = self._first(search, places, found, nearest, spacing)
-            received = np.zeros(0, np.int64) if halo is None else halo.ids
-            rows = _rows(search, nearest, row_of, received)
-        except Exception as error:
-            failure, features = error, None
+        # Rows are the owned atoms in cell order, then other ranks' atoms.
+        places, points = compiled().owned(search.cells, n)
+        row_of = np.empty(n, dtype=np.int32)
+        row_of[points] = np.arange(n, dtype=np.int32)
+        found = np.empty(n, dtype=np.int32)
+        nearest = np.empty((n, self.graph.neighbors), dtype=np.int32)
+        features = self._first(search, places, found, nearest, spacing)
+        received = np.zeros(0, np.int64) if halo is None else halo.ids
+        rows = _rows(search, nearest, row_of, received)
         embedded = time.perf_counter()
         for layer in range(self.graph.layers):
             other = np.zeros((0, 0), dtype=np.float32)
             if halo is not None:
                 before = time.perf_counter()
-                shared = None if features is None else features[:, : self._shared]
-                other = halo.features(shared, row_of)
+                other = halo.features(features[:, : self._shared], row_of)
                 waited += time.perf_counter() - before
-            if features is not None:
-                try:
-                    features = self._next(layer, features, other, rows)
-                except Exception as error:
-                    failure, features = error, None
-        if failure is not None:
-            raise failure
-        assert features is not None
+            features = self._next(layer, features, other, rows)
         self.timing = {
             "descriptor": embedded - started,
             "model": time.perf_counter() - embedded - waited,

@@ -103,7 +103,7 @@ def _stairs(job: Job, protocol: dict[str, Any]) -> str:
                 press + f"run {round(protocol['equilibrate'] / dt)}\nunfix move\nfix move all nve\n"
             )
             text += "variable lx equal lx\nvariable ly equal ly\nvariable lz equal lz\n"
-            text += "change_box all triclinic\n"
+            text += _triclinic(job.material)
             text += "".join(f"variable {v}0 equal ${{{v}}}\n" for v in ("lx", "ly", "lz"))
             for e in job.strains:
                 xx, yy, zz, xy, xz, yz = e
@@ -118,6 +118,11 @@ def _stairs(job: Job, protocol: dict[str, Any]) -> str:
         for _ in range(protocol["snapshots"] - 1):
             text += f"run {round(protocol['gap'] / dt)}\n" + write
     return text
+
+
+def _triclinic(material: dict[str, Any]) -> str:
+    again = f"kspace_style {material['kspace']}\n" if "kspace" in material else ""
+    return f"change_box all triclinic\n{again}"
 
 
 def _quench(frames: list[int]) -> str:
@@ -254,7 +259,7 @@ def simulate(job: Job, protocol: dict[str, Any], out: Path) -> Path:
     labels = np.full((len(frames), len(s.positions)), "disordered", dtype="<U17")
     if job.kind != "melt":
         deck2 = head(job.material, job.seed, 1.0) + "fix move all nve\nfix bath all nve\n"
-        deck2 += "change_box all triclinic\n" * bool(job.strains)
+        deck2 += _triclinic(job.material) if job.strains else ""
         run_lammps(folder, deck2 + _quench([f[0] for f in frames]), name="in.quench")
         quenched = list(read_dump(folder / "quenched.dump"))
         for k, (_, r, cell) in enumerate(quenched):
