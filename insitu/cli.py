@@ -28,7 +28,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _models(options: argparse.Namespace) -> int:
-    from insitu.models.store import ALIASES, ARTIFACTS, names
+    from insitu.models.store import ALIASES, ARTIFACTS, describe, names
 
     if options.name:
         card = ARTIFACTS / ALIASES.get(options.name, options.name) / "README.md"
@@ -39,7 +39,8 @@ def _models(options: argparse.Namespace) -> int:
         print(card.read_text())
         return 0
     for name in names():
-        print(f"{name} → {ALIASES[name]}" if name in ALIASES else name)
+        about = f"→ {ALIASES[name]}" if name in ALIASES else describe(name)
+        print(f"{name:13s} {about}")
     return 0
 
 
@@ -58,7 +59,10 @@ def _train(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     from insitu.training.train import train
 
-    path = train(options.recipe, Path(options.out), Path(options.data), workers=options.workers)
+    path = train(
+        options.recipe, Path(options.out), Path(options.data), workers=options.workers,
+        device=options.device,
+    )  # fmt: skip
     print(f"wrote {path}")
     return 0
 
@@ -105,6 +109,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--data", default="data", help="folder of the trajectories (data)")
     sub.add_argument("--out", default="model", help="folder of the artefact (model)")
     sub.add_argument("--workers", type=int, default=1, help="simulations at a time (1)")
+    sub.add_argument(
+        "--device", default="cpu", choices=["cpu", "cuda"], help="of the training (cpu)"
+    )
 
     text = "Check LAMMPS, MPI, GPU and packages; say what to do. Exit code 1: something is not ok."
     verb("doctor", _doctor, text, "insitu doctor")

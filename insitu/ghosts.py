@@ -168,7 +168,9 @@ def check(frame: Frame, reach: float, ranks: Ranks) -> tuple[int, float]:
     return missing, drift if drift > 1e-8 * (1.0 + size) else 0.0
 
 
-def unreliable(frame: Frame, reach: float, model: str, ranks: Ranks) -> str | None:
+def unreliable(
+    frame: Frame, reach: float, model: str, ranks: Ranks, advised: float | None = None
+) -> str | None:
     """Return why the frame's ghosts cannot be relied on, and what to do, or None; collective.
 
     Parameters
@@ -181,6 +183,8 @@ def unreliable(frame: Frame, reach: float, model: str, ranks: Ranks) -> str | No
         Its name, for the message.
     ranks
         The ranks of the simulation.
+    advised
+        Distance that the advice is for, if it is another: a sample expands when it is heated [Å].
     """
     missing, drift = check(frame, reach, ranks)
     if drift:
@@ -192,7 +196,8 @@ def unreliable(frame: Frame, reach: float, model: str, ranks: Ranks) -> str | No
     if missing:
         found = f"lack {missing} atoms at step {frame.step}"
         hint = " (for a skin of 2 Å; add what your `neighbor` skin has more)"
-        return _advice(found, 2.0 / ANGSTROM[frame.units], reach, model, frame.units) + hint
+        skin = 2.0 / ANGSTROM[frame.units]
+        return _advice(found, skin, reach, advised or reach, model, frame.units) + hint
     return None
 
 
@@ -214,12 +219,12 @@ def require_cutoff(ghost_cutoff: float, skin: float, reach: float, model: str, u
         It is shorter than `reach` and the neighbour skin.
     """
     if ghost_cutoff < (reach / ANGSTROM[units] + skin) * (1.0 - 1e-9):
-        raise DeckError(_advice(f"reach {ghost_cutoff:g}", skin, reach, model, units))
+        raise DeckError(_advice(f"reach {ghost_cutoff:g}", skin, reach, reach, model, units))
 
 
-def _advice(found: str, skin: float, reach: float, model: str, units: str) -> str:
+def _advice(found: str, skin: float, reach: float, advised: float, model: str, units: str) -> str:
     length = 1.0 / ANGSTROM[units]
-    line = np.ceil((reach * length * 1.00001 + skin) / length * 10) / 10 * length
+    line = np.ceil((advised * length * 1.00001 + skin) / length * 10) / 10 * length
     return (
         f"the ghost atoms {found}, but model '{model}' needs all atoms within {reach * length:g} and "
         f"the neighbour skin of {skin:g} (units {units}); add to the deck, before the run:\n"

@@ -32,6 +32,54 @@ def compiled() -> Any:
     return _kernels
 
 
+#: Cells along each side of the box in which atoms are counted to tell their density.
+_GRID = 16
+#: Atoms that the cells in which a density is read off hold on average, at least.
+_POPULATED = 32.0
+#: Keeps the planes of a perfect crystal off the limits of the cells.
+_OFFSET = 0.0137931
+
+
+def survey(frame: Frame) -> NDArray[np.float64]:
+    """Return the number of owned atoms in each cell of a grid over the box, to be summed over ranks.
+
+    Whole numbers, so that their sum does not depend on the decomposition.
+    """
+    r = frame.positions[: frame.n_local] - frame.origin
+    s = r @ np.linalg.inv(frame.cell) + _OFFSET
+    s = np.where(frame.pbc, s - np.floor(s), np.clip(s, 0.0, 1.0 - 1e-9))
+    at = np.minimum((s * _GRID).astype(np.int64), _GRID - 1)
+    flat = (at[:, 0] * _GRID + at[:, 1]) * _GRID + at[:, 2]
+    return np.bincount(flat, minlength=_GRID**3).astype(np.float64)
+
+
+def spacing(counts: NDArray[np.float64], cell: NDArray[np.float64]) -> float:
+    """Return (volume an atom)^(1/3) [Å] where the atoms are: vacuum and vapour do not count.
+
+    The density of the median atom's cell, in cells fine enough to tell a slab from the vacuum around
+    it and coarse enough to hold some atoms.
+
+    Parameters
+    ----------
+    counts
+        Sum of :func:`survey` over all ranks.
+    cell
+        ``(3, 3)`` cell vectors [Å].
+    """
+    grid = counts.reshape(_GRID, _GRID, _GRID)
+    volume = abs(float(np.linalg.det(cell))) / _GRID**3
+    while grid.size > 1 and grid.sum() < _POPULATED * np.count_nonzero(grid):
+        half = grid.shape[0] // 2
+        grid = grid.reshape(half, 2, half, 2, half, 2).sum(axis=(1, 3, 5))
+        volume *= 8.0
+    occupied = np.sort(grid[grid > 0])
+    if not len(occupied):
+        return float(np.cbrt(volume))
+    running = np.cumsum(occupied)
+    median = occupied[np.searchsorted(running, 0.5 * running[-1])]
+    return float(np.cbrt(volume / median))
+
+
 class Neighbors:
     """Cell list over one frame, built once and shared by all analyzers of that frame.
 
@@ -69,6 +117,8 @@ class Neighbors:
         if frame.selected is not None:
             keep = frame.selected[atoms]
             places, atoms = places[keep], atoms[keep]
+        #: ``(n_local + n_ghost,)`` int32 place in the cell order → index into the frame's arrays.
+        self.index: NDArray[np.int32] = compiled().owned(self.cells, len(frame.positions))[1]
         #: ``(n,)`` int32 places of the atoms to analyse in the cell order, neighbours near by.
         self.places: NDArray[np.int32] = places
         #: ``(n,)`` int32 the same atoms as indices into the frame's owned atoms.
@@ -92,3 +142,28 @@ class Neighbors:
             raise InsituError(f"cutoff {cutoff} exceeds the {self.cutoff} of this neighbour search")
         offsets, indices = compiled().neighbor_lists(self.cells, self.places, cutoff)
         return offsets, indices
+
+    def nearest(
+        self, places: NDArray[np.int32], ball: tuple[float, int, int], most: int, near: float
+    ) -> NDArray[np.int32]:
+        """Return the nearest neighbours of some places of a scale-free ball.
+
+        Parameters
+        ----------
+        places
+            ``(n,)`` places in the cell order.
+        ball
+            Radius of the ball's search [Å], its number of neighbours, and that of its local length.
+        most
+            Neighbours wanted of each.
+        near
+            Radius within which they lie [Å].
+
+        Returns
+        -------
+        nearest
+            ``(n, most)`` int32 places, nearest first, -1 where there is none.
+        """
+        out = np.empty((len(places), most), dtype=np.int32)
+        compiled().nearest(self.cells, places, out, near, *ball)
+        return out

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from insitu.analyzers.phases import Phases, decide
 from insitu.errors import SettingError
 from insitu.frame import Frame
-from insitu.models.store import load
-from insitu.neighbors import Neighbors
+from insitu.models.graph import GraphModel
+from insitu.models.store import Model, load
+from insitu.neighbors import Neighbors, survey
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,25 @@ def classify(
         raise SettingError(
             f"device='{device}' is not available in this version; allowed: auto, cpu"
         )
-    analyzer = Phases(load(model), threshold)
-    frame = Frame.from_arrays(positions, cell, pbc, reach=analyzer.cutoff * 1.0001, types=species)
-    neighbors = Neighbors(frame, analyzer.cutoff)
+    return classify_with(load(model), positions, cell, pbc, species, threshold=threshold)
+
+
+def classify_with(
+    model: Model | GraphModel,
+    positions: ArrayLike,
+    cell: ArrayLike | None,
+    pbc: ArrayLike | bool,
+    species: ArrayLike | None = None,
+    *,
+    threshold: float | None = None,
+) -> Classification:
+    """Classify every atom of a sample with a loaded model; arguments as of :func:`classify`."""
+    analyzer = Phases(model, threshold)
+    if analyzer.scale_free:
+        bare = Frame.from_arrays(positions, cell, pbc, reach=0.0)
+        analyzer.measure(survey(bare), bare.cell)
+    frame = Frame.from_arrays(positions, cell, pbc, reach=analyzer.search * 1.0001, types=species)
+    neighbors = Neighbors(frame, analyzer.search)
     probabilities = np.zeros((frame.n_local, len(analyzer.classes) - 1), dtype=np.float32)
     sizes = np.zeros(frame.n_local, dtype=np.int32)
     for atoms, batch, found in analyzer.probabilities(neighbors):

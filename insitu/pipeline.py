@@ -20,9 +20,10 @@ from insitu.errors import DeckError, InsituError, describe, guarded
 from insitu.feedback import Feedback
 from insitu.frame import Frame
 from insitu.ghosts import require_cutoff, unreliable, unstable
+from insitu.halo import Halo
 from insitu.lammps_view import LammpsView, Thermo
 from insitu.models.store import load
-from insitu.neighbors import Neighbors
+from insitu.neighbors import Neighbors, survey
 from insitu.provenance import provenance
 from insitu.reduce import Packing, Ranks
 from insitu.settings import Settings
@@ -104,9 +105,10 @@ class Pipeline:
                 f"model '{self.analyzer.model.card.name}' works on distances in Å and the deck has "
                 "`units lj`, which have none; use a scale-free model, or units metal or real"
             )
-        import torch
+        if not self.analyzer.model.native:
+            import torch
 
-        torch.set_num_threads(self.settings.threads)
+            torch.set_num_threads(self.settings.threads)
 
     def _another_model(self) -> str | None:
         """Return what is wrong if the ranks loaded different files under one name; collective."""
@@ -164,6 +166,8 @@ class Pipeline:
         InsituError
             It is shorter than the descriptor's radius and the neighbour skin.
         """
+        if self.analyzer.scale_free:  # the sample's density is known at the first frame
+            return
         require_cutoff(ghost_cutoff, skin, self.analyzer.cutoff, self._model, view.units)
 
     def frame(self, view: LammpsView, half_step: bool = False) -> None:
@@ -232,17 +236,31 @@ class Pipeline:
             trouble = describe(error)
         self.ranks.agree(trouble)
         assert frame is not None
-        self.ranks.agree(unreliable(frame, self.analyzer.cutoff, self._model, self.ranks))
+        a = self.analyzer
+        if a.scale_free:
+            a.measure(self.ranks.sum(survey(frame)), frame.cell)
+        self.ranks.agree(unreliable(frame, a.cutoff, self._model, self.ranks, a.advised_cutoff))
         return frame
 
     def _analyse(self, frame: Frame, simulation: float) -> tuple[dict[str, Any], float]:
         """Return the sums over all ranks, and how long this one waited for them [s]."""
         mine: dict[str, Any] | None = None
+        neighbors: Neighbors | None = None
         trouble = None
+        started = time.perf_counter()
         try:
-            started = time.perf_counter()
-            neighbors = Neighbors(frame, self.analyzer.cutoff)
-            wall = {"simulation": simulation, "neighbors": time.perf_counter() - started}
+            neighbors = Neighbors(frame, self.analyzer.search)
+        except Exception as error:
+            trouble = describe(error)
+        wall = {"simulation": simulation, "neighbors": time.perf_counter() - started}
+        if self.analyzer.scale_free:
+            # The analysis exchanges features: all ranks begin it, or none.
+            self.ranks.agree(trouble)
+            a = self.analyzer
+            a.halo = Halo(frame, a.margin, self.ranks, a.rounds)
+        try:
+            if neighbors is None:
+                raise InsituError(trouble or "no neighbour search")
             sums = self.analyzer(frame, neighbors)
             wall |= self.analyzer.timing
             mine = {
@@ -253,6 +271,8 @@ class Pipeline:
             }
         except Exception as error:
             trouble = describe(error)
+        if self.analyzer.halo is not None:
+            self.analyzer.halo.finish()
         started = time.perf_counter()
         vector = self._packing.pack(mine)
         vector[0] = mine is None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -85,6 +85,21 @@ class Ranks:
         received = np.empty_like(counts)
         self._comm.Alltoall(np.ascontiguousarray(counts), received)
         return received
+
+    def swap(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """Send array r of `parts` (one type, one dimension) to rank r; return what came, by rank."""
+        if self._comm is None:
+            return parts[0]
+        sent = np.array([len(p) for p in parts], dtype=np.int64)
+        received = self.exchange(sent)
+        out = np.concatenate(parts)
+        back = np.empty(int(received.sum()), dtype=out.dtype)
+        self._comm.Alltoallv([out, sent], [back, received])
+        return back
+
+    def largest(self, value: float) -> float:
+        """Return the largest value of all ranks."""
+        return float(self.allgather(np.array([float(value)])).max())
 
     def abort(self, message: str) -> NoReturn:
         """End the run at once: for a failure within a collective call, when ranks cannot agree."""

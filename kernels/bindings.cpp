@@ -6,7 +6,11 @@
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <cmath>
 #include <memory>
+#include <stdexcept>
+#include <utility>
 
 #include "cpu.hpp"
 
@@ -85,6 +89,99 @@ void neighbors_map(const Cells& cells, In<std::int32_t, 1> places, Out<float, 4>
         found.data()[i] = describer.image(places.data()[i], out.data() + i * pixels);
 }
 
+// The network of the general model on this rank's atoms. `weights` holds the arrays of GraphNetwork
+// one behind the other, `widths` its six numbers.
+class GraphEngine {
+  public:
+    GraphEngine(In<float, 1> weights, std::vector<int> widths, const std::string& isa)
+        : weights_(weights.data(), weights.data() + weights.shape(0)), isa_(insitu::isa_choose(isa)) {
+        if (widths.size() != 6 || widths[5] < 1 || widths[5] > insitu::kMostLayers)
+            throw std::invalid_argument("a graph network has six widths and 1 … 4 layers");
+        g_.inputs = widths[0];
+        g_.hidden = widths[1];
+        g_.features = widths[2];
+        g_.message = widths[3];
+        g_.classes = widths[4];
+        g_.layers = widths[5];
+        for (int w : {g_.inputs, g_.hidden, g_.features, g_.message, g_.classes})
+            if (w < 1 || (w % insitu::kMostLanes && w != g_.inputs))
+                throw std::invalid_argument("a width of the network is not padded");
+        std::size_t used = 0;
+        const auto take = [&](const float*& pointer, int rows, int columns) {
+            pointer = weights_.data() + used;
+            used += std::size_t(rows) * std::size_t(columns);
+        };
+        take(g_.w1, g_.inputs, g_.hidden);
+        take(g_.b1, 1, g_.hidden);
+        take(g_.w2, g_.hidden, g_.features);
+        take(g_.b2, 1, g_.features);
+        for (int l = 0; l < g_.layers; ++l) {
+            take(g_.node[l], g_.features, g_.node_width());
+            take(g_.node_bias[l], 1, g_.node_width());
+            take(g_.gather[l], g_.message, g_.features);
+        }
+        take(g_.w3, g_.features, g_.classes);
+        take(g_.b3, 1, g_.classes);
+        if (used != weights_.size())
+            throw std::invalid_argument("the weights do not fit the network's widths");
+    }
+
+    int node_width() const { return g_.node_width(); }
+    int shared_width() const { return g_.message; }  // the part that neighbours read: B h
+
+    // First nodes of some atoms, and their nearest neighbours as places in cell order (-1: none).
+    void embed(const Cells& cells, In<std::int32_t, 1> places, Out<float, 2> nodes, Out<std::int32_t, 1> found, Out<std::int32_t, 2> nearest,
+               double near, double cutoff, int size, double gamma, double beta, int ball,
+               int local) const {
+        nb::gil_scoped_release free;
+        insitu::Describer describer(cells.list,
+                                    settings(cutoff, size, gamma, beta, true, ball, local), isa_, 1,
+                                    nullptr, 0);
+        std::vector<float> map(std::size_t(size) * std::size_t(size));
+        std::vector<float> scratch(std::size_t(g_.hidden + g_.features));
+        const auto width = std::size_t(g_.node_width());
+        const int most = int(nearest.shape(1));
+        for (std::size_t i = 0; i < places.shape(0); ++i) {
+            found.data()[i] = describer.image(places.data()[i], map.data());
+            isa_.embed(g_, map.data(), scratch.data(), nodes.data() + i * width);
+            std::int32_t* list = nearest.data() + i * std::size_t(most);
+            for (int k = describer.nearest(most, near, list); k < most; ++k) list[k] = -1;
+        }
+    }
+
+    // One layer for the atoms of rows 0 … n; `neighbors` are rows of nodes (-1: none). Writes their
+    // next nodes, or class probabilities behind the last layer.
+    void convolve(int layer, In<float, 2> nodes, In<std::int32_t, 2> neighbors,
+                  Out<float, 2> out) const {
+        nb::gil_scoped_release free;
+        const int most = int(neighbors.shape(1)), columns = int(out.shape(1));
+        const bool last = layer + 1 == g_.layers;
+        std::vector<float> scratch(std::size_t(g_.message + g_.features));
+        std::vector<float> score(static_cast<std::size_t>(g_.classes));
+        for (std::size_t i = 0; i < neighbors.shape(0); ++i) {
+            const std::int32_t* list = neighbors.data() + i * std::size_t(most);
+            int count = 0;
+            while (count < most && list[count] >= 0) ++count;
+            float* to = out.data() + i * std::size_t(columns);
+            isa_.convolve(g_, layer, nodes.data(), int(i), list, count, scratch.data(),
+                          last ? score.data() : to);
+            if (last) softmax(score.data(), columns, to);
+        }
+    }
+
+  private:
+    static void softmax(const float* score, int classes, float* out) {
+        const float top = *std::max_element(score, score + classes);
+        float sum = 0.0f;
+        for (int c = 0; c < classes; ++c) sum += out[c] = std::exp(score[c] - top);
+        for (int c = 0; c < classes; ++c) out[c] /= sum;
+    }
+
+    std::vector<float> weights_;
+    const insitu::IsaTable& isa_;
+    insitu::GraphNetwork g_{};
+};
+
 nb::tuple neighbor_lists(const Cells& cells, In<std::int32_t, 1> places, double cutoff,
                          bool scale_free, int ball, int local) {
     std::vector<std::int64_t> offsets{0};
@@ -104,9 +201,27 @@ nb::tuple neighbor_lists(const Cells& cells, In<std::int32_t, 1> places, double 
     return nb::make_tuple(give(std::move(offsets)), give(std::move(indices)));
 }
 
+// The first neighbours of scale-free balls as places in cell order (-1: none).
+void nearest(const Cells& cells, In<std::int32_t, 1> places, Out<std::int32_t, 2> out, double near,
+             double cutoff, int ball, int local) {
+    nb::gil_scoped_release free;
+    insitu::Describer describer(cells.list, settings(cutoff, 2, 2.0, 3.0, true, ball, local),
+                                insitu::isa_choose(""), 1, nullptr, 0);
+    std::vector<std::int32_t> unused;
+    std::vector<double> length2;
+    const int most = int(out.shape(1));
+    for (std::size_t i = 0; i < places.shape(0); ++i) {
+        describer.ball(places.data()[i], unused, length2);
+        std::int32_t* list = out.data() + i * std::size_t(most);
+        for (int k = describer.nearest(most, near, list); k < most; ++k) list[k] = -1;
+    }
+}
+
 }  // namespace
 
 NB_MODULE(_kernels, m) {
+    // A LAMMPS that embeds Python never ends the interpreter: loaded models are alive at its exit.
+    nb::set_leak_warnings(false);
     nb::class_<Cells>(m, "Cells")
         .def_ro("points", &Cells::points)
         .def_prop_ro("memory", [](const Cells& c) {
@@ -119,6 +234,18 @@ NB_MODULE(_kernels, m) {
           "ball"_a, "local"_a, "isa"_a = "");
     m.def("neighbor_lists", &neighbor_lists, "cells"_a, "places"_a, "cutoff"_a,
           "scale_free"_a = false, "ball"_a = 32, "local"_a = 14);
+    m.def("nearest", &nearest, "cells"_a, "places"_a, "out"_a.noconvert(), "near"_a, "cutoff"_a,
+          "ball"_a, "local"_a);
+    nb::class_<GraphEngine>(m, "GraphEngine")
+        .def(nb::init<In<float, 1>, std::vector<int>, const std::string&>(), "weights"_a,
+             "widths"_a, "isa"_a = "")
+        .def_prop_ro("node_width", &GraphEngine::node_width)
+        .def_prop_ro("shared_width", &GraphEngine::shared_width)
+        .def("embed", &GraphEngine::embed, "cells"_a, "places"_a, "nodes"_a.noconvert(),
+             "found"_a.noconvert(), "nearest"_a.noconvert(), "near"_a, "cutoff"_a, "size"_a,
+             "gamma"_a, "beta"_a, "ball"_a, "local"_a)
+        .def("convolve", &GraphEngine::convolve, "layer"_a, "nodes"_a, "neighbors"_a,
+             "out"_a.noconvert());
     m.def("isa_available", &insitu::isa_available);
     m.def("isa_default", [] { return std::string(insitu::isa_choose("").name); });
 }

@@ -140,7 +140,17 @@ int Describer::collect(std::int32_t at) {
     for (int j = 0; j < count; ++j) sorted2_[std::size_t(j)] = d2_[std::size_t(place_[std::size_t(j)])];
     // Within a run of equal rounded distances the order is by id; the lengths stay ascending.
     std::sort(sorted2_.begin(), sorted2_.begin() + count);
+    count_ = count;
     return count;
+}
+
+int Describer::nearest(int most, double radius, std::int32_t* places) const {
+    int kept = 0;
+    for (int j = 0; j < count_ && kept < most; ++j) {
+        const auto i = std::size_t(place_[std::size_t(j)]);
+        if (d2_[i] <= radius * radius) places[kept++] = at_[i];
+    }
+    return kept;
 }
 
 // Order of two neighbours at the same rounded distance.

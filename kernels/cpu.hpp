@@ -35,6 +35,10 @@ class Describer {
     // whether the search was wide enough for both.
     int image(std::int32_t at, float* out);
 
+    // Places of the first `most` neighbours of the last image's centre that lie within `radius`;
+    // returns their number.
+    int nearest(int most, double radius, std::int32_t* places) const;
+
     // The ordered ball of that centre: places in cell order; returns their number.
     int ball(std::int32_t at, std::vector<std::int32_t>& places, std::vector<double>& length2);
 
@@ -51,6 +55,7 @@ class Describer {
     const float* weights_;      // (channels, points), caller's order
     std::int64_t points_;
     double length_ = 1.0;       // unit of length of the current ball
+    int count_ = 0;             // neighbours in the current ball
     int found_ = 0;             // neighbours of the current centre, before a scale-free ball is cut
     std::vector<double> x_, y_, z_, d2_, sorted2_;
     std::vector<std::int32_t> at_;

@@ -172,10 +172,19 @@ void image(const MapSettings& s, const Ball& ball, void* scratch, float* out) {
     }
 }
 
+void embed(const GraphNetwork& g, const float* map, float* scratch, float* node) {
+    embed_atom<F>(g, map, scratch, node);
+}
+
+void convolve(const GraphNetwork& g, int layer, const float* nodes, int own, const int* rows,
+              int count, float* scratch, float* out) {
+    convolve_atom<F>(g, layer, nodes, own, rows, count, scratch, out);
+}
+
 }  // namespace
 
 const IsaTable& INSITU_NAME(INSITU_ISA)() {
-    static const IsaTable table{INSITU_TEXT(INSITU_ISA), gather, order, image};
+    static const IsaTable table{INSITU_TEXT(INSITU_ISA), gather, order, image, embed, convolve};
     return table;
 }
 

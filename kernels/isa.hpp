@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "graph.hpp"
 #include "neighbors_map.hpp"
 
 namespace insitu {
@@ -33,6 +34,10 @@ struct IsaTable {
     // (channels, size, size) image of one ball; scratch is aligned to 64 bytes and holds
     // image_words() floats.
     void (*image)(const MapSettings& settings, const Ball& ball, void* scratch, float* out);
+    // See embed_atom() and convolve_atom().
+    void (*embed)(const GraphNetwork& network, const float* map, float* scratch, float* node);
+    void (*convolve)(const GraphNetwork& network, int layer, const float* nodes, int own,
+                     const int* rows, int count, float* scratch, float* out);
 };
 
 const IsaTable& isa_plain();

@@ -34,6 +34,7 @@ def test_export_and_load_give_the_same_probabilities(tmp_path: Path) -> None:
     network = NeighborsMapCNN(3).eval()
     save(network, _card(threshold=0.7), tmp_path / "model.pt")
     model = store.load(str(tmp_path / "model.pt"))
+    assert isinstance(model, store.Model)
     assert model.card == _card(threshold=0.7)
     images = np.random.default_rng(0).random((100, 1, 32, 32), dtype=np.float32) * 0.2
     with torch.inference_mode():
@@ -43,7 +44,8 @@ def test_export_and_load_give_the_same_probabilities(tmp_path: Path) -> None:
 
 
 def test_an_atom_depends_on_its_batch_by_rounding_only() -> None:
-    model = store.load("metals")
+    model = store.load("crystals-cnn")
+    assert isinstance(model, store.Model)
     r, cell = lattice("fcc", 4.05, (4, 4, 4))
     r = r + np.random.default_rng(2).normal(0, 0.15, r.shape)
     images = insitu.neighbors_map(r, cell, True)
@@ -53,20 +55,21 @@ def test_an_atom_depends_on_its_batch_by_rounding_only() -> None:
         assert np.abs(np.concatenate(parts) - whole).max() < 1e-6
 
 
-def test_alias_and_names() -> None:
+def test_names() -> None:
     assert {"crystals-cnn", "metals"} <= set(store.names())
-    assert store.load("metals").sha256 == store.load("crystals-cnn").sha256
 
 
-def test_the_shipped_card_agrees_with_the_artefact() -> None:
-    model = store.load("crystals-cnn")
+@pytest.mark.parametrize("name", ["crystals-cnn", "metals"])
+def test_the_shipped_card_agrees_with_the_artefact(name: str) -> None:
+    model = store.load(name)
     beside = json.loads((model.path.parent / "card.json").read_text())
     assert beside == json.loads(model.card.to_json())
     assert model.path.stat().st_size < 1_000_000
-    assert model.card.classes == ["fcc", "bcc", "hcp", "cubic_diamond", "disordered"]
     from insitu.training.train import load_recipe
 
-    assert model.card.recipe_sha256 == load_recipe("crystals-cnn")[1]
+    recipe, recipe_hash = load_recipe(name)
+    assert model.card.classes == recipe["classes"]
+    assert model.card.recipe_sha256 == recipe_hash
 
 
 def test_codes_are_those_of_ptm() -> None:
@@ -75,13 +78,21 @@ def test_codes_are_those_of_ptm() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "a"), [("fcc", 4.05), ("bcc", 2.86), ("hcp", 3.23), ("cubic_diamond", 5.43)]
-)
+    ("name", "a"),
+    [
+        ("fcc", 4.05), ("bcc", 2.86), ("hcp", 3.23), ("cubic_diamond", 5.43), ("sc", 2.8),
+        ("hexagonal_diamond", 3.84),
+    ],
+)  # fmt: skip
 def test_perfect_and_warm_crystals(name: str, a: float) -> None:
     r, cell = lattice(name, a, (4, 3, 3))
     assert insitu.classify(r, cell, True).fractions[name] == 1.0
     warm = r + np.random.default_rng(0).normal(0, 0.12, r.shape)
     assert insitu.classify(warm, cell, True).fractions[name] > 0.98
+    # No length is absolute: half and twice the size are the same crystal.
+    for factor in (0.5, 2.0):
+        scaled = insitu.classify(factor * warm, factor * cell, True).labels
+        assert (scaled == insitu.classify(warm, cell, True).labels).all()
 
 
 def test_unknown_is_what_no_class_reaches() -> None:
@@ -99,7 +110,7 @@ def test_missing_model() -> None:
 
 
 def test_damaged_model(tmp_path: Path) -> None:
-    content = store.locate("metals").read_bytes()
+    content = store.locate("crystals-cnn").read_bytes()
     (tmp_path / "model.pt").write_bytes(content[: len(content) // 2])
     with pytest.raises(ModelError, match=r"damaged"):
         store.load(str(tmp_path / "model.pt"))

@@ -18,7 +18,7 @@ from insitu.testing import lattice
 def test_fields() -> None:
     r, cell = lattice("bcc", 2.86, (4, 4, 4))
     found = insitu.classify(r, cell, True)
-    assert found.probabilities.shape == (128, 5)
+    assert found.probabilities.shape == (128, 7)
     assert np.allclose(found.probabilities.sum(axis=1), 1, atol=1e-5)
     assert (found.probabilities.max(axis=1) == found.confidence).all()
     assert found.fractions["bcc"] == 1.0
@@ -103,6 +103,8 @@ def test_help_shows_an_example_of_each_verb(capsys: pytest.CaptureFixture[str]) 
 
 def test_models_prints_the_card(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["models"]) == 0
-    assert "metals → crystals-cnn" in capsys.readouterr().out
-    assert cli.main(["models", "metals"]) == 0
+    assert "metals        General model" in capsys.readouterr().out
+    assert cli.main(["models", "crystals-cnn"]) == 0
     assert "Accuracy (%) against the fraction of removed atoms" in capsys.readouterr().out
+    assert cli.main(["models", "metals"]) == 0
+    assert "Crystals: right labels (%)" in capsys.readouterr().out

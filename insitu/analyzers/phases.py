@@ -13,11 +13,15 @@ from numpy.typing import NDArray
 from insitu.analyzers.base import Observable
 from insitu.errors import SettingError
 from insitu.frame import Frame
+from insitu.halo import Halo
+from insitu.models.graph import GraphModel
 from insitu.models.store import Model, class_codes
-from insitu.neighbors import Neighbors
+from insitu.neighbors import Neighbors, spacing
 
 #: Neighbours without which there is no phase to speak of.
 _FEWEST = 4
+#: Room for thermal expansion and melting in the ghost cutoff that is asked for.
+_EXPANSION = 1.05
 
 
 class Phases:
@@ -44,7 +48,7 @@ class Phases:
 
     def __init__(
         self,
-        model: Model,
+        model: Model | GraphModel,
         threshold: float | None = None,
         groups: Sequence[str] = (),
         n_types: int = 0,
@@ -53,7 +57,13 @@ class Phases:
         self.threshold = model.card.threshold if threshold is None else float(threshold)
         if not 0.0 <= self.threshold <= 1.0:
             raise SettingError(f"threshold={threshold} is not a probability; give 0 … 1")
-        self.cutoff = model.card.descriptor.cutoff
+        #: Radius [Å] of the neighbour search, that around owned atoms within which all ghosts have to
+        #: be there, and the one to ask for; of a model with a graph layer known by measure().
+        self.search = self.cutoff = self.advised_cutoff = model.card.descriptor.cutoff
+        self.spacing = 0.0
+        #: Distance around owned atoms from which neighbours' features are taken [Å], and from whom.
+        self.margin, self.rounds = 0.0, 0
+        self.halo: Halo | None = None
         #: Columns of the history: the model's classes, then unknown.
         self.classes = [*model.card.classes, "unknown"]
         self.codes = class_codes(model.card.classes)
@@ -93,6 +103,29 @@ class Phases:
             Observable(f"phases/by_{name}/count", shape, "i8", "", f"numbers {what}", rows),
         ]
 
+    @property
+    def scale_free(self) -> bool:
+        """Whether the radii follow from the density of the sample: measure() comes first."""
+        return isinstance(self.model, GraphModel)
+
+    def measure(self, counts: NDArray[np.float64], cell: NDArray[np.float64]) -> None:
+        """Set the radii for a frame from the atoms counted in it.
+
+        Parameters
+        ----------
+        counts
+            Sum of :func:`insitu.neighbors.survey` over the ranks: the same on all of them.
+        cell
+            ``(3, 3)`` cell vectors [Å].
+        """
+        if isinstance(self.model, GraphModel):
+            self.spacing = spacing(counts, cell)
+            self.search = self.model.graph.reach * self.spacing
+            self.cutoff = self.model.graph.ghost_cutoff(self.spacing)
+            self.margin = self.model.graph.near * self.spacing
+            self.rounds = self.model.graph.layers
+            self.advised_cutoff = _EXPANSION * self.cutoff
+
     def probabilities(
         self, neighbors: Neighbors
     ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]]:
@@ -100,6 +133,10 @@ class Phases:
 
         One batch at a time, so that memory does not grow with the number of atoms.
         """
+        if isinstance(self.model, GraphModel):
+            yield self.model.classify(neighbors, self.spacing, self.halo)
+            self.timing = self.model.timing
+            return
         inference = 0.0
         started = time.perf_counter()
         descriptor = self.model.card.descriptor

@@ -88,6 +88,7 @@ class NeighborsMap:
         weights: NDArray[np.float32] | None = None,
         batch: int = 64,
         isa: str = "",
+        places: NDArray[np.int32] | None = None,
     ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]]:
         """Yield the images of a frame batch by batch in one buffer that is used again.
 
@@ -104,6 +105,9 @@ class NeighborsMap:
             Images at a time.
         isa
             Instruction set, see ``insitu._kernels.isa_available()``; "" is the best one.
+        places
+            Places in the search's cell order to describe instead of the owned atoms; `atoms` then
+            counts them.
 
         Yields
         ------
@@ -126,14 +130,16 @@ class NeighborsMap:
         channels = len(color)
         buffer = np.empty((batch, channels, self.size, self.size), dtype=np.float32)
         found = np.empty(batch, dtype=np.int32)
-        for start in range(0, len(neighbors.places), batch):
-            places = neighbors.places[start : start + batch]
-            b = len(places)
+        atoms = neighbors.atoms if places is None else np.arange(len(places), dtype=np.int32)
+        places = neighbors.places if places is None else places
+        for start in range(0, len(places), batch):
+            these = places[start : start + batch]
+            b = len(these)
             compiled().neighbors_map(
-                neighbors.cells, places, buffer[:b], found[:b], color, self.cutoff, self.gamma,
+                neighbors.cells, these, buffer[:b], found[:b], color, self.cutoff, self.gamma,
                 self.beta, self.scale_free, self.ball, self.local, isa,
             )  # fmt: skip
-            yield neighbors.atoms[start : start + b], buffer[:b], found[:b]
+            yield atoms[start : start + b], buffer[:b], found[:b]
 
 
 def _channel_weights(weights: NDArray[Any] | None, points: int) -> NDArray[np.float32]:

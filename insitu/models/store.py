@@ -7,9 +7,11 @@ Nothing here imports torch before a model is loaded.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
-from dataclasses import dataclass, field
+import zipfile
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,13 @@ from numpy.typing import NDArray
 
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import ModelError, did_you_mean
+from insitu.models.graph import GraphModel, GraphSettings
 
-FORMAT = 1
+#: Artefacts with a graph layer have the second format; others can still be read by older versions.
+FORMAT = 2
 ARTIFACTS = Path(__file__).parent / "artifacts"
 #: Names that stand for another model.
-ALIASES = {"metals": "crystals-cnn"}
+ALIASES: dict[str, str] = {}
 #: Integers of the classes in LAMMPS and in files: PTM's where PTM has the class, 0 is unknown.
 CODES = {"fcc": 1, "hcp": 2, "bcc": 3, "sc": 5, "cubic_diamond": 6, "hexagonal_diamond": 7}
 FIRST_OWN_CODE = 100
@@ -58,6 +62,8 @@ class Card:
     ball_range
         Smallest and largest number of neighbours in the training data's balls (1 % quantiles):
         outside of it the model is used at a density that it never saw.
+    graph
+        Extent of the network's graph layer; None: it takes one image at a time.
     """
 
     name: str
@@ -70,12 +76,16 @@ class Card:
     species: str = ""
     recipe_sha256: str = ""
     ball_range: tuple[int, int] = (0, 10**6)
+    graph: GraphSettings | None = None
     more: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the JSON text that goes into the artefact."""
-        values = {k: v for k, v in self.__dict__.items() if k != "descriptor"}
-        return json.dumps(values | {"format": FORMAT, "descriptor": self.descriptor.as_dict()})
+        values = {k: v for k, v in self.__dict__.items() if k not in ("descriptor", "graph")}
+        values |= {"format": 1, "descriptor": self.descriptor.as_dict()}
+        if self.graph is not None:
+            values |= {"format": 2, "graph": asdict(self.graph)}
+        return json.dumps(values)
 
     @classmethod
     def from_json(cls, text: str, source: str) -> Card:
@@ -96,6 +106,8 @@ class Card:
                 )
             values["descriptor"] = NeighborsMap(**values["descriptor"])
             values["ball_range"] = tuple(values["ball_range"])
+            if values.get("graph") is not None:
+                values["graph"] = GraphSettings(**values["graph"])
             return cls(**values)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
@@ -113,6 +125,8 @@ class Model:
         self.path = path
         self._module = module
 
+    #: Whether the kernels run it, and torch is not needed.
+    native = False
     #: Images a call of the network: larger batches leave the processor's cache.
     batch = 64
 
@@ -141,6 +155,12 @@ def names() -> list[str]:
     return found + [a for a, target in ALIASES.items() if target in found]
 
 
+def describe(name: str) -> str:
+    """Return the line about a shipped model."""
+    card = json.loads((ARTIFACTS / name / "card.json").read_text())
+    return str(card["description"])
+
+
 def locate(name: str) -> Path:
     """Return the artefact file of a shipped model, an alias, or a path to a ``.pt`` file.
 
@@ -163,7 +183,23 @@ def locate(name: str) -> Path:
     )
 
 
-def load(name: str) -> Model:
+def _graph_model(path: Path, content: bytes) -> GraphModel | None:
+    """Return the model if it has a graph layer; torch is imported only if it lacks the weights."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            inside = {n.rpartition("/extra/")[2]: n for n in archive.namelist() if "/extra/" in n}
+            if "insitu.json" not in inside:
+                return None
+            card = Card.from_json(archive.read(inside["insitu.json"]).decode(), str(path))
+            weights = archive.read(inside["insitu.npz"]) if "insitu.npz" in inside else None
+    except (zipfile.BadZipFile, UnicodeDecodeError):
+        return None
+    if card.graph is None:
+        return None
+    return GraphModel(card, weights, hashlib.sha256(content).hexdigest(), path)
+
+
+def load(name: str) -> Model | GraphModel:
     """Load a model and check its metadata.
 
     Parameters
@@ -178,6 +214,10 @@ def load(name: str) -> Model:
         not fit each other.
     """
     path = locate(name)
+    content = path.read_bytes()
+    graph = _graph_model(path, content)
+    if graph is not None:
+        return graph
     try:
         import torch
     except ImportError:
@@ -185,7 +225,6 @@ def load(name: str) -> Model:
             f"model='{name}' is a TorchScript model and torch is not installed; "
             "pip install 'insitu[torch]' (CPU build: see the README)"
         ) from None
-    content = path.read_bytes()
     extra = {"insitu.json": ""}
     try:
         module = torch.jit.load(  # type: ignore[no-untyped-call]

@@ -45,7 +45,27 @@ def load_recipe(name: str) -> tuple[dict[str, Any], str]:
             f"file.{did_you_mean(name, shipped)}"
         )
     content = path.read_bytes()
-    return tomllib.loads(content.decode()), hashlib.sha256(content).hexdigest()
+    recipe = tomllib.loads(content.decode())
+    digest = hashlib.sha256(content)
+    if "base" in recipe:
+        # A few lines for one's own material: settings that it does not give are those of the base,
+        # whose materials and classes are not taken over.
+        base = recipe.pop("base")
+        settings, base_hash = load_recipe(base)
+        for key in ("material", "classes", "description", "reference", "species"):
+            settings.pop(key, None)
+        recipe = _merged(settings, recipe)
+        digest.update(base_hash.encode())
+    return recipe, digest.hexdigest()
+
+
+def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in own.items():
+        below = base.get(key)
+        both = isinstance(value, dict) and isinstance(below, dict)
+        merged[key] = _merged(below, value) if both and below else value
+    return merged
 
 
 def predict(network: torch.nn.Module, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -106,7 +126,7 @@ def fit(recipe: dict[str, Any], train: Maps, validation: Maps) -> torch.nn.Modul
     return network
 
 
-def train(name: str, out: Path, data: Path, *, workers: int = 1) -> Path:
+def train(name: str, out: Path, data: Path, *, workers: int = 1, device: str = "cpu") -> Path:
     """Run a recipe from nothing to an artefact folder.
 
     Parameters
@@ -119,6 +139,8 @@ def train(name: str, out: Path, data: Path, *, workers: int = 1) -> Path:
         Folder of the trajectories; those that exist are used again.
     workers
         Simulations at a time.
+    device
+        "cpu" or "cuda", for recipes with a graph layer.
 
     Returns
     -------
@@ -126,6 +148,10 @@ def train(name: str, out: Path, data: Path, *, workers: int = 1) -> Path:
         The artefact.
     """
     recipe, recipe_hash = load_recipe(name)
+    if "material" in recipe:
+        from insitu.training.general import train_general
+
+        return train_general(recipe, recipe_hash, out, data, workers=workers, device=device)
     generate(recipe, data, workers=workers)
     rng = np.random.default_rng(recipe["training"]["seed"])
     seeds = recipe["data"]

