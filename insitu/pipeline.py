@@ -159,14 +159,15 @@ class Pipeline:
         return bool(self.ranks.sum(np.array([last is not None and view.step < last], float))[0])
 
     def require_ghosts(self, view: LammpsView, ghost_cutoff: float, skin: float) -> None:
-        """Check LAMMPS' ghost cutoff before the first step (a host that knows it; deck's units).
+        """Check LAMMPS' ghost cutoff before a run (a host that knows it; deck's units); collective.
 
         Raises
         ------
         InsituError
             It is shorter than the descriptor's radius and the neighbour skin.
         """
-        if self.analyzer.scale_free:  # the sample's density is known at the first frame
+        if self.analyzer.scale_free:  # its radii follow from the density: no cutoff to compare with
+            self.take(view)
             return
         require_cutoff(ghost_cutoff, skin, self.analyzer.cutoff, self._model, view.units)
 
