@@ -207,7 +207,7 @@ def test_a_few_lines_make_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "measured on Al" in card
     assert "| Al, fcc |" in card
     stamp = {p: p.stat().st_mtime_ns for p in (tmp_path / "data").glob("*.npz")}
-    assert len(stamp) == 6
+    assert len(stamp) == 7
     recipe, _ = load_recipe(str(tmp_path / "own.toml"))
     general.generate(recipe, "training", tmp_path / "data")
     assert all(p.stat().st_mtime_ns == t for p, t in stamp.items())
