@@ -35,8 +35,9 @@ from insitu.training.accuracy import (
     tables,
     training_card,
 )  # fmt: skip
-from insitu.training.dynamics import jobs, simulate
 from insitu.training.dynamics import load as load_job
+from insitu.training.dynamics import simulate
+from insitu.training.jobs import jobs
 from insitu.training.train import load_recipe
 
 Labels = NDArray[np.int64]

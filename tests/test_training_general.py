@@ -20,6 +20,7 @@ from insitu.training import dynamics, general
 from insitu.training.accuracy import Case, evaluate, tables, threshold_for
 from insitu.training.dynamics import Sample
 from insitu.training.graphs import Graph, graphs
+from insitu.training.jobs import jobs
 from insitu.training.structures import crystal, random_flags, sequence, stacking
 from insitu.training.train import load_recipe, train
 
@@ -57,22 +58,20 @@ strained = false
 def test_headline_elements_take_part_in_nothing_else() -> None:
     recipe, _ = load_recipe("metals")
     parts = {
-        role: {j.material["name"] for j in dynamics.jobs(recipe, role)}
+        role: {j.material["name"] for j in jobs(recipe, role)}
         for role in ("training", "selection", "headline")
     }
     assert parts["headline"] >= {"Cu", "Ag", "W", "Li", "Mg", "Ti", "Ge"}
     assert not parts["headline"] & (parts["training"] | parts["selection"])
     assert not parts["training"] & parts["selection"]
-    names = [j.name for role in parts for j in dynamics.jobs(recipe, role)]
+    names = [j.name for role in parts for j in jobs(recipe, role)]
     assert len(names) == len(set(names))
 
 
 def test_without_roles_the_split_is_by_trajectory(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(OWN)
     recipe, _ = load_recipe(str(tmp_path / "own.toml"))
-    seeds = [
-        {j.seed for j in dynamics.jobs(recipe, r)} for r in ("training", "selection", "headline")
-    ]
+    seeds = [{j.seed for j in jobs(recipe, r)} for r in ("training", "selection", "headline")]
     assert not seeds[0] & seeds[1]
     assert not seeds[1] & seeds[2]
     assert recipe["training"]["removed"] == load_recipe("metals")[0]["training"]["removed"]
@@ -207,7 +206,7 @@ def test_a_few_lines_make_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "measured on Al" in card
     assert "| Al, fcc |" in card
     stamp = {p: p.stat().st_mtime_ns for p in (tmp_path / "data").glob("*.npz")}
-    assert len(stamp) == 6
+    assert len(stamp) == 7
     recipe, _ = load_recipe(str(tmp_path / "own.toml"))
     general.generate(recipe, "training", tmp_path / "data")
     assert all(p.stat().st_mtime_ns == t for p, t in stamp.items())

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from insitu.errors import DeckError
 from insitu.training.generate import potentials_folder
+from insitu.training.jobs import Job
 from insitu.training.structures import Structure, crystal, random_flags, stacking
 
 #: A quenched atom this part of the spacing away from its site has left it.
@@ -23,25 +24,6 @@ _LEFT = 0.15
 #: Relative change of the cell's proportions beyond which the crystal has transformed.
 _TRANSFORMED = 0.06
 MASKED = ""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One trajectory: a material, what is simulated of it, and the seed of its velocities."""
-
-    material: dict[str, Any]
-    kind: str
-    seed: int
-    #: Temperatures [units of melting] in order.
-    temperatures: tuple[float, ...]
-    atoms: int
-    #: 3 × 3 deformations [relative], one after the other at the first temperature.
-    strains: tuple[tuple[float, ...], ...] = ()
-
-    @property
-    def name(self) -> str:
-        """Folder of the trajectory."""
-        return f"{self.material['name']}-{self.kind}-{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -293,60 +275,3 @@ def load(job: Job, out: Path) -> list[Sample]:
             )
             for k, (t, r, cell, labels) in enumerate(columns)
         ]
-
-
-def jobs(recipe: dict[str, Any], role: str) -> list[Job]:
-    """Return the trajectories of one part of the split.
-
-    Parameters
-    ----------
-    recipe
-        With ``[protocol]`` and ``[[material]]``; where no material has the part's role, the part is
-        made of the training materials with other seeds: split by trajectory only.
-    role
-        "training", "selection" or "headline".
-    """
-    p = recipe["protocol"] | (recipe.get("headline", {}) if role == "headline" else {})
-    materials = recipe["material"]
-    own = any(m.get("role", "training") == role for m in materials)
-    wanted, shift = (role, 0) if own else ("training", {"selection": 500, "headline": 700}[role])
-    found: list[Job] = []
-    for number, m in enumerate(materials):
-        if m.get("role", "training") != wanted:
-            continue
-        atoms = m.get("atoms", p["atoms"])
-        base = Job(m, "", m.get("seed", 1000 * (number + 1)) + shift, tuple(p["crystal"]), atoms)
-        if m.get("crystal", True):
-            kinds = [*m["structures"]] + ["stack"] * bool(m.get("stacking"))
-            found += [replace(base, kind=k, seed=base.seed + i) for i, k in enumerate(kinds)]
-        if m.get("liquid", True):
-            stairs = tuple(p["liquid"] + (p["glass"] if m.get("glass") else []))
-            found.append(replace(base, kind="melt", seed=base.seed + 90, temperatures=stairs))
-            if role == "training" and "undercooled" in p:
-                stairs = tuple(p["undercooled"])
-                found.append(replace(base, kind="melt", seed=base.seed + 91, temperatures=stairs))
-        if role == "headline" and m.get("crystal", True):
-            found += _headline_jobs(base, p)
-    return found
-
-
-def _headline_jobs(base: Job, p: dict[str, Any]) -> list[Job]:
-    """Return what only the headline measures: single faults and twins, strained and large crystals."""
-    m, found = base.material, []
-    first = next(iter(m["structures"]))
-    if m.get("stacking"):
-        temperatures = tuple(p["faults"])
-        found.append(
-            replace(base, kind="stack-faults", seed=base.seed + 20, temperatures=temperatures)
-        )
-    if m.get("strained", True):
-        strains = tuple(tuple(e) for e in p["strains"])
-        for k, t in enumerate(p["strained"]):
-            found.append(
-                replace(base, kind=f"{first}-strained", seed=base.seed + 30 + k, temperatures=(t,),
-                        strains=strains)
-            )  # fmt: skip
-    if m.get("large"):
-        found.append(replace(base, kind=first, seed=base.seed + 40, atoms=m["large"],
-                             temperatures=tuple(p["superheated"])))  # fmt: skip
-    return found

@@ -25,6 +25,7 @@ from insitu.training import dynamics
 from insitu.training.accuracy import cases, measure, tables, threshold_for, training_card
 from insitu.training.dynamics import Sample, simulate
 from insitu.training.graphs import Graph, graphs
+from insitu.training.jobs import jobs
 from insitu.training.progress import bar
 
 log = logging.getLogger(__name__)
@@ -33,10 +34,7 @@ log = logging.getLogger(__name__)
 def generate(recipe: dict[str, Any], role: str, data: Path, *, workers: int = 1) -> None:
     """Run the trajectories of one part of the split that `data` does not hold yet."""
     with ThreadPoolExecutor(workers) as pool:
-        runs = [
-            pool.submit(simulate, job, recipe["protocol"], data)
-            for job in dynamics.jobs(recipe, role)
-        ]
+        runs = [pool.submit(simulate, job, recipe["protocol"], data) for job in jobs(recipe, role)]
         for run in bar(runs, f"molecular dynamics, {role}"):
             try:
                 run.result()
@@ -50,7 +48,7 @@ def generate(recipe: dict[str, Any], role: str, data: Path, *, workers: int = 1)
 
 def samples(recipe: dict[str, Any], role: str, data: Path) -> list[Sample]:
     """Return the labelled configurations of one part of the split."""
-    return [s for job in dynamics.jobs(recipe, role) for s in dynamics.load(job, data)]
+    return [s for job in jobs(recipe, role) for s in dynamics.load(job, data)]
 
 
 def classes_of(recipe: dict[str, Any]) -> list[str]:
@@ -218,7 +216,7 @@ def train_general(
         recipe_sha256=recipe_hash,
         graph=GraphSettings(**recipe["graph"]),
         more={
-            role: sorted({j.material["name"] for j in dynamics.jobs(recipe, role)})
+            role: sorted({j.material["name"] for j in jobs(recipe, role)})
             for role in ("training", "selection", "headline")
         },
     )
