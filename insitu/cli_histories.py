@@ -152,7 +152,8 @@ def _show(options: argparse.Namespace) -> int:
     for note in notes(history):
         run = f" ({note['run']})" if "run" in note else ""
         text = f"The analysis was disabled from step {note['step']} on{run}: {note['reason']}"
-        print(textwrap.fill(text, max(20, _width(options))))
+        for line in text.splitlines():  # the line that a deck lacks stays one
+            print(textwrap.fill(line, max(20, _width(options))))
     return 0
 
 

@@ -47,7 +47,14 @@ def _faults() -> None:
     if where == "load":
         _break(pipeline, "load", 1)
     elif where == "frame":
-        _break(lammps_view.LammpsView, "frame", 2)
+        original = lammps_view.LammpsView.frame
+
+        def broken(self, *arguments, **more):  # type: ignore[no-untyped-def]
+            if self.step >= 20:  # the second frame
+                raise RuntimeError("injected fault")
+            return original(self, *arguments, **more)
+
+        lammps_view.LammpsView.frame = broken  # type: ignore[method-assign]
     elif where == "analysis":
         _break(phases.Phases, "probabilities", 2)
     elif where == "collective":
