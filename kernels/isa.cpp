@@ -5,28 +5,17 @@
 #include "isa.hpp"
 
 #include <cmath>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 
+#include "isa_network.hpp"
 #include "network.hpp"
-
-#define INSITU_NAME2(isa) isa_##isa
-#define INSITU_NAME(isa) INSITU_NAME2(isa)
-#define INSITU_TEXT2(isa) #isa
-#define INSITU_TEXT(isa) INSITU_TEXT2(isa)
+#include "vectors.hpp"
 
 namespace insitu {
+namespace INSITU_NAMESPACE {
 namespace {
-
-// As many lanes as a register holds. Rows do not depend on each other: their number changes no bit.
-#if defined(__AVX512F__)
-constexpr int kLanes = 16;
-#elif defined(__AVX2__)
-constexpr int kLanes = 8;
-#else
-constexpr int kLanes = 4;
-#endif
-static_assert(kLanes <= kMostLanes, "the caller pads for kMostLanes");
-typedef float F __attribute__((vector_size(4 * kLanes)));
-typedef std::uint32_t U __attribute__((vector_size(4 * kLanes)));
 
 F load(const float* p) {
     F v;
@@ -34,26 +23,54 @@ F load(const float* p) {
     return v;
 }
 
-int gather(const double* x, const double* y, const double* z, std::int32_t begin, std::int32_t end,
-           const double* c, double r2, const Found& out, int count) {
-    constexpr int kBlock = 256;
-    double d2[kBlock];
-    for (std::int32_t from = begin; from < end; from += kBlock) {
-        const int n = end - from < kBlock ? end - from : kBlock;
-        for (int i = 0; i < n; ++i) {
+int search(const double* x, const double* y, const double* z, int padded, const double* c, int self,
+           double r2, double* d2, int* at) {
+    int count = 0;
+#ifdef __AVX512F__
+    const __m512d cx = _mm512_set1_pd(c[0]), cy = _mm512_set1_pd(c[1]), cz = _mm512_set1_pd(c[2]);
+    const __m512d most = _mm512_set1_pd(r2);
+    const __m256i me = _mm256_set1_epi32(self), step = _mm256_set1_epi32(8);
+    __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    for (int i = 0; i < padded; i += 8) {
+        const __m512d dx = _mm512_sub_pd(_mm512_loadu_pd(x + i), cx);
+        const __m512d dy = _mm512_sub_pd(_mm512_loadu_pd(y + i), cy);
+        const __m512d dz = _mm512_sub_pd(_mm512_loadu_pd(z + i), cz);
+        const __m512d r = _mm512_add_pd(
+            _mm512_add_pd(_mm512_mul_pd(dx, dx), _mm512_mul_pd(dy, dy)), _mm512_mul_pd(dz, dz));
+        const __mmask8 in = _mm512_cmp_pd_mask(r, most, _CMP_LE_OQ) &
+                            _mm256_cmpneq_epi32_mask(index, me);
+        // Compressed in a register, then stored whole: a compressing store is far slower.
+        _mm512_storeu_pd(d2 + count, _mm512_maskz_compress_pd(in, r));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(at + count),
+                            _mm256_maskz_compress_epi32(in, index));
+        count += __builtin_popcount(in);
+        index = _mm256_add_epi32(index, step);
+    }
+#else
+    constexpr int kRun = 16;
+    double r[kRun];
+    for (int from = 0; from < padded; from += kRun) {
+        for (int i = 0; i < kRun; ++i) {
             const double dx = x[from + i] - c[0], dy = y[from + i] - c[1], dz = z[from + i] - c[2];
-            d2[i] = dx * dx + dy * dy + dz * dz;
+            r[i] = dx * dx + dy * dy + dz * dz;
         }
-        for (int i = 0; i < n; ++i) {  // written always, kept if inside: no branch to mispredict
-            out.at[count] = from + i;
-            out.d2[count] = d2[i];
-            count += d2[i] <= r2;
+        for (int i = 0; i < kRun; ++i) {  // written always, kept if inside: no branch to mispredict
+            at[count] = from + i;
+            d2[count] = r[i];
+            count += (r[i] <= r2) & (from + i != self);
         }
     }
+#endif
     return count;
 }
 
-void order(const std::uint32_t* key, int count, std::uint32_t* position, int* out) {
+void order(const double* d2, int count, double r2, std::uint32_t* key, std::uint32_t* position,
+           int* out) {
+    int slot_bits = 0;
+    while (count > 1 << slot_bits) ++slot_bits;
+    const double scale = double(1u << (31 - slot_bits)) / r2;  // a sign bit to spare
+    for (int i = 0; i < count; ++i)
+        key[i] = std::uint32_t(std::int32_t(d2[i] * scale)) << slot_bits | std::uint32_t(i);
     for (int i = 0; i < count; i += kLanes) {
         U mine, below;
         __builtin_memcpy(&mine, key + i, sizeof(U));
@@ -62,6 +79,21 @@ void order(const std::uint32_t* key, int count, std::uint32_t* position, int* ou
         __builtin_memcpy(position + i, &below, sizeof(U));
     }
     for (int i = 0; i < count; ++i) out[position[i]] = i;
+}
+
+void roots(const double* d2, const int* order, int count, double* root) {
+    for (int i = 0; i < count; ++i) root[i] = std::sqrt(d2[order[i]]);
+}
+
+bool rounded(const double* root, int count, int keep, double inverse, std::uint32_t* q) {
+    for (int i = 0; i < count; ++i) {
+        const double value = root[i] * inverse + kRound;
+        q[i] = std::uint32_t(std::int32_t(value < 2e9 ? value : 2e9));
+    }
+    int ties = 0;
+    const int last = keep < count ? keep : count - 1;
+    for (int i = 0; i < last; ++i) ties |= q[i] >= q[i + 1];
+    return ties;
 }
 
 // d^-gamma from d^2, for the exponents that are in use without calling pow.
@@ -172,19 +204,28 @@ void image(const MapSettings& s, const Ball& ball, void* scratch, float* out) {
     }
 }
 
-void embed(const GraphNetwork& g, const float* map, float* scratch, float* node) {
-    embed_atom<F>(g, map, scratch, node);
+void row_weights(const float* d2, int count, float beta, float* out) {
+    if (beta < 0.1f) {
+        for (int i = 0; i < count; ++i) out[i] = powf(d2[i], -0.5f / beta);
+        return;
+    }
+    for (int i = 0; i < count; i += kLanes) {
+        const F w = row_weight<F, U>(load(d2 + i), beta);
+        __builtin_memcpy(out + i, &w, sizeof(F));
+    }
 }
 
-void convolve(const GraphNetwork& g, int layer, const float* nodes, int own, const int* rows,
-              int count, float* scratch, float* out) {
-    convolve_atom<F>(g, layer, nodes, own, rows, count, scratch, out);
+void group(const GroupSettings& settings, const float* points, float* out) {
+    group_images<F, U>(settings, reinterpret_cast<const F*>(points), reinterpret_cast<F*>(out));
 }
 
 }  // namespace
+}  // namespace INSITU_NAMESPACE
 
-const IsaTable& INSITU_NAME(INSITU_ISA)() {
-    static const IsaTable table{INSITU_TEXT(INSITU_ISA), gather, order, image, embed, convolve};
+const IsaTable& INSITU_JOIN(isa_, INSITU_ISA)() {
+    using namespace INSITU_NAMESPACE;
+    static const IsaTable table{INSITU_TEXT(INSITU_ISA), kLanes, search, order,    roots, rounded,
+                                image,                   row_weights, group, embed, convolve};
     return table;
 }
 

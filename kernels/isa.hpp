@@ -7,38 +7,55 @@
 
 #include "graph.hpp"
 #include "neighbors_map.hpp"
+#include "scale_free.hpp"
 
 namespace insitu {
-
-constexpr int kMostLanes = 16;
 
 // Scratch of an image: columns and keys padded to whole runs, and the pixels of all lanes.
 constexpr std::size_t image_words(int columns, int size) {
     return std::size_t(kMostLanes) * (2 * (std::size_t(columns) + 256) + std::size_t(size) + kMostLanes);
 }
 
-struct Found {  // candidates of one centre, structure of arrays, capacity given by the caller
-    double* d2;
-    std::int32_t* at;
-};
-
 struct IsaTable {
     const char* name;
-    // Appends the points begin..end of a cell list that lie within r2 of the centre; returns the
-    // new count. The centre itself is appended too.
-    int (*gather)(const double* x, const double* y, const double* z, std::int32_t begin,
-                  std::int32_t end, const double* centre, double r2, const Found& out, int count);
-    // out[position of key i in ascending order] = i, for distinct keys; key and position have room
-    // for kMostLanes more.
-    void (*order)(const std::uint32_t* key, int count, std::uint32_t* position, int* out);
+    int lanes;  // floats in a vector: atoms of a group
+
+    // --- search (search.cpp) ---
+    // Points 0 … padded of a block within r2 of the centre, without the point `self`: squared
+    // distances and places in the block, with room for kMostLanes more. Returns their number.
+    int (*search)(const double* x, const double* y, const double* z, int padded,
+                  const double* centre, int self, double r2, double* d2, int* at);
+    // out[k] = the k-th in ascending order of d2 < r2, as far as 32 bits tell them apart; at most
+    // kMostOrdered. key and position have room for kMostLanes more.
+    void (*order)(const double* d2, int count, double r2, std::uint32_t* key,
+                  std::uint32_t* position, int* out);
+    // root[k] = distance of the k-th in order, k < count.
+    void (*roots)(const double* d2, const int* order, int count, double* root);
+    // Rounded distances of the definition; whether one of the first `keep` equals, or precedes,
+    // the one before it or behind it.
+    bool (*rounded)(const double* root, int count, int keep, double inverse_quantum,
+                    std::uint32_t* q);
+
+    // --- descriptor (isa.cpp) ---
     // (channels, size, size) image of one ball; scratch is aligned to 64 bytes and holds
     // image_words() floats.
     void (*image)(const MapSettings& settings, const Ball& ball, void* scratch, float* out);
-    // See embed_atom() and convolve_atom().
-    void (*embed)(const GraphNetwork& network, const float* map, float* scratch, float* node);
-    void (*convolve)(const GraphNetwork& network, int layer, const float* nodes, int own,
-                     const int* rows, int count, float* scratch, float* out);
+    // Row weights d^(-1/beta) of squared lengths; both arrays have room for kMostLanes more.
+    void (*row_weights)(const float* d2, int count, float beta, float* out);
+    // Images (size * size, lanes) of a group of scale-free balls, see scale_free.hpp.
+    void (*group)(const GroupSettings& settings, const float* points, float* out);
+
+    // --- network (isa_network.cpp); fused multiply-add where the instruction set has it ---
+    // See embed_group() and convolve_group().
+    void (*embed)(const GraphNetwork& network, const float* maps, float* scratch, float* shared,
+                  float* own, int count);
+    void (*convolve)(const GraphNetwork& network, int layer, const float* shared, const int* rows,
+                     int most, int count, float* own, float* scratch, float* next,
+                     float* probabilities, int classes);
 };
+
+// A ball of more atoms is put into order by the standard library.
+constexpr int kMostOrdered = 4096;
 
 const IsaTable& isa_plain();
 #ifdef INSITU_X86

@@ -9,7 +9,21 @@
 #include <cstdint>
 #include <vector>
 
+#include "config.hpp"
+
 namespace insitu {
+
+// The points that can be neighbours of one cell's points, copied side by side: structure of arrays,
+// padded to whole vectors with points that are nobody's neighbour.
+struct Block {
+    int count = 0, padded = 0;
+    int own = 0;             // where the cell's own points begin
+    std::int32_t first = 0;  // place of the first of them
+    std::vector<double> x, y, z;
+    std::vector<std::int32_t> place;  // in cell order
+};
+
+constexpr double kNowhere = 1e150;  // its square is finite
 
 struct CellList {
     int n[3] = {1, 1, 1};
@@ -37,15 +51,17 @@ struct CellList {
                 low[a] = std::min(low[a], v);
                 high[a] = std::max(high[a], v);
             }
-        // A sparse gas in a large box must not cost memory: at most about two cells a point.
+        // A sparse gas in a large box must not cost memory: at most about two cells a point. A few
+        // atoms far away (vapour) go to the cells at the rim, a true gas gets larger cells.
         double side = cutoff;
         const double most = 2.0 * double(count) + 64.0;
-        for (;;) {
+        const auto cells_of = [&] {
             double cells = 1.0;
             for (int a = 0; a < 3; ++a) cells *= std::floor((high[a] - low[a]) / side) + 1.0;
-            if (cells <= most) break;
-            side *= 1.26;
-        }
+            return cells;
+        };
+        for (int i = 0; i < 4 && cells_of() > most; ++i) trim(r, count, low, high);
+        while (cells_of() > most) side *= 1.26;
         for (int a = 0; a < 3; ++a) {
             n[a] = int(std::floor((high[a] - low[a]) / side)) + 1;
             inverse_side[a] = 1.0 / side;
@@ -76,17 +92,76 @@ struct CellList {
         return -1;
     }
 
+    // Narrows each axis to the range that holds all but about one point in a hundred.
+    static void trim(const double* r, std::int64_t count, double* low, double* high) {
+        constexpr int kBins = 256;
+        for (int a = 0; a < 3; ++a) {
+            std::int64_t held[kBins] = {};
+            const double wide = high[a] - low[a];
+            if (!(wide > 0)) continue;
+            for (std::int64_t i = 0; i < count; ++i) {
+                const double s = (r[3 * i + a] - low[a]) / wide * kBins;
+                ++held[s > 0 ? (s < kBins ? int(s) : kBins - 1) : 0];
+            }
+            int first = 0, last = kBins - 1;
+            for (std::int64_t cut = held[first]; cut <= count / 200; cut += held[++first]) {}
+            for (std::int64_t cut = held[last]; cut <= count / 200; cut += held[--last]) {}
+            const double from = low[a];
+            low[a] = from + wide * first / kBins;
+            high[a] = from + wide * (last + 1) / kBins;
+        }
+    }
+
     int cell_of(const double* r) const {
         return (coordinate(r[2], 2) * n[1] + coordinate(r[1], 1)) * n[0] + coordinate(r[0], 0);
     }
 
-    // Calls visit(begin, end) for the runs of points that can lie within one cell side of r.
+    // Copies the points within `radius` of any point of the cell, and some more, into a block.
+    void around(int cell, double radius, Block& block) const {
+        const int at[3] = {cell % n[0], cell / n[0] % n[1], cell / (n[0] * n[1])};
+        double low_corner[3], high_corner[3];
+        for (int a = 0; a < 3; ++a) {  // the last cell may be left by rounding: a little more
+            const double side = 1.0 / inverse_side[a];
+            low_corner[a] = low[a] + (at[a] - 1e-9) * side;
+            high_corner[a] = low[a] + (at[a] + 1 + 1e-9) * side;
+        }
+        block.count = 0;
+        visit_between(low_corner, high_corner, radius, [&](std::int32_t b, std::int32_t e) {
+            block.count += e - b;
+        });
+        block.padded = (block.count + kMostLanes - 1) / kMostLanes * kMostLanes;
+        const auto size = std::size_t(block.padded);
+        if (block.x.size() < size) {
+            block.x.resize(2 * size);
+            block.y.resize(2 * size);
+            block.z.resize(2 * size);
+            block.place.resize(2 * size);
+        }
+        std::size_t to = 0;
+        visit_between(low_corner, high_corner, radius, [&](std::int32_t b, std::int32_t e) {
+            block.first = start[std::size_t(cell)];
+            if (b <= block.first && block.first < e) block.own = int(to) + block.first - b;
+            const auto from = std::size_t(b), many = std::size_t(e - b);
+            std::copy_n(&x[from], many, &block.x[to]);
+            std::copy_n(&y[from], many, &block.y[to]);
+            std::copy_n(&z[from], many, &block.z[to]);
+            for (std::size_t i = 0; i < many; ++i) block.place[to + i] = std::int32_t(from + i);
+            to += many;
+        });
+        for (; to < size; ++to) {
+            block.x[to] = block.y[to] = block.z[to] = kNowhere;
+            block.place[to] = -1;
+        }
+    }
+
+    // Calls visit(begin, end) for the runs of points that can lie within a distance of a box.
     template <class Visit>
-    void visit_around(const double* r, double radius, Visit&& visit) const {
+    void visit_between(const double* from_r, const double* to_r, double radius,
+                       Visit&& visit) const {
         int from[3], to[3];
         for (int a = 0; a < 3; ++a) {
-            from[a] = coordinate(r[a] - radius, a);
-            to[a] = coordinate(r[a] + radius, a);
+            from[a] = coordinate(from_r[a] - radius, a);
+            to[a] = coordinate(to_r[a] + radius, a);
         }
         for (int cz = from[2]; cz <= to[2]; ++cz)
             for (int cy = from[1]; cy <= to[1]; ++cy) {

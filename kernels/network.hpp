@@ -72,6 +72,42 @@ INSITU_HD void copy_block(const U* from, U* to) {
     }
 }
 
+// The same for N values of any number: what comparators with values behind the last would do is
+// left out, as if these were larger than all.
+template <int N, int I, int End, int Step, int Distance, class U>
+INSITU_HD void exchange_below(U* v) {
+    if constexpr (I + Distance < End && I + Distance < N) {
+        exchange(v[I], v[I + Distance]);
+        exchange_below<N, I + Step, End, Step, Distance>(v);
+    }
+}
+
+template <int N, int Low, int Count, int Step, class U>
+INSITU_HD void merge_below(U* v) {
+    if constexpr (2 * Step < Count) {
+        merge_below<N, Low, Count, 2 * Step>(v);
+        merge_below<N, Low + Step, Count, 2 * Step>(v);
+        exchange_below<N, Low + Step, Low + Count, 2 * Step, Step>(v);
+    } else if constexpr (Low + Step < N) {
+        exchange(v[Low], v[Low + Step]);
+    }
+}
+
+template <int N, int Low, int Count, class U>
+INSITU_HD void sort_below(U* v) {
+    if constexpr (Count > 1 && Low < N) {
+        sort_below<N, Low, Count / 2>(v);
+        sort_below<N, Low + Count / 2, Count / 2>(v);
+        merge_below<N, Low, Count, 1>(v);
+    }
+}
+
+template <int N, class U>
+INSITU_HD void sort_all(U* v) {
+    static_assert(N <= 64, "more values than any register file holds");
+    sort_below<N, 0, (N > 32 ? 64 : N > 16 ? 32 : 16)>(v);
+}
+
 // Puts a bitonic run of a power of two of blocks into ascending order.
 template <class U>
 INSITU_HD void merge_run(U* run, int length) {

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "engine.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <mutex>
+#include <stdexcept>
+#include <utility>
+
+namespace insitu {
+
+namespace {
+
+// Atoms that a thread takes at a time: some cells, so that blocks of neighbours are used again.
+constexpr std::int64_t kShare = 512;
+
+// Calls work(thread's own state, begin, end) for all shares. An exception ends the loop and is thrown.
+template <class Make, class Work>
+void in_shares(std::int64_t count, int threads, Make&& make, Work&& work) {
+    const std::int64_t shares = (count + kShare - 1) / kShare;
+    if (threads <= 1 || shares <= 1) {  // no thread is made: LAMMPS may run one rank a core
+        auto state = make();
+        work(state, std::int64_t(0), count);
+        return;
+    }
+    std::exception_ptr failed;
+    std::mutex one;
+#pragma omp parallel num_threads(threads)
+    {
+        auto state = make();
+#pragma omp for schedule(dynamic, 1)
+        for (std::int64_t s = 0; s < shares; ++s) {
+            try {
+                work(state, s * kShare, std::min(count, (s + 1) * kShare));
+            } catch (...) {
+                const std::lock_guard<std::mutex> held(one);
+                if (!failed) failed = std::current_exception();
+            }
+        }
+    }
+    if (failed) std::rethrow_exception(failed);
+}
+
+}  // namespace
+
+void describe(const CellList& cells, const DescriptorSettings& settings, const IsaTable& isa,
+              const std::int32_t* places, std::int64_t count, int channels, const float* weights,
+              std::int64_t points, float* out, std::int32_t* found, int threads) {
+    const std::int64_t pixels = std::int64_t(channels) * settings.size * settings.size;
+    in_shares(
+        count, threads,
+        [&] { return Describer(cells, settings, isa, channels, weights, points); },
+        [&](Describer& describer, std::int64_t begin, std::int64_t end) {
+            for (std::int64_t i = begin; i < end; ++i)
+                found[i] = describer.image(places[i], out + i * pixels);
+        });
+}
+
+std::vector<std::int32_t> rows_of_places(const CellList& cells, std::int64_t n_local,
+                                         const std::int64_t* received, std::int64_t n_received) {
+    const std::size_t points = cells.index.size();
+    std::vector<std::int32_t> rows(points, -1);
+    std::int32_t row = 0;
+    for (std::size_t at = 0; at < points; ++at)
+        if (cells.index[at] < n_local) rows[at] = row++;
+    if (std::size_t(row) == points) return rows;
+    // Open addressing: id -> row. An own atom comes before a copy of it that was received.
+    std::size_t size = 16;
+    while (size < 2 * (std::size_t(row) + std::size_t(n_received))) size *= 2;
+    struct Slot {
+        std::int64_t id;
+        std::int32_t row;
+    };
+    std::vector<Slot> table(size, Slot{0, -1});
+    const auto slot_of = [&](std::int64_t id) {
+        auto at = std::size_t(std::uint64_t(id) * 0x9e3779b97f4a7c15u >> 20) & (size - 1);
+        while (table[at].row >= 0 && table[at].id != id) at = (at + 1) & (size - 1);
+        return at;
+    };
+    const auto enter = [&](std::int64_t id, std::int32_t value) {
+        const std::size_t at = slot_of(id);
+        if (table[at].row < 0) table[at] = Slot{id, value};
+    };
+    for (std::size_t at = 0; at < points; ++at)
+        if (rows[at] >= 0) enter(cells.id[at], rows[at]);
+    for (std::int64_t k = 0; k < n_received; ++k) enter(received[k], row + std::int32_t(k));
+    for (std::size_t at = 0; at < points; ++at)
+        if (rows[at] < 0) rows[at] = table[slot_of(cells.id[at])].row;
+    return rows;
+}
+
+GraphEngine::GraphEngine(std::vector<float> weights, const std::vector<int>& widths,
+                         const IsaTable& isa)
+    : weights_(std::move(weights)), isa_(isa) {
+    if (widths.size() != 6 || widths[5] < 1 || widths[5] > kMostLayers)
+        throw std::invalid_argument("a graph network has six widths and 1 … 4 layers");
+    g_.inputs = widths[0];
+    g_.hidden = widths[1];
+    g_.features = widths[2];
+    g_.message = widths[3];
+    g_.classes = widths[4];
+    g_.layers = widths[5];
+    for (int w : {g_.inputs, g_.hidden, g_.features, g_.message, g_.classes})
+        if (w < 1 || (w % kMostLanes && w != g_.inputs))
+            throw std::invalid_argument("a width of the network is not padded");
+    const std::vector<float> given = std::move(weights_);
+    std::size_t used = 0;
+    // Stored as (inputs, outputs); the columns first … first + wide of `stride` are copied.
+    std::vector<std::pair<const float**, std::size_t>> parts;
+    const auto keep = [&](const float*& pointer, int rows, int stride, int first, int wide) {
+        if (used + std::size_t(rows) * std::size_t(stride) > given.size())
+            throw std::invalid_argument("the weights do not fit the network's widths");
+        parts.emplace_back(&pointer, weights_.size());
+        for (int r = 0; r < rows; ++r) {
+            const float* from = given.data() + used + std::size_t(r) * std::size_t(stride) + first;
+            weights_.insert(weights_.end(), from, from + wide);
+        }
+    };
+    const auto take = [&](const float*& pointer, int rows, int columns) {
+        keep(pointer, rows, columns, 0, columns);
+        used += std::size_t(rows) * std::size_t(columns);
+    };
+    take(g_.w1, g_.inputs, g_.hidden);
+    take(g_.b1, 1, g_.hidden);
+    take(g_.w2, g_.hidden, g_.features);
+    take(g_.b2, 1, g_.features);
+    const int node = g_.message + g_.own_width();
+    for (int l = 0; l < g_.layers; ++l) {
+        keep(g_.share[l], g_.features, node, 0, g_.message);
+        keep(g_.own[l], g_.features, node, g_.message, g_.own_width());
+        used += std::size_t(g_.features) * std::size_t(node);
+        keep(g_.share_bias[l], 1, node, 0, g_.message);
+        keep(g_.own_bias[l], 1, node, g_.message, g_.own_width());
+        used += std::size_t(node);
+        take(g_.gather[l], g_.message, g_.features);
+    }
+    take(g_.w3, g_.features, g_.classes);
+    take(g_.b3, 1, g_.classes);
+    if (used != given.size())
+        throw std::invalid_argument("the weights do not fit the network's widths");
+    for (auto& [pointer, at] : parts) *pointer = weights_.data() + at;
+}
+
+bool GraphEngine::embed(const CellList& cells, const Search& search, const std::int32_t* places,
+                        std::int64_t count, const std::int32_t* row_of_place,
+                        float* shared, float* own, std::int32_t* found, std::int32_t* rows,
+                        int threads) const {
+    struct State {
+        Describer describer;
+        Floats scratch;
+        std::vector<std::int32_t> near;
+    };
+    const int lanes = isa_.lanes, most = search.most;
+    bool whole = true;
+    in_shares(
+        count, threads,
+        [&] {
+            return State{Describer(cells, search.settings, isa_, 1, nullptr, 0), Floats(),
+                         std::vector<std::int32_t>(std::size_t(most))};
+        },
+        [&](State& state, std::int64_t begin, std::int64_t end) {
+            float* scratch = state.scratch.room(std::size_t(lanes * (g_.hidden + g_.features)));
+            for (std::int64_t i = begin; i < end; i += lanes) {
+                const int group = int(std::min<std::int64_t>(lanes, end - i));
+                const float* maps = state.describer.images(places + i, group, [&](int k, int many) {
+                    found[i + k] = many;
+                    std::int32_t* list = rows + (i + k) * most;
+                    const int n = state.describer.nearest(most, search.near, state.near.data());
+                    for (int j = 0; j < n; ++j) {
+                        list[j] = row_of_place[state.near[std::size_t(j)]];
+                        if (list[j] < 0) {
+#pragma omp atomic write
+                            whole = false;
+                        }
+                    }
+                    std::fill(list + n, list + most, -1);
+                });
+                isa_.embed(g_, maps, scratch, shared + i * g_.message, own + i * g_.own_width(),
+                           group);
+            }
+        });
+    return whole;
+}
+
+void GraphEngine::convolve(int layer, const float* shared, const std::int32_t* rows, int most,
+                           std::int64_t count, float* own, float* next, float* probabilities,
+                           int classes, int threads) const {
+    constexpr int kAtoms = 16;  // whose intermediate results stay in the nearest cache
+    const auto words = std::size_t(kAtoms) * std::size_t(g_.message + g_.features + g_.classes);
+    in_shares(
+        count, threads, [] { return Floats(); },
+        [&](Floats& held, std::int64_t begin, std::int64_t end) {
+            float* scratch = held.room(words);
+            for (std::int64_t i = begin; i < end; i += kAtoms)
+                isa_.convolve(g_, layer, shared, rows + i * most, most,
+                              int(std::min<std::int64_t>(kAtoms, end - i)),
+                              own + i * g_.own_width(), scratch, next + i * g_.message,
+                              probabilities + i * classes, classes);
+        });
+}
+
+}  // namespace insitu
