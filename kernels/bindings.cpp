@@ -93,7 +93,7 @@ nb::ndarray<nb::numpy, std::int32_t, nb::ndim<1>> rows_of_places(const Cells& ce
 }
 
 bool embed(const insitu::GraphEngine& engine, const Cells& cells, In<std::int32_t, 1> places,
-           In<std::int32_t, 1> row_of_place, Out<float, 2> shared, Out<float, 2> own,
+           In<std::int32_t, 1> row_of_place, Out<float, 2> features, Out<float, 2> shared,
            Out<std::int32_t, 1> found, Out<std::int32_t, 2> rows, double near, double cutoff,
            int size, double gamma, double beta, int ball, int local, int threads) {
     nb::gil_scoped_release free;
@@ -101,15 +101,15 @@ bool embed(const insitu::GraphEngine& engine, const Cells& cells, In<std::int32_
                         {settings(cutoff, size, gamma, beta, true, ball, local), near,
                          int(rows.shape(1))},
                         places.data(), std::int64_t(places.shape(0)), row_of_place.data(),
-                        shared.data(), own.data(), found.data(), rows.data(), threads);
+                        features.data(), shared.data(), found.data(), rows.data(), threads);
 }
 
 void convolve(const insitu::GraphEngine& engine, int layer, In<float, 2> shared,
-              In<std::int32_t, 2> rows, Out<float, 2> own, Out<float, 2> next,
+              In<std::int32_t, 2> rows, Out<float, 2> features, Out<float, 2> next,
               Out<float, 2> probabilities, int threads) {
     nb::gil_scoped_release free;
     engine.convolve(layer, shared.data(), rows.data(), int(rows.shape(1)),
-                    std::int64_t(rows.shape(0)), own.data(), next.data(), probabilities.data(),
+                    std::int64_t(rows.shape(0)), features.data(), next.data(), probabilities.data(),
                     int(probabilities.shape(1)), threads);
 }
 
@@ -175,14 +175,14 @@ NB_MODULE(_kernels, m) {
                      insitu::isa_choose(isa));
              },
              "weights"_a, "widths"_a, "isa"_a = "")
-        .def_prop_ro("own_width",
-                     [](const insitu::GraphEngine& e) { return e.network().own_width(); })
+        .def_prop_ro("features",
+                     [](const insitu::GraphEngine& e) { return e.network().features; })
         .def_prop_ro("shared_width",
                      [](const insitu::GraphEngine& e) { return e.network().message; })
-        .def("embed", &embed, "cells"_a, "places"_a, "row_of_place"_a, "shared"_a.noconvert(),
-             "own"_a.noconvert(), "found"_a.noconvert(), "rows"_a.noconvert(), "near"_a, "cutoff"_a,
+        .def("embed", &embed, "cells"_a, "places"_a, "row_of_place"_a, "features"_a.noconvert(),
+             "shared"_a.noconvert(), "found"_a.noconvert(), "rows"_a.noconvert(), "near"_a, "cutoff"_a,
              "size"_a, "gamma"_a, "beta"_a, "ball"_a, "local"_a, "threads"_a = 1)
-        .def("convolve", &convolve, "layer"_a, "shared"_a, "rows"_a, "own"_a.noconvert(),
+        .def("convolve", &convolve, "layer"_a, "shared"_a, "rows"_a, "features"_a.noconvert(),
              "next"_a.noconvert(), "probabilities"_a.noconvert(), "threads"_a = 1);
     m.def("isa_available", &insitu::isa_available);
     m.def("isa_default", [] { return std::string(insitu::isa_choose("").name); });

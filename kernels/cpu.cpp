@@ -71,47 +71,72 @@ int Describer::collect(std::int32_t at, int keep) {
         cells_.around(cell, radius, block_);
         cell_ = cell;
         const auto size = std::size_t(block_.padded + 4 * kPad);
-        if (at_.size() < size) {
-            for (auto* v : {&d2_, &root_}) v->resize(2 * size);
-            for (auto* v : {&at_, &place_}) v->resize(2 * size);
+        if (place_.size() < size) {
+            for (auto* v : {&dx_, &dy_, &dz_, &distance_}) v->resize(2 * size);
             for (auto* v : {&q_, &key_, &position_}) v->resize(2 * size);
+            place_.resize(2 * size);
         }
     }
     self_ = block_.own + at - block_.first;
     const double r2 = radius * radius;
-    const int count = isa_.search(block_.x.data(), block_.y.data(), block_.z.data(), block_.padded,
-                                  centre_, self_, r2, d2_.data(), at_.data());
-    if (count <= kMostOrdered) {
-        isa_.order(d2_.data(), count, r2, key_.data(), position_.data(), place_.data());
+    int slot_bits = 4, count;
+    while (block_.padded > 1 << slot_bits) ++slot_bits;
+    if (block_.padded <= kMostKeyed) {
+        count = isa_.search(block_.x.data(), block_.y.data(), block_.z.data(), block_.padded,
+                            centre_, self_, r2, slot_bits, key_.data());
+        isa_.order(key_.data(), count, slot_bits, position_.data(), place_.data());
     } else {
-        std::iota(place_.begin(), place_.begin() + count, 0);
-        std::sort(place_.begin(), place_.begin() + count, [&](int a, int b) {
-            return d2_[std::size_t(a)] < d2_[std::size_t(b)];
-        });
+        count = search_dense(r2);
     }
     // A few more than asked for: an equal distance may stand behind the last.
     const int least = std::max(keep + 1, s_.scale_free ? s_.local : 0);
     const int many = std::min(count, (least + 7) / 8 * 8);
-    isa_.roots(d2_.data(), place_.data(), many, root_.data());
+    displace(0, many);
     length_ = s_.cutoff;
     if (s_.scale_free && count > 0) {
         const int nearest = std::min(s_.local, count);
         double sum = 0.0;
-        for (int i = 0; i < nearest; ++i) sum += root_[std::size_t(i)];
+        for (int i = 0; i < nearest; ++i) sum += distance_[std::size_t(i)];
         length_ = std::max(sum / nearest, 1e-6);
     }
     const double inverse = 1.0 / (kTie * length_);
-    if (isa_.rounded(root_.data(), many, keep, inverse, q_.data())) order_ties(count, inverse);
+    if (isa_.rounded(distance_.data(), many, keep, inverse, q_.data())) {
+        displace(many, count);
+        order_ties(count, inverse);
+        displace(0, count);
+    }
     found_ = count;
     count_ = s_.scale_free ? std::min(count, s_.ball) : count;
     return count_;
 }
 
+void Describer::displace(int first, int last) {
+    isa_.displace(block_.x.data(), block_.y.data(), block_.z.data(), centre_, place_.data(), first,
+                  last, dx_.data(), dy_.data(), dz_.data(), distance_.data());
+}
+
+// A block of more points than keys can tell apart: large cutoffs, and cells at the rim.
+int Describer::search_dense(double r2) {
+    int count = 0;
+    std::vector<double> d2(std::size_t(block_.count));
+    for (int i = 0; i < block_.count; ++i) {
+        const auto k = std::size_t(i);
+        const double dx = block_.x[k] - centre_[0], dy = block_.y[k] - centre_[1],
+                     dz = block_.z[k] - centre_[2];
+        d2[k] = dx * dx + dy * dy + dz * dz;
+        if (d2[k] <= r2 && i != self_) place_[std::size_t(count++)] = i;
+    }
+    std::sort(place_.begin(), place_.begin() + count, [&](int a, int b) {
+        return d2[std::size_t(a)] < d2[std::size_t(b)];
+    });
+    return count;
+}
+
 int Describer::nearest(int most, double radius, std::int32_t* places) const {
     int kept = 0;
     for (int j = 0; j < count_ && kept < most; ++j) {
-        const auto i = std::size_t(place_[std::size_t(j)]);
-        if (d2_[i] <= radius * radius) places[kept++] = block_.place[std::size_t(at_[i])];
+        const auto i = std::size_t(j);
+        if (distance_[i] <= radius) places[kept++] = block_.place[std::size_t(place_[i])];
     }
     return kept;
 }
@@ -137,14 +162,14 @@ bool Describer::before(int a, int b, double inverse) const {
 // The whole ball in the order of the definition: for the few atoms with equal distances, and crystals
 // without thermal motion.
 void Describer::order_ties(int count, double inverse) {
-    isa_.roots(d2_.data(), place_.data(), count, root_.data());
-    isa_.rounded(root_.data(), count, 0, inverse, q_.data());
-    // By the found neighbours now, not by the order; q keeps its place in root's memory.
-    for (int i = 0; i < count; ++i)
-        key_[std::size_t(place_[std::size_t(i)])] = q_[std::size_t(i)];
+    isa_.rounded(distance_.data(), count, 0, inverse, q_.data());
+    for (int i = 0; i < count; ++i) {  // by point of the block, in the order's place
+        const auto k = std::size_t(i);
+        key_[std::size_t(place_[k])] = q_[k];
+    }
     std::sort(place_.begin(), place_.begin() + count, [&](int a, int b) {
         const auto i = std::size_t(a), j = std::size_t(b);
-        return key_[i] != key_[j] ? key_[i] < key_[j] : before(at_[i], at_[j], inverse);
+        return key_[i] != key_[j] ? key_[i] < key_[j] : before(a, b, inverse);
     });
 }
 
@@ -152,8 +177,7 @@ int Describer::ball(std::int32_t at, std::vector<std::int32_t>& places) {
     collect(at, s_.scale_free ? s_.ball : 1 << 24);
     places.resize(std::size_t(count_));
     for (int j = 0; j < count_; ++j)
-        places[std::size_t(j)] =
-            block_.place[std::size_t(at_[std::size_t(place_[std::size_t(j)])])];
+        places[std::size_t(j)] = block_.place[std::size_t(place_[std::size_t(j)])];
     return count_;
 }
 
@@ -164,6 +188,7 @@ int Describer::image(std::int32_t at, float* out) {
         throw std::length_error("a ball of " + std::to_string(columns) +
                                 " atoms is too large for more than one channel (at most 1024): " +
                                 "reduce the cutoff");
+    if (!s_.scale_free) displace(std::min(count, s_.size - 1), count);
     const auto padded = std::size_t(std::max(columns, s_.size) + 2 * kPad);
     if (px_.size() < padded)
         for (auto* v : {&px_, &py_, &pz_, &a_, &length2_}) v->resize(2 * padded);
@@ -171,11 +196,10 @@ int Describer::image(std::int32_t at, float* out) {
     const double scale = s_.scale_free ? 1.0 / length_ : 1.0;
     px_[0] = py_[0] = pz_[0] = 0.0f;
     for (int j = 0; j < count; ++j) {
-        const auto p = std::size_t(j) + 1;
-        const auto i = std::size_t(at_[std::size_t(place_[std::size_t(j)])]);
-        px_[p] = float((block_.x[i] - centre_[0]) * scale);
-        py_[p] = float((block_.y[i] - centre_[1]) * scale);
-        pz_[p] = float((block_.z[i] - centre_[2]) * scale);
+        const auto i = std::size_t(j), p = i + 1;
+        px_[p] = float(dx_[i] * scale);
+        py_[p] = float(dy_[i] * scale);
+        pz_[p] = float(dz_[i] * scale);
     }
     const int rows = std::min(columns, s_.size);
     for (int p = columns; p < columns + kPad || p < s_.size + kPad; ++p)
@@ -205,7 +229,7 @@ void Describer::color(int count) {
     // The centre has displacement 0 and takes part in other rows' ties like every atom.
     std::vector<int> member(columns), point(columns);
     member[0] = self_;
-    for (std::size_t p = 1; p < columns; ++p) member[p] = at_[std::size_t(place_[p - 1])];
+    for (std::size_t p = 1; p < columns; ++p) member[p] = place_[p - 1];
     std::iota(point.begin(), point.end(), 0);
     const double inverse = 1.0 / (kTie * length_);
     std::sort(point.begin(), point.end(), [&](int a, int b) {

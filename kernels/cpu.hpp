@@ -71,6 +71,8 @@ class Describer {
 
   private:
     int collect(std::int32_t at, int keep);
+    void displace(int first, int last);
+    int search_dense(double r2);
     int described() const {
         return s_.scale_free ? std::min(found_, std::max(s_.ball, s_.local)) : found_;
     }
@@ -93,9 +95,8 @@ class Describer {
     double length_ = 1.0;       // unit of length of the current ball
     int count_ = 0;             // neighbours in the current ball
     int found_ = 0;             // neighbours of the current centre, before a scale-free ball is cut
-    std::vector<double> d2_, root_;
-    std::vector<int> at_;       // found neighbours -> places in the block
-    std::vector<int> place_;    // order of the ball -> found neighbours
+    std::vector<int> place_;    // the ball in order, as points of the block
+    std::vector<double> dx_, dy_, dz_, distance_;  // of the ball's points, as far as they are known
     std::vector<std::uint32_t> q_, key_, position_, rank_;
     std::vector<float> px_, py_, pz_, a_, length2_, w_;
     Floats points_of_group_, images_of_group_, one_, scratch_;
@@ -117,10 +118,10 @@ const float* Describer::images(const std::int32_t* at, int count, Each&& each) {
         const double scale = 1.0 / length_;
         for (int j = 0; j < s_.ball; ++j) {
             p += 3 * lanes;
-            const auto i = std::size_t(at_[std::size_t(place_[std::size_t(std::min(j, found - 1))])]);
-            p[0] = float((block_.x[i] - centre_[0]) * scale);
-            p[lanes] = float((block_.y[i] - centre_[1]) * scale);
-            p[2 * lanes] = float((block_.z[i] - centre_[2]) * scale);
+            const auto i = std::size_t(j);  // behind a ball that is too small: anything
+            p[0] = float(dx_[i] * scale);
+            p[lanes] = float(dy_[i] * scale);
+            p[2 * lanes] = float(dz_[i] * scale);
         }
     }
     if (grouped_) isa_.group(group_, points, out);

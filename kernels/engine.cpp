@@ -143,7 +143,7 @@ GraphEngine::GraphEngine(std::vector<float> weights, const std::vector<int>& wid
 
 bool GraphEngine::embed(const CellList& cells, const Search& search, const std::int32_t* places,
                         std::int64_t count, const std::int32_t* row_of_place,
-                        float* shared, float* own, std::int32_t* found, std::int32_t* rows,
+                        float* h, float* shared, std::int32_t* found, std::int32_t* rows,
                         int threads) const {
     struct State {
         Describer describer;
@@ -159,7 +159,7 @@ bool GraphEngine::embed(const CellList& cells, const Search& search, const std::
                          std::vector<std::int32_t>(std::size_t(most))};
         },
         [&](State& state, std::int64_t begin, std::int64_t end) {
-            float* scratch = state.scratch.room(std::size_t(lanes * (g_.hidden + g_.features)));
+            float* scratch = state.scratch.room(std::size_t(lanes * g_.hidden));
             for (std::int64_t i = begin; i < end; i += lanes) {
                 const int group = int(std::min<std::int64_t>(lanes, end - i));
                 const float* maps = state.describer.images(places + i, group, [&](int k, int many) {
@@ -175,18 +175,17 @@ bool GraphEngine::embed(const CellList& cells, const Search& search, const std::
                     }
                     std::fill(list + n, list + most, -1);
                 });
-                isa_.embed(g_, maps, scratch, shared + i * g_.message, own + i * g_.own_width(),
-                           group);
+                isa_.embed(g_, maps, scratch, h + i * g_.features, shared + i * g_.message, group);
             }
         });
     return whole;
 }
 
 void GraphEngine::convolve(int layer, const float* shared, const std::int32_t* rows, int most,
-                           std::int64_t count, float* own, float* next, float* probabilities,
+                           std::int64_t count, float* h, float* next, float* probabilities,
                            int classes, int threads) const {
     constexpr int kAtoms = 16;  // whose intermediate results stay in the nearest cache
-    const auto words = std::size_t(kAtoms) * std::size_t(g_.message + g_.features + g_.classes);
+    const auto words = std::size_t(kAtoms) * std::size_t(graph_words(g_));
     in_shares(
         count, threads, [] { return Floats(); },
         [&](Floats& held, std::int64_t begin, std::int64_t end) {
@@ -194,7 +193,8 @@ void GraphEngine::convolve(int layer, const float* shared, const std::int32_t* r
             for (std::int64_t i = begin; i < end; i += kAtoms)
                 isa_.convolve(g_, layer, shared, rows + i * most, most,
                               int(std::min<std::int64_t>(kAtoms, end - i)),
-                              own + i * g_.own_width(), scratch, next + i * g_.message,
+                              int(std::min<std::int64_t>(kAtoms, count - i - kAtoms)),
+                              h + i * g_.features, scratch, next + i * g_.message,
                               probabilities + i * classes, classes);
         });
 }

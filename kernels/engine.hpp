@@ -35,16 +35,16 @@ class GraphEngine {
         int most;     // and their number
     };
 
-    // First shared (n, message) and own (n, message + features) parts of the atoms at some places,
-    // and the rows of their nearest neighbours (n, most; -1: none). False if one has no row.
+    // First features (n, features) and shared parts (n, message) of the atoms at some places, and the
+    // rows of their nearest neighbours (n, most; -1: none). False if one has no row.
     bool embed(const CellList& cells, const Search& search, const std::int32_t* places,
-               std::int64_t count, const std::int32_t* row_of_place, float* shared,
-               float* own, std::int32_t* found, std::int32_t* rows, int threads) const;
+               std::int64_t count, const std::int32_t* row_of_place, float* h,
+               float* shared, std::int32_t* found, std::int32_t* rows, int threads) const;
 
-    // One layer for atoms 0 … count: replaces their own parts and writes their next shared parts, or
+    // One layer for atoms 0 … count: replaces their features and writes their next shared parts, or
     // class probabilities (n, classes) behind the last layer.
     void convolve(int layer, const float* shared, const std::int32_t* rows, int most,
-                  std::int64_t count, float* own, float* next, float* probabilities, int classes,
+                  std::int64_t count, float* h, float* next, float* probabilities, int classes,
                   int threads) const;
 
   private:

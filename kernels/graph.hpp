@@ -7,8 +7,8 @@
 //   h'    = ReLU(S h + s + M m)
 //   p     = softmax(W3 h + b3)                                   behind the last
 //
-// What is linear in h is done once an atom: B h, which its neighbours read, is kept as `shared`,
-// A h + a and S h + s side by side as its `own` part.
+// What is linear in h is done once an atom: B h, which its neighbours read, is kept as `shared`;
+// A h + a and S h + s, side by side its `own` part, are made where they are used: less to store.
 //
 // Lanes are outputs of a layer and every output sums over its inputs in order, so neither their number
 // nor the number of atoms at a time changes a bit. The CPU build passes vectors of lanes, the CUDA
@@ -36,6 +36,9 @@ struct GraphNetwork {
     INSITU_HD int own_width() const { return message + features; }
 };
 
+// Scratch of a layer for each atom.
+INSITU_HD int graph_words(const GraphNetwork& g) { return g.own_width() + g.message + g.classes; }
+
 // A matrix of inputs: atom m, input i stands at at[m * atom + i * input].
 struct Inputs {
     const float* at;
@@ -50,8 +53,15 @@ INSITU_HD F lanes_at(const float* p) {
 }
 
 template <class F>
+INSITU_HD F zeros() {
+    F v;
+    __builtin_memset(&v, 0, sizeof(v));
+    return v;
+}
+
+template <class F>
 INSITU_HD F rectified(F v) {
-    const F zero = v * 0.0f;
+    const F zero = zeros<F>();
     return v > zero ? v : zero;
 }
 
@@ -114,28 +124,47 @@ INSITU_HD void dense(Inputs in, int count, int n, const float* w, int outputs, c
     }
 }
 
-// Shared and own part of what a layer reads, from features (count, g.features).
+// What the neighbours of some atoms read of their features (count, g.features) in a layer.
 template <int M, class F>
-INSITU_HD void split_features(const GraphNetwork& g, int layer, const float* h, int count,
-                              float* shared, float* own) {
-    const Inputs in{h, Size(g.features), 1};
-    dense<M, F>(in, count, g.features, g.share[layer], g.message, g.share_bias[layer], 0, shared,
-                Size(g.message), false);
-    dense<M, F>(in, count, g.features, g.own[layer], g.own_width(), g.own_bias[layer], 0, own,
-                Size(g.own_width()), false);
+INSITU_HD void share_features(const GraphNetwork& g, int layer, const float* h, int count,
+                              float* shared) {
+    dense<M, F>({h, Size(g.features), 1}, count, g.features, g.share[layer], g.message,
+                g.share_bias[layer], 0, shared, Size(g.message), false);
 }
 
-// First shared and own parts of a group's atoms from their maps (inputs, width of the group).
-// scratch holds width * (hidden + features) floats.
+// First features and shared parts of a group's atoms from their maps (inputs, width of the group).
+// scratch holds width * hidden floats.
 template <int M, class F>
 INSITU_HD void embed_group(const GraphNetwork& g, const float* maps, int width, int count,
-                           float* scratch, float* shared, float* own) {
-    float* h = scratch + Size(width) * Size(g.hidden);
+                           float* scratch, float* h, float* shared) {
     dense<M, F>({maps, 1, Size(width)}, count, g.inputs, g.w1, g.hidden, g.b1, 0, scratch,
                 Size(g.hidden), true);
     dense<M, F>({scratch, Size(g.hidden), 1}, count, g.hidden, g.w2, g.features, g.b2, 0, h,
                 Size(g.features), true);
-    split_features<M, F>(g, 0, h, count, shared, own);
+    share_features<M, F>(g, 0, h, count, shared);
+}
+
+template <int V, class F>
+INSITU_HD void mean_part(const float* shared, Size width, const int* rows, int count,
+                         const float* own, float* out) {
+    constexpr int lanes = int(sizeof(F) / sizeof(float));
+    F a[V], sum[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+        a[v] = lanes_at<F>(own + v * lanes);
+        sum[v] = zeros<F>();
+    }
+    for (int k = 0; k < count; ++k) {
+        const float* other = shared + Size(rows[k]) * width;
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) sum[v] += rectified(a[v] + lanes_at<F>(other + v * lanes));
+    }
+    const float part = count ? 1.0f / float(count) : 0.0f;
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+        sum[v] *= part;
+        __builtin_memcpy(out + v * lanes, &sum[v], sizeof(F));
+    }
 }
 
 // Mean message to an atom from its neighbours: rows of `shared`, -1 behind the last.
@@ -143,17 +172,13 @@ template <class F>
 INSITU_HD void mean_message(const GraphNetwork& g, const float* shared, const int* rows, int most,
                             const float* own, float* out) {
     constexpr int lanes = int(sizeof(F) / sizeof(float));
-    int count = 0;
+    const Size width = Size(g.message);
+    int count = 0, at = 0;
     while (count < most && rows[count] >= 0) ++count;
-    const float part = count ? 1.0f / float(count) : 0.0f;
-    for (int first = 0; first < g.message; first += lanes) {
-        const F a = lanes_at<F>(own + first);
-        F sum = a * 0.0f;
-        for (int k = 0; k < count; ++k)
-            sum += rectified(a + lanes_at<F>(shared + Size(rows[k]) * Size(g.message) + first));
-        sum *= part;
-        __builtin_memcpy(out + first, &sum, sizeof(F));
-    }
+    for (; at + 2 * lanes <= g.message; at += 2 * lanes)
+        mean_part<2, F>(shared + at, width, rows, count, own + at, out + at);
+    for (; at < g.message; at += lanes)
+        mean_part<1, F>(shared + at, width, rows, count, own + at, out + at);
 }
 
 template <class F, class U>
@@ -170,25 +195,39 @@ INSITU_HD void softmax(float* score, int padded, int classes, float* out) {
     for (int c = 0; c < classes; ++c) out[c] = score[c] * part;
 }
 
-// One layer for `count` atoms: their own parts are replaced by those of the next layer, whose shared
-// parts go to `next`; behind the last layer `probabilities` (count, classes) are written instead.
-// scratch holds count * (message + features + classes, padded) floats.
+// Asks for what an atom's neighbours share, which lies anywhere, before it is needed.
+INSITU_HD void fetch_ahead(const GraphNetwork& g, const float* shared, const int* rows, int most) {
+#if !defined(__CUDACC__) && !defined(__CUDACC_RTC__)
+    for (int k = 0; k < most && rows[k] >= 0; ++k)
+        for (int at = 0; at < g.message; at += kMostLanes)
+            __builtin_prefetch(shared + Size(rows[k]) * Size(g.message) + at, 0, 2);
+#endif
+}
+
+// One layer for `count` atoms, whose features h are replaced by the next ones and their shared parts
+// written to `next`; behind the last layer `probabilities` (count, classes) are written instead. The
+// rows of `ahead` more atoms are known. scratch holds count * graph_words(g) floats.
 template <int M, class F, class U>
 INSITU_HD void convolve_group(const GraphNetwork& g, int layer, const float* shared, const int* rows,
-                              int most, int count, float* own, float* scratch, float* next,
-                              float* probabilities, int classes) {
+                              int most, int count, int ahead, float* h, float* scratch,
+                              float* next, float* probabilities, int classes) {
     const Size width = Size(g.own_width());
-    float* h = scratch + Size(count) * Size(g.message);
+    float* own = scratch;
+    float* messages = own + Size(count) * width;
+    for (int i = 0; i < count && i < ahead; ++i)
+        fetch_ahead(g, shared, rows + Size(i + count) * Size(most), most);
+    dense<M, F>({h, Size(g.features), 1}, count, g.features, g.own[layer], g.own_width(),
+                g.own_bias[layer], 0, own, width, false);
     for (int i = 0; i < count; ++i)
         mean_message<F>(g, shared, rows + Size(i) * Size(most), most, own + Size(i) * width,
-                        scratch + Size(i) * Size(g.message));
-    dense<M, F>({scratch, Size(g.message), 1}, count, g.message, g.gather[layer], g.features,
+                        messages + Size(i) * Size(g.message));
+    dense<M, F>({messages, Size(g.message), 1}, count, g.message, g.gather[layer], g.features,
                 own + g.message, width, h, Size(g.features), true);
     if (layer + 1 < g.layers) {
-        split_features<M, F>(g, layer + 1, h, count, next, own);
+        share_features<M, F>(g, layer + 1, h, count, next);
         return;
     }
-    float* score = h + Size(count) * Size(g.features);
+    float* score = messages + Size(count) * Size(g.message);
     dense<M, F>({h, Size(g.features), 1}, count, g.features, g.w3, g.classes, g.b3, 0, score,
                 Size(g.classes), false);
     for (int i = 0; i < count; ++i)

@@ -24,53 +24,56 @@ F load(const float* p) {
 }
 
 int search(const double* x, const double* y, const double* z, int padded, const double* c, int self,
-           double r2, double* d2, int* at) {
+           double r2, int slot_bits, std::uint32_t* keys) {
+    const double scale = double(1u << (31 - slot_bits)) / r2;
     int count = 0;
 #ifdef __AVX512F__
     const __m512d cx = _mm512_set1_pd(c[0]), cy = _mm512_set1_pd(c[1]), cz = _mm512_set1_pd(c[2]);
-    const __m512d most = _mm512_set1_pd(r2);
-    const __m256i me = _mm256_set1_epi32(self), step = _mm256_set1_epi32(8);
-    __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    for (int i = 0; i < padded; i += 8) {
+    const __m512d most = _mm512_set1_pd(r2), unit = _mm512_set1_pd(scale);
+    const __m512i me = _mm512_set1_epi32(self), step = _mm512_set1_epi32(16);
+    const __m128i bits = _mm_cvtsi32_si128(slot_bits);
+    __m512i index = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const auto squares = [&](int i) {
         const __m512d dx = _mm512_sub_pd(_mm512_loadu_pd(x + i), cx);
         const __m512d dy = _mm512_sub_pd(_mm512_loadu_pd(y + i), cy);
         const __m512d dz = _mm512_sub_pd(_mm512_loadu_pd(z + i), cz);
-        const __m512d r = _mm512_add_pd(
-            _mm512_add_pd(_mm512_mul_pd(dx, dx), _mm512_mul_pd(dy, dy)), _mm512_mul_pd(dz, dz));
-        const __mmask8 in = _mm512_cmp_pd_mask(r, most, _CMP_LE_OQ) &
-                            _mm256_cmpneq_epi32_mask(index, me);
+        return _mm512_add_pd(_mm512_add_pd(_mm512_mul_pd(dx, dx), _mm512_mul_pd(dy, dy)),
+                             _mm512_mul_pd(dz, dz));
+    };
+    for (int i = 0; i < padded; i += 16) {
+        const __m512d a = squares(i), b = squares(i + 8);
+        const __mmask16 in =
+            _mm512_kunpackb(_mm512_cmp_pd_mask(b, most, _CMP_LE_OQ),
+                            _mm512_cmp_pd_mask(a, most, _CMP_LE_OQ)) &
+            _mm512_cmpneq_epi32_mask(index, me);
+        const __m256i low = _mm512_cvttpd_epi32(_mm512_mul_pd(a, unit));
+        const __m256i high = _mm512_cvttpd_epi32(_mm512_mul_pd(b, unit));
+        const __m512i whole = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+        const __m512i key = _mm512_or_si512(_mm512_sll_epi32(whole, bits), index);
         // Compressed in a register, then stored whole: a compressing store is far slower.
-        _mm512_storeu_pd(d2 + count, _mm512_maskz_compress_pd(in, r));
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(at + count),
-                            _mm256_maskz_compress_epi32(in, index));
+        _mm512_storeu_si512(keys + count, _mm512_maskz_compress_epi32(in, key));
         count += __builtin_popcount(in);
-        index = _mm256_add_epi32(index, step);
+        index = _mm512_add_epi32(index, step);
     }
 #else
-    constexpr int kRun = 16;
-    double r[kRun];
-    for (int from = 0; from < padded; from += kRun) {
-        for (int i = 0; i < kRun; ++i) {
+    double r[kMostLanes];
+    for (int from = 0; from < padded; from += kMostLanes) {
+        for (int i = 0; i < kMostLanes; ++i) {
             const double dx = x[from + i] - c[0], dy = y[from + i] - c[1], dz = z[from + i] - c[2];
             r[i] = dx * dx + dy * dy + dz * dz;
         }
-        for (int i = 0; i < kRun; ++i) {  // written always, kept if inside: no branch to mispredict
-            at[count] = from + i;
-            d2[count] = r[i];
-            count += (r[i] <= r2) & (from + i != self);
+        for (int i = 0; i < kMostLanes; ++i) {  // written always, kept if inside: no branch
+            const bool in = r[i] <= r2;
+            const auto whole = std::uint32_t(std::int32_t((in ? r[i] : 0.0) * scale));
+            keys[count] = whole << slot_bits | std::uint32_t(from + i);
+            count += in & (from + i != self);
         }
     }
 #endif
     return count;
 }
 
-void order(const double* d2, int count, double r2, std::uint32_t* key, std::uint32_t* position,
-           int* out) {
-    int slot_bits = 0;
-    while (count > 1 << slot_bits) ++slot_bits;
-    const double scale = double(1u << (31 - slot_bits)) / r2;  // a sign bit to spare
-    for (int i = 0; i < count; ++i)
-        key[i] = std::uint32_t(std::int32_t(d2[i] * scale)) << slot_bits | std::uint32_t(i);
+void order(const std::uint32_t* key, int count, int slot_bits, std::uint32_t* position, int* out) {
     for (int i = 0; i < count; i += kLanes) {
         U mine, below;
         __builtin_memcpy(&mine, key + i, sizeof(U));
@@ -78,16 +81,25 @@ void order(const double* d2, int count, double r2, std::uint32_t* key, std::uint
         for (int j = 0; j < count; ++j) below -= (U)(key[j] < mine);  // a true lane is -1
         __builtin_memcpy(position + i, &below, sizeof(U));
     }
-    for (int i = 0; i < count; ++i) out[position[i]] = i;
+    const std::uint32_t slot = (1u << slot_bits) - 1u;
+    for (int i = 0; i < count; ++i) out[position[i]] = int(key[i] & slot);
 }
 
-void roots(const double* d2, const int* order, int count, double* root) {
-    for (int i = 0; i < count; ++i) root[i] = std::sqrt(d2[order[i]]);
+void displace(const double* x, const double* y, const double* z, const double* c, const int* order,
+              int first, int last, double* __restrict__ dx, double* __restrict__ dy,
+              double* __restrict__ dz, double* __restrict__ distance) {
+    const double cx = c[0], cy = c[1], cz = c[2];
+    for (int i = first; i < last; ++i) {
+        dx[i] = x[order[i]] - cx;
+        dy[i] = y[order[i]] - cy;
+        dz[i] = z[order[i]] - cz;
+        distance[i] = std::sqrt(dx[i] * dx[i] + dy[i] * dy[i] + dz[i] * dz[i]);
+    }
 }
 
-bool rounded(const double* root, int count, int keep, double inverse, std::uint32_t* q) {
+bool rounded(const double* distance, int count, int keep, double inverse, std::uint32_t* q) {
     for (int i = 0; i < count; ++i) {
-        const double value = root[i] * inverse + kRound;
+        const double value = distance[i] * inverse + kRound;
         q[i] = std::uint32_t(std::int32_t(value < 2e9 ? value : 2e9));
     }
     int ties = 0;
@@ -224,8 +236,8 @@ void group(const GroupSettings& settings, const float* points, float* out) {
 
 const IsaTable& INSITU_JOIN(isa_, INSITU_ISA)() {
     using namespace INSITU_NAMESPACE;
-    static const IsaTable table{INSITU_TEXT(INSITU_ISA), kLanes, search, order,    roots, rounded,
-                                image,                   row_weights, group, embed, convolve};
+    static const IsaTable table{INSITU_TEXT(INSITU_ISA), kLanes, search, order, displace, rounded,
+                                image,  row_weights, group, embed, convolve};
     return table;
 }
 

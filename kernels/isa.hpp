@@ -20,20 +20,22 @@ struct IsaTable {
     const char* name;
     int lanes;  // floats in a vector: atoms of a group
 
-    // --- search (search.cpp) ---
-    // Points 0 … padded of a block within r2 of the centre, without the point `self`: squared
-    // distances and places in the block, with room for kMostLanes more. Returns their number.
+    // --- search ---
+    // Points 0 … padded of a block within r2 of the centre, without the point `self`, as keys: the
+    // squared distance in units of r2 / 2^(31 - slot_bits), then slot_bits of the point. Returns
+    // their number; keys have room for kMostLanes more.
     int (*search)(const double* x, const double* y, const double* z, int padded,
-                  const double* centre, int self, double r2, double* d2, int* at);
-    // out[k] = the k-th in ascending order of d2 < r2, as far as 32 bits tell them apart; at most
-    // kMostOrdered. key and position have room for kMostLanes more.
-    void (*order)(const double* d2, int count, double r2, std::uint32_t* key,
-                  std::uint32_t* position, int* out);
-    // root[k] = distance of the k-th in order, k < count.
-    void (*roots)(const double* d2, const int* order, int count, double* root);
+                  const double* centre, int self, double r2, int slot_bits, std::uint32_t* keys);
+    // out[k] = point of the k-th smallest key; position has room for kMostLanes more.
+    void (*order)(const std::uint32_t* keys, int count, int slot_bits, std::uint32_t* position,
+                  int* out);
+    // Displacements from the centre and distances of points first … last of an order.
+    void (*displace)(const double* x, const double* y, const double* z, const double* centre,
+                     const int* order, int first, int last, double* dx, double* dy, double* dz,
+                     double* distance);
     // Rounded distances of the definition; whether one of the first `keep` equals, or precedes,
     // the one before it or behind it.
-    bool (*rounded)(const double* root, int count, int keep, double inverse_quantum,
+    bool (*rounded)(const double* distance, int count, int keep, double inverse_quantum,
                     std::uint32_t* q);
 
     // --- descriptor (isa.cpp) ---
@@ -47,15 +49,15 @@ struct IsaTable {
 
     // --- network (isa_network.cpp); fused multiply-add where the instruction set has it ---
     // See embed_group() and convolve_group().
-    void (*embed)(const GraphNetwork& network, const float* maps, float* scratch, float* shared,
-                  float* own, int count);
+    void (*embed)(const GraphNetwork& network, const float* maps, float* scratch, float* h,
+                  float* shared, int count);
     void (*convolve)(const GraphNetwork& network, int layer, const float* shared, const int* rows,
-                     int most, int count, float* own, float* scratch, float* next,
+                     int most, int count, int ahead, float* h, float* scratch, float* next,
                      float* probabilities, int classes);
 };
 
-// A ball of more atoms is put into order by the standard library.
-constexpr int kMostOrdered = 4096;
+// Points of a block that keys can tell apart and still hold 19 bits of a distance.
+constexpr int kMostKeyed = 4096;
 
 const IsaTable& isa_plain();
 #ifdef INSITU_X86

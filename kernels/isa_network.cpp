@@ -17,15 +17,15 @@ constexpr int kAtoms = 8;
 constexpr int kAtoms = 4;
 #endif
 
-void embed(const GraphNetwork& g, const float* maps, float* scratch, float* shared, float* own,
+void embed(const GraphNetwork& g, const float* maps, float* scratch, float* h, float* shared,
            int count) {
-    embed_group<kAtoms, F>(g, maps, kLanes, count, scratch, shared, own);
+    embed_group<kAtoms, F>(g, maps, kLanes, count, scratch, h, shared);
 }
 
 void convolve(const GraphNetwork& g, int layer, const float* shared, const int* rows, int most,
-              int count, float* own, float* scratch, float* next, float* probabilities,
+              int count, int ahead, float* h, float* scratch, float* next, float* probabilities,
               int classes) {
-    convolve_group<kAtoms, F, U>(g, layer, shared, rows, most, count, own, scratch, next,
+    convolve_group<kAtoms, F, U>(g, layer, shared, rows, most, count, ahead, h, scratch, next,
                                  probabilities, classes);
 }
 

@@ -8,10 +8,10 @@
 namespace insitu {
 namespace INSITU_NAMESPACE {
 
-void embed(const GraphNetwork& g, const float* maps, float* scratch, float* shared, float* own,
+void embed(const GraphNetwork& g, const float* maps, float* scratch, float* h, float* shared,
            int count);
 void convolve(const GraphNetwork& g, int layer, const float* shared, const int* rows, int most,
-              int count, float* own, float* scratch, float* next, float* probabilities,
+              int count, int ahead, float* h, float* scratch, float* next, float* probabilities,
               int classes);
 
 }  // namespace INSITU_NAMESPACE

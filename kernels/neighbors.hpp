@@ -53,7 +53,7 @@ struct CellList {
             }
         // A sparse gas in a large box must not cost memory: at most about two cells a point. A few
         // atoms far away (vapour) go to the cells at the rim, a true gas gets larger cells.
-        double side = cutoff;
+        double side = cutoff * (1.0 + 1e-9);  // rounding must not put a neighbour two cells away
         const double most = 2.0 * double(count) + 64.0;
         const auto cells_of = [&] {
             double cells = 1.0;
@@ -76,9 +76,7 @@ struct CellList {
         }
         for (std::size_t c = 0; c < cells; ++c) start[c + 1] += start[c];
         index.resize(std::size_t(count));
-        x.resize(std::size_t(count));
-        y.resize(std::size_t(count));
-        z.resize(std::size_t(count));
+        for (auto* v : {&x, &y, &z}) v->resize(std::size_t(count) + 8);  // read in whole lines
         id.resize(std::size_t(count));
         std::vector<std::int32_t> next(start.begin(), start.end() - 1);
         for (std::int64_t i = 0; i < count; ++i) {
@@ -119,56 +117,54 @@ struct CellList {
     // Copies the points within `radius` of any point of the cell, and some more, into a block.
     void around(int cell, double radius, Block& block) const {
         const int at[3] = {cell % n[0], cell / n[0] % n[1], cell / (n[0] * n[1])};
-        double low_corner[3], high_corner[3];
-        for (int a = 0; a < 3; ++a) {  // the last cell may be left by rounding: a little more
-            const double side = 1.0 / inverse_side[a];
-            low_corner[a] = low[a] + (at[a] - 1e-9) * side;
-            high_corner[a] = low[a] + (at[a] + 1 + 1e-9) * side;
+        int from[3], to[3];
+        for (int a = 0; a < 3; ++a) {
+            const double wide = std::min(std::ceil(radius * inverse_side[a]), double(n[a]));
+            from[a] = std::max(at[a] - int(wide), 0);
+            to[a] = std::min(at[a] + int(wide), n[a] - 1);
         }
         block.count = 0;
-        visit_between(low_corner, high_corner, radius, [&](std::int32_t b, std::int32_t e) {
+        visit(from, to, [&](std::int32_t b, std::int32_t e) {
             block.count += e - b;
         });
         block.padded = (block.count + kMostLanes - 1) / kMostLanes * kMostLanes;
         const auto size = std::size_t(block.padded);
-        if (block.x.size() < size) {
-            block.x.resize(2 * size);
-            block.y.resize(2 * size);
-            block.z.resize(2 * size);
-            block.place.resize(2 * size);
+        if (block.x.size() < size + 8) {
+            for (auto* v : {&block.x, &block.y, &block.z}) v->resize(2 * size + 8);
+            block.place.resize(2 * size + 8);
         }
-        std::size_t to = 0;
-        visit_between(low_corner, high_corner, radius, [&](std::int32_t b, std::int32_t e) {
+        std::size_t filled = 0;
+        visit(from, to, [&](std::int32_t b, std::int32_t e) {
             block.first = start[std::size_t(cell)];
-            if (b <= block.first && block.first < e) block.own = int(to) + block.first - b;
-            const auto from = std::size_t(b), many = std::size_t(e - b);
-            std::copy_n(&x[from], many, &block.x[to]);
-            std::copy_n(&y[from], many, &block.y[to]);
-            std::copy_n(&z[from], many, &block.z[to]);
-            for (std::size_t i = 0; i < many; ++i) block.place[to + i] = std::int32_t(from + i);
-            to += many;
+            if (b <= block.first && block.first < e) block.own = int(filled) + block.first - b;
+            copy(b, e, filled, block);
+            filled += std::size_t(e - b);
         });
-        for (; to < size; ++to) {
-            block.x[to] = block.y[to] = block.z[to] = kNowhere;
-            block.place[to] = -1;
+        for (; filled < size; ++filled) {
+            block.x[filled] = block.y[filled] = block.z[filled] = kNowhere;
+            block.place[filled] = -1;
         }
     }
 
-    // Calls visit(begin, end) for the runs of points that can lie within a distance of a box.
-    template <class Visit>
-    void visit_between(const double* from_r, const double* to_r, double radius,
-                       Visit&& visit) const {
-        int from[3], to[3];
-        for (int a = 0; a < 3; ++a) {
-            from[a] = coordinate(from_r[a] - radius, a);
-            to[a] = coordinate(to_r[a] + radius, a);
+    // Whole cache lines: what is written too much is written over, by the next run or the padding.
+    void copy(std::int32_t begin, std::int32_t end, std::size_t to, Block& block) const {
+        for (std::int32_t i = begin; i < end; i += 8, to += 8) {
+            __builtin_memcpy(&block.x[to], &x[std::size_t(i)], 64);
+            __builtin_memcpy(&block.y[to], &y[std::size_t(i)], 64);
+            __builtin_memcpy(&block.z[to], &z[std::size_t(i)], 64);
+            for (int k = 0; k < 8; ++k) block.place[to + std::size_t(k)] = i + k;
         }
+    }
+
+    // Calls each(begin, end) for the runs of points in a range of cells.
+    template <class Each>
+    void visit(const int* from, const int* to, Each&& each) const {
         for (int cz = from[2]; cz <= to[2]; ++cz)
             for (int cy = from[1]; cy <= to[1]; ++cy) {
                 const int row = (cz * n[1] + cy) * n[0];
                 const std::int32_t begin = start[std::size_t(row + from[0])];
                 const std::int32_t end = start[std::size_t(row + to[0]) + 1];
-                if (begin < end) visit(begin, end);
+                if (begin < end) each(begin, end);
             }
     }
 };

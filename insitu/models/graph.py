@@ -126,6 +126,7 @@ class GraphModel:
         self.timing: dict[str, float] = {}
         #: Threads of the kernels.
         self.threads = 1
+        self._held: dict[str, NDArray[Any]] = {}
         self._module: Any = None
         if weights is None:
             import torch
@@ -206,26 +207,36 @@ class GraphModel:
         The caller fills in the rows of other ranks' atoms before it goes on.
         """
         d, engine, n = self.card.descriptor, self._engine, len(places)
-        shared = np.empty((n + n_received, engine.shared_width), dtype=np.float32)
-        own = np.empty((n, engine.own_width), dtype=np.float32)
+        h = self._room("h", n, engine.features)
+        shared = self._room("shared", n + n_received, engine.shared_width)
+        following = self._room("following", n + n_received, engine.shared_width)
         found = np.empty(n, dtype=np.int32)
-        rows = np.empty((n, self.graph.neighbors), dtype=np.int32)
+        rows = self._room("rows", n, self.graph.neighbors, np.int32)
         whole = engine.embed(
-            search.cells, places, row_of_place, shared, own, found, rows,
+            search.cells, places, row_of_place, h, shared, found, rows,
             self.graph.near * spacing, self.graph.reach * spacing, d.size, d.gamma, d.beta, d.ball,
             d.local, self.threads,
         )  # fmt: skip
         if not whole:
             raise InsituError(_NOBODYS)
         yield found, shared
-        following, none = np.empty_like(shared), np.empty((0, 1), dtype=np.float32)
+        none = np.empty((0, 1), dtype=np.float32)
         for layer in range(self.graph.layers - 1):
-            engine.convolve(layer, shared, rows, own, following, none, self.threads)
+            engine.convolve(layer, shared, rows, h, following, none, self.threads)
             shared, following = following, shared
             yield found, shared
         result = np.empty((n, len(self.card.classes)), dtype=np.float32)
-        engine.convolve(self.graph.layers - 1, shared, rows, own, none, result, self.threads)
+        engine.convolve(self.graph.layers - 1, shared, rows, h, none, result, self.threads)
         yield found, result
+
+    def _room(
+        self, name: str, rows: int, columns: int, dtype: type[Any] = np.float32
+    ) -> NDArray[Any]:
+        """Return an array that is kept from frame to frame: new memory costs more than it seems."""
+        held = self._held.get(name)
+        if held is None or len(held) < rows:
+            held = self._held[name] = np.empty((rows + rows // 16, columns), dtype=dtype)
+        return held[:rows]
 
     def _torch(
         self, search: Neighbors, places: NDArray[np.int32], row_of_place: NDArray[np.int32],
