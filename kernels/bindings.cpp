@@ -73,16 +73,15 @@ insitu::DescriptorSettings settings(double cutoff, int size, double gamma, doubl
     return s;
 }
 
-void neighbors_map(const Cells& cells, In<std::int32_t, 1> places, Out<float, 4> out,
-                   Out<std::int32_t, 1> found, In<float, 2> weights, double cutoff, double gamma,
-                   double beta, bool scale_free, int ball, int local, const std::string& isa,
-                   int threads) {
-    const int channels = int(out.shape(1)), size = int(out.shape(2));
-    const auto& table = insitu::isa_choose(isa);
+void images(insitu::MapEngine& engine, In<std::int32_t, 1> places, Out<float, 4> out,
+            Out<std::int32_t, 1> found) {
+    const auto size = std::size_t(engine.size());
+    if (out.shape(0) != places.shape(0) || found.shape(0) != places.shape(0) ||
+        out.shape(1) != std::size_t(engine.channels()) || out.shape(2) != size ||
+        out.shape(3) != size)
+        throw std::invalid_argument("the arrays do not fit the descriptor");
     nb::gil_scoped_release free;
-    insitu::describe(cells.list, settings(cutoff, size, gamma, beta, scale_free, ball, local), table,
-                     places.data(), std::int64_t(places.shape(0)), channels, weights.data(),
-                     std::int64_t(weights.shape(1)), out.data(), found.data(), threads);
+    engine.images(places.data(), std::int64_t(places.shape(0)), out.data(), found.data());
 }
 
 nb::ndarray<nb::numpy, std::int32_t, nb::ndim<1>> rows_of_places(const Cells& cells,
@@ -158,9 +157,21 @@ NB_MODULE(_kernels, m) {
         });
     m.def("make_cells", &make_cells, "positions"_a, "ids"_a, "cutoff"_a);
     m.def("owned", &owned, "cells"_a, "n_local"_a);
-    m.def("neighbors_map", &neighbors_map, "cells"_a, "places"_a, "out"_a.noconvert(),
-          "found"_a.noconvert(), "weights"_a, "cutoff"_a, "gamma"_a, "beta"_a, "scale_free"_a,
-          "ball"_a, "local"_a, "isa"_a = "", "threads"_a = 1);
+    nb::class_<insitu::MapEngine>(m, "MapEngine")
+        .def("__init__",
+             [](insitu::MapEngine* self, const Cells& cells, In<float, 2> weights, double cutoff,
+                int size, double gamma, double beta, bool scale_free, int ball, int local,
+                const std::string& isa, int threads) {
+                 new (self) insitu::MapEngine(
+                     cells.list, settings(cutoff, size, gamma, beta, scale_free, ball, local),
+                     insitu::isa_choose(isa), int(weights.shape(0)), weights.data(),
+                     std::int64_t(weights.shape(1)), threads);
+             },
+             // The cell list and the weights are read where they lie.
+             nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>(), "cells"_a, "weights"_a.noconvert(), "cutoff"_a,
+             "size"_a, "gamma"_a, "beta"_a, "scale_free"_a, "ball"_a, "local"_a, "isa"_a = "",
+             "threads"_a = 1)
+        .def("images", &images, "places"_a, "out"_a.noconvert(), "found"_a.noconvert());
     m.def("neighbor_lists", &neighbor_lists, "cells"_a, "places"_a, "cutoff"_a,
           "scale_free"_a = false, "ball"_a = 32, "local"_a = 14);
     m.def("nearest", &nearest, "cells"_a, "places"_a, "out"_a.noconvert(), "near"_a, "cutoff"_a,

@@ -38,6 +38,7 @@ class Floats {
         }
         return held_.get();
     }
+    const float* get() const { return held_.get(); }
 
   private:
     struct Free {
@@ -52,15 +53,19 @@ class Describer {
     Describer(const CellList& cells, const DescriptorSettings& settings, const IsaTable& isa,
               int channels, const float* weights, std::int64_t points);
 
-    // Image of the centre at place `at` of the cell order; returns the number of its neighbours.
-    // Scale-free: those found, up to the larger of `ball` and `local`, so that a caller can tell
-    // whether the search was wide enough for both.
-    int image(std::int32_t at, float* out);
+    // Finds the neighbours of a group of up to isa.lanes centres at places of the cell order, so
+    // that image() can take them one by one, or images() all together.
+    void search(const std::int32_t* at, int count);
 
-    // The same for up to isa.lanes centres: images (size * size, isa.lanes) in an array that the
-    // next call overwrites. `each(k, found)` is called behind each search, for nearest().
+    // Image of centre k of the group; returns the number of its neighbours. Scale-free: those found,
+    // up to the larger of `ball` and `local`, so that a caller can tell whether the search was wide
+    // enough for both.
+    int image(int k, float* out);
+
+    // Images (size * size, isa.lanes) of the group in an array that the next call overwrites.
+    // `each(k, found)` is called while centre k is the last one, for nearest().
     template <class Each>
-    const float* images(const std::int32_t* at, int count, Each&& each);
+    const float* images(Each&& each);
 
     // Places of the first `most` neighbours of the last centre that lie within `radius`;
     // returns their number.
@@ -70,9 +75,18 @@ class Describer {
     int ball(std::int32_t at, std::vector<std::int32_t>& places);
 
   private:
-    int collect(std::int32_t at, int keep);
+    struct Centre {
+        double r[3];
+        int self;      // its place in the block
+        int block;     // of the group's blocks
+        int slot_bits, count;
+        bool keyed;    // whether its neighbours are keys, else points in order of distance
+    };
+
+    int collect(int k, int keep);
+    void room(int points);
     void displace(int first, int last);
-    int search_dense(double r2);
+    int search_dense(const Centre& c, const Block& block, double r2, std::uint32_t* points) const;
     int described() const {
         return s_.scale_free ? std::min(found_, std::max(s_.ball, s_.local)) : found_;
     }
@@ -88,47 +102,56 @@ class Describer {
     std::int64_t points_;
     GroupSettings group_;
     bool grouped_;
-    Block block_;
-    std::int64_t cell_ = -1;    // that the block belongs to
-    double centre_[3] = {0, 0, 0};
-    int self_ = 0;              // the centre's place in the block
+    std::vector<Block> blocks_;           // of the cells that the group's centres lie in
+    std::vector<std::int64_t> cells_of_;  // and these cells
+    int used_ = 0;                        // how many of them are
+    Centre group_of_[kMostLanes];
+    int members_ = 0;                     // centres of the group
+    const Centre* centre_ = nullptr;      // the last one
+    const Block* block_ = nullptr;        // and its block
+    int stride_ = 0;                      // of the keys
+    bool sorted_known_ = false;
     double length_ = 1.0;       // unit of length of the current ball
     int count_ = 0;             // neighbours in the current ball
+    int known_ = 0;             // of whose neighbours displacements are known, the first
     int found_ = 0;             // neighbours of the current centre, before a scale-free ball is cut
     std::vector<int> place_;    // the ball in order, as points of the block
     std::vector<double> dx_, dy_, dz_, distance_;  // of the ball's points, as far as they are known
-    std::vector<std::uint32_t> q_, key_, position_, rank_;
-    std::vector<float> px_, py_, pz_, a_, length2_, w_;
-    Floats points_of_group_, images_of_group_, one_, scratch_;
+    std::vector<std::uint32_t> q_, key_, position_, keys_, rank_;
+    std::vector<float> px_, py_, pz_, a_, w_;
+    Floats points_of_group_, images_of_group_, one_, scratch_, column_, sorted_;
 };
 
 template <class Each>
-const float* Describer::images(const std::int32_t* at, int count, Each&& each) {
+const float* Describer::images(Each&& each) {
     const int lanes = isa_.lanes, pixels = s_.size * s_.size;
     const auto wide = std::size_t(lanes);
     float* out = images_of_group_.room(std::size_t(std::max(pixels, group_words(s_.size, s_.ball))) * wide);
     float* points = points_of_group_.room(3 * std::size_t(s_.ball + 1) * wide);
     std::uint32_t single = 0;  // lanes whose ball is not a whole one
     for (int k = 0; k < lanes; ++k) {
-        const int found = collect(at[std::min(k, count - 1)], s_.ball);
-        if (k < count) each(k, described());
         float* p = points + k;
         p[0] = p[lanes] = p[2 * lanes] = 0.0f;
-        if (!grouped_ || found < s_.ball) single |= 1u << k;
-        const double scale = 1.0 / length_;
+        double scale = 0.0;  // lanes without a centre: anything finite
+        if (k < members_) {
+            const int found = collect(k, s_.ball);
+            each(k, described());
+            if (!grouped_ || found < s_.ball) single |= 1u << k;
+            else scale = 1.0 / length_;
+        }
         for (int j = 0; j < s_.ball; ++j) {
             p += 3 * lanes;
-            const auto i = std::size_t(j);  // behind a ball that is too small: anything
-            p[0] = float(dx_[i] * scale);
-            p[lanes] = float(dy_[i] * scale);
-            p[2 * lanes] = float(dz_[i] * scale);
+            const auto i = std::size_t(j);
+            p[0] = scale > 0.0 ? float(dx_[i] * scale) : 0.0f;
+            p[lanes] = scale > 0.0 ? float(dy_[i] * scale) : 0.0f;
+            p[2 * lanes] = scale > 0.0 ? float(dz_[i] * scale) : 0.0f;
         }
     }
     if (grouped_) isa_.group(group_, points, out);
-    for (int k = 0; single && k < count; ++k) {
+    for (int k = 0; single && k < members_; ++k) {
         if (!(single >> k & 1u)) continue;
         float* image_of = one_.room(std::size_t(pixels));
-        image(at[k], image_of);
+        image(k, image_of);
         for (int i = 0; i < pixels; ++i) out[i * lanes + k] = image_of[i];
     }
     return out;

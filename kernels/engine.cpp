@@ -6,6 +6,9 @@
 #include <mutex>
 #include <stdexcept>
 #include <utility>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 namespace insitu {
 
@@ -14,28 +17,28 @@ namespace {
 // Atoms that a thread takes at a time: some cells, so that blocks of neighbours are used again.
 constexpr std::int64_t kShare = 512;
 
-// Calls work(thread's own state, begin, end) for all shares. An exception ends the loop and is thrown.
-template <class Make, class Work>
-void in_shares(std::int64_t count, int threads, Make&& make, Work&& work) {
-    const std::int64_t shares = (count + kShare - 1) / kShare;
+// Calls work(thread, begin, end) for all shares. The first exception ends it and is thrown.
+template <class Work>
+void in_shares(std::int64_t count, std::int64_t share, int threads, Work&& work) {
+    const std::int64_t shares = (count + share - 1) / share;
     if (threads <= 1 || shares <= 1) {  // no thread is made: LAMMPS may run one rank a core
-        auto state = make();
-        work(state, std::int64_t(0), count);
+        work(0, std::int64_t(0), count);
         return;
     }
     std::exception_ptr failed;
     std::mutex one;
-#pragma omp parallel num_threads(threads)
-    {
-        auto state = make();
-#pragma omp for schedule(dynamic, 1)
-        for (std::int64_t s = 0; s < shares; ++s) {
-            try {
-                work(state, s * kShare, std::min(count, (s + 1) * kShare));
-            } catch (...) {
-                const std::lock_guard<std::mutex> held(one);
-                if (!failed) failed = std::current_exception();
-            }
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
+    for (std::int64_t s = 0; s < shares; ++s) {
+        try {
+#ifdef _OPENMP
+            const int thread = omp_get_thread_num();
+#else
+            const int thread = 0;
+#endif
+            work(thread, s * share, std::min(count, (s + 1) * share));
+        } catch (...) {
+            const std::lock_guard<std::mutex> held(one);
+            if (!failed) failed = std::current_exception();
         }
     }
     if (failed) std::rethrow_exception(failed);
@@ -43,17 +46,27 @@ void in_shares(std::int64_t count, int threads, Make&& make, Work&& work) {
 
 }  // namespace
 
-void describe(const CellList& cells, const DescriptorSettings& settings, const IsaTable& isa,
-              const std::int32_t* places, std::int64_t count, int channels, const float* weights,
-              std::int64_t points, float* out, std::int32_t* found, int threads) {
-    const std::int64_t pixels = std::int64_t(channels) * settings.size * settings.size;
-    in_shares(
-        count, threads,
-        [&] { return Describer(cells, settings, isa, channels, weights, points); },
-        [&](Describer& describer, std::int64_t begin, std::int64_t end) {
-            for (std::int64_t i = begin; i < end; ++i)
-                found[i] = describer.image(places[i], out + i * pixels);
-        });
+MapEngine::MapEngine(const CellList& cells, const DescriptorSettings& settings, const IsaTable& isa,
+                     int channels, const float* weights, std::int64_t points, int threads)
+    : settings_(settings), channels_(channels), lanes_(isa.lanes) {
+    for (int t = 0; t < std::max(threads, 1); ++t)
+        describers_.emplace_back(cells, settings, isa, channels, weights, points);
+}
+
+void MapEngine::images(const std::int32_t* places, std::int64_t count, float* out,
+                       std::int32_t* found) {
+    const std::int64_t pixels = std::int64_t(channels_) * settings_.size * settings_.size;
+    const int threads = int(describers_.size());
+    in_shares(count, std::max<std::int64_t>(16, count / (4 * threads)), threads,
+              [&](int thread, std::int64_t begin, std::int64_t end) {
+                  Describer& describer = describers_[std::size_t(thread)];
+                  for (std::int64_t i = begin; i < end; i += lanes_) {
+                      const int group = int(std::min<std::int64_t>(lanes_, end - i));
+                      describer.search(places + i, group);
+                      for (int k = 0; k < group; ++k)
+                          found[i + k] = describer.image(k, out + (i + k) * pixels);
+                  }
+              });
 }
 
 std::vector<std::int32_t> rows_of_places(const CellList& cells, std::int64_t n_local,
@@ -152,17 +165,19 @@ bool GraphEngine::embed(const CellList& cells, const Search& search, const std::
     };
     const int lanes = isa_.lanes, most = search.most;
     bool whole = true;
+    std::vector<State> states;
+    for (int t = 0; t < std::max(threads, 1); ++t)
+        states.push_back({Describer(cells, search.settings, isa_, 1, nullptr, 0), Floats(),
+                          std::vector<std::int32_t>(std::size_t(most))});
     in_shares(
-        count, threads,
-        [&] {
-            return State{Describer(cells, search.settings, isa_, 1, nullptr, 0), Floats(),
-                         std::vector<std::int32_t>(std::size_t(most))};
-        },
-        [&](State& state, std::int64_t begin, std::int64_t end) {
+        count, kShare, threads,
+        [&](int thread, std::int64_t begin, std::int64_t end) {
+            State& state = states[std::size_t(thread)];
             float* scratch = state.scratch.room(std::size_t(lanes * g_.hidden));
             for (std::int64_t i = begin; i < end; i += lanes) {
                 const int group = int(std::min<std::int64_t>(lanes, end - i));
-                const float* maps = state.describer.images(places + i, group, [&](int k, int many) {
+                state.describer.search(places + i, group);
+                const float* maps = state.describer.images([&](int k, int many) {
                     found[i + k] = many;
                     std::int32_t* list = rows + (i + k) * most;
                     const int n = state.describer.nearest(most, search.near, state.near.data());
@@ -186,10 +201,10 @@ void GraphEngine::convolve(int layer, const float* shared, const std::int32_t* r
                            int classes, int threads) const {
     constexpr int kAtoms = 16;  // whose intermediate results stay in the nearest cache
     const auto words = std::size_t(kAtoms) * std::size_t(graph_words(g_));
+    std::vector<Floats> held(std::size_t(std::max(threads, 1)));
     in_shares(
-        count, threads, [] { return Floats(); },
-        [&](Floats& held, std::int64_t begin, std::int64_t end) {
-            float* scratch = held.room(words);
+        count, kShare, threads, [&](int thread, std::int64_t begin, std::int64_t end) {
+            float* scratch = held[std::size_t(thread)].room(words);
             for (std::int64_t i = begin; i < end; i += kAtoms)
                 isa_.convolve(g_, layer, shared, rows + i * most, most,
                               int(std::min<std::int64_t>(kAtoms, end - i)),

@@ -11,10 +11,26 @@
 
 namespace insitu {
 
-// Images of some centres (n, channels, size, size) and the numbers of their neighbours.
-void describe(const CellList& cells, const DescriptorSettings& settings, const IsaTable& isa,
-              const std::int32_t* places, std::int64_t count, int channels, const float* weights,
-              std::int64_t points, float* out, std::int32_t* found, int threads);
+// Images of a frame's atoms, batch after batch; it keeps what it has gathered of the cell list.
+class MapEngine {
+  public:
+    MapEngine(const CellList& cells, const DescriptorSettings& settings, const IsaTable& isa,
+              int channels, const float* weights, std::int64_t points, int threads);
+
+    MapEngine(const MapEngine&) = delete;
+    MapEngine(MapEngine&&) = default;
+
+    int channels() const { return channels_; }
+    int size() const { return settings_.size; }
+
+    // Images (n, channels, size, size) of some centres and the numbers of their neighbours.
+    void images(const std::int32_t* places, std::int64_t count, float* out, std::int32_t* found);
+
+  private:
+    DescriptorSettings settings_;
+    int channels_, lanes_;
+    std::vector<Describer> describers_;  // one a thread
+};
 
 // Row of each place of the cell order: the owned points (caller's index under n_local) in that order,
 // then the `received` ids; a ghost has the row of its owner's id, or -1 if nobody has it.

@@ -2,7 +2,7 @@
 // The networks, compiled once for each instruction set as isa.cpp is, but with products and sums
 // contracted to fused multiply-add where it exists: twice as fast. Probabilities of the plain build
 // differ from the others' by rounding (about 1e-6) for that.
-#include "isa_network.hpp"
+#include "isa_parts.hpp"
 
 #include "graph.hpp"
 #include "vectors.hpp"

@@ -8,6 +8,7 @@ TorchScript, which is the reference.
 from __future__ import annotations
 
 import io
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -126,7 +127,7 @@ class GraphModel:
         self.timing: dict[str, float] = {}
         #: Threads of the kernels.
         self.threads = 1
-        self._held: dict[str, NDArray[Any]] = {}
+        self._held = threading.local()  # arrays kept from frame to frame
         self._module: Any = None
         if weights is None:
             import torch
@@ -233,9 +234,10 @@ class GraphModel:
         self, name: str, rows: int, columns: int, dtype: type[Any] = np.float32
     ) -> NDArray[Any]:
         """Return an array that is kept from frame to frame: new memory costs more than it seems."""
-        held = self._held.get(name)
+        held: NDArray[Any] | None = getattr(self._held, name, None)
         if held is None or len(held) < rows:
-            held = self._held[name] = np.empty((rows + rows // 16, columns), dtype=dtype)
+            held = np.empty((rows + rows // 16, columns), dtype=dtype)
+            setattr(self._held, name, held)
         return held[:rows]
 
     def _torch(
