@@ -152,6 +152,10 @@ NB_MODULE(_kernels, m) {
     nb::set_leak_warnings(false);
     nb::class_<Cells>(m, "Cells")
         .def_ro("points", &Cells::points)
+        .def_prop_ro("shape",
+                     [](const Cells& c) {
+                         return nb::make_tuple(c.list.n[0], c.list.n[1], c.list.n[2]);
+                     })
         .def_prop_ro("memory", [](const Cells& c) {
             return c.list.start.capacity() * 4 + c.list.index.capacity() * 36;
         });

@@ -124,7 +124,9 @@ class GraphModel:
     ) -> None:
         assert card.graph is not None
         self.card, self.graph, self.sha256, self.path = card, card.graph, sha256, path
+        #: Wall times of the last call [s], without that spent waiting for other ranks.
         self.timing: dict[str, float] = {}
+        self.waited = 0.0
         #: Threads of the kernels.
         self.threads = 1
         self._held = threading.local()  # arrays kept from frame to frame
@@ -172,7 +174,7 @@ class GraphModel:
             Where features of other ranks' atoms come from; None: all atoms are this rank's.
         """
         started = time.perf_counter()
-        waited = 0.0
+        self.waited = 0.0
         n = search.frame.n_local
         # Rows are the owned atoms in cell order, then other ranks' atoms.
         places, points = compiled().owned(search.cells, n)
@@ -188,11 +190,11 @@ class GraphModel:
             if halo is not None:
                 before = time.perf_counter()
                 shared[n:] = halo.features(shared[:n], row_of)
-                waited += time.perf_counter() - before
+                self.waited += time.perf_counter() - before
             shared = next(work)[1]
         self.timing = {
             "descriptor": embedded - started,
-            "model": time.perf_counter() - embedded - waited,
+            "model": time.perf_counter() - embedded - self.waited,
         }
         if search.frame.selected is None:
             return search.atoms, shared, found

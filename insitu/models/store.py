@@ -129,6 +129,8 @@ class Model:
     native = False
     #: Images a call of the network: larger batches leave the processor's cache.
     batch = 64
+    #: Threads of the kernels that make the images.
+    threads = 1
 
     def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the class probabilities ``(b, C)`` of images ``(b, channels, size, size)``.
