@@ -143,7 +143,7 @@ def test_a_few_atoms_far_away_do_not_coarsen_the_cells_of_the_others() -> None:
     rng = np.random.default_rng(5)
     r, _ = lattice("fcc", 4.05, (8, 8, 8))
     vapour = rng.uniform(-1e6, 1e6, (9, 3))
-    pair = vapour[:1] + [0.5, 0.0, 0.0]  # vapour has neighbours, too
+    pair = vapour[:1] + np.array([0.5, 0.0, 0.0])  # vapour has neighbours, too
     everything = np.concatenate([r, vapour, pair])
     frame = Frame.from_arrays(everything, None, False, reach=0.0)
     search = Neighbors(frame, 6.0)
