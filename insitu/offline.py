@@ -54,6 +54,7 @@ def classify(
     model: str = "metals",
     device: str = "auto",
     threshold: float | None = None,
+    engine: str = "auto",
 ) -> Classification:
     """Classify every atom of a sample; the labels are those of the in-situ analysis.
 
@@ -73,6 +74,8 @@ def classify(
         "auto" or "cpu".
     threshold
         Largest probability below which an atom is unknown; None: the model's own.
+    engine
+        What runs the network: "auto", "native" or "torchscript" (:func:`insitu.models.store.load`).
 
     Returns
     -------
@@ -98,7 +101,8 @@ def classify(
         raise SettingError(
             f"device='{device}' is not available in this version; allowed: auto, cpu"
         )
-    return classify_with(load(model), positions, cell, pbc, species, threshold=threshold)
+    loaded = load(model, engine=engine)
+    return classify_with(loaded, positions, cell, pbc, species, threshold=threshold)
 
 
 def classify_with(

@@ -13,6 +13,7 @@ IF_EXISTS = ("refuse", "append", "overwrite", "new")
 #: What LAMMPS takes as the interval of a fix.
 MOST_STEPS = 2**31 - 1
 ON_ERROR = ("stop", "disable")
+ENGINES = ("auto", "native", "torchscript")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,10 @@ class Settings:
         Also analyse the step at which the first run starts (only `fix insitu` can; `fix
         python/invoke` is not called there).
     threads
-        Threads of torch on each rank.
+        Threads of the network on each rank.
+    engine
+        What runs the network: ``native``, the kernels, without torch; ``torchscript``, the
+        reference; ``auto``, the kernels if the model has weights for them.
     """
 
     model: str = "metals"
@@ -69,6 +73,7 @@ class Settings:
     variables: str | None = None
     first: bool = False
     threads: int = 1
+    engine: str = "auto"
 
     def __post_init__(self) -> None:
         if self.every is not None and not 1 <= self.every <= MOST_STEPS:
@@ -80,12 +85,8 @@ class Settings:
         if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
             raise SettingError(f"threshold={self.threshold} is not a probability; give 0 … 1")
         for name, allowed in (("if_exists", IF_EXISTS), ("on_error", ON_ERROR)):
-            word = getattr(self, name)
-            if word not in allowed:
-                raise SettingError(
-                    f"{name}='{word}' is not known; allowed: {', '.join(allowed)}."
-                    f"{did_you_mean(word, allowed)}"
-                )
+            _one_of(name, getattr(self, name), allowed)
+        check_engine(self.engine)
         for name in ("model", "file", "group", "labels", "confidence", "variables"):
             if getattr(self, name) == "":
                 raise SettingError(f"{name} is empty; give a name")
@@ -104,6 +105,19 @@ class Settings:
                 + (f"'{twice[0]}' twice" if twice else "an empty group")
                 + "; give each group once, separated by commas"
             )
+
+
+def _one_of(name: str, word: str, allowed: tuple[str, ...]) -> None:
+    if word not in allowed:
+        raise SettingError(
+            f"{name}='{word}' is not known; allowed: {', '.join(allowed)}."
+            f"{did_you_mean(word, allowed)}"
+        )
+
+
+def check_engine(word: str) -> None:
+    """Raise SettingError if `word` is no engine."""
+    _one_of("engine", word, ENGINES)
 
 
 _COLUMN = {"labels": "phase", "confidence": "confidence"}

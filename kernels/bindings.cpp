@@ -17,6 +17,10 @@
 namespace nb = nanobind;
 using namespace nb::literals;
 
+namespace insitu {
+void bind_cnn(nb::module_& m);  // cnn.cpp
+}
+
 namespace {
 
 template <class T, int D>
@@ -246,6 +250,7 @@ NB_MODULE(_kernels, m) {
              "gamma"_a, "beta"_a, "ball"_a, "local"_a)
         .def("convolve", &GraphEngine::convolve, "layer"_a, "nodes"_a, "neighbors"_a,
              "out"_a.noconvert());
+    insitu::bind_cnn(m);
     m.def("isa_available", &insitu::isa_available);
     m.def("isa_default", [] { return std::string(insitu::isa_choose("").name); });
 }
