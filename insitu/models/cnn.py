@@ -34,7 +34,8 @@ def pack(state: Mapping[str, NDArray[Any]], scale: float, path: io.BytesIO) -> N
     path
         File object that receives them (npz).
     """
-    np.savez(path, scale=np.float32(scale), **state)
+    arrays: dict[str, Any] = {**state, "scale": np.float32(scale)}
+    np.savez(path, **arrays)
 
 
 class NativeCNN:
@@ -97,7 +98,8 @@ def _direct(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
 def _transformed(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return a 3 × 3 kernel for Winograd's algorithm: (block of 16 outputs, 36, channel, 16)."""
     u = np.einsum("ai,bj,ocij->abco", _WINOGRAD, _WINOGRAD, kernel)
-    return u.reshape(36, kernel.shape[1], -1, 16).transpose(2, 0, 1, 3)
+    blocks: NDArray[np.float64] = u.reshape(36, kernel.shape[1], -1, 16).transpose(2, 0, 1, 3)
+    return blocks
 
 
 def _arranged(s: Mapping[str, NDArray[np.float64]]) -> list[NDArray[np.float64]]:
