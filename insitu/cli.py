@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from insitu import __version__
+from insitu.cli_bench import add_bench
 from insitu.cli_histories import Run, add_histories
 from insitu.errors import InsituError, SettingError
 from insitu.settings import ENGINES
@@ -114,6 +115,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--device", default="cpu", choices=["cpu", "cuda"], help="of the training (cpu)"
     )
+
+    add_bench(verb)
 
     text = "Check LAMMPS, MPI, GPU and packages; say what to do. Exit code 1: something is not ok."
     verb("doctor", _doctor, text, "insitu doctor")
