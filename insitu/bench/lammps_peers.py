@@ -56,7 +56,7 @@ class Session:
         assert program is not None
         self._process = subprocess.Popen(
             [program, "-nonbuf", "-log", "none"], cwd=folder, text=True, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, process_group=0,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         self.send(deck)
