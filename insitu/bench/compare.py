@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 #: What all ratios are to, if it is among the methods.
 _BASE = "metals"
+#: A run that takes longer is not repeated to warm up [s].
+_DEAR = 2.0
 
 
 def compare(
@@ -33,9 +35,11 @@ def compare(
 ) -> dict[str, Any]:
     """Run the methods on the samples and return all times, as the JSON file has them.
 
-    Every method runs once unmeasured, then the methods take turns: a disturbance of the machine
-    meets them all. One thread each, but for the lines of this package that name more; the affinity
-    of the process is left alone.
+    The methods take turns, so that a disturbance of the machine meets them all. A turn is a run that
+    does not count and one that does: pages and caches are the method's own, not those of the one
+    before (on virtual machines the first touch of memory after a pause is dear). Methods of more than
+    two seconds a run skip the first. One thread each, but for the lines of this package that name
+    more; the affinity of the process is left alone.
 
     Parameters
     ----------
@@ -100,6 +104,8 @@ def _system(
         results: list[list[Result]] = [[] for _ in some]
         for round_ in range(repeats + 1):
             for method, found in zip(some, results, strict=True):
+                if round_ and found[-1].seconds < _DEAR:
+                    method.run()
                 found.append(method.run())
                 log.info(
                     "%s %d/%d: %.2f µs", method.name, round_, repeats,
