@@ -5,6 +5,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
@@ -105,10 +106,12 @@ class CnnEngine {
             for (std::int64_t g = 0; g < groups; ++g) group(g, scratch_[0].get());
             return;
         }
-#pragma omp parallel for schedule(static) num_threads(used)
-        for (int t = 0; t < used; ++t)
-            for (std::int64_t g = t * groups / used; g < (t + 1) * groups / used; ++g)
-                group(g, scratch_[std::size_t(t)].get());
+#pragma omp parallel num_threads(used)
+        {
+            float* scratch = scratch_[std::size_t(omp_get_thread_num())].get();
+#pragma omp for schedule(dynamic, 1)  // a thread whose core is taken does less
+            for (std::int64_t g = 0; g < groups; ++g) group(g, scratch);
+        }
     }
 
   private:
