@@ -57,6 +57,7 @@ def classify(
     device: str = "auto",
     threshold: float | None = None,
     threads: int | None = None,
+    engine: str = "auto",
 ) -> Classification:
     """Classify every atom of a sample; the labels are those of the in-situ analysis.
 
@@ -78,6 +79,8 @@ def classify(
         Largest probability below which an atom is unknown; None: the model's own.
     threads
         Threads of the kernels; None: OMP_NUM_THREADS, else all cores that this process may use.
+    engine
+        What runs the network: "auto", "native" or "torchscript" (:func:`insitu.models.store.load`).
 
     Returns
     -------
@@ -105,7 +108,7 @@ def classify(
         )
     if threads is not None and threads < 1:
         raise SettingError(f"threads={threads} is not usable; give 1 or more")
-    loaded = load(model)
+    loaded = load(model, engine=engine)
     loaded.threads = thread_count(threads, len(os.sched_getaffinity(0)))
     return classify_with(loaded, positions, cell, pbc, species, threshold=threshold)
 

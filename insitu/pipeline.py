@@ -95,7 +95,7 @@ class Pipeline:
 
             check_writable(self.settings.file, self.settings.if_exists)
         self.analyzer = Phases(
-            load(self.settings.model),
+            load(self.settings.model, engine=self.settings.engine),
             self.settings.threshold,
             self.settings.groups,
             view.setting("ntypes") if self.settings.types else 0,

@@ -14,6 +14,7 @@ IF_EXISTS = ("refuse", "append", "overwrite", "new")
 #: What LAMMPS takes as the interval of a fix.
 MOST_STEPS = 2**31 - 1
 ON_ERROR = ("stop", "disable")
+ENGINES = ("auto", "native", "torchscript")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,9 @@ class Settings:
         python/invoke` is not called there).
     threads
         Threads of the analysis on each rank; None: OMP_NUM_THREADS, else 1, as in LAMMPS.
+    engine
+        What runs the network: ``native``, the kernels, without torch; ``torchscript``, the
+        reference; ``auto``, the kernels if the model has weights for them.
     """
 
     model: str = "metals"
@@ -70,6 +74,7 @@ class Settings:
     variables: str | None = None
     first: bool = False
     threads: int | None = None
+    engine: str = "auto"
 
     def __post_init__(self) -> None:
         if self.every is not None and not 1 <= self.every <= MOST_STEPS:
@@ -81,12 +86,8 @@ class Settings:
         if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
             raise SettingError(f"threshold={self.threshold} is not a probability; give 0 … 1")
         for name, allowed in (("if_exists", IF_EXISTS), ("on_error", ON_ERROR)):
-            word = getattr(self, name)
-            if word not in allowed:
-                raise SettingError(
-                    f"{name}='{word}' is not known; allowed: {', '.join(allowed)}."
-                    f"{did_you_mean(word, allowed)}"
-                )
+            _one_of(name, getattr(self, name), allowed)
+        check_engine(self.engine)
         for name in ("model", "file", "group", "labels", "confidence", "variables"):
             if getattr(self, name) == "":
                 raise SettingError(f"{name} is empty; give a name")
@@ -114,6 +115,19 @@ def thread_count(threads: int | None, otherwise: int = 1) -> int:
     # OMP_NUM_THREADS=4,2 gives the numbers of nested levels; ours is the first.
     word = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return int(word) if word.isdigit() and int(word) > 0 else otherwise
+
+
+def _one_of(name: str, word: str, allowed: tuple[str, ...]) -> None:
+    if word not in allowed:
+        raise SettingError(
+            f"{name}='{word}' is not known; allowed: {', '.join(allowed)}."
+            f"{did_you_mean(word, allowed)}"
+        )
+
+
+def check_engine(word: str) -> None:
+    """Raise SettingError if `word` is no engine."""
+    _one_of("engine", word, ENGINES)
 
 
 _COLUMN = {"labels": "phase", "confidence": "confidence"}

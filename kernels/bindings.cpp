@@ -15,6 +15,10 @@
 namespace nb = nanobind;
 using namespace nb::literals;
 
+namespace insitu {
+void bind_cnn(nb::module_& m);  // cnn.cpp
+}
+
 namespace {
 
 template <class T, int D>
@@ -199,6 +203,7 @@ NB_MODULE(_kernels, m) {
              "size"_a, "gamma"_a, "beta"_a, "ball"_a, "local"_a, "threads"_a = 1)
         .def("convolve", &convolve, "layer"_a, "shared"_a, "rows"_a, "features"_a.noconvert(),
              "next"_a.noconvert(), "probabilities"_a.noconvert(), "threads"_a = 1);
+    insitu::bind_cnn(m);
     m.def("isa_available", &insitu::isa_available);
     m.def("isa_default", [] { return std::string(insitu::isa_choose("").name); });
 }
