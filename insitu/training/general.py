@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import time
@@ -93,11 +94,22 @@ def _balanced(network: NeighborsMapGraph, parts: list[Graph], device: str) -> fl
     return float(np.mean([np.mean(v) for v in right.values()]))
 
 
+def _follow(averaged: NeighborsMapGraph, network: NeighborsMapGraph, share: float) -> None:
+    """Move the averaged weights towards the network's; they keep `share` of their own."""
+    with torch.no_grad():
+        for mean, now in zip(averaged.parameters(), network.parameters(), strict=True):
+            mean.lerp_(now, 1.0 - share)
+
+
 def fit(
     recipe: dict[str, Any], train: list[Graph], selection: list[Graph], *, seed: int,
     checkpoint: Path | None = None, device: str = "cpu",
 ) -> NeighborsMapGraph:  # fmt: skip
     """Train the recipe's network and return it as it was in its best epoch on the selection set.
+
+    What is measured and returned is a running mean of the weights over the steps (`average`, the
+    share that a step keeps; 0: the last weights). A graph layer's network jumps from step to step,
+    as the configurations of a batch are few and their atoms alike.
 
     Parameters
     ----------
@@ -137,6 +149,7 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, rate, total_steps=epochs * steps, pct_start=0.1
     )
+    averaged, share = copy.deepcopy(network), settings.get("average", 0.0)
     best, kept, first = -1.0, network.state_dict(), 0
     if checkpoint is not None and checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True, map_location=device)
@@ -146,6 +159,7 @@ def fit(
             and state["epochs"] == epochs
         ):
             network.load_state_dict(state["network"])
+            averaged.load_state_dict(state["averaged"])
             optimizer.load_state_dict(state["optimizer"])
             schedule.load_state_dict(state["schedule"])
             best, kept, first = state["best"], state["kept"], state["epoch"] + 1
@@ -164,18 +178,20 @@ def fit(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
+            _follow(averaged, network, min(share, 1.0 - 1.0 / (2 + epoch * steps + k)))
             total += loss.item()
-        accuracy = _balanced(network, selection, device)
+        accuracy = _balanced(averaged, selection, device)
         log.info(
             "seed %d, epoch %d: loss %.5f, selection %.3f %% (%.0f s)", seed, epoch + 1,
             total / steps, 100 * accuracy, time.perf_counter() - started,
         )  # fmt: skip
         if accuracy > best:
-            best, kept = accuracy, {k: v.clone() for k, v in network.state_dict().items()}
+            best, kept = accuracy, {k: v.clone() for k, v in averaged.state_dict().items()}
         if checkpoint is not None:
             state = {
                 "seed": seed, "atoms": int(count.sum()), "epochs": epochs, "epoch": epoch,
                 "best": best, "kept": kept, "network": network.state_dict(),
+                "averaged": averaged.state_dict(),
                 "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(),
             }  # fmt: skip
             torch.save(state, checkpoint.with_suffix(".new"))

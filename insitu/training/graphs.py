@@ -93,8 +93,8 @@ def graphs(
     seed
         Of the atoms that are removed and of the deformations.
     copies
-        "training": a random fraction removed, and a random deformation. "fixed": a quarter and a
-        half removed. "none".
+        "training": copies with a random fraction removed (`copies` of them, one without), and a
+        randomly deformed one of crystals. "fixed": a quarter and a half removed. "none".
     """
     settings = NeighborsMap(**recipe["descriptor"])
     graph = GraphSettings(**recipe["graph"])
@@ -108,7 +108,8 @@ def graphs(
             continue
         variants = [(0.0, 0.0)]
         if copies == "training":
-            variants.append((rng.uniform(low, high), 0.0))
+            number = recipe["training"].get("copies", 1)
+            variants += [(rng.uniform(low, high), 0.0) for _ in range(number)]
             if s.kind != "melt":
                 variants.append((0.0, recipe["training"]["strain"]))
         elif copies == "fixed":
