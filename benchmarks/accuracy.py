@@ -31,13 +31,11 @@ from insitu.training.accuracy import (
     cases,
     count,
     evaluate,
-    markdown,
-    tables,
-    training_card,
 )  # fmt: skip
 from insitu.training.dynamics import load as load_job
 from insitu.training.dynamics import simulate
 from insitu.training.jobs import jobs
+from insitu.training.tables import markdown, tables, training_card
 from insitu.training.train import load_recipe
 
 Labels = NDArray[np.int64]

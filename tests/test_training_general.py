@@ -17,11 +17,12 @@ from insitu.models.networks import NeighborsMapGraph
 from insitu.neighbors import Neighbors
 from insitu.testing import lattice
 from insitu.training import dynamics, general
-from insitu.training.accuracy import Case, evaluate, tables, threshold_for
+from insitu.training.accuracy import Case, evaluate, threshold_for
 from insitu.training.dynamics import Sample
 from insitu.training.graphs import Graph, graphs
 from insitu.training.jobs import jobs
 from insitu.training.structures import crystal, random_flags, sequence, stacking
+from insitu.training.tables import tables
 from insitu.training.train import load_recipe, train
 
 OWN = """

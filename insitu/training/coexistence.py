@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.training.dynamics import head, on_site, read_dump, run_lammps, write_data
+from insitu.training.dynamics import head, on_site
+from insitu.training.runs import read_dump, run_lammps, write_data
 from insitu.training.structures import crystal
 
 #: Share of never molten atoms between which both phases are surely there.
@@ -69,7 +70,7 @@ def coexist(
     folder = out / f"{material['name']}-coexistence-{seed}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    write_data(folder / "data", s, material.get("charges"))
+    write_data(folder / "data", s.positions, s.cell, s.types, material.get("charges"))
     dt = material.get("timestep", 0.002)
     steps = round(ps / dt)
     every = 10 * (steps // 400)

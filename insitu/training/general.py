@@ -23,11 +23,12 @@ from insitu.models.graph import GraphSettings
 from insitu.models.networks import NeighborsMapGraph
 from insitu.models.store import Card, load
 from insitu.training import dynamics
-from insitu.training.accuracy import cases, measure, tables, threshold_for, training_card
+from insitu.training.accuracy import cases, measure, threshold_for
 from insitu.training.dynamics import Sample, simulate
 from insitu.training.graphs import Graph, graphs
 from insitu.training.jobs import jobs
 from insitu.training.progress import bar
+from insitu.training.tables import tables, training_card
 
 log = logging.getLogger(__name__)
 
