@@ -19,7 +19,7 @@ from insitu.testing import lattice
 from insitu.training import dynamics, general
 from insitu.training.accuracy import Case, evaluate, threshold_for
 from insitu.training.dynamics import Sample
-from insitu.training.graphs import Graph, graphs
+from insitu.training.graphs import Graph, cut, graphs
 from insitu.training.jobs import jobs
 from insitu.training.structures import crystal, random_flags, sequence, stacking
 from insitu.training.tables import tables
@@ -145,6 +145,47 @@ def test_tables_count_what_was_given() -> None:
     assert threshold_for([(case, p)]) == pytest.approx(0.8)
 
 
+def test_copies_are_thinned_cut_and_strained() -> None:
+    recipe, _ = load_recipe("metals")
+    r, cell = lattice("fcc", 4.05, (5, 5, 5))
+    sample = Sample("X", "fcc", 1, 0.5, r, cell, np.full(len(r), "fcc"))
+    found = graphs(recipe, [sample], 3, copies="training")
+    copies = recipe["training"]["copies"]
+    assert len(found) == 1 + copies + 1 + 1
+    assert [g.strain > 0 for g in found] == [False] * (copies + 2) + [True]
+    low, high = recipe["training"]["removed"]
+    for g in found[1 : 1 + copies]:
+        assert low <= g.removed <= high
+        assert len(g.labels) == pytest.approx((1 - g.removed) * len(r), rel=0.15)
+    # A melt is not strained; a stacking is not cut, as its outermost layers have no class.
+    melt = Sample("X", "melt", 1, 0.5, r, cell, np.full(len(r), "disordered"))
+    assert len(graphs(recipe, [melt], 3, copies="training")) == copies + 2
+    stack = Sample("X", "stack", 1, 0.5, r, cell, np.full(len(r), "hcp"))
+    assert len(graphs(recipe, [stack], 3, copies="training")) == copies + 2
+
+
+def test_a_cut_leaves_one_slab_and_its_vacuum() -> None:
+    rng = np.random.default_rng(0)
+    r, cell = lattice("sc", 1.0, (8, 8, 8))
+    for _ in range(5):
+        stay = cut(r + 0.5, cell, 0.5, rng)
+        assert stay.sum() == 256
+        taken = [len(np.unique(r[~stay, axis])) for axis in range(3)]
+        assert sorted(taken) == [4, 8, 8]
+
+
+def test_a_material_may_have_its_own_temperatures() -> None:
+    recipe, _ = load_recipe("metals")
+    found = {j.name: j.temperatures for j in jobs(recipe, "training")}
+    (slow,) = (m for m in recipe["material"] if m["name"] == "Mo")
+    seed = slow["seed"]
+    assert found[f"Mo-bcc-{seed}"] == tuple(slow["protocol"]["crystal"])
+    assert found["Al-fcc-1000"] == tuple(recipe["protocol"]["crystal"])
+    assert f"Mo-melt-{seed + 91}" not in found
+    again = recipe["protocol"]["undercooled"]
+    assert [found[f"Al-melt-{1091 + k}"] for k in range(len(again))] == [tuple(t) for t in again]
+
+
 def load_descriptor() -> store.NeighborsMap:
     return store.NeighborsMap(**load_recipe("metals")[0]["descriptor"])
 
@@ -156,6 +197,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def test_the_running_mean_of_the_weights_forgets_by_its_share() -> None:
+    torch.manual_seed(0)
+    mean, now = (NeighborsMapGraph(2, 4, 1, 16, 16, 16) for _ in range(2))
+    before = mean.last.weight.clone()
+    general._follow(mean, now, 0.75)
+    assert torch.allclose(mean.last.weight, 0.75 * before + 0.25 * now.last.weight)
+    general._follow(mean, now, 0.0)
+    assert all(torch.equal(a, b) for a, b in zip(mean.parameters(), now.parameters(), strict=True))
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -207,7 +258,7 @@ def test_a_few_lines_make_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "measured on Al" in card
     assert "| Al, fcc |" in card
     stamp = {p: p.stat().st_mtime_ns for p in (tmp_path / "data").glob("*.npz")}
-    assert len(stamp) == 7
     recipe, _ = load_recipe(str(tmp_path / "own.toml"))
+    assert len(stamp) == sum(len(jobs(recipe, r)) for r in ("training", "selection", "headline"))
     general.generate(recipe, "training", tmp_path / "data")
     assert all(p.stat().st_mtime_ns == t for p, t in stamp.items())

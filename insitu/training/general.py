@@ -179,7 +179,8 @@ def fit(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-            _follow(averaged, network, min(share, 1.0 - 1.0 / (2 + epoch * steps + k)))
+            done = epoch * steps + k  # a short training must not average over its beginning
+            _follow(averaged, network, min(share, (1 + done) / (10 + done)))
             total += loss.item()
         accuracy = _balanced(averaged, selection, device)
         log.info(
