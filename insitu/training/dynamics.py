@@ -104,15 +104,36 @@ def _triclinic(material: dict[str, Any]) -> str:
     return f"change_box all triclinic\n{again}"
 
 
-def _quench(frames: list[int]) -> str:
-    """Return the commands that take each snapshot to its inherent structure."""
-    text = "unfix move\nunfix bath\nmin_style cg\n"
-    for step in frames:
+def quench(
+    folder: Path, material: dict[str, Any], steps: list[int], *, tilted: bool = False
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Take snapshots of ``thermal.dump`` to their inherent structures.
+
+    Parameters
+    ----------
+    folder
+        Of a run that has ended.
+    material
+        Entry of a recipe.
+    steps
+        Of the snapshots.
+    tilted
+        Whether the snapshots' cells are triclinic.
+
+    Returns
+    -------
+    list of tuple
+        Positions ``(n, 3)`` and cell ``(3, 3)`` [Å] of each.
+    """
+    text = head(material, 1, 1.0) + (_triclinic(material) if tilted else "")
+    text += "fix move all nve\nmin_style cg\n"
+    for step in steps:
         text += f"read_dump thermal.dump {step} x y z box yes replace yes\n"
         text += "minimize 0 1e-3 80 400\n"
         text += f"reset_timestep {step}\n"
         text += "write_dump all custom quenched.dump id x y z modify append yes sort id format float %.8g\n"
-    return text
+    run_lammps(folder, text, name="in.quench")
+    return [(r, cell) for _, r, cell in read_dump(folder / "quenched.dump")]
 
 
 def start(job: Job) -> Structure:
@@ -184,11 +205,10 @@ def simulate(job: Job, protocol: dict[str, Any], out: Path) -> Path:
     temperatures = np.repeat(job.temperatures, each)[: len(frames)]
     labels = np.full((len(frames), len(s.positions)), "disordered", dtype="<U17")
     if job.kind != "melt":
-        deck2 = head(job.material, job.seed, 1.0) + "fix move all nve\nfix bath all nve\n"
-        deck2 += _triclinic(job.material) if job.strains else ""
-        run_lammps(folder, deck2 + _quench([f[0] for f in frames]), name="in.quench")
-        quenched = list(read_dump(folder / "quenched.dump"))
-        for k, (_, r, cell) in enumerate(quenched):
+        steps = [f[0] for f in frames]
+        for k, (r, cell) in enumerate(
+            quench(folder, job.material, steps, tilted=bool(job.strains))
+        ):
             intact = on_site(s, r, cell, proportions=not job.strains)
             labels[k] = np.where(intact, s.labels, MASKED)
             # Molten, or about to: what is left on sites then is chance.

@@ -87,6 +87,13 @@ def tables(classes: list[str], m: Measured, strains: list[str] | None = None) ->
 
 def summary(classes: list[str], m: Measured) -> str:
     """Return what was aimed at and what was measured: mean and standard error over trajectories."""
+    head = ["sample", "aim", "measured", "trajectories", "worst"]
+    text = "### Summary: right labels (%), mean and standard error over trajectories\n\n"
+    return text + markdown(head, summary_rows(classes, m))
+
+
+def summary_rows(classes: list[str], m: Measured) -> list[list[str]]:
+    """Return the cells of :func:`summary`: sample, aim, mean ± error, trajectories, worst."""
 
     def solid(s: Score) -> bool:
         return s.kind in classes and s.deformed < 0
@@ -123,8 +130,7 @@ def summary(classes: list[str], m: Measured) -> str:
             name, aim, f"{values.mean():.2f} ± {error:.2f}", f"{len(values)}",
             f"{values.min():.2f} ({worst[0]}, {worst[1].replace('_', ' ')})",
         ])  # fmt: skip
-    text = "### Summary: right labels (%), mean and standard error over trajectories\n\n"
-    return text + markdown(["sample", "aim", "measured", "trajectories", "worst"], rows)
+    return rows
 
 
 def _confusion(classes: list[str], scores: list[Score]) -> str:
