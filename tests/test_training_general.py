@@ -42,6 +42,7 @@ liquid = [1.5]
 atoms = 256
 
 [training]
+starts = 2
 epochs = 12
 configurations = 2
 
@@ -256,6 +257,7 @@ def test_a_few_lines_make_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert classify_with(model, r, cell, True).fractions["fcc"] == 1.0
     card = (tmp_path / "model" / "README.md").read_text()
     assert "measured on Al" in card
+    assert not list((tmp_path / "model").glob("checkpoint*"))
     assert "| Al, fcc |" in card
     stamp = {p: p.stat().st_mtime_ns for p in (tmp_path / "data").glob("*.npz")}
     recipe, _ = load_recipe(str(tmp_path / "own.toml"))

@@ -51,7 +51,7 @@ class Case:
 
 
 def cases(classes: list[str], samples: Iterable[Sample], seed: int) -> Iterator[Case]:
-    """Yield each labelled sample whole, and crystals and liquids with a quarter and a half removed."""
+    """Yield each labelled sample whole and, unless strained, with a quarter and a half removed."""
     rng = np.random.default_rng(seed)
     numbers = {c: k for k, c in enumerate(classes)}
     for s in samples:

@@ -208,7 +208,7 @@ def train_general(
 ) -> Path:  # fmt: skip
     """Run a recipe with ``[[material]]`` from nothing to an artefact folder.
 
-    The arguments are those of :func:`insitu.training.train.train`, with the recipe loaded.
+    Networks are trained from `starts` seeds; the best on the selection set is kept. The arguments are those of :func:`insitu.training.train.train`, with the recipe loaded.
     """
     out.mkdir(parents=True, exist_ok=True)
     recipe = recipe | {"classes": classes_of(recipe)}
@@ -220,8 +220,15 @@ def train_general(
     log.info(
         "atoms described: %d, %d", *(sum(len(g.labels) for g in p) for p in (train, selection))
     )
-    checkpoint = out / "checkpoint.pt"
-    network = fit(recipe, train, selection, seed=seed, checkpoint=checkpoint, device=device)
+    network, best = None, -1.0
+    checkpoints = [out / f"checkpoint-{k}.pt" for k in range(recipe["training"].get("starts", 1))]
+    for k, checkpoint in enumerate(checkpoints):
+        found = fit(recipe, train, selection, seed=seed + k, checkpoint=checkpoint, device=device)
+        score = _balanced(found, selection, "cpu")
+        if score > best:
+            network, best = found, score
+    assert network is not None
+    del train
     chosen = [(g, predict(network, g)) for g in selection]
     card = Card(
         name=recipe["name"],
@@ -238,7 +245,6 @@ def train_general(
             for role in ("training", "selection", "headline")
         },
     )
-    del train
     save(network, card, out / "model.pt")
     (out / "card.json").write_text(json.dumps(json.loads(card.to_json()), indent=1) + "\n")
     unseen = cases(card.classes, samples(recipe, "headline", data), seed)
@@ -248,5 +254,6 @@ def train_general(
     (out / "README.md").write_text(
         training_card(card, size, tables(card.classes, measured, strains))
     )
-    checkpoint.unlink()
+    for checkpoint in checkpoints:
+        checkpoint.unlink()
     return out / "model.pt"
