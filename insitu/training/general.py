@@ -208,7 +208,8 @@ def train_general(
 ) -> Path:  # fmt: skip
     """Run a recipe with ``[[material]]`` from nothing to an artefact folder.
 
-    Networks are trained from `starts` seeds; the best on the selection set is kept. The arguments are those of :func:`insitu.training.train.train`, with the recipe loaded.
+    Networks are trained from `starts` seeds; the best on the selection set is kept. The arguments
+    are those of :func:`insitu.training.train.train`, with the recipe loaded.
     """
     out.mkdir(parents=True, exist_ok=True)
     recipe = recipe | {"classes": classes_of(recipe)}
