@@ -170,18 +170,22 @@ def fit(
         order = np.random.default_rng([seed, epoch]).permutation(len(train))
         started, total = time.perf_counter(), 0.0
         for k in bar(range(steps), f"epoch {epoch + 1}/{epochs}"):
-            x, n, y = _batch([train[i] for i in order[k * per : (k + 1) * per]])
-            loss = torch.nn.functional.cross_entropy(
-                network.logits(x.to(device), n.to(device)), y.to(device), weight=loss_weight,
-                ignore_index=-1,
-            )  # fmt: skip
+            batch = [train[i] for i in order[k * per : (k + 1) * per]]
+            used = np.concatenate([g.labels[g.labels >= 0] for g in batch])
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            # A configuration fits a core's cache, a batch does not.
+            for part in [[g] for g in batch] if device == "cpu" else [batch]:
+                x, n, y = _batch(part)
+                loss = torch.nn.functional.cross_entropy(
+                    network.logits(x.to(device), n.to(device)), y.to(device), weight=loss_weight,
+                    ignore_index=-1, reduction="sum",
+                ) / float(weight[used].sum())  # fmt: skip
+                loss.backward()  # type: ignore[no-untyped-call]
+                total += loss.item()
             optimizer.step()
             schedule.step()
             done = epoch * steps + k  # a short training must not average over its beginning
             _follow(averaged, network, min(share, (1 + done) / (10 + done)))
-            total += loss.item()
         accuracy = _balanced(averaged, selection, device)
         log.info(
             "seed %d, epoch %d: loss %.5f, selection %.3f %% (%.0f s)", seed, epoch + 1,
