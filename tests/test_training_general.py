@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import BIN, require
 
+from insitu.errors import DeckError, SettingError
 from insitu.frame import Frame
 from insitu.models import store
 from insitu.models.networks import NeighborsMapGraph
@@ -70,6 +71,30 @@ def test_headline_elements_take_part_in_nothing_else() -> None:
     assert len(names) == len(set(names))
 
 
+def test_a_role_that_does_not_exist_is_refused() -> None:
+    recipe, _ = load_recipe("metals")
+    recipe["material"][0]["role"] = "test"
+    with pytest.raises(SettingError, match="role 'test'"):
+        jobs(recipe, "training")
+
+
+def test_a_trajectory_is_the_same_in_another_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, _ = load_recipe("metals")
+    job = jobs(recipe, "training")[0]
+    monkeypatch.setattr(dynamics, "potentials_folder", lambda: Path("/home/a/potentials"))
+    deck = dynamics.deck(job, recipe["protocol"])
+    np.savez(tmp_path / f"{job.name}.npz", deck=deck)
+    monkeypatch.setattr(dynamics, "potentials_folder", lambda: Path("/elsewhere/potentials"))
+    assert dynamics.deck(job, recipe["protocol"]) != deck
+    # Nothing is run: there is no LAMMPS on this PATH.
+    monkeypatch.setenv("PATH", "")
+    dynamics.simulate(job, recipe["protocol"], tmp_path)
+    with pytest.raises(DeckError, match="no LAMMPS"):
+        dynamics.simulate(job, recipe["protocol"] | {"gap": 0.4}, tmp_path)
+
+
 def test_without_roles_the_split_is_by_trajectory(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(OWN)
     recipe, _ = load_recipe(str(tmp_path / "own.toml"))
@@ -101,8 +126,10 @@ def test_layers_have_the_neighbours_of_their_class(diamond: bool) -> None:
 
 def test_stackings_close_periodically() -> None:
     assert sequence(np.zeros(4, dtype=bool)) is None
-    letters = sequence(np.array([True, True, False, False, False, True, True, False, False, False]))
-    if letters is not None:
+    for flags in ([True] * 2, [False] * 3, ([True] * 2 + [False] * 3) * 2):
+        letters = sequence(np.array(flags))
+        assert letters is not None
+        assert ((np.roll(letters, 1) == np.roll(letters, -1)) == flags).all()
         assert (letters != np.roll(letters, 1)).all()
     flags = random_flags(14, 0.4, np.random.default_rng(1))
     found = sequence(flags)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,24 +179,35 @@ def on_site(
     return small
 
 
+def deck(job: Job, protocol: dict[str, Any]) -> str:
+    """Return the LAMMPS deck of a trajectory."""
+    hot = 2.5 if job.kind == "melt" else job.temperatures[0]
+    return head(job.material, job.seed, 2.0 * hot * job.material["melting"]) + _stairs(
+        job, protocol
+    )
+
+
+def _portable(deck: str) -> str:
+    """Return a deck without the folders of its files: another environment's is the same deck."""
+    return re.sub(r"(?<=\s)/\S*/", "", deck)
+
+
 def simulate(job: Job, protocol: dict[str, Any], out: Path) -> Path:
     """Run a trajectory unless `out` holds it, from the same deck; return its ``.npz`` file."""
     result = out / f"{job.name}.npz"
+    commands = deck(job, protocol)
+    if result.exists():
+        with np.load(result) as z:
+            if _portable(str(z["deck"])) == _portable(commands):
+                return result
     s = start(job)
-    scale = 2.0 * job.temperatures[0] * job.material["melting"]
-    deck = head(
-        job.material, job.seed, scale if job.kind != "melt" else 5.0 * job.material["melting"]
-    )
-    deck += _stairs(job, protocol)
-    if result.exists() and str(np.load(result)["deck"]) == deck:
-        return result
     folder = out / job.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     write_data(folder / "data", s.positions, s.cell, s.types, job.material.get("charges"))
     failed = ""
     try:
-        run_lammps(folder, deck)
+        run_lammps(folder, commands)
     except DeckError as error:  # a molten or evaporated crystal may end a run: keep what there is
         failed = str(error)
         if not (folder / "thermal.dump").exists():
@@ -215,7 +227,7 @@ def simulate(job: Job, protocol: dict[str, Any], out: Path) -> Path:
             if intact.mean() < 0.9:
                 labels[k] = MASKED
     np.savez_compressed(
-        result, deck=deck, failed=failed, labels=labels, temperature=temperatures,
+        result, deck=commands, failed=failed, labels=labels, temperature=temperatures,
         positions=np.array([f[1] for f in frames]), cell=np.array([f[2] for f in frames]),
     )  # fmt: skip
     shutil.rmtree(folder)

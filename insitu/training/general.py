@@ -26,7 +26,7 @@ from insitu.training import dynamics
 from insitu.training.accuracy import cases, measure, threshold_for
 from insitu.training.dynamics import Sample, simulate
 from insitu.training.graphs import Graph, graphs
-from insitu.training.jobs import jobs
+from insitu.training.jobs import ROLES, jobs
 from insitu.training.progress import bar
 from insitu.training.tables import tables, training_card
 
@@ -217,7 +217,7 @@ def train_general(
     """
     out.mkdir(parents=True, exist_ok=True)
     recipe = recipe | {"classes": classes_of(recipe)}
-    for role in ("training", "selection", "headline"):
+    for role in ROLES:
         generate(recipe, role, data, workers=workers)
     seed = recipe["training"]["seed"]
     train = graphs(recipe, samples(recipe, "training", data), seed, copies="training")
@@ -245,10 +245,7 @@ def train_general(
         species=recipe.get("species", "not used"),
         recipe_sha256=recipe_hash,
         graph=GraphSettings(**recipe["graph"]),
-        more={
-            role: sorted({j.material["name"] for j in jobs(recipe, role)})
-            for role in ("training", "selection", "headline")
-        },
+        more={role: sorted({j.material["name"] for j in jobs(recipe, role)}) for role in ROLES},
     )
     save(network, card, out / "model.pt")
     (out / "card.json").write_text(json.dumps(json.loads(card.to_json()), indent=1) + "\n")

@@ -6,6 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from insitu.errors import SettingError
+
+#: Parts of the split.
+ROLES = ("training", "selection", "headline")
+
 
 @dataclass(frozen=True)
 class Job:
@@ -37,9 +42,18 @@ def jobs(recipe: dict[str, Any], role: str) -> list[Job]:
         ``protocol`` goes before the common one.
     role
         "training", "selection" or "headline".
+
+    Raises
+    ------
+    SettingError
+        A material has another role.
     """
     common = recipe["protocol"] | (recipe.get("headline", {}) if role == "headline" else {})
     materials = recipe["material"]
+    if wrong := [m for m in materials if m.get("role", "training") not in ROLES]:
+        raise SettingError(
+            f"material '{wrong[0]['name']}' has the role '{wrong[0]['role']}'; give one of {ROLES}"
+        )
     own = any(m.get("role", "training") == role for m in materials)
     wanted, shift = (role, 0) if own else ("training", {"selection": 500, "headline": 700}[role])
     found: list[Job] = []
