@@ -18,12 +18,12 @@ from insitu.models.networks import NeighborsMapGraph
 from insitu.neighbors import Neighbors
 from insitu.testing import lattice
 from insitu.training import dynamics, general
-from insitu.training.accuracy import Case, evaluate, threshold_for
+from insitu.training.accuracy import Case, Measured, Score, evaluate, threshold_for
 from insitu.training.dynamics import Sample
 from insitu.training.graphs import Graph, cut, graphs
 from insitu.training.jobs import jobs
 from insitu.training.structures import crystal, random_flags, sequence, stacking
-from insitu.training.tables import tables
+from insitu.training.tables import summary_rows, tables
 from insitu.training.train import load_recipe, train
 
 OWN = """
@@ -171,6 +171,41 @@ def test_tables_count_what_was_given() -> None:
     assert "| Cu, fcc | 66.67 |" in tables(card.classes, measured)
     assert measured.calibration[:, 0].sum() == 3
     assert threshold_for([(case, p)]) == pytest.approx(0.8)
+
+
+def test_the_summary_is_over_trajectories_and_names_the_worst() -> None:
+    def score(material: str, right: int, total: int, removed: float = 0.0) -> Score:
+        counts = np.array([right, total - right, 0])
+        return Score(material, "fcc", 1, 1.0, removed, -1, 0, counts)
+
+    scores = [
+        score("Cu", 1000, 1000),
+        score("Ag", 5, 10),
+        score("Ag", 9, 10),
+        score("Ag", 0, 9, 0.5),
+    ]
+    rows = {row[0]: row for row in summary_rows(["fcc", "disordered"], Measured(scores))}
+    # Ag's two snapshots are one trajectory (70 %), which counts as much as the larger one of Cu.
+    _, aim, mean, number, worst = rows["crystals at T_m"]
+    assert aim == "99.5, worst 98"
+    assert mean == "85.00 ± 15.00"
+    assert number == "2"
+    assert worst == "70.00 (Ag, fcc)"
+    assert rows["crystals, 50 % of atoms removed, T_m"][2].startswith("0.00")
+    assert "liquids at T_m" not in rows
+
+
+def test_the_threshold_table_counts_what_is_left() -> None:
+    sample = Sample("Cu", "melt", 1, 1.0, np.zeros((4, 3)), np.eye(3), np.array(["disordered"] * 4))
+    p = np.array([[0.9, 0.1], [0.45, 0.55], [0.1, 0.9], [0.02, 0.98]], dtype=np.float32)
+    card = store.Card("t", ["fcc", "disordered"], load_descriptor())
+    measured = evaluate(card, [(Case(sample, 0.0, np.ones(4, dtype=int), np.zeros((4, 3))), p)])
+    text = tables(card.classes, measured)
+    assert "| 0.00 | – | – | 0.00 | 75.00 |" in text
+    assert "| 0.60 | – | – | 25.00 | 66.67 |" in text
+    # No crystal: nothing to calibrate the threshold on.
+    case = Case(sample, 0.0, np.ones(4, dtype=int), np.zeros((4, 3)))
+    assert threshold_for([(case, p)]) == 0.5
 
 
 def test_copies_are_thinned_cut_and_strained() -> None:

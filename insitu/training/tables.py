@@ -158,10 +158,8 @@ def _confidence(m: Measured) -> str:
     for k, t in enumerate(THRESHOLDS):
         line = [f"{t:.2f}"]
         for total, known, right in m.thresholds[:, k].tolist():
-            line += [
-                f"{100 * (1 - known / max(total, 1)):.2f}",
-                f"{100 * right / max(known, 1):.2f}",
-            ]
+            line.append(f"{100 * (1 - known / total):.2f}" if total else "–")
+            line.append(f"{100 * right / known:.2f}" if known else "–")
         rows.append(line)
     head = ["threshold", "crystals: unknown (%)", "right of the rest (%)", "liquids: unknown (%)",
             "right of the rest (%)"]  # fmt: skip
