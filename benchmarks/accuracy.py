@@ -88,7 +88,7 @@ def main() -> None:
     assert isinstance(model, GraphModel)
     classes = model.card.classes
     methods = other_methods(classes)
-    seeds = {f"seed {k}": load(path) for k, path in enumerate(options.seeds, start=2)}
+    seeds = {f"other seed {k}": load(path) for k, path in enumerate(options.seeds, start=1)}
     mine, again = Measured(), {name: Measured() for name in seeds}
     others: dict[str, list[Score]] = {name: [] for name in methods}
     for job in jobs(recipe, "headline"):
