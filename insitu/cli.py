@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 from insitu import __version__
+from insitu.cli_bench import add_bench
 from insitu.cli_histories import Run, add_histories
 from insitu.errors import InsituError, SettingError
+from insitu.settings import ENGINES
 
 _DESCRIPTION = "In-situ structural analysis of LAMMPS simulations."
 
@@ -49,7 +51,7 @@ def _classify(options: argparse.Namespace) -> int:
 
     for line in classify_file(
         options.file, model=options.model, threshold=options.threshold, index=options.index,
-        labels=options.labels,
+        labels=options.labels, engine=options.engine,
     ):  # fmt: skip
         print(line, flush=True)
     return 0
@@ -96,6 +98,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--threshold", type=float, help="probability under which an atom is unknown")
     sub.add_argument("--index", default=":", help="frames, as ASE writes slices (all)")
     sub.add_argument("--labels", help="extended XYZ file to write, with a phase for each atom")
+    sub.add_argument("--engine", default="auto", choices=ENGINES, help="of the network (auto)")
 
     sub = verb("models", _models, "List the shipped models, or print a model's card.",
                "insitu models crystals-cnn")  # fmt: skip
@@ -112,6 +115,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--device", default="cpu", choices=["cpu", "cuda"], help="of the training (cpu)"
     )
+
+    add_bench(verb)
 
     text = "Check LAMMPS, MPI, GPU and packages; say what to do. Exit code 1: something is not ok."
     verb("doctor", _doctor, text, "insitu doctor")

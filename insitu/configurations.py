@@ -20,6 +20,7 @@ def classify_file(
     threshold: float | None = None,
     index: str = ":",
     labels: str | None = None,
+    engine: str = "auto",
 ) -> Iterator[str]:
     """Classify the frames of a file; yield one line of phase fractions for each.
 
@@ -34,6 +35,8 @@ def classify_file(
     labels
         Extended XYZ file to write, with columns ``phase`` (the codes of the history files) and
         ``confidence`` for each atom; OVITO reads it.
+    engine
+        As in :func:`insitu.classify`.
 
     Raises
     ------
@@ -53,7 +56,7 @@ def classify_file(
     for number, atoms in enumerate(_read(file, index)):
         found = classify(
             atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers, model=model,
-            threshold=threshold,
+            threshold=threshold, engine=engine,
         )  # fmt: skip
         if labels:
             codes = np.array(class_codes(found.classes))

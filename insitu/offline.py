@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from insitu.frame import Frame
 from insitu.models.graph import GraphModel
 from insitu.models.store import Model, load
 from insitu.neighbors import Neighbors, survey
+from insitu.settings import thread_count
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ def classify(
     model: str = "metals",
     device: str = "auto",
     threshold: float | None = None,
+    threads: int | None = None,
+    engine: str = "auto",
 ) -> Classification:
     """Classify every atom of a sample; the labels are those of the in-situ analysis.
 
@@ -73,6 +77,10 @@ def classify(
         "auto" or "cpu".
     threshold
         Largest probability below which an atom is unknown; None: the model's own.
+    threads
+        Threads of the kernels; None: OMP_NUM_THREADS, else all cores that this process may use.
+    engine
+        What runs the network: "auto", "native" or "torchscript" (:func:`insitu.models.store.load`).
 
     Returns
     -------
@@ -98,7 +106,11 @@ def classify(
         raise SettingError(
             f"device='{device}' is not available in this version; allowed: auto, cpu"
         )
-    return classify_with(load(model), positions, cell, pbc, species, threshold=threshold)
+    if threads is not None and threads < 1:
+        raise SettingError(f"threads={threads} is not usable; give 1 or more")
+    loaded = load(model, engine=engine)
+    loaded.threads = thread_count(threads, len(os.sched_getaffinity(0)))
+    return classify_with(loaded, positions, cell, pbc, species, threshold=threshold)
 
 
 def classify_with(

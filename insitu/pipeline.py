@@ -26,7 +26,7 @@ from insitu.models.store import load
 from insitu.neighbors import Neighbors, survey
 from insitu.provenance import provenance
 from insitu.reduce import Packing, Ranks
-from insitu.settings import Settings
+from insitu.settings import Settings, thread_count
 from insitu.units import THERMO_UNITS
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_STAGES = ("neighbors", "descriptor", "model")
+_STAGES = ("arrays", "neighbors", "descriptor", "model")
 _WALL = ("simulation", *_STAGES)
 
 
@@ -95,7 +95,7 @@ class Pipeline:
 
             check_writable(self.settings.file, self.settings.if_exists)
         self.analyzer = Phases(
-            load(self.settings.model),
+            load(self.settings.model, engine=self.settings.engine),
             self.settings.threshold,
             self.settings.groups,
             view.setting("ntypes") if self.settings.types else 0,
@@ -105,10 +105,12 @@ class Pipeline:
                 f"model '{self.analyzer.model.card.name}' works on distances in Å and the deck has "
                 "`units lj`, which have none; use a scale-free model, or units metal or real"
             )
+        threads = thread_count(self.settings.threads)
+        self.analyzer.model.threads = threads
         if not self.analyzer.model.native:
             import torch
 
-            torch.set_num_threads(self.settings.threads)
+            torch.set_num_threads(threads)
 
     def _another_model(self) -> str | None:
         """Return what is wrong if the ranks loaded different files under one name; collective."""
@@ -186,7 +188,8 @@ class Pipeline:
         frame = self.take(view)
         if self._repeated(frame):
             return
-        sums, waited = self._analyse(frame, arrived - self._left)
+        spent = {"simulation": arrived - self._left, "arrays": time.perf_counter() - arrived}
+        sums, waited = self._analyse(frame, spent)
         started = time.perf_counter()
         share = 1.0 / self.ranks.size
         values = self.analyzer.finish(sums) | {
@@ -243,8 +246,11 @@ class Pipeline:
         self.ranks.agree(unreliable(frame, a.cutoff, self._model, self.ranks, a.advised_cutoff))
         return frame
 
-    def _analyse(self, frame: Frame, simulation: float) -> tuple[dict[str, Any], float]:
-        """Return the sums over all ranks, and how long this one waited for them [s]."""
+    def _analyse(self, frame: Frame, wall: dict[str, float]) -> tuple[dict[str, Any], float]:
+        """Return the sums over all ranks, and how long this one exchanged and waited for them [s].
+
+        `wall` are the times spent so far, to be summed as well.
+        """
         mine: dict[str, Any] | None = None
         neighbors: Neighbors | None = None
         trouble = None
@@ -253,16 +259,19 @@ class Pipeline:
             neighbors = Neighbors(frame, self.analyzer.search)
         except Exception as error:
             trouble = describe(error)
-        wall = {"simulation": simulation, "neighbors": time.perf_counter() - started}
+        searched = time.perf_counter()
+        wall["neighbors"] = searched - started
         if self.analyzer.scale_free:
             # The analysis exchanges features: all ranks begin it, or none.
             self.ranks.agree(trouble)
             a = self.analyzer
             a.halo = Halo(frame, a.margin, self.ranks, a.rounds)
+        waited = time.perf_counter() - searched
         try:
             if neighbors is None:
                 raise InsituError(trouble or "no neighbour search")
             sums = self.analyzer(frame, neighbors)
+            waited += self.analyzer.waited
             wall |= self.analyzer.timing
             mine = {
                 **sums,
@@ -280,7 +289,7 @@ class Pipeline:
         total = self._packing.unpack(self.ranks.sum(vector))
         if total["failed"]:
             self.ranks.agree(trouble)
-        return total, time.perf_counter() - started
+        return total, waited + time.perf_counter() - started
 
     def _advise(self, sums: dict[str, Any], step: int) -> None:
         if self.ranks.rank == 0 and not self._warned:
@@ -367,7 +376,7 @@ class Pipeline:
             Observable("thermo/atoms", (), "i8", "", "atoms of the simulation"),
             Observable("timing/simulation", (), "f8", "s", "since the last frame, mean of ranks"),
             *[Observable(f"timing/{s}", (), "f8", "s", "mean of the ranks") for s in _STAGES],
-            Observable("timing/reduce", (), "f8", "s", "waiting and all-reduce, rank 0"),
+            Observable("timing/reduce", (), "f8", "s", "exchange, waiting and all-reduce, rank 0"),
             Observable("timing/write", (), "f8", "s", "of the frame before, rank 0"),
         ]
         return Series.create(

@@ -35,6 +35,7 @@ def provenance(
     return {
         "model": model.card.name,
         "model_sha256": model.sha256,
+        "engine": "native" if model.native else "torchscript",
         "descriptor": model.card.descriptor.as_dict(),
         "threshold": analyzer.threshold,
         "group": settings.group,

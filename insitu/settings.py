@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -13,6 +14,7 @@ IF_EXISTS = ("refuse", "append", "overwrite", "new")
 #: What LAMMPS takes as the interval of a fix.
 MOST_STEPS = 2**31 - 1
 ON_ERROR = ("stop", "disable")
+ENGINES = ("auto", "native", "torchscript")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,10 @@ class Settings:
         Also analyse the step at which the first run starts (only `fix insitu` can; `fix
         python/invoke` is not called there).
     threads
-        Threads of torch on each rank.
+        Threads of the analysis on each rank; None: OMP_NUM_THREADS, else 1, as in LAMMPS.
+    engine
+        What runs the network: ``native``, the kernels, without torch; ``torchscript``, the
+        reference; ``auto``, the kernels if the model has weights for them.
     """
 
     model: str = "metals"
@@ -68,24 +73,21 @@ class Settings:
     confidence: str | None = None
     variables: str | None = None
     first: bool = False
-    threads: int = 1
+    threads: int | None = None
+    engine: str = "auto"
 
     def __post_init__(self) -> None:
         if self.every is not None and not 1 <= self.every <= MOST_STEPS:
             raise SettingError(
                 f"every={self.every} is not a number of steps; give 1 … {MOST_STEPS}"
             )
-        if self.threads < 1:
+        if self.threads is not None and self.threads < 1:
             raise SettingError(f"threads={self.threads} is not usable; give 1 or more")
         if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
             raise SettingError(f"threshold={self.threshold} is not a probability; give 0 … 1")
         for name, allowed in (("if_exists", IF_EXISTS), ("on_error", ON_ERROR)):
-            word = getattr(self, name)
-            if word not in allowed:
-                raise SettingError(
-                    f"{name}='{word}' is not known; allowed: {', '.join(allowed)}."
-                    f"{did_you_mean(word, allowed)}"
-                )
+            _one_of(name, getattr(self, name), allowed)
+        check_engine(self.engine)
         for name in ("model", "file", "group", "labels", "confidence", "variables"):
             if getattr(self, name) == "":
                 raise SettingError(f"{name} is empty; give a name")
@@ -104,6 +106,28 @@ class Settings:
                 + (f"'{twice[0]}' twice" if twice else "an empty group")
                 + "; give each group once, separated by commas"
             )
+
+
+def thread_count(threads: int | None, otherwise: int = 1) -> int:
+    """Return how many threads to use: the setting, else OMP_NUM_THREADS, else `otherwise`."""
+    if threads is not None:
+        return threads
+    # OMP_NUM_THREADS=4,2 gives the numbers of nested levels; ours is the first.
+    word = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(word) if word.isdigit() and int(word) > 0 else otherwise
+
+
+def _one_of(name: str, word: str, allowed: tuple[str, ...]) -> None:
+    if word not in allowed:
+        raise SettingError(
+            f"{name}='{word}' is not known; allowed: {', '.join(allowed)}."
+            f"{did_you_mean(word, allowed)}"
+        )
+
+
+def check_engine(word: str) -> None:
+    """Raise SettingError if `word` is no engine."""
+    _one_of("engine", word, ENGINES)
 
 
 _COLUMN = {"labels": "phase", "confidence": "confidence"}

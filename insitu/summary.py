@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 #: What the stages of `timing_*` are; others are shown by their names.
 STAGES = {
     "simulation": "simulation (LAMMPS)",
+    "arrays": "arrays and their check",
     "neighbors": "cell list",
     "descriptor": "descriptor",
     "model": "network",
-    "reduce": "waiting and sums over ranks",
+    "reduce": "exchange, waiting, sums",
     "write": "writing",
 }
 

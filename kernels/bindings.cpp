@@ -6,16 +6,18 @@
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
-#include <algorithm>
-#include <cmath>
 #include <memory>
 #include <stdexcept>
 #include <utility>
 
-#include "cpu.hpp"
+#include "engine.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
+
+namespace insitu {
+void bind_cnn(nb::module_& m);  // cnn.cpp
+}
 
 namespace {
 
@@ -75,125 +77,56 @@ insitu::DescriptorSettings settings(double cutoff, int size, double gamma, doubl
     return s;
 }
 
-void neighbors_map(const Cells& cells, In<std::int32_t, 1> places, Out<float, 4> out,
-                   Out<std::int32_t, 1> found, In<float, 2> weights, double cutoff, double gamma,
-                   double beta, bool scale_free, int ball, int local, const std::string& isa) {
-    const int channels = int(out.shape(1)), size = int(out.shape(2));
-    const auto& table = insitu::isa_choose(isa);
+void images(insitu::MapEngine& engine, In<std::int32_t, 1> places, Out<float, 4> out,
+            Out<std::int32_t, 1> found) {
+    const auto size = std::size_t(engine.size());
+    if (out.shape(0) != places.shape(0) || found.shape(0) != places.shape(0) ||
+        out.shape(1) != std::size_t(engine.channels()) || out.shape(2) != size ||
+        out.shape(3) != size)
+        throw std::invalid_argument("the arrays do not fit the descriptor");
     nb::gil_scoped_release free;
-    insitu::Describer describer(
-        cells.list, settings(cutoff, size, gamma, beta, scale_free, ball, local), table, channels,
-        weights.data(), std::int64_t(weights.shape(1)));
-    const std::size_t pixels = std::size_t(channels) * std::size_t(size) * std::size_t(size);
-    for (std::size_t i = 0; i < places.shape(0); ++i)
-        found.data()[i] = describer.image(places.data()[i], out.data() + i * pixels);
+    engine.images(places.data(), std::int64_t(places.shape(0)), out.data(), found.data());
 }
 
-// The network of the general model on this rank's atoms. `weights` holds the arrays of GraphNetwork
-// one behind the other, `widths` its six numbers.
-class GraphEngine {
-  public:
-    GraphEngine(In<float, 1> weights, std::vector<int> widths, const std::string& isa)
-        : weights_(weights.data(), weights.data() + weights.shape(0)), isa_(insitu::isa_choose(isa)) {
-        if (widths.size() != 6 || widths[5] < 1 || widths[5] > insitu::kMostLayers)
-            throw std::invalid_argument("a graph network has six widths and 1 … 4 layers");
-        g_.inputs = widths[0];
-        g_.hidden = widths[1];
-        g_.features = widths[2];
-        g_.message = widths[3];
-        g_.classes = widths[4];
-        g_.layers = widths[5];
-        for (int w : {g_.inputs, g_.hidden, g_.features, g_.message, g_.classes})
-            if (w < 1 || (w % insitu::kMostLanes && w != g_.inputs))
-                throw std::invalid_argument("a width of the network is not padded");
-        std::size_t used = 0;
-        const auto take = [&](const float*& pointer, int rows, int columns) {
-            pointer = weights_.data() + used;
-            used += std::size_t(rows) * std::size_t(columns);
-        };
-        take(g_.w1, g_.inputs, g_.hidden);
-        take(g_.b1, 1, g_.hidden);
-        take(g_.w2, g_.hidden, g_.features);
-        take(g_.b2, 1, g_.features);
-        for (int l = 0; l < g_.layers; ++l) {
-            take(g_.node[l], g_.features, g_.node_width());
-            take(g_.node_bias[l], 1, g_.node_width());
-            take(g_.gather[l], g_.message, g_.features);
-        }
-        take(g_.w3, g_.features, g_.classes);
-        take(g_.b3, 1, g_.classes);
-        if (used != weights_.size())
-            throw std::invalid_argument("the weights do not fit the network's widths");
-    }
+nb::ndarray<nb::numpy, std::int32_t, nb::ndim<1>> rows_of_places(const Cells& cells,
+                                                                 std::int64_t n_local,
+                                                                 In<std::int64_t, 1> received) {
+    return give(insitu::rows_of_places(cells.list, n_local, received.data(),
+                                       std::int64_t(received.shape(0))));
+}
 
-    int node_width() const { return g_.node_width(); }
-    int shared_width() const { return g_.message; }  // the part that neighbours read: B h
+bool embed(const insitu::GraphEngine& engine, const Cells& cells, In<std::int32_t, 1> places,
+           In<std::int32_t, 1> row_of_place, Out<float, 2> features, Out<float, 2> shared,
+           Out<std::int32_t, 1> found, Out<std::int32_t, 2> rows, double near, double cutoff,
+           int size, double gamma, double beta, int ball, int local, int threads) {
+    nb::gil_scoped_release free;
+    return engine.embed(cells.list,
+                        {settings(cutoff, size, gamma, beta, true, ball, local), near,
+                         int(rows.shape(1))},
+                        places.data(), std::int64_t(places.shape(0)), row_of_place.data(),
+                        features.data(), shared.data(), found.data(), rows.data(), threads);
+}
 
-    // First nodes of some atoms, and their nearest neighbours as places in cell order (-1: none).
-    void embed(const Cells& cells, In<std::int32_t, 1> places, Out<float, 2> nodes, Out<std::int32_t, 1> found, Out<std::int32_t, 2> nearest,
-               double near, double cutoff, int size, double gamma, double beta, int ball,
-               int local) const {
-        nb::gil_scoped_release free;
-        insitu::Describer describer(cells.list,
-                                    settings(cutoff, size, gamma, beta, true, ball, local), isa_, 1,
-                                    nullptr, 0);
-        std::vector<float> map(std::size_t(size) * std::size_t(size));
-        std::vector<float> scratch(std::size_t(g_.hidden + g_.features));
-        const auto width = std::size_t(g_.node_width());
-        const int most = int(nearest.shape(1));
-        for (std::size_t i = 0; i < places.shape(0); ++i) {
-            found.data()[i] = describer.image(places.data()[i], map.data());
-            isa_.embed(g_, map.data(), scratch.data(), nodes.data() + i * width);
-            std::int32_t* list = nearest.data() + i * std::size_t(most);
-            for (int k = describer.nearest(most, near, list); k < most; ++k) list[k] = -1;
-        }
-    }
-
-    // One layer for the atoms of rows 0 … n; `neighbors` are rows of nodes (-1: none). Writes their
-    // next nodes, or class probabilities behind the last layer.
-    void convolve(int layer, In<float, 2> nodes, In<std::int32_t, 2> neighbors,
-                  Out<float, 2> out) const {
-        nb::gil_scoped_release free;
-        const int most = int(neighbors.shape(1)), columns = int(out.shape(1));
-        const bool last = layer + 1 == g_.layers;
-        std::vector<float> scratch(std::size_t(g_.message + g_.features));
-        std::vector<float> score(static_cast<std::size_t>(g_.classes));
-        for (std::size_t i = 0; i < neighbors.shape(0); ++i) {
-            const std::int32_t* list = neighbors.data() + i * std::size_t(most);
-            int count = 0;
-            while (count < most && list[count] >= 0) ++count;
-            float* to = out.data() + i * std::size_t(columns);
-            isa_.convolve(g_, layer, nodes.data(), int(i), list, count, scratch.data(),
-                          last ? score.data() : to);
-            if (last) softmax(score.data(), columns, to);
-        }
-    }
-
-  private:
-    static void softmax(const float* score, int classes, float* out) {
-        const float top = *std::max_element(score, score + classes);
-        float sum = 0.0f;
-        for (int c = 0; c < classes; ++c) sum += out[c] = std::exp(score[c] - top);
-        for (int c = 0; c < classes; ++c) out[c] /= sum;
-    }
-
-    std::vector<float> weights_;
-    const insitu::IsaTable& isa_;
-    insitu::GraphNetwork g_{};
-};
+void convolve(const insitu::GraphEngine& engine, int layer, In<float, 2> shared,
+              In<std::int32_t, 2> rows, Out<float, 2> features, Out<float, 2> next,
+              Out<float, 2> probabilities, int threads) {
+    nb::gil_scoped_release free;
+    engine.convolve(layer, shared.data(), rows.data(), int(rows.shape(1)),
+                    std::int64_t(rows.shape(0)), features.data(), next.data(), probabilities.data(),
+                    int(probabilities.shape(1)), threads);
+}
 
 nb::tuple neighbor_lists(const Cells& cells, In<std::int32_t, 1> places, double cutoff,
                          bool scale_free, int ball, int local) {
     std::vector<std::int64_t> offsets{0};
     std::vector<std::int32_t> indices, one;
-    std::vector<double> length2;
     {
         nb::gil_scoped_release free;
         insitu::Describer describer(cells.list,
                                     settings(cutoff, 32, 2.0, 3.0, scale_free, ball, local),
                                     insitu::isa_choose(""), 1, nullptr, 0);
         for (std::size_t i = 0; i < places.shape(0); ++i) {
-            describer.ball(places.data()[i], one, length2);
+            describer.ball(places.data()[i], one);
             for (std::int32_t at : one) indices.push_back(cells.list.index[std::size_t(at)]);
             offsets.push_back(std::int64_t(indices.size()));
         }
@@ -208,10 +141,9 @@ void nearest(const Cells& cells, In<std::int32_t, 1> places, Out<std::int32_t, 2
     insitu::Describer describer(cells.list, settings(cutoff, 2, 2.0, 3.0, true, ball, local),
                                 insitu::isa_choose(""), 1, nullptr, 0);
     std::vector<std::int32_t> unused;
-    std::vector<double> length2;
     const int most = int(out.shape(1));
     for (std::size_t i = 0; i < places.shape(0); ++i) {
-        describer.ball(places.data()[i], unused, length2);
+        describer.ball(places.data()[i], unused);
         std::int32_t* list = out.data() + i * std::size_t(most);
         for (int k = describer.nearest(most, near, list); k < most; ++k) list[k] = -1;
     }
@@ -224,28 +156,54 @@ NB_MODULE(_kernels, m) {
     nb::set_leak_warnings(false);
     nb::class_<Cells>(m, "Cells")
         .def_ro("points", &Cells::points)
+        .def_prop_ro("shape",
+                     [](const Cells& c) {
+                         return nb::make_tuple(c.list.n[0], c.list.n[1], c.list.n[2]);
+                     })
         .def_prop_ro("memory", [](const Cells& c) {
             return c.list.start.capacity() * 4 + c.list.index.capacity() * 36;
         });
     m.def("make_cells", &make_cells, "positions"_a, "ids"_a, "cutoff"_a);
     m.def("owned", &owned, "cells"_a, "n_local"_a);
-    m.def("neighbors_map", &neighbors_map, "cells"_a, "places"_a, "out"_a.noconvert(),
-          "found"_a.noconvert(), "weights"_a, "cutoff"_a, "gamma"_a, "beta"_a, "scale_free"_a,
-          "ball"_a, "local"_a, "isa"_a = "");
+    nb::class_<insitu::MapEngine>(m, "MapEngine")
+        .def("__init__",
+             [](insitu::MapEngine* self, const Cells& cells, In<float, 2> weights, double cutoff,
+                int size, double gamma, double beta, bool scale_free, int ball, int local,
+                const std::string& isa, int threads) {
+                 new (self) insitu::MapEngine(
+                     cells.list, settings(cutoff, size, gamma, beta, scale_free, ball, local),
+                     insitu::isa_choose(isa), int(weights.shape(0)), weights.data(),
+                     std::int64_t(weights.shape(1)), threads);
+             },
+             // The cell list and the weights are read where they lie.
+             nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>(), "cells"_a, "weights"_a.noconvert(), "cutoff"_a,
+             "size"_a, "gamma"_a, "beta"_a, "scale_free"_a, "ball"_a, "local"_a, "isa"_a = "",
+             "threads"_a = 1)
+        .def("images", &images, "places"_a, "out"_a.noconvert(), "found"_a.noconvert());
     m.def("neighbor_lists", &neighbor_lists, "cells"_a, "places"_a, "cutoff"_a,
           "scale_free"_a = false, "ball"_a = 32, "local"_a = 14);
     m.def("nearest", &nearest, "cells"_a, "places"_a, "out"_a.noconvert(), "near"_a, "cutoff"_a,
           "ball"_a, "local"_a);
-    nb::class_<GraphEngine>(m, "GraphEngine")
-        .def(nb::init<In<float, 1>, std::vector<int>, const std::string&>(), "weights"_a,
-             "widths"_a, "isa"_a = "")
-        .def_prop_ro("node_width", &GraphEngine::node_width)
-        .def_prop_ro("shared_width", &GraphEngine::shared_width)
-        .def("embed", &GraphEngine::embed, "cells"_a, "places"_a, "nodes"_a.noconvert(),
-             "found"_a.noconvert(), "nearest"_a.noconvert(), "near"_a, "cutoff"_a, "size"_a,
-             "gamma"_a, "beta"_a, "ball"_a, "local"_a)
-        .def("convolve", &GraphEngine::convolve, "layer"_a, "nodes"_a, "neighbors"_a,
-             "out"_a.noconvert());
+    m.def("rows_of_places", &rows_of_places, "cells"_a, "n_local"_a, "received"_a);
+    nb::class_<insitu::GraphEngine>(m, "GraphEngine")
+        .def("__init__",
+             [](insitu::GraphEngine* self, In<float, 1> weights, const std::vector<int>& widths,
+                const std::string& isa) {
+                 new (self) insitu::GraphEngine(
+                     std::vector<float>(weights.data(), weights.data() + weights.shape(0)), widths,
+                     insitu::isa_choose(isa));
+             },
+             "weights"_a, "widths"_a, "isa"_a = "")
+        .def_prop_ro("features",
+                     [](const insitu::GraphEngine& e) { return e.network().features; })
+        .def_prop_ro("shared_width",
+                     [](const insitu::GraphEngine& e) { return e.network().message; })
+        .def("embed", &embed, "cells"_a, "places"_a, "row_of_place"_a, "features"_a.noconvert(),
+             "shared"_a.noconvert(), "found"_a.noconvert(), "rows"_a.noconvert(), "near"_a, "cutoff"_a,
+             "size"_a, "gamma"_a, "beta"_a, "ball"_a, "local"_a, "threads"_a = 1)
+        .def("convolve", &convolve, "layer"_a, "shared"_a, "rows"_a, "features"_a.noconvert(),
+             "next"_a.noconvert(), "probabilities"_a.noconvert(), "threads"_a = 1);
+    insitu::bind_cnn(m);
     m.def("isa_available", &insitu::isa_available);
     m.def("isa_default", [] { return std::string(insitu::isa_choose("").name); });
 }

@@ -26,4 +26,7 @@ constexpr double kRound = 0.473906417;
 // a random start, give a finite image.
 constexpr float kMinSquaredDistance = 1e-4f;
 
+// Widths of a network and lengths of arrays are padded to this many: the widest vector of floats.
+constexpr int kMostLanes = 16;
+
 }  // namespace insitu

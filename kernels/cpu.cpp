@@ -17,16 +17,10 @@ std::vector<const IsaTable*> tables() {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
         found.push_back(&isa_avx512());
-    if (__builtin_cpu_supports("avx2")) found.push_back(&isa_avx2());
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&isa_avx2());
 #endif
     found.push_back(&isa_plain());
     return found;
-}
-
-int bits_for(std::uint64_t value) {
-    int bits = 0;
-    for (; value; value >>= 1) ++bits;
-    return bits;
 }
 
 constexpr int kRankBits = 10;
@@ -60,105 +54,170 @@ const IsaTable& isa_choose(const std::string& name) {
 Describer::Describer(const CellList& cells, const DescriptorSettings& settings, const IsaTable& isa,
                      int channels, const float* weights, std::int64_t points)
     : cells_(cells), s_(settings), isa_(isa), channels_(channels), weights_(weights),
-      points_(points) {}
+      points_(points),
+      group_{settings.size, settings.ball, float(settings.gamma), float(settings.beta)},
+      grouped_(settings.scale_free && channels == 1 && grouped(group_)) {}
 
-// Finds the neighbours of a centre and puts them into the order of the definition: rounded
-// distance, then atom id, then periodic image (told apart by the displacement itself, which does
-// not depend on how LAMMPS or we numbered the images).
-int Describer::collect(std::int32_t at) {
-    const double centre[3] = {cells_.x[std::size_t(at)], cells_.y[std::size_t(at)],
-                              cells_.z[std::size_t(at)]};
-    const double radius = search_radius(s_.cutoff);
-    std::size_t capacity = 0;
-    cells_.visit_around(centre, radius, [&](std::int32_t b, std::int32_t e) {
-        capacity += std::size_t(e - b);
-    });
-    if (at_.size() < capacity + kPad) {
-        const std::size_t size = 2 * capacity + kPad;
-        at_.resize(size);
-        d2_.resize(size);
-        x_.resize(size);
-        y_.resize(size);
-        z_.resize(size);
+void Describer::search(const std::int32_t* at, int count) {
+    const double radius = search_radius(s_.cutoff), r2 = radius * radius;
+    members_ = count;
+    // The group's centres lie in a few cells; the last block of the group before is often the first.
+    int last = used_ ? used_ - 1 : 0;
+    if (last > 0) {
+        std::swap(blocks_[0], blocks_[std::size_t(last)]);
+        cells_of_[0] = cells_of_[std::size_t(last)];
     }
-    const Found found{d2_.data(), at_.data()};
-    int count = 0;
-    cells_.visit_around(centre, radius, [&](std::int32_t b, std::int32_t e) {
-        count = isa_.gather(cells_.x.data(), cells_.y.data(), cells_.z.data(), b, e, centre,
-                            radius * radius, found, count);
-    });
-    int kept = 0;
-    for (int i = 0; i < count; ++i) {  // the centre itself goes, the rest gets displacements
-        if (at_[std::size_t(i)] == at) continue;
-        const auto from = std::size_t(at_[std::size_t(i)]);
-        at_[std::size_t(kept)] = at_[std::size_t(i)];
-        d2_[std::size_t(kept)] = d2_[std::size_t(i)];
-        x_[std::size_t(kept)] = cells_.x[from] - centre[0];
-        y_[std::size_t(kept)] = cells_.y[from] - centre[1];
-        z_[std::size_t(kept)] = cells_.z[from] - centre[2];
-        ++kept;
+    used_ = std::min(used_, 1);
+    int widest = 0;
+    for (int k = 0; k < count; ++k) {
+        Centre& c = group_of_[k];
+        const auto p = std::size_t(at[k]);
+        c.r[0] = cells_.x[p];
+        c.r[1] = cells_.y[p];
+        c.r[2] = cells_.z[p];
+        const int cell = cells_.cell_of(c.r);
+        if (!used_ || cells_of_[std::size_t(used_) - 1] != cell) {
+            if (blocks_.size() <= std::size_t(used_)) {
+                blocks_.emplace_back();
+                cells_of_.push_back(-1);
+            }
+            cells_.around(cell, radius, blocks_[std::size_t(used_)]);
+            cells_of_[std::size_t(used_++)] = cell;
+        }
+        c.block = used_ - 1;
+        const Block& block = blocks_[std::size_t(c.block)];
+        c.self = block.own + at[k] - block.first;
+        c.keyed = block.padded <= kMostKeyed;
+        widest = std::max(widest, block.padded);
     }
-    count = kept;
-    const auto n = std::size_t(count);
-    if (place_.size() < n + kPad) {
-        place_.resize(2 * n + kPad);
-        q_.resize(2 * n + kPad);
-        key_.resize(2 * n + kPad);
-        position_.resize(2 * n + kPad);
-        sorted2_.resize(2 * n + kPad);
+    room(widest);
+    int most = 0;
+    for (int k = 0; k < count; ++k) {
+        Centre& c = group_of_[k];
+        const Block& block = blocks_[std::size_t(c.block)];
+        std::uint32_t* keys = keys_.data() + std::size_t(k) * std::size_t(stride_);
+        c.slot_bits = 4;
+        while (c.keyed && block.padded > 1 << c.slot_bits) ++c.slot_bits;
+        c.count = c.keyed ? isa_.search(block.x.data(), block.y.data(), block.z.data(),
+                                        block.padded, c.r, c.self, r2, c.slot_bits, keys)
+                          : search_dense(c, block, r2, keys);
+        if (c.keyed) most = std::max(most, c.count);
     }
+    // Together, unless that is more than what each alone would take.
+    sorted_known_ = count > 1 && most <= 8 * kMostSorted;
+    if (!sorted_known_) return;
+    const int padded = std::max((most + kPad - 1) / kPad, 1) * kPad;
+    for (int k = 0; k < isa_.lanes; ++k) {
+        std::uint32_t* keys = keys_.data() + std::size_t(k) * std::size_t(stride_);
+        const int mine = k < count && group_of_[k].keyed ? group_of_[k].count : 0;
+        std::fill(keys + mine, keys + padded, 0xffffffffu);
+    }
+    isa_.order_group(keys_.data(), stride_, padded,
+                     reinterpret_cast<std::uint32_t*>(column_.room(std::size_t(padded * isa_.lanes))),
+                     reinterpret_cast<std::uint32_t*>(
+                         sorted_.room(std::size_t(kMostSorted * isa_.lanes))));
+}
+
+void Describer::room(int points) {
+    const auto size = std::size_t(points + 4 * kPad);
+    if (std::size_t(stride_) >= size) return;
+    stride_ = int(2 * size) / kPad * kPad;
+    const auto wide = std::size_t(stride_);
+    for (auto* v : {&dx_, &dy_, &dz_, &distance_}) v->resize(wide);
+    for (auto* v : {&q_, &key_, &position_}) v->resize(wide);
+    keys_.resize(wide * kMostLanes);
+    place_.resize(wide);
+}
+
+// Puts the first `keep` neighbours of a centre into the order of the definition: rounded distance,
+// then atom id, then periodic image (told apart by the displacement itself, which does not depend
+// on how LAMMPS or we numbered the images). Those behind follow in any order.
+int Describer::collect(int k, int keep) {
+    const Centre& c = group_of_[k];
+    centre_ = &c;
+    block_ = &blocks_[std::size_t(c.block)];
+    const std::uint32_t* keys = keys_.data() + std::size_t(k) * std::size_t(stride_);
+    const int count = c.count;
+    // A few more than asked for: an equal distance may stand behind the last.
+    const int least = std::max(keep + 1, s_.scale_free ? s_.local : 0);
+    const int many = std::min(count, (least + 7) / 8 * 8);
+    if (!c.keyed) {
+        for (int i = 0; i < count; ++i)
+            place_[std::size_t(i)] = int(keys[i]);
+    } else if (sorted_known_ && many <= kMostSorted) {
+        const auto* sorted = reinterpret_cast<const std::uint32_t*>(sorted_.get());
+        const std::uint32_t slot = (1u << c.slot_bits) - 1u;
+        const int known = std::min(count, kMostSorted), lanes = isa_.lanes;
+        for (int i = 0; i < known; ++i)
+            place_[std::size_t(i)] = int(sorted[i * lanes + k] & slot);
+        if (count > known)
+            isa_.above(keys, count, sorted[(known - 1) * lanes + k], c.slot_bits,
+                       place_.data() + known);
+    } else {
+        isa_.order(keys, count, c.slot_bits, position_.data(), place_.data());
+    }
+    displace(0, many);
+    known_ = many;
     length_ = s_.cutoff;
     if (s_.scale_free && count > 0) {
-        std::copy(d2_.begin(), d2_.begin() + count, sorted2_.begin());
         const int nearest = std::min(s_.local, count);
-        std::partial_sort(sorted2_.begin(), sorted2_.begin() + nearest, sorted2_.begin() + count);
         double sum = 0.0;
-        for (int i = 0; i < nearest; ++i) sum += std::sqrt(sorted2_[std::size_t(i)]);
+        for (int i = 0; i < nearest; ++i) sum += distance_[std::size_t(i)];
         length_ = std::max(sum / nearest, 1e-6);
     }
     const double inverse = 1.0 / (kTie * length_);
-    std::uint32_t largest = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-        const double q = std::sqrt(d2_[i]) * inverse + kRound;
-        q_[i] = q < 4e9 ? std::uint32_t(q) : 4000000000u;
-        largest = std::max(largest, q_[i]);
+    if (isa_.rounded(distance_.data(), many, keep, inverse, q_.data())) {
+        displace(many, count);
+        order_ties(count, inverse);
+        displace(0, count);
+        known_ = count;
     }
-    const int slot_bits = bits_for(n ? n - 1 : 0);
-    if (bits_for(largest) + slot_bits <= 32) {
-        for (std::size_t i = 0; i < n; ++i) key_[i] = q_[i] << slot_bits | std::uint32_t(i);
-        isa_.order(key_.data(), count, position_.data(), place_.data());
-    } else {
-        std::iota(place_.begin(), place_.begin() + count, 0);
-        std::sort(place_.begin(), place_.begin() + count, [&](int a, int b) {
-            return q_[std::size_t(a)] != q_[std::size_t(b)] ? q_[std::size_t(a)] < q_[std::size_t(b)]
-                                                            : a < b;
-        });
-    }
-    sort_ties(count, inverse);
     found_ = count;
-    if (s_.scale_free) count = std::min(count, s_.ball);
-    for (int j = 0; j < count; ++j) sorted2_[std::size_t(j)] = d2_[std::size_t(place_[std::size_t(j)])];
-    // Within a run of equal rounded distances the order is by id; the lengths stay ascending.
-    std::sort(sorted2_.begin(), sorted2_.begin() + count);
-    count_ = count;
+    count_ = s_.scale_free ? std::min(count, s_.ball) : count;
+    return count_;
+}
+
+void Describer::displace(int first, int last) {
+    isa_.displace(block_->x.data(), block_->y.data(), block_->z.data(), centre_->r, place_.data(),
+                  first, last, dx_.data(), dy_.data(), dz_.data(), distance_.data());
+}
+
+// A block of more points than keys can tell apart: large cutoffs, and cells at the rim.
+int Describer::search_dense(const Centre& c, const Block& block, double r2,
+                            std::uint32_t* points) const {
+    int count = 0;
+    std::vector<double> d2(std::size_t(block.count));
+    for (int i = 0; i < block.count; ++i) {
+        const auto p = std::size_t(i);
+        const double dx = block.x[p] - c.r[0], dy = block.y[p] - c.r[1], dz = block.z[p] - c.r[2];
+        d2[p] = dx * dx + dy * dy + dz * dz;
+        if (d2[p] <= r2 && i != c.self) points[count++] = std::uint32_t(i);
+    }
+    std::sort(points, points + count, [&](std::uint32_t a, std::uint32_t b) {
+        return d2[a] < d2[b];
+    });
     return count;
 }
 
 int Describer::nearest(int most, double radius, std::int32_t* places) const {
     int kept = 0;
     for (int j = 0; j < count_ && kept < most; ++j) {
-        const auto i = std::size_t(place_[std::size_t(j)]);
-        if (d2_[i] <= radius * radius) places[kept++] = at_[i];
+        const auto i = std::size_t(j);
+        if (distance_[i] <= radius) places[kept++] = block_->place[std::size_t(place_[i])];
     }
     return kept;
 }
 
-// Order of two neighbours at the same rounded distance.
+// Order of two points of the block at the same rounded distance.
 bool Describer::before(int a, int b, double inverse) const {
     const auto i = std::size_t(a), j = std::size_t(b);
-    const std::int64_t ia = cells_.id[std::size_t(at_[i])], ib = cells_.id[std::size_t(at_[j])];
+    const std::int64_t ia = cells_.id[std::size_t(block_->place[i])];
+    const std::int64_t ib = cells_.id[std::size_t(block_->place[j])];
     if (ia != ib) return ia < ib;
-    const double da[3] = {x_[i], y_[i], z_[i]}, db[3] = {x_[j], y_[j], z_[j]};
+    const double da[3] = {block_->x[i] - centre_->r[0], block_->y[i] - centre_->r[1],
+                          block_->z[i] - centre_->r[2]};
+    const double db[3] = {block_->x[j] - centre_->r[0], block_->y[j] - centre_->r[1],
+                          block_->z[j] - centre_->r[2]};
     for (int c = 0; c < 3; ++c) {
         const double qa = std::floor(da[c] * inverse + kRound);
         const double qb = std::floor(db[c] * inverse + kRound);
@@ -167,96 +226,74 @@ bool Describer::before(int a, int b, double inverse) const {
     return false;
 }
 
-void Describer::sort_ties(int count, double inverse) {
-    for (int begin = 0; begin < count;) {
-        const std::uint32_t q = q_[std::size_t(place_[std::size_t(begin)])];
-        int end = begin + 1;
-        while (end < count && q_[std::size_t(place_[std::size_t(end)])] == q) ++end;
-        if (end - begin > 1) std::sort(place_.begin() + begin, place_.begin() + end,
-                      [&](int a, int b) { return before(a, b, inverse); });
-        begin = end;
+// The whole ball in the order of the definition: for the few atoms with equal distances, and crystals
+// without thermal motion.
+void Describer::order_ties(int count, double inverse) {
+    isa_.rounded(distance_.data(), count, 0, inverse, q_.data());
+    for (int i = 0; i < count; ++i) {  // by point of the block, in the order's place
+        const auto k = std::size_t(i);
+        key_[std::size_t(place_[k])] = q_[k];
     }
+    std::sort(place_.begin(), place_.begin() + count, [&](int a, int b) {
+        const auto i = std::size_t(a), j = std::size_t(b);
+        return key_[i] != key_[j] ? key_[i] < key_[j] : before(a, b, inverse);
+    });
 }
 
-int Describer::ball(std::int32_t at, std::vector<std::int32_t>& places,
-                    std::vector<double>& length2) {
-    const int count = collect(at);
-    places.resize(std::size_t(count));
-    length2.assign(sorted2_.begin(), sorted2_.begin() + count);
-    for (int j = 0; j < count; ++j)
-        places[std::size_t(j)] = at_[std::size_t(place_[std::size_t(j)])];
-    return count;
+int Describer::ball(std::int32_t at, std::vector<std::int32_t>& places) {
+    search(&at, 1);
+    collect(0, s_.scale_free ? s_.ball : 1 << 24);
+    places.resize(std::size_t(count_));
+    for (int j = 0; j < count_; ++j)
+        places[std::size_t(j)] = block_->place[std::size_t(place_[std::size_t(j)])];
+    return count_;
 }
 
-int Describer::image(std::int32_t at, float* out) {
-    const int count = collect(at);
+int Describer::image(int k, float* out) {
+    const int count = collect(k, s_.scale_free ? s_.ball : s_.size - 1);
     const int columns = count + 1;
+    known_ = std::min(known_, count);
     if (channels_ > 1 && columns > (1 << kRankBits))
         throw std::length_error("a ball of " + std::to_string(columns) +
                                 " atoms is too large for more than one channel (at most 1024): " +
                                 "reduce the cutoff");
-    const auto padded = std::size_t(std::max(columns, s_.size) + 2 * kPad);
-    if (px_.size() < padded) {
-        px_.resize(2 * padded);
-        py_.resize(2 * padded);
-        pz_.resize(2 * padded);
-    }
-    a_.assign(padded, 0.0f);
+    const auto padded = std::size_t(std::max(columns, s_.size) + 2 * kPad + 1);
+    if (px_.size() < padded)
+        for (auto* v : {&px_, &py_, &pz_, &a_}) v->resize(2 * padded);
     // Absolute maps keep the length unit, scale-free ones are measured in the local length.
     const double scale = s_.scale_free ? 1.0 / length_ : 1.0;
-    px_[0] = py_[0] = pz_[0] = 0.0f;
-    a_[0] = 1.0f;
-    const float exponent = -0.5f / float(s_.beta);
-    for (int j = 0; j < count; ++j) {
-        const auto i = std::size_t(place_[std::size_t(j)]), p = std::size_t(j) + 1;
-        px_[p] = float(x_[i] * scale);
-        py_[p] = float(y_[i] * scale);
-        pz_[p] = float(z_[i] * scale);
-        if (j + 1 < s_.size)
-            a_[p] = std::pow(std::max(float(sorted2_[std::size_t(j)] * scale * scale),
-                                      kMinSquaredDistance),
-                             exponent);
-    }
-    for (int p = columns; p < columns + kPad || p < s_.size + kPad; ++p)
-        px_[std::size_t(p)] = py_[std::size_t(p)] = pz_[std::size_t(p)] = 0.0f;
-    if (channels_ > 1) color(at, count);
-    const std::size_t bytes = 4 * image_words(columns, s_.size) + 64;
-    if (scratch_.size() < bytes) scratch_.resize(2 * bytes);
-    auto* aligned = reinterpret_cast<unsigned char*>(
-        (reinterpret_cast<std::uintptr_t>(scratch_.data()) + 63) & ~std::uintptr_t(63));
+    isa_.narrow(block_->x.data(), block_->y.data(), block_->z.data(), centre_->r, place_.data(), count,
+                dx_.data(), dy_.data(), dz_.data(), known_, scale, s_.size, float(s_.beta), px_.data(), py_.data(), pz_.data(), a_.data());
+    if (channels_ > 1) color(count);
     const MapSettings settings{s_.size, channels_, float(s_.gamma),
                                float(kTie * length_ * scale)};
     const Ball ball{count,        px_.data(),   py_.data(), pz_.data(), a_.data(),
                     rank_.data(), w_.data(), 2 * columns};
-    isa_.image(settings, ball, aligned, out);
-    return s_.scale_free ? std::min(found_, std::max(s_.ball, s_.local)) : count;
+    isa_.image(settings, ball, scratch_.room(image_words(columns, s_.size)), out);
+    return described();
 }
 
 // Colours of the ball, by point and by rank of (id, image), the order within equal distances.
-void Describer::color(std::int32_t at, int count) {
+void Describer::color(int count) {
     const auto columns = std::size_t(count) + 1;
     rank_.resize(columns);
     w_.resize(std::size_t(channels_) * 2 * columns);
     // The centre has displacement 0 and takes part in other rows' ties like every atom.
-    const auto slot = std::size_t(at_.size()) - 1;
-    at_[slot] = at;
-    x_[slot] = y_[slot] = z_[slot] = 0.0;
-    std::vector<int> by_id(columns);
-    std::vector<int> saved(place_.begin(), place_.begin() + count);
-    by_id[0] = int(slot);
-    std::copy(saved.begin(), saved.end(), by_id.begin() + 1);
-    std::vector<int> point(columns);
+    std::vector<int> member(columns), point(columns);
+    member[0] = centre_->self;
+    for (std::size_t p = 1; p < columns; ++p) member[p] = place_[p - 1];
     std::iota(point.begin(), point.end(), 0);
     const double inverse = 1.0 / (kTie * length_);
     std::sort(point.begin(), point.end(), [&](int a, int b) {
-        return before(by_id[std::size_t(a)], by_id[std::size_t(b)], inverse);
+        return before(member[std::size_t(a)], member[std::size_t(b)], inverse);
     });
     for (std::size_t r = 0; r < columns; ++r)
         rank_[std::size_t(point[r])] = std::uint32_t(r);
     for (int c = 0; c < channels_; ++c) {
         float* w = w_.data() + std::size_t(c) * 2 * columns;
         for (std::size_t p = 0; p < columns; ++p) {
-            const auto who = std::size_t(cells_.index[std::size_t(at_[std::size_t(by_id[p])])]);
+            const auto place = std::size_t(block_->place[std::size_t(member[p])]);
+            const auto who = std::size_t(cells_.index[place]);
             w[p] = weights_[std::size_t(c) * std::size_t(points_) + who];
             w[columns + rank_[p]] = w[p];
         }

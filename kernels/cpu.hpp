@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// CPU driver: neighbour search, ordering of the ball, and the image, for a batch of centres.
+// CPU driver: neighbour search, ordering of the ball, and the image, for one centre after the other.
 #pragma once
 
+#include <algorithm>
+#include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -25,28 +28,71 @@ const IsaTable& isa_choose(const std::string& name);  // "" or "auto": the best;
 // Radius within which a neighbour is searched for: the ball up to the end of its last grid point.
 inline double search_radius(double cutoff) { return cutoff * (1.0 + (1.0 - kRound) * kTie); }
 
+// An array of floats aligned to a cache line, for whole vectors.
+class Floats {
+  public:
+    float* room(std::size_t count) {  // content is lost if it has to grow
+        if (count > size_) {
+            size_ = 2 * count;
+            held_.reset(static_cast<float*>(::operator new(4 * size_, std::align_val_t(64))));
+        }
+        return held_.get();
+    }
+    const float* get() const { return held_.get(); }
+
+  private:
+    struct Free {
+        void operator()(float* p) const { ::operator delete(p, std::align_val_t(64)); }
+    };
+    std::unique_ptr<float, Free> held_;
+    std::size_t size_ = 0;
+};
+
 class Describer {
   public:
     Describer(const CellList& cells, const DescriptorSettings& settings, const IsaTable& isa,
               int channels, const float* weights, std::int64_t points);
 
-    // Image of the centre at place `at` of the cell order; returns the number of its neighbours.
-    // Scale-free: those found, up to the larger of `ball` and `local`, so that a caller can tell
-    // whether the search was wide enough for both.
-    int image(std::int32_t at, float* out);
+    // Finds the neighbours of a group of up to isa.lanes centres at places of the cell order, so
+    // that image() can take them one by one, or images() all together.
+    void search(const std::int32_t* at, int count);
 
-    // Places of the first `most` neighbours of the last image's centre that lie within `radius`;
+    // Image of centre k of the group; returns the number of its neighbours. Scale-free: those found,
+    // up to the larger of `ball` and `local`, so that a caller can tell whether the search was wide
+    // enough for both.
+    int image(int k, float* out);
+
+    // Images (size * size, isa.lanes) of the group in an array that the next call overwrites.
+    // `each(k, found)` is called while centre k is the last one, for nearest().
+    template <class Each>
+    const float* images(Each&& each);
+
+    // Places of the first `most` neighbours of the last centre that lie within `radius`;
     // returns their number.
     int nearest(int most, double radius, std::int32_t* places) const;
 
-    // The ordered ball of that centre: places in cell order; returns their number.
-    int ball(std::int32_t at, std::vector<std::int32_t>& places, std::vector<double>& length2);
+    // The ordered ball of a centre: places in cell order; returns their number.
+    int ball(std::int32_t at, std::vector<std::int32_t>& places);
 
   private:
-    int collect(std::int32_t at);
-    void sort_ties(int count, double inverse_quantum);
+    struct Centre {
+        double r[3];
+        int self;      // its place in the block
+        int block;     // of the group's blocks
+        int slot_bits, count;
+        bool keyed;    // whether its neighbours are keys, else points in order of distance
+    };
+
+    int collect(int k, int keep);
+    void room(int points);
+    void displace(int first, int last);
+    int search_dense(const Centre& c, const Block& block, double r2, std::uint32_t* points) const;
+    int described() const {
+        return s_.scale_free ? std::min(found_, std::max(s_.ball, s_.local)) : found_;
+    }
+    void order_ties(int count, double inverse_quantum);
     bool before(int a, int b, double inverse_quantum) const;
-    void color(std::int32_t at, int count);
+    void color(int count);
 
     const CellList& cells_;
     DescriptorSettings s_;
@@ -54,15 +100,61 @@ class Describer {
     int channels_;
     const float* weights_;      // (channels, points), caller's order
     std::int64_t points_;
+    GroupSettings group_;
+    bool grouped_;
+    std::vector<Block> blocks_;           // of the cells that the group's centres lie in
+    std::vector<std::int64_t> cells_of_;  // and these cells
+    int used_ = 0;                        // how many of them are
+    Centre group_of_[kMostLanes];
+    int members_ = 0;                     // centres of the group
+    const Centre* centre_ = nullptr;      // the last one
+    const Block* block_ = nullptr;        // and its block
+    int stride_ = 0;                      // of the keys
+    bool sorted_known_ = false;
     double length_ = 1.0;       // unit of length of the current ball
     int count_ = 0;             // neighbours in the current ball
+    int known_ = 0;             // of whose neighbours displacements are known, the first
     int found_ = 0;             // neighbours of the current centre, before a scale-free ball is cut
-    std::vector<double> x_, y_, z_, d2_, sorted2_;
-    std::vector<std::int32_t> at_;
-    std::vector<std::uint32_t> q_, key_, position_, rank_;
-    std::vector<int> place_;    // order of the ball, into the arrays above
+    std::vector<int> place_;    // the ball in order, as points of the block
+    std::vector<double> dx_, dy_, dz_, distance_;  // of the ball's points, as far as they are known
+    std::vector<std::uint32_t> q_, key_, position_, keys_, rank_;
     std::vector<float> px_, py_, pz_, a_, w_;
-    std::vector<unsigned char> scratch_;
+    Floats points_of_group_, images_of_group_, one_, scratch_, column_, sorted_;
 };
+
+template <class Each>
+const float* Describer::images(Each&& each) {
+    const int lanes = isa_.lanes, pixels = s_.size * s_.size;
+    const auto wide = std::size_t(lanes);
+    float* out = images_of_group_.room(std::size_t(std::max(pixels, group_words(s_.size, s_.ball))) * wide);
+    float* points = points_of_group_.room(3 * std::size_t(s_.ball + 1) * wide);
+    std::uint32_t single = 0;  // lanes whose ball is not a whole one
+    for (int k = 0; k < lanes; ++k) {
+        float* p = points + k;
+        p[0] = p[lanes] = p[2 * lanes] = 0.0f;
+        double scale = 0.0;  // lanes without a centre: anything finite
+        if (k < members_) {
+            const int found = collect(k, s_.ball);
+            each(k, described());
+            if (!grouped_ || found < s_.ball) single |= 1u << k;
+            else scale = 1.0 / length_;
+        }
+        for (int j = 0; j < s_.ball; ++j) {
+            p += 3 * lanes;
+            const auto i = std::size_t(j);
+            p[0] = scale > 0.0 ? float(dx_[i] * scale) : 0.0f;
+            p[lanes] = scale > 0.0 ? float(dy_[i] * scale) : 0.0f;
+            p[2 * lanes] = scale > 0.0 ? float(dz_[i] * scale) : 0.0f;
+        }
+    }
+    if (grouped_) isa_.group(group_, points, out);
+    for (int k = 0; single && k < members_; ++k) {
+        if (!(single >> k & 1u)) continue;
+        float* image_of = one_.room(std::size_t(pixels));
+        image(k, image_of);
+        for (int i = 0; i < pixels; ++i) out[i * lanes + k] = image_of[i];
+    }
+    return out;
+}
 
 }  // namespace insitu

@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The network of the general model for one atom: a perceptron on its map, then EdgeConv layers
-// (Wang et al., arXiv:1801.07829) over its neighbours.
+// The network of the general model for a group of atoms: a perceptron on their maps, then EdgeConv
+// layers (Wang et al., arXiv:1801.07829) over their neighbours.
 //
 //   h0    = ReLU(W2 ReLU(W1 x + b1) + b2)
 //   m     = mean over neighbours j of ReLU(A h + a + B h_j)      in each layer
 //   h'    = ReLU(S h + s + M m)
 //   p     = softmax(W3 h + b3)                                   behind the last
 //
-// What is linear in h is done once an atom and kept as its "node": B h, A h + a, S h + s.
+// What is linear in h is done once an atom: B h, which its neighbours read, is kept as `shared`;
+// A h + a and S h + s, side by side its `own` part, are made where they are used: less to store.
 //
-// Lanes are outputs of a layer and every output sums over its inputs in order, so their number changes
-// no bit. The CPU build passes vectors of lanes, the CUDA build single floats.
+// Lanes are outputs of a layer and every output sums over its inputs in order, so neither their number
+// nor the number of atoms at a time changes a bit. The CPU build passes vectors of lanes, the CUDA
+// build single floats. M atoms share each load of a weight.
 #pragma once
 
 #include "config.hpp"
+#include "powers.hpp"
 
 namespace insitu {
 
@@ -26,9 +29,20 @@ struct GraphNetwork {
     int inputs, hidden, features, message, classes, layers;
     // Weights (inputs, outputs), outputs contiguous.
     const float *w1, *b1, *w2, *b2, *w3, *b3;
-    const float *node[kMostLayers], *node_bias[kMostLayers], *gather[kMostLayers];
+    const float *share[kMostLayers], *share_bias[kMostLayers];  // B, 0
+    const float *own[kMostLayers], *own_bias[kMostLayers];      // A and S, a and s
+    const float* gather[kMostLayers];                           // M
 
-    INSITU_HD int node_width() const { return 2 * message + features; }
+    INSITU_HD int own_width() const { return message + features; }
+};
+
+// Scratch of a layer for each atom.
+INSITU_HD int graph_words(const GraphNetwork& g) { return g.own_width() + g.message + g.classes; }
+
+// A matrix of inputs: atom m, input i stands at at[m * atom + i * input].
+struct Inputs {
+    const float* at;
+    Size atom, input;
 };
 
 template <class F>
@@ -38,72 +52,187 @@ INSITU_HD F lanes_at(const float* p) {
     return v;
 }
 
-// V registers of outputs: out = in * w + bias.
-template <int V, class F>
-INSITU_HD void dense_block(const float* in, int n, const float* w, const float* bias, int stride,
-                           float* out, bool relu) {
+template <class F>
+INSITU_HD F zeros() {
+    F v;
+    __builtin_memset(&v, 0, sizeof(v));
+    return v;
+}
+
+template <class F>
+INSITU_HD F rectified(F v) {
+    const F zero = zeros<F>();
+    return v > zero ? v : zero;
+}
+
+// V vectors of outputs of M atoms: out = in * w + start, `start` with `step` floats from atom to atom.
+template <int M, int V, class F>
+INSITU_HD void dense_tile(const Inputs& in, int n, const float* w, int stride, const float* start,
+                          Size step, float* out, Size out_step, bool relu) {
     constexpr int lanes = int(sizeof(F) / sizeof(float));
-    F sum[V];
-    for (int v = 0; v < V; ++v) sum[v] = lanes_at<F>(bias + v * lanes);
+    F sum[M][V];
+#pragma GCC unroll 8
+    for (int m = 0; m < M; ++m)
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) sum[m][v] = lanes_at<F>(start + Size(m) * step + v * lanes);
     for (int i = 0; i < n; ++i) {
-        const float x = in[i];
-        for (int v = 0; v < V; ++v) sum[v] += x * lanes_at<F>(w + i * stride + v * lanes);
-    }
-    for (int v = 0; v < V; ++v) {
-        const F zero = sum[v] * 0.0f;
-        const F value = relu ? (sum[v] > zero ? sum[v] : zero) : sum[v];
-        __builtin_memcpy(out + v * lanes, &value, sizeof(F));
-    }
-}
-
-template <class F>
-INSITU_HD void dense(const float* in, int n, const float* w, const float* bias, int outputs,
-                     float* out, bool relu) {
-    constexpr int lanes = int(sizeof(F) / sizeof(float));
-    int first = 0;
-    for (; first + 4 * lanes <= outputs; first += 4 * lanes)
-        dense_block<4, F>(in, n, w + first, bias + first, outputs, out + first, relu);
-    for (; first + 2 * lanes <= outputs; first += 2 * lanes)
-        dense_block<2, F>(in, n, w + first, bias + first, outputs, out + first, relu);
-    for (; first < outputs; first += lanes)
-        dense_block<1, F>(in, n, w + first, bias + first, outputs, out + first, relu);
-}
-
-// First node of an atom from its map; scratch holds hidden + features floats.
-template <class F>
-INSITU_HD void embed_atom(const GraphNetwork& g, const float* map, float* scratch, float* node) {
-    float* h = scratch + g.hidden;
-    dense<F>(map, g.inputs, g.w1, g.b1, g.hidden, scratch, true);
-    dense<F>(scratch, g.hidden, g.w2, g.b2, g.features, h, true);
-    dense<F>(h, g.features, g.node[0], g.node_bias[0], g.node_width(), node, false);
-}
-
-// One layer for an atom, from its own node and its neighbours': writes the node of the next layer, or
-// behind the last one the class scores (padded). scratch holds message + features floats.
-template <class F>
-INSITU_HD void convolve_atom(const GraphNetwork& g, int layer, const float* nodes, int own,
-                             const int* rows, int count, float* scratch, float* out) {
-    constexpr int lanes = int(sizeof(F) / sizeof(float));
-    const int width = g.node_width();
-    const float* mine = nodes + Size(own) * Size(width);
-    const float share = count ? 1.0f / float(count) : 0.0f;
-    for (int first = 0; first < g.message; first += lanes) {
-        const F a = lanes_at<F>(mine + g.message + first);
-        const F zero = a * 0.0f;
-        F sum = zero;
-        for (int k = 0; k < count; ++k) {
-            const F m = a + lanes_at<F>(nodes + Size(rows[k]) * Size(width) + first);
-            sum += m > zero ? m : zero;
+        F weight[V];
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) weight[v] = lanes_at<F>(w + i * stride + v * lanes);
+#pragma GCC unroll 8
+        for (int m = 0; m < M; ++m) {
+            const float x = in.at[Size(m) * in.atom + Size(i) * in.input];
+#pragma GCC unroll 8
+            for (int v = 0; v < V; ++v) sum[m][v] += x * weight[v];
         }
-        sum *= share;
-        __builtin_memcpy(scratch + first, &sum, sizeof(F));
     }
-    float* h = scratch + g.message;
-    dense<F>(scratch, g.message, g.gather[layer], mine + 2 * g.message, g.features, h, true);
-    if (layer + 1 < g.layers)
-        dense<F>(h, g.features, g.node[layer + 1], g.node_bias[layer + 1], width, out, false);
-    else
-        dense<F>(h, g.features, g.w3, g.b3, g.classes, out, false);
+#pragma GCC unroll 8
+    for (int m = 0; m < M; ++m)
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) {
+            const F value = relu ? rectified(sum[m][v]) : sum[m][v];
+            __builtin_memcpy(out + Size(m) * out_step + v * lanes, &value, sizeof(F));
+        }
+}
+
+template <int M, class F>
+INSITU_HD void dense_rows(const Inputs& in, int n, const float* w, int outputs, const float* start,
+                          Size step, float* out, Size out_step, bool relu) {
+    constexpr int lanes = int(sizeof(F) / sizeof(float));
+    int v = 0;
+    for (; v + 2 * lanes <= outputs; v += 2 * lanes)
+        dense_tile<M, 2, F>(in, n, w + v, outputs, start + v, step, out + v, out_step, relu);
+    for (; v < outputs; v += lanes)
+        dense_tile<M, 1, F>(in, n, w + v, outputs, start + v, step, out + v, out_step, relu);
+}
+
+// out = in * w + start for `count` atoms.
+template <int M, class F>
+INSITU_HD void dense(Inputs in, int count, int n, const float* w, int outputs, const float* start,
+                     Size step, float* out, Size out_step, bool relu) {
+    for (; count >= M; count -= M) {
+        dense_rows<M, F>(in, n, w, outputs, start, step, out, out_step, relu);
+        in.at += M * in.atom;
+        start += M * step;
+        out += M * out_step;
+    }
+    for (; count > 0; --count) {
+        dense_rows<1, F>(in, n, w, outputs, start, step, out, out_step, relu);
+        in.at += in.atom;
+        start += step;
+        out += out_step;
+    }
+}
+
+// What the neighbours of some atoms read of their features (count, g.features) in a layer.
+template <int M, class F>
+INSITU_HD void share_features(const GraphNetwork& g, int layer, const float* h, int count,
+                              float* shared) {
+    dense<M, F>({h, Size(g.features), 1}, count, g.features, g.share[layer], g.message,
+                g.share_bias[layer], 0, shared, Size(g.message), false);
+}
+
+// First features and shared parts of a group's atoms from their maps (inputs, width of the group).
+// scratch holds width * hidden floats.
+template <int M, class F>
+INSITU_HD void embed_group(const GraphNetwork& g, const float* maps, int width, int count,
+                           float* scratch, float* h, float* shared) {
+    dense<M, F>({maps, 1, Size(width)}, count, g.inputs, g.w1, g.hidden, g.b1, 0, scratch,
+                Size(g.hidden), true);
+    dense<M, F>({scratch, Size(g.hidden), 1}, count, g.hidden, g.w2, g.features, g.b2, 0, h,
+                Size(g.features), true);
+    share_features<M, F>(g, 0, h, count, shared);
+}
+
+template <int V, class F>
+INSITU_HD void mean_part(const float* shared, Size width, const int* rows, int count,
+                         const float* own, float* out) {
+    constexpr int lanes = int(sizeof(F) / sizeof(float));
+    F a[V], sum[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+        a[v] = lanes_at<F>(own + v * lanes);
+        sum[v] = zeros<F>();
+    }
+    for (int k = 0; k < count; ++k) {
+        const float* other = shared + Size(rows[k]) * width;
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) sum[v] += rectified(a[v] + lanes_at<F>(other + v * lanes));
+    }
+    const float part = count ? 1.0f / float(count) : 0.0f;
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+        sum[v] *= part;
+        __builtin_memcpy(out + v * lanes, &sum[v], sizeof(F));
+    }
+}
+
+// Mean message to an atom from its neighbours: rows of `shared`, -1 behind the last.
+template <class F>
+INSITU_HD void mean_message(const GraphNetwork& g, const float* shared, const int* rows, int most,
+                            const float* own, float* out) {
+    constexpr int lanes = int(sizeof(F) / sizeof(float));
+    const Size width = Size(g.message);
+    int count = 0, at = 0;
+    while (count < most && rows[count] >= 0) ++count;
+    for (; at + 2 * lanes <= g.message; at += 2 * lanes)
+        mean_part<2, F>(shared + at, width, rows, count, own + at, out + at);
+    for (; at < g.message; at += lanes)
+        mean_part<1, F>(shared + at, width, rows, count, own + at, out + at);
+}
+
+template <class F, class U>
+INSITU_HD void softmax(float* score, int padded, int classes, float* out) {
+    constexpr int lanes = int(sizeof(F) / sizeof(float));
+    float top = score[0], sum = 0.0f;
+    for (int c = 1; c < classes; ++c) top = score[c] > top ? score[c] : top;
+    for (int c = 0; c < padded; c += lanes) {
+        const F e = exp2_lanes<F, U>((lanes_at<F>(score + c) - top) * 1.44269504f);
+        __builtin_memcpy(score + c, &e, sizeof(F));
+    }
+    for (int c = 0; c < classes; ++c) sum += score[c];
+    const float part = 1.0f / sum;
+    for (int c = 0; c < classes; ++c) out[c] = score[c] * part;
+}
+
+// Asks for what an atom's neighbours share, which lies anywhere, before it is needed.
+INSITU_HD void fetch_ahead(const GraphNetwork& g, const float* shared, const int* rows, int most) {
+#if !defined(__CUDACC__) && !defined(__CUDACC_RTC__)
+    for (int k = 0; k < most && rows[k] >= 0; ++k)
+        for (int at = 0; at < g.message; at += kMostLanes)
+            __builtin_prefetch(shared + Size(rows[k]) * Size(g.message) + at, 0, 2);
+#endif
+}
+
+// One layer for `count` atoms, whose features h are replaced by the next ones and their shared parts
+// written to `next`; behind the last layer `probabilities` (count, classes) are written instead. The
+// rows of `ahead` more atoms are known. scratch holds count * graph_words(g) floats.
+template <int M, class F, class U>
+INSITU_HD void convolve_group(const GraphNetwork& g, int layer, const float* shared, const int* rows,
+                              int most, int count, int ahead, float* h, float* scratch,
+                              float* next, float* probabilities, int classes) {
+    const Size width = Size(g.own_width());
+    float* own = scratch;
+    float* messages = own + Size(count) * width;
+    for (int i = 0; i < count && i < ahead; ++i)
+        fetch_ahead(g, shared, rows + Size(i + count) * Size(most), most);
+    dense<M, F>({h, Size(g.features), 1}, count, g.features, g.own[layer], g.own_width(),
+                g.own_bias[layer], 0, own, width, false);
+    for (int i = 0; i < count; ++i)
+        mean_message<F>(g, shared, rows + Size(i) * Size(most), most, own + Size(i) * width,
+                        messages + Size(i) * Size(g.message));
+    dense<M, F>({messages, Size(g.message), 1}, count, g.message, g.gather[layer], g.features,
+                own + g.message, width, h, Size(g.features), true);
+    if (layer + 1 < g.layers) {
+        share_features<M, F>(g, layer + 1, h, count, next);
+        return;
+    }
+    float* score = messages + Size(count) * Size(g.message);
+    dense<M, F>({h, Size(g.features), 1}, count, g.features, g.w3, g.classes, g.b3, 0, score,
+                Size(g.classes), false);
+    for (int i = 0; i < count; ++i)
+        softmax<F, U>(score + Size(i) * Size(g.classes), g.classes, classes,
+                      probabilities + Size(i) * Size(classes));
 }
 
 }  // namespace insitu

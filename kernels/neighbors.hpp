@@ -9,7 +9,21 @@
 #include <cstdint>
 #include <vector>
 
+#include "config.hpp"
+
 namespace insitu {
+
+// The points that can be neighbours of one cell's points, copied side by side: structure of arrays,
+// padded to whole vectors with points that are nobody's neighbour.
+struct Block {
+    int count = 0, padded = 0;
+    int own = 0;             // where the cell's own points begin
+    std::int32_t first = 0;  // place of the first of them
+    std::vector<double> x, y, z;
+    std::vector<std::int32_t> place;  // in cell order
+};
+
+constexpr double kNowhere = 1e150;  // its square is finite
 
 struct CellList {
     int n[3] = {1, 1, 1};
@@ -37,15 +51,17 @@ struct CellList {
                 low[a] = std::min(low[a], v);
                 high[a] = std::max(high[a], v);
             }
-        // A sparse gas in a large box must not cost memory: at most about two cells a point.
-        double side = cutoff;
+        // A sparse gas in a large box must not cost memory: at most about two cells a point. A few
+        // atoms far away (vapour) go to the cells at the rim, a true gas gets larger cells.
+        double side = cutoff * (1.0 + 1e-9);  // rounding must not put a neighbour two cells away
         const double most = 2.0 * double(count) + 64.0;
-        for (;;) {
+        const auto cells_of = [&] {
             double cells = 1.0;
             for (int a = 0; a < 3; ++a) cells *= std::floor((high[a] - low[a]) / side) + 1.0;
-            if (cells <= most) break;
-            side *= 1.26;
-        }
+            return cells;
+        };
+        for (int i = 0; i < 4 && cells_of() > most; ++i) trim(r, count, low, high);
+        while (cells_of() > most) side *= 1.26;
         for (int a = 0; a < 3; ++a) {
             n[a] = int(std::floor((high[a] - low[a]) / side)) + 1;
             inverse_side[a] = 1.0 / side;
@@ -60,9 +76,7 @@ struct CellList {
         }
         for (std::size_t c = 0; c < cells; ++c) start[c + 1] += start[c];
         index.resize(std::size_t(count));
-        x.resize(std::size_t(count));
-        y.resize(std::size_t(count));
-        z.resize(std::size_t(count));
+        for (auto* v : {&x, &y, &z}) v->resize(std::size_t(count) + 8);  // read in whole lines
         id.resize(std::size_t(count));
         std::vector<std::int32_t> next(start.begin(), start.end() - 1);
         for (std::int64_t i = 0; i < count; ++i) {
@@ -76,24 +90,81 @@ struct CellList {
         return -1;
     }
 
+    // Narrows each axis to the range that holds all but about one point in a hundred.
+    static void trim(const double* r, std::int64_t count, double* low, double* high) {
+        constexpr int kBins = 256;
+        for (int a = 0; a < 3; ++a) {
+            std::int64_t held[kBins] = {};
+            const double wide = high[a] - low[a];
+            if (!(wide > 0)) continue;
+            for (std::int64_t i = 0; i < count; ++i) {
+                const double s = (r[3 * i + a] - low[a]) / wide * kBins;
+                ++held[s > 0 ? (s < kBins ? int(s) : kBins - 1) : 0];
+            }
+            int first = 0, last = kBins - 1;
+            for (std::int64_t cut = held[first]; cut <= count / 200; cut += held[++first]) {}
+            for (std::int64_t cut = held[last]; cut <= count / 200; cut += held[--last]) {}
+            const double from = low[a];
+            low[a] = from + wide * first / kBins;
+            high[a] = from + wide * (last + 1) / kBins;
+        }
+    }
+
     int cell_of(const double* r) const {
         return (coordinate(r[2], 2) * n[1] + coordinate(r[1], 1)) * n[0] + coordinate(r[0], 0);
     }
 
-    // Calls visit(begin, end) for the runs of points that can lie within one cell side of r.
-    template <class Visit>
-    void visit_around(const double* r, double radius, Visit&& visit) const {
+    // Copies the points within `radius` of any point of the cell, and some more, into a block.
+    void around(int cell, double radius, Block& block) const {
+        const int at[3] = {cell % n[0], cell / n[0] % n[1], cell / (n[0] * n[1])};
         int from[3], to[3];
         for (int a = 0; a < 3; ++a) {
-            from[a] = coordinate(r[a] - radius, a);
-            to[a] = coordinate(r[a] + radius, a);
+            const double wide = std::min(std::ceil(radius * inverse_side[a]), double(n[a]));
+            from[a] = std::max(at[a] - int(wide), 0);
+            to[a] = std::min(at[a] + int(wide), n[a] - 1);
         }
+        block.count = 0;
+        visit(from, to, [&](std::int32_t b, std::int32_t e) {
+            block.count += e - b;
+        });
+        block.padded = (block.count + kMostLanes - 1) / kMostLanes * kMostLanes;
+        const auto size = std::size_t(block.padded);
+        if (block.x.size() < size + 8) {
+            for (auto* v : {&block.x, &block.y, &block.z}) v->resize(2 * size + 8);
+            block.place.resize(2 * size + 8);
+        }
+        std::size_t filled = 0;
+        visit(from, to, [&](std::int32_t b, std::int32_t e) {
+            block.first = start[std::size_t(cell)];
+            if (b <= block.first && block.first < e) block.own = int(filled) + block.first - b;
+            copy(b, e, filled, block);
+            filled += std::size_t(e - b);
+        });
+        for (; filled < size; ++filled) {
+            block.x[filled] = block.y[filled] = block.z[filled] = kNowhere;
+            block.place[filled] = -1;
+        }
+    }
+
+    // Whole cache lines: what is written too much is written over, by the next run or the padding.
+    void copy(std::int32_t begin, std::int32_t end, std::size_t to, Block& block) const {
+        for (std::int32_t i = begin; i < end; i += 8, to += 8) {
+            __builtin_memcpy(&block.x[to], &x[std::size_t(i)], 64);
+            __builtin_memcpy(&block.y[to], &y[std::size_t(i)], 64);
+            __builtin_memcpy(&block.z[to], &z[std::size_t(i)], 64);
+            for (int k = 0; k < 8; ++k) block.place[to + std::size_t(k)] = i + k;
+        }
+    }
+
+    // Calls each(begin, end) for the runs of points in a range of cells.
+    template <class Each>
+    void visit(const int* from, const int* to, Each&& each) const {
         for (int cz = from[2]; cz <= to[2]; ++cz)
             for (int cy = from[1]; cy <= to[1]; ++cy) {
                 const int row = (cz * n[1] + cy) * n[0];
                 const std::int32_t begin = start[std::size_t(row + from[0])];
                 const std::int32_t end = start[std::size_t(row + to[0]) + 1];
-                if (begin < end) visit(begin, end);
+                if (begin < end) each(begin, end);
             }
     }
 };

@@ -7,10 +7,9 @@
 #pragma once
 
 #include "config.hpp"
+#include "powers.hpp"
 
 namespace insitu {
-
-constexpr std::uint32_t kInfinityBits = 0x7f800000u;
 
 struct MapSettings {
     int size;           // rows and columns of the image
@@ -31,18 +30,18 @@ struct Ball {
     int weight_stride;
 };
 
+// x^(-p/2) for a squared length x: the decay of a pixel. The exponents in use need no more than a
+// division and a root.
 template <class F, class U>
-INSITU_HD U float_bits(F value) {
-    U bits;
-    __builtin_memcpy(&bits, &value, sizeof(bits));
-    return bits;
+INSITU_HD F inverse_power(F x, float p) {
+    if (p == 2.0f) return 1.0f / x;
+    return exp2_lanes<F, U>(log2_lanes<F, U>(x) * (-0.5f * p));
 }
 
+// Weight of a row: d^(-1/beta) for a squared length.
 template <class F, class U>
-INSITU_HD F bits_float(U bits) {
-    F value;
-    __builtin_memcpy(&value, &bits, sizeof(value));
-    return value;
+INSITU_HD F row_weight(F d2, float beta) {
+    return exp2_lanes<F, U>(log2_lanes<F, U>(d2) * (-0.5f / beta));
 }
 
 // Squared distances (as bits) of the lanes' row points to every point of the ball. A row's distance

@@ -72,6 +72,42 @@ INSITU_HD void copy_block(const U* from, U* to) {
     }
 }
 
+// The same for N values of any number: what comparators with values behind the last would do is
+// left out, as if these were larger than all.
+template <int N, int I, int End, int Step, int Distance, class U>
+INSITU_HD void exchange_below(U* v) {
+    if constexpr (I + Distance < End && I + Distance < N) {
+        exchange(v[I], v[I + Distance]);
+        exchange_below<N, I + Step, End, Step, Distance>(v);
+    }
+}
+
+template <int N, int Low, int Count, int Step, class U>
+INSITU_HD void merge_below(U* v) {
+    if constexpr (2 * Step < Count) {
+        merge_below<N, Low, Count, 2 * Step>(v);
+        merge_below<N, Low + Step, Count, 2 * Step>(v);
+        exchange_below<N, Low + Step, Low + Count, 2 * Step, Step>(v);
+    } else if constexpr (Low + Step < N) {
+        exchange(v[Low], v[Low + Step]);
+    }
+}
+
+template <int N, int Low, int Count, class U>
+INSITU_HD void sort_below(U* v) {
+    if constexpr (Count > 1 && Low < N) {
+        sort_below<N, Low, Count / 2>(v);
+        sort_below<N, Low + Count / 2, Count / 2>(v);
+        merge_below<N, Low, Count, 1>(v);
+    }
+}
+
+template <int N, class U>
+INSITU_HD void sort_all(U* v) {
+    static_assert(N <= 64, "more values than any register file holds");
+    sort_below<N, 0, (N > 32 ? 64 : N > 16 ? 32 : N > 8 ? 16 : N > 4 ? 8 : 4)>(v);
+}
+
 // Puts a bitonic run of a power of two of blocks into ascending order.
 template <class U>
 INSITU_HD void merge_run(U* run, int length) {
@@ -83,6 +119,69 @@ INSITU_HD void merge_run(U* run, int length) {
         copy_block<0>(run + from, v);
         bitonic<0, kBlock>(v);
         copy_block<0>(v, run + from);
+    }
+}
+
+// Two sorted blocks become one run, in registers (Batcher's odd-even merge: 65 comparators, where a
+// bitonic one takes 80).
+template <class U>
+INSITU_HD void merge_blocks(const U* first, const U* second, U* run) {
+    copy_block<0>(first, run);
+    copy_block<0>(second, run + kBlock);
+    odd_even_merge<0, 2 * kBlock, 1>(run);
+}
+
+// A run of two blocks becomes the smallest values of itself and of another sorted run.
+template <class U>
+INSITU_HD void smaller_run(const U* other, U* run) {
+#pragma GCC unroll 32
+    for (int i = 0; i < 2 * kBlock; ++i) {
+        const U b = other[2 * kBlock - 1 - i];
+        run[i] = run[i] < b ? run[i] : b;
+    }
+    bitonic<0, 2 * kBlock>(run);
+}
+
+// The same with a single block.
+template <class U>
+INSITU_HD void smaller_block(const U* block, U* run) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kBlock; ++i) {
+        const U b = block[kBlock - 1 - i];
+        run[kBlock + i] = run[kBlock + i] < b ? run[kBlock + i] : b;
+    }
+    bitonic<0, 2 * kBlock>(run);
+}
+
+// The smallest values of sorted blocks, in order; the blocks are overwritten.
+template <class U>
+INSITU_HD void smallest_run(U* column, int blocks, U* run) {
+    int b = 2;
+    for (; b + 1 < blocks; b += 2) {
+        U pair[2 * kBlock];
+        merge_blocks(column + b * kBlock, column + (b + 1) * kBlock, pair);
+        copy_block<0>(pair, column + b * kBlock);
+        copy_block<0>(pair + kBlock, column + (b + 1) * kBlock);
+    }
+    if (blocks > 1) {
+        merge_blocks(column, column + kBlock, run);
+    } else {
+        copy_block<0>(column, run);
+#pragma GCC unroll 16
+        for (int i = 0; i < kBlock; ++i) run[kBlock + i] = (column[0] & 0u) + 0xffffffffu;
+    }
+    for (b = 2; b + 1 < blocks; b += 2) smaller_run(column + b * kBlock, run);
+    if (b < blocks) smaller_block(column + b * kBlock, run);
+}
+
+// Sorts blocks on their own.
+template <class U>
+INSITU_HD void sort_blocks(U* column, int blocks) {
+    for (int b = 0; b < blocks; ++b) {
+        U v[kBlock];
+        copy_block<0>(column + b * kBlock, v);
+        sort_all<kBlock>(v);
+        copy_block<0>(v, column + b * kBlock);
     }
 }
 

@@ -137,3 +137,40 @@ def test_a_sparse_gas_in_a_huge_box_needs_at_most_8_bytes_a_point_more(side: flo
     assert search.cells.memory <= 44 * len(r) + 300
     offsets, _ = search.lists(6.0)
     assert offsets[-1] >= 2
+
+
+def test_a_few_atoms_far_away_do_not_coarsen_the_cells_of_the_others() -> None:
+    rng = np.random.default_rng(5)
+    r, _ = lattice("fcc", 4.05, (8, 8, 8))
+    vapour = rng.uniform(-1e6, 1e6, (9, 3))
+    pair = vapour[:1] + np.array([0.5, 0.0, 0.0])  # vapour has neighbours, too
+    everything = np.concatenate([r, vapour, pair])
+    frame = Frame.from_arrays(everything, None, False, reach=0.0)
+    search = Neighbors(frame, 6.0)
+    assert np.prod(search.cells.shape) >= 5**3
+    alone = Neighbors(Frame.from_arrays(r, None, False, reach=0.0), 6.0)
+    offsets, indices = search.lists(6.0)
+    found = {int(a): indices[offsets[k] : offsets[k + 1]] for k, a in enumerate(search.atoms)}
+    offsets, indices = alone.lists(6.0)
+    for k, a in enumerate(alone.atoms):
+        np.testing.assert_array_equal(found[int(a)], indices[offsets[k] : offsets[k + 1]])
+    assert found[len(r)].tolist() == [len(everything) - 1]
+    assert [len(found[len(r) + k]) for k in range(1, 9)] == [0] * 8
+
+
+def test_more_points_around_an_atom_than_the_fast_search_can_tell_apart() -> None:
+    rng = np.random.default_rng(6)
+    r = rng.uniform(0.0, 9.0, (5000, 3))  # one cell: all are candidates of all
+    chosen = np.zeros(len(r), dtype=bool)
+    chosen[::500] = True
+    frame = Frame.from_arrays(r, None, False, reach=0.0, selected=chosen)
+    search = Neighbors(frame, 9.0)
+    offsets, indices = search.lists(9.0)
+    radius = 9.0 * (1 + (1 - reference.ROUND) * reference.TIE)
+    for k, a in enumerate(search.atoms):
+        d = np.linalg.norm(r - r[a], axis=1)
+        want = [int(i) for i in np.argsort(d, kind="stable") if d[i] <= radius and i != a]
+        got = indices[offsets[k] : offsets[k + 1]].tolist()
+        assert set(got) == set(want)
+        # Distances within 1e-5 of the cutoff count as equal.
+        assert (np.diff(d[got]) > -9.0e-5).all()

@@ -87,7 +87,10 @@ class Phases:
             *self._subsets("group", self.groups, p),
             *self._subsets("type", tuple(range(1, n_types + 1)), p),
         )  # fmt: skip
+        #: Wall times of the last frame [s]: of its maps (`metals`: with the perceptron, fused) and of
+        #: the network with the labels; and the time spent in exchanges with other ranks.
         self.timing: dict[str, float] = {}
+        self.waited = 0.0
         #: Labels and confidence of the owned atoms of the last frame; −1 is unknown.
         self.labels: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self.confidence: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
@@ -135,12 +138,14 @@ class Phases:
         """
         if isinstance(self.model, GraphModel):
             yield self.model.classify(neighbors, self.spacing, self.halo)
-            self.timing = self.model.timing
+            self.timing, self.waited = dict(self.model.timing), self.model.waited
             return
         inference = 0.0
         started = time.perf_counter()
         descriptor = self.model.card.descriptor
-        for atoms, images, found in descriptor.batches(neighbors, batch=self.model.batch):
+        for atoms, images, found in descriptor.batches(
+            neighbors, batch=self.model.batch, threads=self.model.threads
+        ):
             before = time.perf_counter()
             result = self.model.probabilities(images)
             inference += time.perf_counter() - before
@@ -152,6 +157,7 @@ class Phases:
 
     def __call__(self, frame: Frame, neighbors: Neighbors) -> dict[str, Any]:
         """Return the sums of one rank: atoms and confidence for each phase, neighbours found."""
+        started = time.perf_counter()
         p = len(self.classes)
         count, confidence, size = np.zeros(p), np.zeros(p), 0.0
         self.labels = np.full(frame.n_local, -1, dtype=np.int64)
@@ -163,8 +169,12 @@ class Phases:
             confidence += np.bincount(column, weights=sure, minlength=p)
             size += float(found.sum())
             self.labels[atoms], self.confidence[atoms] = labels, sure
-        sums = {"count": count, "confidence": confidence, "neighbors": size}
-        return sums | self._count_subsets(frame)
+        sums: dict[str, Any] = {"count": count, "confidence": confidence, "neighbors": size}
+        sums |= self._count_subsets(frame)
+        self.timing["model"] += (
+            time.perf_counter() - started - self.waited - sum(self.timing.values())
+        )
+        return sums
 
     def _count_subsets(self, frame: Frame) -> dict[str, Any]:
         p = len(self.classes)

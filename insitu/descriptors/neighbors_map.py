@@ -88,6 +88,7 @@ class NeighborsMap:
         weights: NDArray[np.float32] | None = None,
         batch: int = 64,
         isa: str = "",
+        threads: int = 1,
         places: NDArray[np.int32] | None = None,
     ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]]:
         """Yield the images of a frame batch by batch in one buffer that is used again.
@@ -105,6 +106,8 @@ class NeighborsMap:
             Images at a time.
         isa
             Instruction set, see ``insitu._kernels.isa_available()``; "" is the best one.
+        threads
+            OpenMP threads of the kernel; 1 makes none.
         places
             Places in the search's cell order to describe instead of the owned atoms; `atoms` then
             counts them.
@@ -132,13 +135,14 @@ class NeighborsMap:
         found = np.empty(batch, dtype=np.int32)
         atoms = neighbors.atoms if places is None else np.arange(len(places), dtype=np.int32)
         places = neighbors.places if places is None else places
+        engine = compiled().MapEngine(
+            neighbors.cells, color, self.cutoff, self.size, self.gamma, self.beta, self.scale_free,
+            self.ball, self.local, isa, threads,
+        )  # fmt: skip
         for start in range(0, len(places), batch):
             these = places[start : start + batch]
             b = len(these)
-            compiled().neighbors_map(
-                neighbors.cells, these, buffer[:b], found[:b], color, self.cutoff, self.gamma,
-                self.beta, self.scale_free, self.ball, self.local, isa,
-            )  # fmt: skip
+            engine.images(these, buffer[:b], found[:b])
             yield atoms[start : start + b], buffer[:b], found[:b]
 
 

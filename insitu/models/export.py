@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from insitu.models.graph import pack
-from insitu.models.networks import NeighborsMapGraph
+from insitu.models import cnn, graph
+from insitu.models.networks import NeighborsMapCNN, NeighborsMapGraph
 from insitu.models.store import Card
 
 
@@ -20,8 +20,9 @@ def save(network: torch.nn.Module, card: Card, path: Path | str) -> None:
     ----------
     network
         Module from images ``(n, channels, size, size)`` to probabilities ``(n, C)``, or a
-        :class:`~insitu.models.networks.NeighborsMapGraph`, whose weights are written for the native
-        kernels too; it is put into evaluation mode.
+        :class:`~insitu.models.networks.NeighborsMapGraph`; it is put into evaluation mode. Of this
+        network, and of :class:`~insitu.models.networks.NeighborsMapCNN`, the weights are written for
+        the native kernels too.
     card
         Its metadata.
     path
@@ -29,8 +30,12 @@ def save(network: torch.nn.Module, card: Card, path: Path | str) -> None:
     """
     scripted = torch.jit.script(network.eval().to("cpu"))
     extra: dict[str, str | bytes] = {"insitu.json": card.to_json()}
+    weights = io.BytesIO()
+    state = {k: v.numpy() for k, v in network.state_dict().items()}
     if isinstance(network, NeighborsMapGraph):
-        weights = io.BytesIO()
-        pack({k: v.numpy() for k, v in network.state_dict().items()}, weights)
+        graph.pack(state, weights)
+    elif type(network) is NeighborsMapCNN and card.graph is None:  # no class derived from it
+        cnn.pack(state, network.scale, weights)
+    if weights.tell():
         extra["insitu.npz"] = weights.getvalue()
     torch.jit.save(scripted, str(path), _extra_files=extra)

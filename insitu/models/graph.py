@@ -8,7 +8,9 @@ TorchScript, which is the reference.
 from __future__ import annotations
 
 import io
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 
 #: Layers' outputs are padded to this many.
 _LANES = 16
+
+_NOBODYS = (
+    "a neighbour belongs to no rank: the ghost atoms do not fit the atoms that the ranks own; define "
+    "the insitu fix before fixes that change the box or delete atoms"
+)
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,12 @@ class GraphModel:
     ) -> None:
         assert card.graph is not None
         self.card, self.graph, self.sha256, self.path = card, card.graph, sha256, path
+        #: Wall times of the last call [s], without that spent waiting for other ranks.
         self.timing: dict[str, float] = {}
+        self.waited = 0.0
+        #: Threads of the kernels.
+        self.threads = 1
+        self._held = threading.local()  # arrays kept from frame to frame
         self._module: Any = None
         if weights is None:
             import torch
@@ -162,114 +174,102 @@ class GraphModel:
             Where features of other ranks' atoms come from; None: all atoms are this rank's.
         """
         started = time.perf_counter()
-        waited = 0.0
+        self.waited = 0.0
         n = search.frame.n_local
         # Rows are the owned atoms in cell order, then other ranks' atoms.
         places, points = compiled().owned(search.cells, n)
         row_of = np.empty(n, dtype=np.int32)
         row_of[points] = np.arange(n, dtype=np.int32)
-        found = np.empty(n, dtype=np.int32)
-        nearest = np.empty((n, self.graph.neighbors), dtype=np.int32)
-        features = self._first(search, places, found, nearest, spacing)
         received = np.zeros(0, np.int64) if halo is None else halo.ids
-        rows = _rows(search, nearest, row_of, received)
+        row_of_place = compiled().rows_of_places(search.cells, n, received)
+        layers = self._torch if self._module is not None else self._native
+        work = layers(search, places, row_of_place, len(received), spacing)
+        found, shared = next(work)
         embedded = time.perf_counter()
-        for layer in range(self.graph.layers):
-            other = np.zeros((0, 0), dtype=np.float32)
+        for _ in range(self.graph.layers):
             if halo is not None:
                 before = time.perf_counter()
-                other = halo.features(features[:, : self._shared], row_of)
-                waited += time.perf_counter() - before
-            features = self._next(layer, features, other, rows)
+                shared[n:] = halo.features(shared[:n], row_of)
+                self.waited += time.perf_counter() - before
+            shared = next(work)[1]
         self.timing = {
             "descriptor": embedded - started,
-            "model": time.perf_counter() - embedded - waited,
+            "model": time.perf_counter() - embedded - self.waited,
         }
+        if search.frame.selected is None:
+            return search.atoms, shared, found
         chosen = row_of[search.atoms]
-        return search.atoms, features[chosen], found[chosen]
+        return search.atoms, shared[chosen], found[chosen]
 
-    @property
-    def _shared(self) -> int:
-        """Columns of an atom's features that its neighbours need."""
-        if self._module is not None:
-            return int(self._module.width)
-        shared: int = self._engine.shared_width
-        return shared
+    def _native(
+        self, search: Neighbors, places: NDArray[np.int32], row_of_place: NDArray[np.int32],
+        n_received: int, spacing: float,
+    ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:  # fmt: skip
+        """Yield ball sizes, and what neighbours read of each layer; at last the probabilities.
 
-    def _first(
-        self, search: Neighbors, places: NDArray[np.int32], found: NDArray[np.int32],
-        nearest: NDArray[np.int32], spacing: float,
-    ) -> NDArray[np.float32]:  # fmt: skip
-        """Return the features of the atoms at some places from their maps alone."""
-        d, radius = self.card.descriptor, self.graph.reach * spacing
-        near = self.graph.near * spacing
-        if self._module is None:
-            nodes = np.empty((len(places), self._engine.node_width), dtype=np.float32)
-            self._engine.embed(
-                search.cells, places, nodes, found, nearest, near, radius, d.size, d.gamma, d.beta,
-                d.ball, d.local,
-            )  # fmt: skip
-            return nodes
-        import torch
-
-        nodes = np.empty((len(places), self._shared), dtype=np.float32)
-        with torch.inference_mode():
-            for at, images, count in replace(d, cutoff=radius).batches(search, places=places):
-                nodes[at] = self._module.embed(torch.from_numpy(images)).numpy()
-                found[at] = count
-        nearest[:] = search.nearest(places, (radius, d.ball, d.local), nearest.shape[1], near)
-        return nodes
-
-    def _next(
-        self, layer: int, own: NDArray[np.float32], other: NDArray[np.float32],
-        rows: NDArray[np.int32],
-    ) -> NDArray[np.float32]:  # fmt: skip
-        """Return the features behind a layer, or the class probabilities behind the last one.
-
-        `rows` are neighbours: of the owned atoms, then of the others; −1: none.
+        The caller fills in the rows of other ranks' atoms before it goes on.
         """
-        last = layer + 1 == self.graph.layers
-        if self._module is None:
-            if len(other):
-                wide = np.zeros((len(other), own.shape[1]), dtype=np.float32)
-                wide[:, : other.shape[1]] = other
-                own = np.concatenate([own, wide])
-            width = len(self.card.classes) if last else self._engine.node_width
-            out = np.empty((len(rows), width), dtype=np.float32)
-            self._engine.convolve(layer, own, rows, out)
-            return out
+        d, engine, n = self.card.descriptor, self._engine, len(places)
+        h = self._room("h", n, engine.features)
+        shared = self._room("shared", n + n_received, engine.shared_width)
+        following = self._room("following", n + n_received, engine.shared_width)
+        found = np.empty(n, dtype=np.int32)
+        rows = self._room("rows", n, self.graph.neighbors, np.int32)
+        whole = engine.embed(
+            search.cells, places, row_of_place, h, shared, found, rows,
+            self.graph.near * spacing, self.graph.reach * spacing, d.size, d.gamma, d.beta, d.ball,
+            d.local, self.threads,
+        )  # fmt: skip
+        if not whole:
+            raise InsituError(_NOBODYS)
+        yield found, shared
+        none = np.empty((0, 1), dtype=np.float32)
+        for layer in range(self.graph.layers - 1):
+            engine.convolve(layer, shared, rows, h, following, none, self.threads)
+            shared, following = following, shared
+            yield found, shared
+        result = np.empty((n, len(self.card.classes)), dtype=np.float32)
+        engine.convolve(self.graph.layers - 1, shared, rows, h, none, result, self.threads)
+        yield found, result
+
+    def _room(
+        self, name: str, rows: int, columns: int, dtype: type[Any] = np.float32
+    ) -> NDArray[Any]:
+        """Return an array that is kept from frame to frame: new memory costs more than it seems."""
+        held: NDArray[Any] | None = getattr(self._held, name, None)
+        if held is None or len(held) < rows:
+            held = np.empty((rows + rows // 16, columns), dtype=dtype)
+            setattr(self._held, name, held)
+        return held[:rows]
+
+    def _torch(
+        self, search: Neighbors, places: NDArray[np.int32], row_of_place: NDArray[np.int32],
+        n_received: int, spacing: float,
+    ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:  # fmt: skip
+        """Do the same with TorchScript, the reference: neighbours read all features there."""
         import torch
 
+        radius, n = self.graph.reach * spacing, len(places)
+        d = replace(self.card.descriptor, cutoff=radius)
+        found = np.empty(n, dtype=np.int32)
+        shared = np.empty((n + n_received, int(self._module.width)), dtype=np.float32)
         with torch.inference_mode():
-            h = torch.from_numpy(np.concatenate([own, other]) if len(other) else own)
-            h = self._module.convolve(layer, h, torch.from_numpy(rows.astype(np.int64)))
-            result: NDArray[np.float32] = (self._module.probabilities(h) if last else h).numpy()
-            return result
-
-
-def _rows(
-    search: Neighbors,
-    nearest: NDArray[np.int32],
-    row_of: NDArray[np.int32],
-    received: NDArray[np.int64],
-) -> NDArray[np.int32]:
-    """Return neighbours as rows: `row_of` each owned atom, behind these the received ids."""
-    frame = search.frame
-    n = frame.n_local
-    row = np.full(len(frame.positions), -1, dtype=np.int32)
-    row[:n] = row_of
-    if frame.n_ghost:
-        known = np.concatenate([frame.ids[:n], received])
-        order = np.argsort(known, kind="stable")  # an own atom comes before a copy of it
-        ghosts = frame.ids[n:]
-        at = order[np.minimum(np.searchsorted(known, ghosts, sorter=order), len(known) - 1)]
-        row_known = np.concatenate([row_of, np.arange(n, len(known), dtype=np.int32)])
-        row[n:] = np.where(known[at] == ghosts, row_known[at], -1)
-    there = nearest >= 0
-    found = np.where(there, row[search.index[nearest]], np.int32(-1))
-    if (found[there] < 0).any():
-        raise InsituError(
-            "a neighbour belongs to no rank: the ghost atoms do not fit the atoms that the ranks own; "
-            "define the insitu fix before fixes that change the box or delete atoms"
-        )
-    return found
+            for at, images, count in d.batches(search, places=places):
+                shared[at] = self._module.embed(torch.from_numpy(images)).numpy()
+                found[at] = count
+        ball = (radius, d.ball, d.local)
+        nearest = search.nearest(places, ball, self.graph.neighbors, self.graph.near * spacing)
+        rows = np.where(nearest >= 0, row_of_place[nearest], np.int32(-1))
+        if (rows[nearest >= 0] < 0).any():
+            raise InsituError(_NOBODYS)
+        yield found, shared
+        index = torch.from_numpy(rows.astype(np.int64))
+        for layer in range(self.graph.layers):
+            with torch.inference_mode():
+                h = self._module.convolve(layer, torch.from_numpy(shared), index)
+                if layer + 1 == self.graph.layers:
+                    yield found, self._module.probabilities(h).numpy()
+                    return
+                shared = np.empty_like(shared)
+                shared[:n] = h.numpy()
+            yield found, shared

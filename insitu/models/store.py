@@ -20,7 +20,10 @@ from numpy.typing import NDArray
 
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import ModelError, did_you_mean
+from insitu.models.cnn import NativeCNN
 from insitu.models.graph import GraphModel, GraphSettings
+from insitu.models.torchscript import TorchScript
+from insitu.settings import check_engine
 
 #: Artefacts with a graph layer have the second format; others can still be read by older versions.
 FORMAT = 2
@@ -117,36 +120,41 @@ class Card:
 
 
 class Model:
-    """A loaded classifier: images in, class probabilities out."""
+    """A loaded classifier of single images: images in, class probabilities out.
 
-    def __init__(self, card: Card, module: Any, sha256: str, path: Path) -> None:
+    Parameters
+    ----------
+    card
+        Its metadata.
+    network
+        The engine that runs it.
+    sha256, path
+        Of the artefact.
+    """
+
+    #: Images a call of the network: larger batches leave the processor's cache.
+    batch = 64
+    #: Threads of the kernels; torch has its own setting.
+    threads = 1
+
+    def __init__(
+        self, card: Card, network: TorchScript | NativeCNN, sha256: str, path: Path
+    ) -> None:
         self.card = card
         self.sha256 = sha256
         self.path = path
-        self._module = module
+        self.network = network
 
-    #: Whether the kernels run it, and torch is not needed.
-    native = False
-    #: Images a call of the network: larger batches leave the processor's cache.
-    batch = 64
+    @property
+    def native(self) -> bool:
+        """Whether the kernels run it, and torch is not needed."""
+        return isinstance(self.network, NativeCNN)
 
     def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the class probabilities ``(b, C)`` of images ``(b, channels, size, size)``.
-
-        The network always sees a batch of the same size: another size may take another algorithm.
-        What is left of the atoms beside it in the batch is rounding, about 1e-7.
-        """
-        import torch
-
-        b = len(images)
-        if b < self.batch:
-            full = np.zeros((self.batch, *images.shape[1:]), dtype=np.float32)
-            full[:b] = images
-            images = full
-        with torch.inference_mode():
-            x = torch.from_numpy(images).to(memory_format=torch.channels_last)
-            result: NDArray[np.float32] = self._module(x)[:b].numpy()
-        return result
+        """Return the class probabilities ``(b, C)`` of images ``(b, channels, size, size)``."""
+        if isinstance(self.network, NativeCNN):
+            return self.network.probabilities(images, self.threads)
+        return self.network.probabilities(images, self.batch)
 
 
 def names() -> list[str]:
@@ -183,75 +191,86 @@ def locate(name: str) -> Path:
     )
 
 
-def _graph_model(path: Path, content: bytes) -> GraphModel | None:
-    """Return the model if it has a graph layer; torch is imported only if it lacks the weights."""
+def _inside(path: Path, content: bytes) -> tuple[Card | None, bytes | None]:
+    """Return the card of an artefact and its weights for the native kernels, without torch."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             inside = {n.rpartition("/extra/")[2]: n for n in archive.namelist() if "/extra/" in n}
             if "insitu.json" not in inside:
-                return None
+                return None, None
             card = Card.from_json(archive.read(inside["insitu.json"]).decode(), str(path))
             weights = archive.read(inside["insitu.npz"]) if "insitu.npz" in inside else None
+            return card, weights
     except (zipfile.BadZipFile, UnicodeDecodeError):
-        return None
-    if card.graph is None:
-        return None
-    return GraphModel(card, weights, hashlib.sha256(content).hexdigest(), path)
+        return None, None
 
 
-def load(name: str) -> Model | GraphModel:
+def load(name: str, *, engine: str = "auto") -> Model | GraphModel:
     """Load a model and check its metadata.
 
     Parameters
     ----------
     name
         Shipped name, alias, or path.
+    engine
+        What runs the network: ``native`` (the kernels), ``torchscript`` (the reference), or
+        ``auto``: the kernels if the artefact has weights for them, which is faster and needs no
+        torch.
 
     Raises
     ------
     ModelError
-        Missing, damaged, no TorchScript, no metadata, newer format, or network and metadata do
-        not fit each other.
+        Missing, damaged, no TorchScript, no metadata, newer format, network and metadata do
+        not fit each other, or the engine cannot run it.
+    SettingError
+        No such engine.
     """
+    check_engine(engine)
     path = locate(name)
     content = path.read_bytes()
-    graph = _graph_model(path, content)
-    if graph is not None:
-        return graph
+    sha256 = hashlib.sha256(content).hexdigest()
+    card, weights = _inside(path, content)
+    if engine == "native" and card is not None and weights is None:
+        raise ModelError(
+            f"engine='native' cannot run model {path}: it has no weights for the kernels, which run "
+            "the networks NeighborsMapCNN and NeighborsMapGraph saved by this version; give "
+            "engine=torchscript or auto, or save it again with insitu.models.export.save()"
+        )
+    if engine == "torchscript":
+        weights = None
+    if card is not None and card.graph is not None:
+        return GraphModel(card, weights, sha256, path)
+    if card is not None and weights is not None:
+        try:
+            model = Model(card, NativeCNN(weights), sha256, path)
+        except ValueError as error:
+            raise ModelError(f"model {path}: {error}; copy or train it again") from None
+    else:
+        model = Model(*_torchscript(name, path), sha256, path)
+    _check_fit(model)
+    return model
+
+
+def _torchscript(name: str, path: Path) -> tuple[Card, TorchScript]:
+    """Return card and network of an artefact that torch runs; its errors say what is wrong with it."""
     try:
-        import torch
+        network = TorchScript(path)
     except ImportError:
         raise ModelError(
             f"model='{name}' is a TorchScript model and torch is not installed; "
             "pip install 'insitu[torch]' (CPU build: see the README)"
         ) from None
-    extra = {"insitu.json": ""}
-    try:
-        module = torch.jit.load(  # type: ignore[no-untyped-call]
-            str(path), map_location="cpu", _extra_files=extra
-        )
     except (RuntimeError, ValueError) as error:
         raise ModelError(
             f"model file {path} cannot be read as TorchScript ({str(error).splitlines()[0][:100]}); "
             "it is damaged or not a model: copy or train it again"
         ) from None
-    text = extra["insitu.json"]
-    if not text:
+    if not network.metadata:
         raise ModelError(
             f"model file {path} is TorchScript but carries no insitu metadata; export it with "
             "insitu.models.export.save()"
         )
-    card = Card.from_json(text if isinstance(text, str) else text.decode(), str(path))
-    model = Model(card, _optimised(module), hashlib.sha256(content).hexdigest(), path)
-    _check_fit(model)
-    return model
-
-
-def _optimised(module: Any) -> Any:
-    import torch
-
-    module = module.eval().to(memory_format=torch.channels_last)
-    return torch.jit.optimize_for_inference(torch.jit.freeze(module))
+    return Card.from_json(network.metadata, str(path)), network
 
 
 def _check_fit(model: Model) -> None:

@@ -225,7 +225,7 @@ def test_ranks_with_different_models(host: Host, potentials: Path, tmp_path: Pat
     (spy / "sitecustomize.py").write_text(
         "import os, insitu.pipeline as p\nload = p.load\n"
         "r = os.environ.get('OMPI_COMM_WORLD_RANK') or os.environ['PMI_RANK']\n"
-        f"p.load = lambda name: load(f'{tmp_path}/' + r + '/m.pt')\n"
+        f"p.load = lambda name, **more: load(f'{tmp_path}/' + r + '/m.pt', **more)\n"
     )
     deck = crystal(potentials) + host.monitor(10, model="m.pt") + "run 20\n"
     run = host.run(tmp_path, deck, 2, seconds=60, environment={"PYTHONPATH": str(spy)})

@@ -40,6 +40,25 @@ def test_history(host: Host, potentials: Path, tmp_path: Path, ranks: int) -> No
         assert np.allclose(found, thermo[step], rtol=1e-6)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_engine_of_a_fix_line(
+    host: Host, potentials: Path, tmp_path: Path, threads: int
+) -> None:
+    """Both engines in one run: the same phases, and each history says which one it was."""
+    deck = crystal(potentials)
+    for engine in ("auto", "torchscript"):
+        deck += host.monitor(
+            20, identity=engine, file=f"{engine}.h5", engine=engine, model="crystals-cnn",
+            threads=threads,
+        )  # fmt: skip
+    run = host.run(tmp_path, deck + "run 20\n", 2)
+    assert run.code == 0, run.text[-3000:]
+    ours, reference = (insitu.open(str(tmp_path / f"{e}.h5")) for e in ("auto", "torchscript"))
+    assert (ours.attrs["engine"], reference.attrs["engine"]) == ("native", "torchscript")
+    assert (ours["count"].values == reference["count"].values).all()
+    assert np.allclose(ours["confidence"], reference["confidence"], atol=1e-5, equal_nan=True)
+
+
 def test_energy_at_steps_without_thermo_output(
     host: Host, potentials: Path, tmp_path: Path
 ) -> None:

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the analysis costs beside other methods, on this machine: the command ``insitu bench``."""
