@@ -14,6 +14,7 @@ from insitu.errors import ModelError
 from insitu.models import store
 from insitu.models.export import save
 from insitu.models.networks import NeighborsMapCNN
+from insitu.offline import classify_with
 from insitu.testing import lattice
 
 CLASSES = ["fcc", "bcc", "hcp"]
@@ -53,6 +54,24 @@ def test_an_atom_depends_on_its_batch_by_rounding_only() -> None:
     for size in (1, 7, 33):
         parts = [model.probabilities(images[i : i + size]) for i in range(0, 256, size)]
         assert np.abs(np.concatenate(parts) - whole).max() < 1e-6
+
+
+def test_the_shipped_weights_agree_with_torchscript() -> None:
+    native = store.load("metals")
+    assert isinstance(native, store.GraphModel)
+    assert native.native
+    reference = store.GraphModel(native.card, None, native.sha256, native.path)
+    least = 1.0
+    for k, (name, a) in enumerate((("fcc", 4.05), ("bcc", 2.9), ("cubic_diamond", 5.4))):
+        r, cell = lattice(name, a, (5, 5, 5))
+        rng = np.random.default_rng(k)
+        r = (r + rng.normal(0, 0.07 * a, r.shape))[rng.random(len(r)) > 0.45]
+        one, other = (classify_with(m, r, cell, True) for m in (native, reference))
+        assert np.abs(one.probabilities - other.probabilities).max() < 1e-4
+        best = np.sort(other.probabilities, axis=1)
+        assert (one.labels == other.labels)[best[:, -1] - best[:, -2] > 1e-3].all()
+        least = min(least, float(other.confidence.min()))
+    assert least < 0.9  # not a test of sure labels only
 
 
 def test_names() -> None:

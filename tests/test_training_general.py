@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,17 +12,19 @@ import pytest
 import torch
 from conftest import BIN, require
 
+from insitu.errors import DeckError, SettingError
 from insitu.frame import Frame
 from insitu.models import store
 from insitu.models.networks import NeighborsMapGraph
 from insitu.neighbors import Neighbors
 from insitu.testing import lattice
 from insitu.training import dynamics, general
-from insitu.training.accuracy import Case, evaluate, tables, threshold_for
+from insitu.training.accuracy import Case, Measured, Score, evaluate, threshold_for
 from insitu.training.dynamics import Sample
-from insitu.training.graphs import Graph, graphs
+from insitu.training.graphs import Graph, cut, graphs
 from insitu.training.jobs import jobs
 from insitu.training.structures import crystal, random_flags, sequence, stacking
+from insitu.training.tables import summary_rows, tables
 from insitu.training.train import load_recipe, train
 
 OWN = """
@@ -41,6 +44,7 @@ liquid = [1.5]
 atoms = 256
 
 [training]
+starts = 2
 epochs = 12
 configurations = 2
 
@@ -62,10 +66,39 @@ def test_headline_elements_take_part_in_nothing_else() -> None:
         for role in ("training", "selection", "headline")
     }
     assert parts["headline"] >= {"Cu", "Ag", "W", "Li", "Mg", "Ti", "Ge"}
-    assert not parts["headline"] & (parts["training"] | parts["selection"])
     assert not parts["training"] & parts["selection"]
+    # Not in an alloy or a compound either.
+    elements = {
+        role: {e for name in names for e in re.findall(r"[A-Z][a-z]?", name)}
+        for role, names in parts.items()
+    }
+    assert not elements["headline"] & (elements["training"] | elements["selection"])
     names = [j.name for role in parts for j in jobs(recipe, role)]
     assert len(names) == len(set(names))
+
+
+def test_a_role_that_does_not_exist_is_refused() -> None:
+    recipe, _ = load_recipe("metals")
+    recipe["material"][0]["role"] = "test"
+    with pytest.raises(SettingError, match="role 'test'"):
+        jobs(recipe, "training")
+
+
+def test_a_trajectory_is_the_same_in_another_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, _ = load_recipe("metals")
+    job = jobs(recipe, "training")[0]
+    monkeypatch.setattr(dynamics, "potentials_folder", lambda: Path("/home/a/potentials"))
+    deck = dynamics.deck(job, recipe["protocol"])
+    np.savez(tmp_path / f"{job.name}.npz", deck=deck)
+    monkeypatch.setattr(dynamics, "potentials_folder", lambda: Path("/elsewhere/potentials"))
+    assert dynamics.deck(job, recipe["protocol"]) != deck
+    # Nothing is run: there is no LAMMPS on this PATH.
+    monkeypatch.setenv("PATH", "")
+    dynamics.simulate(job, recipe["protocol"], tmp_path)
+    with pytest.raises(DeckError, match="no LAMMPS"):
+        dynamics.simulate(job, recipe["protocol"] | {"gap": 0.4}, tmp_path)
 
 
 def test_without_roles_the_split_is_by_trajectory(tmp_path: Path) -> None:
@@ -99,8 +132,10 @@ def test_layers_have_the_neighbours_of_their_class(diamond: bool) -> None:
 
 def test_stackings_close_periodically() -> None:
     assert sequence(np.zeros(4, dtype=bool)) is None
-    letters = sequence(np.array([True, True, False, False, False, True, True, False, False, False]))
-    if letters is not None:
+    for flags in ([True] * 2, [False] * 3, ([True] * 2 + [False] * 3) * 2):
+        letters = sequence(np.array(flags))
+        assert letters is not None
+        assert ((np.roll(letters, 1) == np.roll(letters, -1)) == flags).all()
         assert (letters != np.roll(letters, 1)).all()
     flags = random_flags(14, 0.4, np.random.default_rng(1))
     found = sequence(flags)
@@ -144,6 +179,82 @@ def test_tables_count_what_was_given() -> None:
     assert threshold_for([(case, p)]) == pytest.approx(0.8)
 
 
+def test_the_summary_is_over_trajectories_and_names_the_worst() -> None:
+    def score(material: str, right: int, total: int, removed: float = 0.0) -> Score:
+        counts = np.array([right, total - right, 0])
+        return Score(material, "fcc", 1, 1.0, removed, -1, 0, counts)
+
+    scores = [
+        score("Cu", 1000, 1000),
+        score("Ag", 5, 10),
+        score("Ag", 9, 10),
+        score("Ag", 0, 9, 0.5),
+    ]
+    rows = {row[0]: row for row in summary_rows(["fcc", "disordered"], Measured(scores))}
+    # Ag's two snapshots are one trajectory (70 %), which counts as much as the larger one of Cu.
+    _, aim, mean, number, worst = rows["crystals at T_m"]
+    assert aim == "99.5, worst 98"
+    assert mean == "85.00 ± 15.00"
+    assert number == "2"
+    assert worst == "70.00 (Ag, fcc)"
+    assert rows["crystals, 50 % of atoms removed, T_m"][2].startswith("0.00")
+    assert "liquids at T_m" not in rows
+
+
+def test_the_threshold_table_counts_what_is_left() -> None:
+    sample = Sample("Cu", "melt", 1, 1.0, np.zeros((4, 3)), np.eye(3), np.array(["disordered"] * 4))
+    p = np.array([[0.9, 0.1], [0.45, 0.55], [0.1, 0.9], [0.02, 0.98]], dtype=np.float32)
+    card = store.Card("t", ["fcc", "disordered"], load_descriptor())
+    measured = evaluate(card, [(Case(sample, 0.0, np.ones(4, dtype=int), np.zeros((4, 3))), p)])
+    text = tables(card.classes, measured)
+    assert "| 0.00 | – | – | 0.00 | 75.00 |" in text
+    assert "| 0.60 | – | – | 25.00 | 66.67 |" in text
+    # No crystal: nothing to calibrate the threshold on.
+    case = Case(sample, 0.0, np.ones(4, dtype=int), np.zeros((4, 3)))
+    assert threshold_for([(case, p)]) == 0.5
+
+
+def test_copies_are_thinned_cut_and_strained() -> None:
+    recipe, _ = load_recipe("metals")
+    r, cell = lattice("fcc", 4.05, (5, 5, 5))
+    sample = Sample("X", "fcc", 1, 0.5, r, cell, np.full(len(r), "fcc"))
+    found = graphs(recipe, [sample], 3, copies="training")
+    copies = recipe["training"]["copies"]
+    assert len(found) == 1 + copies + 1 + 1
+    assert [g.strain > 0 for g in found] == [False] * (copies + 2) + [True]
+    low, high = recipe["training"]["removed"]
+    for g in found[1 : 1 + copies]:
+        assert low <= g.removed <= high
+        assert len(g.labels) == pytest.approx((1 - g.removed) * len(r), rel=0.15)
+    # A melt is not strained; a stacking is not cut, as its outermost layers have no class.
+    melt = Sample("X", "melt", 1, 0.5, r, cell, np.full(len(r), "disordered"))
+    assert len(graphs(recipe, [melt], 3, copies="training")) == copies + 2
+    stack = Sample("X", "stack", 1, 0.5, r, cell, np.full(len(r), "hcp"))
+    assert len(graphs(recipe, [stack], 3, copies="training")) == copies + 2
+
+
+def test_a_cut_leaves_one_slab_and_its_vacuum() -> None:
+    rng = np.random.default_rng(0)
+    r, cell = lattice("sc", 1.0, (8, 8, 8))
+    for _ in range(5):
+        stay = cut(r + 0.5, cell, 0.5, rng)
+        assert stay.sum() == 256
+        taken = [len(np.unique(r[~stay, axis])) for axis in range(3)]
+        assert sorted(taken) == [4, 8, 8]
+
+
+def test_a_material_may_have_its_own_temperatures() -> None:
+    recipe, _ = load_recipe("metals")
+    found = {j.name: j.temperatures for j in jobs(recipe, "training")}
+    (slow,) = (m for m in recipe["material"] if m["name"] == "Mo")
+    seed = slow["seed"]
+    assert found[f"Mo-bcc-{seed}"] == tuple(slow["protocol"]["crystal"])
+    assert found["Al-fcc-1000"] == tuple(recipe["protocol"]["crystal"])
+    assert f"Mo-melt-{seed + 91}" not in found
+    again = recipe["protocol"]["undercooled"]
+    assert [found[f"Al-melt-{1091 + k}"] for k in range(len(again))] == [tuple(t) for t in again]
+
+
 def load_descriptor() -> store.NeighborsMap:
     return store.NeighborsMap(**load_recipe("metals")[0]["descriptor"])
 
@@ -155,6 +266,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def test_the_running_mean_of_the_weights_forgets_by_its_share() -> None:
+    torch.manual_seed(0)
+    mean, now = (NeighborsMapGraph(2, 4, 1, 16, 16, 16) for _ in range(2))
+    before = mean.last.weight.clone()
+    general._follow(mean, now, 0.75)
+    assert torch.allclose(mean.last.weight, 0.75 * before + 0.25 * now.last.weight)
+    general._follow(mean, now, 0.0)
+    assert all(torch.equal(a, b) for a, b in zip(mean.parameters(), now.parameters(), strict=True))
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -204,9 +325,10 @@ def test_a_few_lines_make_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert classify_with(model, r, cell, True).fractions["fcc"] == 1.0
     card = (tmp_path / "model" / "README.md").read_text()
     assert "measured on Al" in card
+    assert not list((tmp_path / "model").glob("checkpoint*"))
     assert "| Al, fcc |" in card
     stamp = {p: p.stat().st_mtime_ns for p in (tmp_path / "data").glob("*.npz")}
-    assert len(stamp) == 7
     recipe, _ = load_recipe(str(tmp_path / "own.toml"))
+    assert len(stamp) == sum(len(jobs(recipe, r)) for r in ("training", "selection", "headline"))
     general.generate(recipe, "training", tmp_path / "data")
     assert all(p.stat().st_mtime_ns == t for p, t in stamp.items())

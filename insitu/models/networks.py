@@ -114,15 +114,18 @@ class NeighborsMapGraph(nn.Module):
             ``(m, k)`` int64 rows of the neighbours, −1 where there is none.
         """
         m = neighbors.shape[0]
-        there = (neighbors >= 0).unsqueeze(2)
+        there = neighbors >= 0
+        count = there.sum(1).clamp(min=1).unsqueeze(1)
+        all_there = bool(there.all())
         index = neighbors.clamp(min=0)
         after = h
         # TorchScript takes a module out of a list by a constant only.
         for k, (own, other, mix) in enumerate(zip(self.own, self.other, self.mix)):  # noqa: B905
             if k == layer:
-                messages = torch.relu(own(h[:m]).unsqueeze(1) + other(h)[index]) * there
-                mean = messages.sum(1) / there.sum(1).clamp(min=1)
-                after = torch.relu(mix(torch.cat([h[:m], mean], 1)))
+                messages = torch.relu(own(h[:m]).unsqueeze(1) + other(h)[index])
+                if not all_there:
+                    messages = messages * there.unsqueeze(2)
+                after = torch.relu(mix(torch.cat([h[:m], messages.sum(1) / count], 1)))
         return after
 
     @torch.jit.export

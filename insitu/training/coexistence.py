@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.training.dynamics import head, on_site, read_dump, run_lammps, write_data
+from insitu.training.dynamics import head, on_site, quench
+from insitu.training.runs import read_dump, run_lammps, write_data
 from insitu.training.structures import crystal
 
 #: Share of never molten atoms between which both phases are surely there.
@@ -26,8 +27,8 @@ _BOTH = (0.1, 0.75)
 class Coexistence:
     """Mean temperature [K] of the second half, and the snapshots ``(k, n, 3)``, ``(k, 3, 3)`` of it.
 
-    `solid` is the share of atoms that never left their sites, `quenched` ``(n, 3)`` the inherent
-    structure at the end.
+    `solid` is the share of atoms that never left their sites; `quenched` and `quenched_cell` are the
+    snapshots' inherent structures.
     """
 
     temperature: float
@@ -69,10 +70,11 @@ def coexist(
     folder = out / f"{material['name']}-coexistence-{seed}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    write_data(folder / "data", s, material.get("charges"))
+    write_data(folder / "data", s.positions, s.cell, s.types, material.get("charges"))
     dt = material.get("timestep", 0.002)
     steps = round(ps / dt)
-    every = 10 * (steps // 400)
+    every = 10 * max(1, steps // 400)
+    between = max(1, steps // 10)
     deck = head(material, seed, 2 * guess)
     deck += (
         f"region upper block INF INF INF INF $(zlo+lz/2) INF\ngroup hot region upper\n"
@@ -86,15 +88,14 @@ def coexist(
         f"fix bath all langevin {guess} {guess} {50 * dt} {seed}\nrun {round(1.5 / dt)}\n"
         f"unfix bath\nreset_timestep 0\n"
         f"fix mean all ave/time 10 {every // 10} {every} c_thermo_temp file thermo\n"
-        f"dump out all custom {10 * every} thermal.dump id x y z\n"
+        f"dump out all custom {between} thermal.dump id x y z\n"
         f"dump_modify out sort id format float %.10g\nrun {steps}\n"
-        "undump out\nmin_style cg\nminimize 0 1e-3 80 400\n"
-        "write_dump all custom quenched.dump id x y z modify sort id format float %.8g\n"
     )
     run_lammps(folder, deck)
     t = np.loadtxt(folder / "thermo")[:, 1]
-    frames = list(read_dump(folder / "thermal.dump"))[2:]
-    (_, r, cell), *_ = read_dump(folder / "quenched.dump")
+    frames = [f for f in read_dump(folder / "thermal.dump") if f[0] > steps // 2]
+    quenched = quench(folder, material, [f[0] for f in frames])
+    r, cell = quenched[-1]
     solid = float(on_site(s, r, cell, proportions=False).mean())
     if solid < 0.05:  # the molten half's expansion moves the sites: judge by the crystal's own half
         d = r @ np.linalg.inv(cell) - s.positions @ np.linalg.inv(s.cell)
@@ -102,5 +103,6 @@ def coexist(
         solid = float((np.abs(d @ cell)[:, :2].max(axis=1) < 0.2 * s.spacing).mean())
     return Coexistence(
         float(t[len(t) // 2 :].mean()), solid, np.array([f[1] for f in frames]),
-        np.array([f[2] for f in frames]), r, cell,
+        np.array([f[2] for f in frames]), np.array([q[0] for q in quenched]),
+        np.array([q[1] for q in quenched]),
     )  # fmt: skip

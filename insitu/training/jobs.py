@@ -6,6 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from insitu.errors import SettingError
+
+#: Parts of the split.
+ROLES = ("training", "selection", "headline")
+
 
 @dataclass(frozen=True)
 class Job:
@@ -33,18 +38,29 @@ def jobs(recipe: dict[str, Any], role: str) -> list[Job]:
     ----------
     recipe
         With ``[protocol]`` and ``[[material]]``; where no material has the part's role, the part is
-        made of the training materials with other seeds: split by trajectory only.
+        made of the training materials with other seeds: split by trajectory only. A material's own
+        ``protocol`` goes before the common one.
     role
         "training", "selection" or "headline".
+
+    Raises
+    ------
+    SettingError
+        A material has another role.
     """
-    p = recipe["protocol"] | (recipe.get("headline", {}) if role == "headline" else {})
+    common = recipe["protocol"] | (recipe.get("headline", {}) if role == "headline" else {})
     materials = recipe["material"]
+    if wrong := [m for m in materials if m.get("role", "training") not in ROLES]:
+        raise SettingError(
+            f"material '{wrong[0]['name']}' has the role '{wrong[0]['role']}'; give one of {ROLES}"
+        )
     own = any(m.get("role", "training") == role for m in materials)
     wanted, shift = (role, 0) if own else ("training", {"selection": 500, "headline": 700}[role])
     found: list[Job] = []
     for number, m in enumerate(materials):
         if m.get("role", "training") != wanted:
             continue
+        p = common | m.get("protocol", {})
         atoms = m.get("atoms", p["atoms"])
         base = Job(m, "", m.get("seed", 1000 * (number + 1)) + shift, tuple(p["crystal"]), atoms)
         if m.get("crystal", True):
@@ -53,9 +69,11 @@ def jobs(recipe: dict[str, Any], role: str) -> list[Job]:
         if m.get("liquid", True):
             stairs = tuple(p["liquid"] + (p["glass"] if m.get("glass") else []))
             found.append(replace(base, kind="melt", seed=base.seed + 90, temperatures=stairs))
-            if role == "training" and "undercooled" in p:
-                stairs = tuple(p["undercooled"])
-                found.append(replace(base, kind="melt", seed=base.seed + 91, temperatures=stairs))
+            again = p.get("undercooled", []) if role == "training" else []
+            for k, stairs in enumerate(again, start=91):
+                found.append(
+                    replace(base, kind="melt", seed=base.seed + k, temperatures=tuple(stairs))
+                )
         if role == "headline" and m.get("crystal", True):
             found += _headline_jobs(base, p)
     return found

