@@ -15,7 +15,7 @@ from threads import ThreadRanks, deal, together
 from insitu import _kernels
 from insitu.analyzers.phases import Phases
 from insitu.descriptors.neighbors_map import NeighborsMap
-from insitu.errors import InsituError, ModelError
+from insitu.errors import InsituError, ModelError, SettingError
 from insitu.frame import Frame
 from insitu.halo import Halo
 from insitu.models import store
@@ -210,3 +210,16 @@ def test_few_atoms_and_vapour_are_unknown(artefact: Path) -> None:
     pair = np.array([[0.0, 0.0, 0.0], [2.5, 0.0, 0.0]])
     assert (classify_with(model, pair, None, False).labels == -1).all()
     assert len(classify_with(model, np.zeros((0, 3)), [9, 9, 9], True).labels) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"layers": 5}, "layers=5 of the graph is not usable; give 1 … 4"),
+        ({"neighbors": 0}, "neighbors=0 of the graph"),
+        ({"near": 3.0}, "near=3.0 and reach=2.1"),
+    ],
+)
+def test_extent_of_the_graph_is_checked(given: dict[str, float], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        GraphSettings(**given)  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.errors import InsituError, ModelError
+from insitu.errors import InsituError, ModelError, SettingError
 from insitu.neighbors import Neighbors, compiled
 
 if TYPE_CHECKING:
@@ -54,6 +54,19 @@ class GraphSettings:
     reach: float = 2.1
     near: float = 1.75
     layers: int = 2
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.layers <= 4:
+            raise SettingError(f"layers={self.layers} of the graph is not usable; give 1 … 4")
+        if not 1 <= self.neighbors <= 64:
+            raise SettingError(
+                f"neighbors={self.neighbors} of the graph is not usable; give 1 … 64"
+            )
+        if not 0.0 < self.near <= self.reach:
+            raise SettingError(
+                f"near={self.near} and reach={self.reach} of the graph are not usable; give "
+                "0 < near <= reach"
+            )
 
     def ghost_cutoff(self, spacing: float) -> float:
         """Return the distance around a rank's atoms that has to be complete [Å]."""
