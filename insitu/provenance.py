@@ -47,6 +47,7 @@ def provenance(
         "host": platform.node(),
         "folder": os.getcwd(),
         "command": _command(),
+        "job": os.environ.get("SLURM_JOB_ID", ""),  # `insitu watch JOBID`
         "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 

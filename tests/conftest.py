@@ -7,11 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from controller import Controller, ControllerError, missing
 
 BIN = Path(sys.executable).parent
 SPY = Path(__file__).parent / "spy"
@@ -132,6 +134,30 @@ def require(name: str) -> Host:
             pytest.fail(message)
         pytest.skip(message)
     return found
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[Controller]:
+    """A real SLURM controller with two nodes; skipped where it cannot start, a failure in CI."""
+    reason = ""
+    if lacking := missing():
+        reason = f"SLURM is not installed ({', '.join(lacking)}): run `make hosts`"
+    else:
+        # Not in pytest's own folder: munge wants one that every user may enter.
+        folder = Path(tempfile.mkdtemp(prefix="insitu-slurm-"))
+        folder.chmod(0o711)
+        try:
+            controller = Controller(folder)
+        except ControllerError as error:
+            reason = f"no SLURM controller can be started here: {error}"
+        else:
+            yield controller
+            controller.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    if reason and REQUIRED:
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
