@@ -53,7 +53,7 @@ def add_histories(verb: Verb) -> None:
         "insitu watch phases.h5 --steps 100000\n  insitu watch 4711",
     )  # fmt: skip
     sub.add_argument("file", metavar="FILE|JOB",
-                     help="history (HDF5), which need not exist yet, or the number of a SLURM job")  # fmt: skip
+                     help="history (HDF5; it need not exist yet), or number of a SLURM job")  # fmt: skip
     sub.add_argument(
         "--steps", type=int, metavar="N",
         help="last step of the run, for the time left (otherwise from LAMMPS' log, once it is there)",

