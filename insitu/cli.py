@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from insitu import __version__
+from insitu.cli_bench import add_bench
 from insitu.cli_histories import Run, add_histories
 from insitu.cli_jobs import add_jobs
 from insitu.errors import InsituError, SettingError
@@ -88,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
 
     add_histories(verb)
     add_jobs(verb)
+    add_bench(verb)
 
     sub = verb(
         "classify", _classify, "Classify the atoms of a configuration or trajectory file.",

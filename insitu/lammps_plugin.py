@@ -25,8 +25,8 @@ def libpython() -> str:
         if ".so" not in name:
             return ""  # a static Python: LAMMPS has to be driven from Python
         folders = [
+            os.path.join(sys.base_prefix, "lib"),  # first: an interpreter may have been moved
             sysconfig.get_config_var("LIBDIR") or "",
-            os.path.join(sys.base_prefix, "lib"),
             os.path.join(sysconfig.get_config_var("LIBDIR") or "",
                          sysconfig.get_config_var("MULTIARCH") or ""),
         ]  # fmt: skip

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from controller import Controller, ControllerError, missing, user
+from controller import Controller, ControllerError, missing
 from jobs import SCRIPTS, Cluster
 
 BIN = Path(sys.executable).parent
@@ -187,29 +187,40 @@ def crystal(
 
 
 MakeCluster = Callable[[str], Cluster]
+StartCluster = Callable[[str], contextlib.AbstractContextManager[Cluster]]
 
 
-@pytest.fixture
-def make_cluster(slurm: Controller, potentials: Path, tmp_path: Path) -> Iterator[MakeCluster]:
-    """Return a Cluster for a host; its jobs end with the test."""
+@pytest.fixture(scope="session")
+def start_cluster(slurm: Controller, potentials: Path) -> StartCluster:
+    """Return a context that has a Cluster for a host, in a folder of its own; its jobs end with it."""
 
-    def cluster(name: str) -> Cluster:
+    @contextlib.contextmanager
+    def start(name: str) -> Iterator[Cluster]:
         require(name)
         variables = {
             "INSITU_ENV": str(SCRIPTS / "env" / f"{name}.sh"), "INSITU_VENV": str(BIN.parent),
             "LAMMPS_POTENTIALS": str(potentials), "PATH": f"{BIN}:{os.environ['PATH']}",
             "OMPI_MCA_mpi_yield_when_idle": "1",  # Open MPI's ranks would else spin on busy cores
         }  # fmt: skip
-        made.append(Cluster(slurm, tmp_path, name, variables))
-        return made[-1]
+        with tempfile.TemporaryDirectory(prefix="insitu-job-") as folder:
+            cluster = Cluster(slurm, Path(folder), name, variables)
+            try:
+                yield cluster
+            finally:
+                if cluster.jobs:
+                    slurm.call("scancel", *cluster.jobs, check=False)
+                for process in cluster.processes():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
 
-    made: list[Cluster] = []
-    yield cluster
-    for one in made:
-        slurm.call("scancel", "--user", user(), check=False)
-        for process in one.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+    return start
+
+
+@pytest.fixture
+def make_cluster(start_cluster: StartCluster) -> Iterator[MakeCluster]:
+    """Return a Cluster for a host; its jobs end with the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda name: stack.enter_context(start_cluster(name))
 
 
 @pytest.fixture(params=["wheel", "debian"])

@@ -20,8 +20,8 @@ from pathlib import Path
 SBIN = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 DAEMONS = ("munged", "slurmctld", "slurmd")
 CLIENTS = ("sbatch", "srun", "scontrol", "scancel", "squeue", "sbcast")
-#: CPUs that the nodes say they have; jobs of the tests are small.
-CPUS = 2
+#: CPUs that the nodes say they have; jobs of the tests are small. n2 is taken first.
+CPUS = 4
 
 _CONFIGURATION = """\
 ClusterName=insitu
@@ -37,6 +37,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SchedulerParameters=sched_min_interval=1,bf_interval=1
 ReturnToService=1
+SlurmdParameters=config_overrides
 MpiDefault=none
 KillWait=5
 MinJobAge=3600
@@ -49,8 +50,8 @@ SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.%n.log
-NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs={cpus} RealMemory=2000
-NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs={cpus} RealMemory=2000
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs={cpus} RealMemory=2000 Weight=2
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs={cpus} RealMemory=2000 Weight=1
 PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -172,7 +173,7 @@ class Controller:
         """Return the state of a job, as RUNNING."""
         return self.field(job, "JobState")
 
-    def wait(self, condition: Callable[[], bool], what: str, seconds: float = 40) -> None:
+    def wait(self, condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
         """Wait until something is so; fail with the daemons' logs if it does not come."""
         end = time.monotonic() + seconds
         while not condition():
@@ -180,7 +181,7 @@ class Controller:
                 raise ControllerError(f"waited {seconds:g} s for {what}\n{self.logs()}")
             time.sleep(0.1)
 
-    def ended(self, job: str, seconds: float = 60) -> str:
+    def ended(self, job: str, seconds: float = 120) -> str:
         """Wait until a job has ended and its processes are gone; return its state."""
         over = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
         self.wait(lambda: self.state(job) in over, f"the end of job {job}", seconds)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from controller import Controller
@@ -28,13 +28,15 @@ class Cluster:
     folder: Path
     host: str
     variables: dict[str, str]
+    jobs: list[str] = field(default_factory=list)
 
     def call(self, *command: str, check: bool = True) -> str:
         return self.slurm.call(*command, check=check, cwd=self.folder, environment=self.variables)
 
     def sbatch(self, *words: object) -> str:
         """Submit a job; return its number."""
-        return self.call("sbatch", "--parsable", *map(str, words)).strip()
+        self.jobs.append(self.call("sbatch", "--parsable", *map(str, words)).strip())
+        return self.jobs[-1]
 
     def run(self, *words: object, time: str = "10") -> str:
         """Submit run_cpu.sbatch with the deck of jobs."""

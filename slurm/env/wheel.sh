@@ -5,6 +5,8 @@
 
 _here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 INSITU_VENV=${INSITU_VENV:-${VIRTUAL_ENV:-$_here/.venv}}
+# Or a packed environment, which is unpacked on each node's own disk (docs/on_a_cluster.md).
+[ -z "${INSITU_PACKED:-}" ] || source "$_here/slurm/stage_env.sh"
 export PATH=$INSITU_VENV/bin:$PATH
 
 # The program itself, not the wheel's `lmp` script: that would start a Python on each rank to find what

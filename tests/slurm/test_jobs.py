@@ -4,13 +4,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
-from conftest import MakeCluster
+from conftest import MakeCluster, StartCluster
 from jobs import DECK, ENDLESS, SCRIPTS, Cluster
 
 import insitu
 from insitu.reader import writers
+
+
+@pytest.fixture(scope="module", autouse=True)
+def limited(start_cluster: StartCluster) -> Iterator[tuple[Cluster, str]]:
+    """A job with the shortest time limit there is, which runs beside the other tests.
+
+    On the node that is taken last, and not on the one that is going to fail; with the lowest priority.
+    """
+    with start_cluster("wheel") as cluster:
+        gentle = cluster.folder / "gentle.sh"
+        gentle.write_text(f'source {SCRIPTS}/env/wheel.sh\nLAUNCH="$LAUNCH nice -n 19"\n')
+        cluster.variables["INSITU_ENV"] = str(gentle)
+        where = ("--ntasks=1", "--nodelist=n1", "--time=1", "--signal=TERM@1")
+        yield cluster, cluster.sbatch(*where, SCRIPTS / "run_cpu.sbatch", DECK, *ENDLESS)
 
 
 def test_normal_end(cluster: Cluster) -> None:
@@ -90,6 +105,7 @@ def test_chain(wheel: Cluster) -> None:
     """Each job waits for the one before and continues it; those behind the end do nothing."""
     wheel.variables["SBATCH_TIMELIMIT"] = "10"
     first, second = wheel.call(str(SCRIPTS / "chain.sh"), "2", str(DECK), *ENDLESS).split()
+    wheel.jobs += [first, second]
     assert first in wheel.slurm.field(second, "Dependency")
     wheel.frames(2)
     wheel.call("scancel", "--signal=TERM", first)
@@ -126,13 +142,12 @@ def test_array(wheel: Cluster) -> None:
     assert one != two
 
 
-def test_time_limit_with_a_signal_ahead(wheel: Cluster) -> None:
+def test_time_limit_with_a_signal_ahead(limited: tuple[Cluster, str]) -> None:
     """A real time limit: SLURM itself sends SIGTERM, up to a minute before the time it was told."""
-    job = wheel.sbatch("--time=1", "--signal=TERM@1", SCRIPTS / "run_cpu.sbatch", DECK, *ENDLESS)
-    wheel.frames(1)
-    assert wheel.slurm.ended(job, 70) == "COMPLETED", wheel.output(job)
-    wheel.assert_sound()
-    assert "SIGTERM: the run ends" in wheel.output(job)
+    cluster, job = limited
+    assert cluster.slurm.ended(job, 80) == "COMPLETED", cluster.output(job)
+    cluster.assert_sound()
+    assert "SIGTERM: the run ends" in cluster.output(job)
 
 
 @pytest.mark.full

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
+import pytest
 from jobs import DECK, ENDLESS, SCRIPTS, Cluster
 
 import insitu
+from insitu.training.train import RECIPES
 
 SHORT = "-var cells 3 -var every 20 -var total 60"
 
@@ -60,6 +63,7 @@ def test_the_wheels_own_script_hands_sigterm_on(wheel: Cluster) -> None:
     del wheel.variables["INSITU_ENV"]
     words = ["submit", str(DECK), "--tasks", "2", "--time", "10", "--launch", "srun --mpi=pmi2"]
     job = submitted(insitu_command(wheel, *words, "--args", " ".join(ENDLESS)))
+    wheel.jobs.append(job)
     wheel.frames(2)
     wheel.call("scancel", "--signal=TERM", job)
     assert wheel.slurm.ended(job) == "COMPLETED", wheel.output(job)
@@ -98,3 +102,24 @@ def test_scaling_study(wheel: Cluster) -> None:
     for ranks in (1, 2):
         about = insitu.open(str(wheel.folder / f"scaling_{ranks}" / "phases.h5")).attrs
         assert about["ranks"] == ranks
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_train(wheel: Cluster) -> None:
+    """A small recipe of the shipped one's kind, data by molecular dynamics included."""
+    text = (RECIPES / "crystals-cnn.toml").read_text()
+    changes = {
+        "train_seeds": "[1]", "validation_seeds": "[2]", "test_seeds": "[3]",
+        "removed": "[0.0, 0.5]", "crystal_maps": "600", "disordered_maps": "1200",
+        "ramp_steps": "600", "snapshots": "3", "melt_steps": "500", "cool_steps": "300",
+        "epochs": "2", "liquid": "[4, 4, 3]", "ramp": "[0.1, 0.5]",
+    }  # fmt: skip
+    for key, value in changes.items():
+        text = re.sub(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.M)
+    head, *systems = text.split("[[system]]")
+    kept = [s for s in systems if '"Al"' in s or '"Fe"' in s]
+    (wheel.folder / "small.toml").write_text("[[system]]".join([head, *kept]))
+    job = wheel.sbatch("--cpus-per-task=2", SCRIPTS / "train.sbatch", "small.toml")
+    assert wheel.slurm.ended(job, 800) == "COMPLETED", wheel.output(job)
+    assert (wheel.folder / "model" / "model.pt").is_file()
