@@ -83,8 +83,7 @@ class Monitor:
 
         view = LammpsView(handle_of(pointer))
         try:
-            with signals.inside():
-                stage(view)
+            stage(view)
         except InsituError as error:
             if self.settings.on_error == "stop":
                 raise

@@ -11,12 +11,11 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import FrameType
 
 log = logging.getLogger(__name__)
 
-_state = {"asked": False, "inside": 0, "watching": 0}
+_state = {"asked": False, "watching": 0}
 
 
 def watch() -> None:
@@ -45,20 +44,19 @@ def asked() -> bool:
     return bool(_state["asked"])
 
 
-@contextmanager
-def inside() -> Iterator[None]:
-    """Mark a callback from LAMMPS; a signal that is noticed elsewhere is the program's own."""
-    _state["inside"] += 1
-    try:
-        yield
-    finally:
-        _state["inside"] -= 1
-
-
-def _note(number: int, frame: object) -> None:
+def _note(number: int, frame: FrameType | None) -> None:
     # A program that drives LAMMPS and is not in a run dies as it would without insitu. The Python
     # inside a LAMMPS is never anywhere else: there the deck goes to its end.
-    if sys.orig_argv and not _state["inside"]:
+    if sys.orig_argv and not _in_callback(frame):
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
     _state["asked"] = True
+
+
+def _in_callback(frame: FrameType | None) -> bool:
+    """Return whether LAMMPS has called: the hook is among the functions that are being carried out."""
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "insitu.hook":
+            return True
+        frame = frame.f_back
+    return False

