@@ -153,7 +153,7 @@ def test_time_limit_with_a_signal_ahead(limited: tuple[Cluster, str]) -> None:
 @pytest.mark.full
 def test_time_limit_without_a_signal_ahead(wheel: Cluster) -> None:
     """At the limit itself SLURM sends SIGTERM, and SIGKILL after KillWait: still a clean end."""
-    job = wheel.sbatch("--time=1", "--signal=0", SCRIPTS / "run_cpu.sbatch", DECK, *ENDLESS)
+    job = wheel.sbatch("--time=1", "--signal=TERM@0", SCRIPTS / "run_cpu.sbatch", DECK, *ENDLESS)
     assert wheel.slurm.ended(job, 150) == "TIMEOUT", wheel.output(job)
     wheel.gone()
     wheel.assert_sound()
