@@ -52,6 +52,7 @@ demo: $(VENV)/demo
 
 hosts:
 	@sh tools/debian_lammps.sh
+	@sh tools/debian_slurm.sh
 
 test: $(VENV)/test hosts lint
 	$(BIN)/pytest -m "not full"

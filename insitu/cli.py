@@ -11,6 +11,7 @@ from pathlib import Path
 from insitu import __version__
 from insitu.cli_bench import add_bench
 from insitu.cli_histories import Run, add_histories
+from insitu.cli_jobs import add_jobs
 from insitu.errors import InsituError, SettingError
 from insitu.settings import ENGINES
 
@@ -88,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     add_histories(verb)
+    add_jobs(verb)
 
     sub = verb(
         "classify", _classify, "Classify the atoms of a configuration or trajectory file.",

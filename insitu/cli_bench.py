@@ -26,16 +26,26 @@ def add_bench(verb: Verb) -> None:
         "insitu bench --json bench.json\n"
         "  insitu bench --only insitu,ovito --elements Al --atoms 32000\n"
         "  insitu bench --scaling --large\n"
+        "  insitu bench --startup --ranks 8\n"
+        "  insitu bench --memory --atoms 1000000\n"
         "  taskset -c 0 insitu bench              # on one core: pinning is left to you",
     )  # fmt: skip
-    sub.add_argument("--atoms", type=int, default=108_000, help="about so many (108000)")
+    what = sub.add_mutually_exclusive_group()
+    what.add_argument(
+        "--scaling", action="store_true", help="cost and memory of 10^3 to 10^6 atoms"
+    )
+    what.add_argument("--startup", action="store_true",
+                      help="time, memory and file accesses of a rank's start")  # fmt: skip
+    what.add_argument("--memory", action="store_true",
+                      help="a rank's extra memory while it analyses, for each atom")  # fmt: skip
+    sub.add_argument("--atoms", type=int, help="about so many (108000; --memory: 500000)")
     sub.add_argument("--elements", default="Al,Fe", help="samples, of Al,Fe (both)")
     sub.add_argument("--only", metavar="A,B,…", help="of insitu,ovito,lammps,numpy,torch (all)")
     sub.add_argument("--threads", default="1,2", metavar="N,…", help="of our models (1,2)")
     sub.add_argument("--repeats", type=int, default=5, help="rounds of all methods (5)")
-    sub.add_argument("--scaling", action="store_true", help="cost and memory of 10^3 to 10^6 atoms")
+    sub.add_argument("--ranks", type=int, default=1, help="--startup: processes at once (1)")
     sub.add_argument("--large", action="store_true", help="with --scaling: 10^7 atoms too")
-    sub.add_argument("--model", default="metals", help="with --scaling: its model (metals)")
+    sub.add_argument("--model", default="metals", help="of --scaling and --memory (metals)")
     sub.add_argument("--json", metavar="FILE", help="write all numbers")
     sub.add_argument("--verbose", action="store_true", help="say each repetition as it is done")
 
@@ -48,6 +58,12 @@ def _numbers(name: str, text: str) -> list[int]:
 
 
 def _bench(options: argparse.Namespace) -> int:
+    if options.atoms is None:
+        options.atoms = 500_000 if options.memory else 108_000
+    if options.startup or options.memory:
+        from insitu.bench import memory, startup
+
+        return startup.run(options) if options.startup else memory.run(options)
     logging.basicConfig(
         level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s"
     )

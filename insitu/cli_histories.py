@@ -50,9 +50,10 @@ def add_histories(verb: Verb) -> None:
 
     sub = verb(
         "watch", _watch, "Watch the history of a running job in the terminal.",
-        "insitu watch phases.h5 --steps 100000",
+        "insitu watch phases.h5 --steps 100000\n  insitu watch 4711",
     )  # fmt: skip
-    sub.add_argument("file", help="history (HDF5); it need not exist yet")
+    sub.add_argument("file", metavar="FILE|JOB",
+                     help="history (HDF5; it need not exist yet), or number of a SLURM job")  # fmt: skip
     sub.add_argument(
         "--steps", type=int, metavar="N",
         help="last step of the run, for the time left (otherwise from LAMMPS' log, once it is there)",
@@ -257,12 +258,19 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _watch(options: argparse.Namespace) -> int:
+    from insitu.cli_jobs import history_of_job
+    from insitu.jobs import is_job
     from insitu.watch import watch
 
     if not options.seconds > 0:
         raise SettingError(f"--seconds {options.seconds:g} must be above 0; 2 is a good value.")
+    file: str | Path | None = options.file
+    if is_job(options.file):
+        file = history_of_job(options.file, options.seconds, options.once)
+    if file is None:
+        return 1
     return watch(
-        options.file, seconds=options.seconds, once=options.once, target=options.steps,
+        file, seconds=options.seconds, once=options.once, target=options.steps,
         group=options.group, kind=options.type, width=options.width,
     )  # fmt: skip
 

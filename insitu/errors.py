@@ -85,7 +85,10 @@ def leave(message: str) -> NoReturn:
 
 def launched() -> tuple[int, str]:
     """Return how many processes the launcher started, and whose launcher it is (1, "" if none)."""
-    for variable, launcher in (("PMI_SIZE", "MPICH"), ("OMPI_COMM_WORLD_SIZE", "Open MPI")):
+    for variable, launcher in (
+        ("PMI_SIZE", "MPICH's mpiexec"), ("OMPI_COMM_WORLD_SIZE", "Open MPI's mpiexec"),
+        ("SLURM_STEP_NUM_TASKS", "SLURM's srun"),
+    ):  # fmt: skip
         if os.environ.get(variable, "").isdigit():
             return int(os.environ[variable]), launcher
     return 1, ""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from insitu import settings as _settings
+from insitu import signals
 from insitu.errors import InsituError, SettingError, describe, launched, leave
 from insitu.settings import Settings
 
@@ -32,6 +33,7 @@ class Monitor:
         self.disabled = False
         self.pipeline: Any = None
         self._ranks: Any = None
+        self._watching = False
 
     def __call__(self, pointer: Any, vflag: int | None = None) -> None:
         """Analyse the present step; the callback of ``fix python/invoke`` on every rank.
@@ -94,6 +96,7 @@ class Monitor:
 
     def _disable(self, view: Any, reason: str) -> None:
         self.disabled = True
+        self._release()
         if self.pipeline is not None:
             self.pipeline.disable(view, reason)
         elif self._rank == 0:
@@ -119,6 +122,9 @@ class Monitor:
                     leave(str(error))
                 raise
             self.pipeline = Pipeline(self.settings, view, self._ranks)
+            if self.settings.on_sigterm == "end":
+                signals.watch()
+                self._watching = True
             if self.settings.first and not self.of_plugin and self._ranks.rank == 0:
                 log.warning(
                     "insitu: first=yes has no effect: LAMMPS does not call fix python/invoke at the "
@@ -141,8 +147,14 @@ class Monitor:
 
     def close(self) -> None:
         """Close the history."""
+        self._release()
         if self.pipeline is not None:
             self.pipeline.close()
+
+    def _release(self) -> None:
+        if self._watching:
+            self._watching = False
+            signals.release()
 
 
 def monitor(

@@ -71,6 +71,7 @@ def _library() -> Any:
         "lammps_get_mpi_comm": (c.c_int, [c.c_void_p]),
         "lammps_get_natoms": (c.c_double, [c.c_void_p]),
         "lammps_version": (c.c_int, [c.c_void_p]),
+        "lammps_force_timeout": (None, [c.c_void_p]),
         "lammps_has_id": (c.c_int, [c.c_void_p, c.c_char_p, c.c_char_p]),
         "lammps_id_name": (c.c_int, [c.c_void_p, c.c_char_p, c.c_int, c.c_char_p, c.c_int]),
         _set_string(library): (c.c_int, [c.c_void_p, c.c_char_p, c.c_char_p]),
@@ -186,6 +187,13 @@ class LammpsView:
             if self._lib.lammps_id_name(self._lmp, b"group", k, text, len(text)):
                 groups[text.value.decode()] = 1 << k
         return groups
+
+    def end_run(self) -> None:
+        """End the run behind the present step, and skip later ones: LAMMPS' `timer timeout`, now.
+
+        To be called on all ranks or on none. The deck goes on behind its `run` command.
+        """
+        self._lib.lammps_force_timeout(self._lmp)
 
     def check(self) -> None:
         """Raise DeckError if this simulation cannot be analysed at all."""

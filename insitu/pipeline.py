@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from insitu import signals
 from insitu.analyzers.base import Observable
 from insitu.analyzers.phases import Phases
 from insitu.errors import DeckError, InsituError, describe, guarded
@@ -83,7 +84,11 @@ class Pipeline:
         self._model = self.analyzer.model.card.name
         self.feedback = Feedback(settings, self.classes, len(self.row_names))
         self._packing = Packing(
-            {"failed": (), "atoms": (), **{f"wall_{s}": () for s in _WALL}, **self.analyzer.sums}
+            {
+                **{"failed": (), "atoms": (), "asked_to_end": ()},
+                **{f"wall_{s}": () for s in _WALL},
+                **self.analyzer.sums,
+            }
         )
 
     def _prepare(self, view: LammpsView) -> None:
@@ -205,6 +210,8 @@ class Pipeline:
         self.ranks.agree(guarded(lambda: self._deliver(view, frame, values)))
         self._write_time = time.perf_counter() - started
         self._advise(sums, frame.step)
+        if sums["asked_to_end"]:
+            self._end(view, frame.step)
         self._left = time.perf_counter()
 
     def _repeated(self, frame: Frame) -> bool:
@@ -277,6 +284,7 @@ class Pipeline:
                 **sums,
                 "failed": 0.0,
                 "atoms": frame.n_local,
+                "asked_to_end": float(signals.asked()),
                 **{f"wall_{stage}": s for stage, s in wall.items()},
             }
         except Exception as error:
@@ -302,6 +310,15 @@ class Pipeline:
             if advice:
                 self._warned = True
                 log.warning("insitu: %s", advice)
+
+    def _end(self, view: LammpsView, step: int) -> None:
+        """End LAMMPS' run behind this step, as all ranks have agreed: one of them got SIGTERM."""
+        view.end_run()
+        if self.ranks.rank == 0:
+            log.warning(
+                "insitu: SIGTERM: the run ends at step %d, which is in the history; the deck goes on "
+                "behind `run`, further runs are skipped", step,
+            )  # fmt: skip
 
     def _deliver(self, view: LammpsView, frame: Frame, values: dict[str, Any]) -> None:
         rows = [values.get(f"phases/by_{k}/fraction", ()) for k in ("group", "type")]

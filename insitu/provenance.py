@@ -8,7 +8,6 @@ import platform
 import sys
 import time
 from dataclasses import asdict
-from importlib import metadata
 from typing import Any
 
 from insitu import __version__
@@ -21,6 +20,8 @@ def provenance(
     settings: Settings, analyzer: Phases, view: LammpsView, n_ranks: int
 ) -> dict[str, Any]:
     """Return model, descriptor, settings, versions and host of a run."""
+    from importlib import metadata  # on rank 0 only: it brings 30 modules with it
+
     model = analyzer.model
     versions = {
         "insitu": __version__,
@@ -48,6 +49,7 @@ def provenance(
         "host": platform.node(),
         "folder": os.getcwd(),
         "command": _command(),
+        "job": os.environ.get("SLURM_JOB_ID", ""),  # `insitu watch JOBID`
         "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 

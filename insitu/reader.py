@@ -232,6 +232,20 @@ def disabled(file: h5py.File) -> list[dict[str, Any]]:
     return noted
 
 
+def writers(path: str | os.PathLike[str]) -> list[str]:
+    """Return the numbers of the batch jobs that have written to a history, in their order.
+
+    Raises
+    ------
+    HistoryError
+        It is not a history, or cannot be read.
+    """
+    with opened(path) as file:
+        about = _provenance(file["parameters/insitu"])
+    runs = [about, *json.loads(about.get("continued", "[]"))]
+    return [str(run["job"]) for run in runs if run.get("job")]
+
+
 def describe(file: h5py.File) -> dict[str, Any]:
     """Return what must agree for a run to continue a history, by what an error calls it."""
     found = elements(file)

@@ -191,8 +191,8 @@ def _check_launcher(world: int) -> None:
     started, launcher = launched()
     if started > 1 and world == 1:
         raise DeckError(
-            f"{started} processes were started by {launcher}'s mpiexec, but this LAMMPS sees 1 "
+            f"{started} processes were started by {launcher}, but this LAMMPS sees 1 "
             f"rank: it was built with another MPI ({', '.join(mpi_libraries()) or 'none'}), and "
             "every process would simulate the whole system. Start it with the mpiexec of LAMMPS' "
-            "own MPI (`insitu doctor` lists both)"
+            "own MPI (`insitu doctor` lists both), or with srun --mpi=pmi2 (MPICH), --mpi=pmix (Open MPI)"
         )

@@ -15,6 +15,7 @@ IF_EXISTS = ("refuse", "append", "overwrite", "new")
 MOST_STEPS = 2**31 - 1
 ON_ERROR = ("stop", "disable")
 ENGINES = ("auto", "native", "torchscript")
+ON_SIGTERM = ("end", "die")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class Settings:
     on_error
         What to do if the analysis fails during the run: ``stop`` it, or ``disable`` the analysis;
         the simulation then goes on, and the history says from which step and why.
+    on_sigterm
+        What SIGTERM means, which batch systems send ahead of a time limit: ``end`` the run at the next
+        analysed frame (the deck goes on behind ``run``, further runs are skipped), or ``die``.
     groups
         Further LAMMPS groups whose fractions are recorded, among the analysed atoms.
     types
@@ -67,6 +71,7 @@ class Settings:
     threshold: float | None = None
     if_exists: str = "refuse"
     on_error: str = "stop"
+    on_sigterm: str = "end"
     groups: tuple[str, ...] = ()
     types: bool = False
     labels: str | None = None
@@ -85,7 +90,9 @@ class Settings:
             raise SettingError(f"threads={self.threads} is not usable; give 1 or more")
         if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
             raise SettingError(f"threshold={self.threshold} is not a probability; give 0 … 1")
-        for name, allowed in (("if_exists", IF_EXISTS), ("on_error", ON_ERROR)):
+        for name, allowed in (
+            ("if_exists", IF_EXISTS), ("on_error", ON_ERROR), ("on_sigterm", ON_SIGTERM),
+        ):  # fmt: skip
             _one_of(name, getattr(self, name), allowed)
         check_engine(self.engine)
         for name in ("model", "file", "group", "labels", "confidence", "variables"):

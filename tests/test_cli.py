@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import h5py
@@ -12,7 +13,18 @@ from histories import melting
 
 from insitu import cli
 
-VERBS = ("show", "plot", "watch", "export", "compare", "report", "classify", "models", "train")
+VERBS = (
+    "show",
+    "plot",
+    "watch",
+    "export",
+    "compare",
+    "report",
+    "classify",
+    "models",
+    "train",
+    "submit",
+)
 
 
 @pytest.fixture
@@ -31,7 +43,9 @@ def test_every_verb_has_an_example_that_parses(
         cli.main([verb, "--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    examples = [line.split() for line in text.splitlines() if line.startswith(f"  insitu {verb}")]
+    examples = [
+        shlex.split(line) for line in text.splitlines() if line.startswith(f"  insitu {verb}")
+    ]
     assert examples
     for words in examples:
         assert cli.parser().parse_args(words[1:]).verb == verb

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from insitu.settings import IF_EXISTS, ON_ERROR, Settings
+from insitu.settings import IF_EXISTS, ON_ERROR, ON_SIGTERM, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 DECKS = ROOT / "lammps_inputs"
-PAGES = [ROOT / "README.md", ROOT / "docs" / "adding_to_your_deck.md", DECKS / "README.md"]
+PAGES = [
+    ROOT / "README.md", ROOT / "docs" / "adding_to_your_deck.md", ROOT / "docs" / "on_a_cluster.md",
+    DECKS / "README.md", ROOT / "slurm" / "README.md",
+]  # fmt: skip
 PAGE = PAGES[1].read_text()
 
 
@@ -39,7 +42,10 @@ def test_every_setting_is_on_the_page_with_its_default() -> None:
             assert shown == f"`{default}`", field.name
 
 
-@pytest.mark.parametrize(("name", "allowed"), [("if_exists", IF_EXISTS), ("on_error", ON_ERROR)])
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [("if_exists", IF_EXISTS), ("on_error", ON_ERROR), ("on_sigterm", ON_SIGTERM)],
+)
 def test_allowed_words_are_on_the_page(name: str, allowed: tuple[str, ...]) -> None:
     (row,) = (r for r in rows(PAGE, "Settings") if r[0].strip("` |") == name)
     assert re.findall(r"`(\w+)`", row[1]) == list(allowed)

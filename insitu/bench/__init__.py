@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the analysis costs beside other methods, on this machine: the command ``insitu bench``."""
+"""``insitu bench``: what the analysis costs on this machine, alone and beside other methods."""

@@ -28,6 +28,7 @@ SIZES: dict[str, dict[str, object]] = {
     "in.deposit": {"width": 4, "layers": 3, "atoms": 4, "steps": 100, "every": 20},
     "in.monitors": {"radius": 3, "steps": 60, "every": 20},
     "in.disable": {"cells": 3, "steps": 40, "every": 20},
+    "in.job": {"cells": 3, "often": 40, "every": 20, "total": 60},
 }
 ENSEMBLE = {"cells": 5, "steps": 40, "every": 20}
 POTENTIAL = {
@@ -165,6 +166,15 @@ def test_restart_continues_the_history(done: Done) -> None:
     assert "    100" in done.output("in.restart_1")  # it went beyond its restart file
     assert done.steps("restart.h5") == list(range(20, 161, 20))
     assert np.allclose(done.history("restart.h5")["time"], 0.002 * np.arange(20, 161, 20))
+
+
+def test_job_runs_to_its_end(done: Done) -> None:
+    """How it goes on is tested with SLURM."""
+    assert done.steps("phases.h5") == [20, 40, 60]
+    assert (done.folder / "job.finished").exists()
+    assert {p.name for p in done.folder.glob("job.restart.*")} == {
+        "job.restart.0", "job.restart.40", "job.restart.60",
+    }  # fmt: skip
 
 
 def test_rerun_of_a_dump(done: Done) -> None:

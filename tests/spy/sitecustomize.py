@@ -55,6 +55,17 @@ def _faults() -> None:
             return original(self, *arguments, **more)
 
         lammps_view.LammpsView.frame = broken  # type: ignore[method-assign]
+    elif where == "sigterm":
+        import signal
+
+        taken = lammps_view.LammpsView.frame
+
+        def asked(self, *arguments, **more):  # type: ignore[no-untyped-def]
+            if self.step == 20:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return taken(self, *arguments, **more)
+
+        lammps_view.LammpsView.frame = asked  # type: ignore[method-assign]
     elif where == "analysis":
         _break(phases.Phases, "probabilities", 2)
     elif where == "collective":

@@ -1,0 +1,25 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# A run that is longer than the time limit: jobs one behind another, each continues the one before.
+#
+#   export INSITU_ENV=/path/to/slurm/env/NAME.sh
+#   slurm/chain.sh 5 lammps_inputs/in.job -var total 10000000        # five jobs
+#   SBATCH_TIMELIMIT=12:00:00 SBATCH_ACCOUNT=... slurm/chain.sh ...   # any option, as sbatch reads it
+#
+# To be called on the login node. The deck starts or goes on by itself and writes job.finished at its end
+# (lammps_inputs/in.job does); jobs that find it do nothing.
+
+set -euo pipefail
+number=${1:?give the number of jobs and the deck: slurm/chain.sh 5 in.job}
+deck=${2:?give the deck: slurm/chain.sh $number in.job}
+shift 2
+here=$(cd "$(dirname "$0")" && pwd)
+: "${INSITU_ENV:?name the file of your cluster: export INSITU_ENV=/path/to/slurm/env/NAME.sh}"
+
+before=
+for _ in $(seq "$number"); do
+    # afterany: a job that runs into its time limit has not ended well, and is to be continued.
+    before=$(sbatch --parsable ${before:+--dependency=afterany:$before} "$here/run_cpu.sbatch" "$deck" "$@")
+    before=${before%%;*}
+    echo "$before"
+done
