@@ -139,7 +139,7 @@ def measure(atoms: int, model: str) -> Measured:
     analyse(frame_of(2000, analyzer), analyzer)  # whatever is loaded at the first frame
     frame = frame_of(atoms, analyzer)
     resident = _resident_growth(lambda: analyse(frame, analyzer))
-    analyzer.labels, analyzer.confidence = np.zeros(0, np.int64), np.zeros(0, np.float32)
+    analyzer = Phases(load(model))  # without the arrays that a model keeps from frame to frame
     stages: list[Stage] = []
     cells = 0
 

@@ -25,16 +25,17 @@ from insitu.errors import SettingError
 #: What a rank imports, stage by stage; each is a program of its own.
 _FAST = (
     "import insitu; insitu.monitor(); import insitu.pipeline, insitu.lammps_view; "
-    "from insitu.models.store import load; load('{model}')"
+    "from insitu.models.store import load; load({model})"
 )
 _MPI = "import mpi4py; mpi4py.rc.initialize = mpi4py.rc.finalize = False; from mpi4py import MPI; "
 STAGES: Mapping[str, str] = {
     "python alone": "",
     "import insitu": "import insitu",
     "and numpy": "import insitu, numpy",
-    "a rank with metals": _MPI + _FAST.format(model="metals"),
-    "rank 0 with metals (HDF5)": _MPI + _FAST.format(model="metals") + "; import insitu.series",
-    "a rank with crystals-cnn (torch)": _MPI + _FAST.format(model="crystals-cnn"),
+    "a rank with metals": _MPI + _FAST.format(model="'metals'"),
+    "rank 0 with metals (HDF5)": _MPI + _FAST.format(model="'metals'") + "; import insitu.series",
+    "a rank with torch (engine torchscript)": _MPI
+    + _FAST.format(model="'crystals-cnn', engine='torchscript'"),
 }
 #: What a program prints when it is there: its own resident memory, in all and not shared [kB].
 _TELL = """
