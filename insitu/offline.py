@@ -15,7 +15,7 @@ from insitu.frame import Frame
 from insitu.models.graph import GraphModel
 from insitu.models.store import Model, load
 from insitu.neighbors import Neighbors, survey
-from insitu.settings import thread_count
+from insitu.settings import check_threads, thread_count
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,7 @@ def classify(
         raise SettingError(
             f"device='{device}' is not available in this version; allowed: auto, cpu"
         )
-    if threads is not None and threads < 1:
-        raise SettingError(f"threads={threads} is not usable; give 1 or more")
+    check_threads(threads)
     loaded = load(model, engine=engine)
     loaded.threads = thread_count(threads, len(os.sched_getaffinity(0)))
     return classify_with(loaded, positions, cell, pbc, species, threshold=threshold)

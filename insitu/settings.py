@@ -13,6 +13,8 @@ from insitu.errors import SettingError, did_you_mean
 IF_EXISTS = ("refuse", "append", "overwrite", "new")
 #: What LAMMPS takes as the interval of a fix.
 MOST_STEPS = 2**31 - 1
+#: More threads than any node has cores: a mistyped number must not exhaust the machine.
+MOST_THREADS = 1024
 ON_ERROR = ("stop", "disable")
 ENGINES = ("auto", "native", "torchscript")
 ON_SIGTERM = ("end", "die")
@@ -86,8 +88,7 @@ class Settings:
             raise SettingError(
                 f"every={self.every} is not a number of steps; give 1 … {MOST_STEPS}"
             )
-        if self.threads is not None and self.threads < 1:
-            raise SettingError(f"threads={self.threads} is not usable; give 1 or more")
+        check_threads(self.threads)
         if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
             raise SettingError(f"threshold={self.threshold} is not a probability; give 0 … 1")
         for name, allowed in (
@@ -115,13 +116,22 @@ class Settings:
             )
 
 
+def check_threads(threads: int | None) -> None:
+    """Raise SettingError if that many threads cannot be meant."""
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise SettingError(
+            f"threads={threads} is not usable; give 1 … {MOST_THREADS}, as many as cores of a rank"
+        )
+
+
 def thread_count(threads: int | None, otherwise: int = 1) -> int:
     """Return how many threads to use: the setting, else OMP_NUM_THREADS, else `otherwise`."""
     if threads is not None:
         return threads
     # OMP_NUM_THREADS=4,2 gives the numbers of nested levels; ours is the first.
     word = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(word) if word.isdigit() and int(word) > 0 else otherwise
+    given = int(word) if word.isascii() and word.isdigit() else 0
+    return given if 1 <= given <= MOST_THREADS else otherwise
 
 
 def _one_of(name: str, word: str, allowed: tuple[str, ...]) -> None:

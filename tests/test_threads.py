@@ -67,9 +67,13 @@ def test_how_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     assert thread_count(None) == 1
     assert Settings().threads is None
     assert make(threads="2").threads == 2
-    with pytest.raises(SettingError, match="threads=0 is not usable; give 1 or more"):
+    with pytest.raises(SettingError, match="threads=0 is not usable; give 1 … 1024"):
         make(threads="0")
     r, cell = lattice("fcc", 4.05, (3, 3, 3))
+    monkeypatch.setenv("OMP_NUM_THREADS", "999999")
+    assert thread_count(None, 2) == 2
+    with pytest.raises(SettingError, match="threads=20000"):
+        insitu.classify(r, cell, True, threads=20000)
     with pytest.raises(SettingError, match="threads=0"):
         insitu.classify(r, cell, True, threads=0)
 
