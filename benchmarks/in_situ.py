@@ -22,7 +22,7 @@ from pathlib import Path
 
 import insitu
 from insitu.summary import STAGES
-from insitu.training.generate import potentials_folder
+from insitu.training.runs import potentials_folder
 
 HEAD = """\
 units metal
@@ -61,6 +61,8 @@ create_atoms 1 box &
   basis 17 2 basis 18 2 basis 19 2 basis 20 2 basis 21 2 basis 22 2 basis 23 2 basis 24 2
 pair_style vashishta
 pair_coeff * * {potentials}/SiO.1990.vashishta Si O
+mass 1 28.086
+mass 2 15.999
 comm_modify cutoff 8.1
 timestep 0.0005""",
 }

@@ -263,7 +263,8 @@ int Describer::image(int k, float* out) {
     // Absolute maps keep the length unit, scale-free ones are measured in the local length.
     const double scale = s_.scale_free ? 1.0 / length_ : 1.0;
     isa_.narrow(block_->x.data(), block_->y.data(), block_->z.data(), centre_->r, place_.data(), count,
-                dx_.data(), dy_.data(), dz_.data(), known_, scale, s_.size, float(s_.beta), px_.data(), py_.data(), pz_.data(), a_.data());
+                dx_.data(), dy_.data(), dz_.data(), known_, scale, s_.size, float(s_.beta),
+                px_.data(), py_.data(), pz_.data(), a_.data());
     if (channels_ > 1) color(count);
     const MapSettings settings{s_.size, channels_, float(s_.gamma),
                                float(kTie * length_ * scale)};
