@@ -145,9 +145,8 @@ bool rounded(const double* distance, int count, int keep, double inverse, std::u
 
 const IsaTable& INSITU_JOIN(isa_, INSITU_ISA)() {
     using namespace INSITU_NAMESPACE;
-    static const IsaTable table{INSITU_TEXT(INSITU_ISA), kLanes,   search,  order,
-                                order_group,             above,    displace, rounded,
-                                image,  narrow, group, embed, convolve};
+    static const IsaTable table{INSITU_TEXT(INSITU_ISA), kLanes, search, order, order_group, above,
+                                displace, rounded, image, narrow, group, embed, convolve};
     return table;
 }
 
