@@ -75,10 +75,11 @@ def torch_engines(batches: list[int]) -> Iterator[tuple[str, int, Run]]:
 
 
 def native_engines() -> Iterator[tuple[str, int, Run]]:
-    net, file = network(), io.BytesIO()
-    cnn.pack({k: v.numpy() for k, v in net.state_dict().items()}, net.scale, file)
+    net = network()
+    state = {k: v.numpy().astype(float) for k, v in net.state_dict().items()}
+    state["scale"] = np.array(net.scale)
     for isa in _kernels.isa_available():
-        yield f"insitu, engine native, {isa}", 64, cnn.NativeCNN(file.getvalue(), isa).probabilities
+        yield f"insitu, engine native, {isa}", 64, cnn.NativeCNN(state, isa).probabilities
 
 
 def library_engines(batches: list[int]) -> Iterator[tuple[str, int, Run]]:

@@ -70,6 +70,8 @@ def _bench(options: argparse.Namespace) -> int:
     out = Path(options.json) if options.json else None
     if out and not out.parent.is_dir():
         raise SettingError(f"--json {out}: the folder {out.parent} does not exist; make it first")
+    if out and out.is_dir():
+        raise SettingError(f"--json {out} is a folder; give the name of a file in it")
     threads = _numbers("--threads", options.threads)
     results: dict[str, Any]
     if options.scaling:

@@ -138,7 +138,7 @@ def _one_of(name: str, word: str, allowed: tuple[str, ...]) -> None:
     if word not in allowed:
         raise SettingError(
             f"{name}='{word}' is not known; allowed: {', '.join(allowed)}."
-            f"{did_you_mean(word, allowed)}"
+            f"{did_you_mean(str(word), allowed)}"
         )
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The paper's network (cnn.hpp), an object for each set of instructions. With contraction to fused
-# multiply-add, unlike the descriptor: twice the speed, and the sets differ by rounding.
+# multiply-add: twice the speed, and the sets differ by rounding.
 target_sources(_kernels PRIVATE kernels/cnn.cpp)
 
 function(add_cnn name)

@@ -5,7 +5,7 @@
 // multiplications, at a rounding of about 1e-5 of a feature.
 //
 // Compiled once for each instruction set and chosen at run time, like isa.hpp. Multiply and add are
-// fused where the processor can, so unlike the descriptor the sets differ by rounding.
+// fused where the processor can, so the sets differ by rounding.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What every kernel header shares: the host/device macro, and the two constants of the definition
+// What every kernel header shares: the host/device macro, and the constants of the definition
 // that the CPU and the CUDA build must have in common.
 #pragma once
 

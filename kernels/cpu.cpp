@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cpu.hpp"
 
-#include <cstdlib>
 #include <cstring>
 #include <numeric>
 #include <stdexcept>
@@ -10,46 +9,10 @@ namespace insitu {
 
 namespace {
 
-std::vector<const IsaTable*> tables() {
-    std::vector<const IsaTable*> found;
-#ifdef INSITU_X86
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        found.push_back(&isa_avx512());
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&isa_avx2());
-#endif
-    found.push_back(&isa_plain());
-    return found;
-}
-
 constexpr int kRankBits = 10;
 constexpr int kPad = kMostLanes;  // one vector of lanes
 
 }  // namespace
-
-std::vector<std::string> isa_available() {
-    std::vector<std::string> names;
-    for (const IsaTable* t : tables()) names.emplace_back(t->name);
-    return names;
-}
-
-const IsaTable& isa_choose(const std::string& name) {
-    std::string wanted = name;
-    if (wanted.empty() || wanted == "auto") {
-        const char* env = std::getenv("INSITU_ISA");
-        wanted = env ? env : "";
-    }
-    const auto all = tables();
-    if (wanted.empty() || wanted == "auto") return *all.front();
-    std::string text;
-    for (const IsaTable* t : all) {
-        if (wanted == t->name) return *t;
-        text += std::string(text.empty() ? "" : ", ") + t->name;
-    }
-    throw std::invalid_argument("instruction set '" + wanted + "' (argument isa or variable " +
-                                "INSITU_ISA) is not available here; this machine has: " + text);
-}
 
 Describer::Describer(const CellList& cells, const DescriptorSettings& settings, const IsaTable& isa,
                      int channels, const float* weights, std::int64_t points)
@@ -92,6 +55,7 @@ void Describer::search(const std::int32_t* at, int count) {
     }
     room(widest);
     int most = 0;
+    bool keyed = true;
     for (int k = 0; k < count; ++k) {
         Centre& c = group_of_[k];
         const Block& block = blocks_[std::size_t(c.block)];
@@ -101,15 +65,16 @@ void Describer::search(const std::int32_t* at, int count) {
         c.count = c.keyed ? isa_.search(block.x.data(), block.y.data(), block.z.data(),
                                         block.padded, c.r, c.self, r2, c.slot_bits, keys)
                           : search_dense(c, block, r2, keys);
-        if (c.keyed) most = std::max(most, c.count);
+        keyed &= c.keyed;
+        most = std::max(most, c.count);
     }
-    // Together, unless that is more than what each alone would take.
-    sorted_known_ = count > 1 && most <= 8 * kMostSorted;
+    // Together, unless one has no keys, or that is more than what each alone would take.
+    sorted_known_ = count > 1 && keyed && most <= 8 * kMostSorted;
     if (!sorted_known_) return;
     const int padded = std::max((most + kPad - 1) / kPad, 1) * kPad;
     for (int k = 0; k < isa_.lanes; ++k) {
         std::uint32_t* keys = keys_.data() + std::size_t(k) * std::size_t(stride_);
-        const int mine = k < count && group_of_[k].keyed ? group_of_[k].count : 0;
+        const int mine = k < count ? group_of_[k].count : 0;
         std::fill(keys + mine, keys + padded, 0xffffffffu);
     }
     isa_.order_group(keys_.data(), stride_, padded,
@@ -158,12 +123,19 @@ int Describer::collect(int k, int keep) {
     }
     displace(0, many);
     known_ = many;
-    length_ = s_.cutoff;
-    if (s_.scale_free && count > 0) {
-        const int nearest = std::min(s_.local, count);
-        double sum = 0.0;
-        for (int i = 0; i < nearest; ++i) sum += distance_[std::size_t(i)];
-        length_ = std::max(sum / nearest, 1e-6);
+    measure(count);
+    // A search far beyond the ball: keys do not tell its distances apart.
+    const double radius = search_radius(s_.cutoff);
+    if (c.keyed && radius * radius > 2e-6 * length_ * length_ * double(1u << (31 - c.slot_bits))) {
+        displace(0, count);
+        std::vector<double>& d = dense_;
+        d.resize(std::size_t(block_->padded));
+        for (int i = 0; i < count; ++i) d[std::size_t(place_[std::size_t(i)])] = distance_[std::size_t(i)];
+        std::sort(place_.begin(), place_.begin() + count,
+                  [&](int a, int b) { return d[std::size_t(a)] < d[std::size_t(b)]; });
+        displace(0, count);
+        known_ = count;
+        measure(count);
     }
     const double inverse = 1.0 / (kTie * length_);
     if (isa_.rounded(distance_.data(), many, keep, inverse, q_.data())) {
@@ -177,6 +149,16 @@ int Describer::collect(int k, int keep) {
     return count_;
 }
 
+// The unit of length of the ball in order.
+void Describer::measure(int count) {
+    length_ = s_.cutoff;
+    if (!s_.scale_free || count == 0) return;
+    const int nearest = std::min(s_.local, count);
+    double sum = 0.0;
+    for (int i = 0; i < nearest; ++i) sum += distance_[std::size_t(i)];
+    length_ = std::max(sum / nearest, 1e-6);
+}
+
 void Describer::displace(int first, int last) {
     isa_.displace(block_->x.data(), block_->y.data(), block_->z.data(), centre_->r, place_.data(),
                   first, last, dx_.data(), dy_.data(), dz_.data(), distance_.data());
@@ -184,9 +166,10 @@ void Describer::displace(int first, int last) {
 
 // A block of more points than keys can tell apart: large cutoffs, and cells at the rim.
 int Describer::search_dense(const Centre& c, const Block& block, double r2,
-                            std::uint32_t* points) const {
+                            std::uint32_t* points) {
     int count = 0;
-    std::vector<double> d2(std::size_t(block.count));
+    std::vector<double>& d2 = dense_;
+    d2.resize(std::size_t(block.count));
     for (int i = 0; i < block.count; ++i) {
         const auto p = std::size_t(i);
         const double dx = block.x[p] - c.r[0], dy = block.y[p] - c.r[1], dz = block.z[p] - c.r[2];

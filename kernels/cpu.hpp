@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// CPU driver: neighbour search, ordering of the ball, and the image, for one centre after the other.
+// CPU driver: neighbour search, order of the ball, and the image, for groups of centres.
 #pragma once
 
 #include <algorithm>
@@ -86,7 +86,8 @@ class Describer {
     int collect(int k, int keep);
     void room(int points);
     void displace(int first, int last);
-    int search_dense(const Centre& c, const Block& block, double r2, std::uint32_t* points) const;
+    void measure(int count);
+    int search_dense(const Centre& c, const Block& block, double r2, std::uint32_t* points);
     int described() const {
         return s_.scale_free ? std::min(found_, std::max(s_.ball, s_.local)) : found_;
     }
@@ -116,7 +117,7 @@ class Describer {
     int known_ = 0;             // of whose neighbours displacements are known, the first
     int found_ = 0;             // neighbours of the current centre, before a scale-free ball is cut
     std::vector<int> place_;    // the ball in order, as points of the block
-    std::vector<double> dx_, dy_, dz_, distance_;  // of the ball's points, as far as they are known
+    std::vector<double> dense_, dx_, dy_, dz_, distance_;  // of the ball's points, as far as they are known
     std::vector<std::uint32_t> q_, key_, position_, keys_, rank_;
     std::vector<float> px_, py_, pz_, a_, w_;
     Floats points_of_group_, images_of_group_, one_, scratch_, column_, sorted_;

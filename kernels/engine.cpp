@@ -17,7 +17,8 @@ namespace {
 // Atoms that a thread takes at a time: some cells, so that blocks of neighbours are used again.
 constexpr std::int64_t kShare = 512;
 
-// Calls work(thread, begin, end) for all shares. The first exception ends it and is thrown.
+// Calls work(thread, begin, end) for all shares, each thread below the smaller of `threads` and their
+// number. The first exception is thrown when all have ended.
 template <class Work>
 void in_shares(std::int64_t count, std::int64_t share, int threads, Work&& work) {
     const std::int64_t shares = (count + share - 1) / share;
@@ -27,7 +28,8 @@ void in_shares(std::int64_t count, std::int64_t share, int threads, Work&& work)
     }
     std::exception_ptr failed;
     std::mutex one;
-#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
+    const int used = int(std::min<std::int64_t>(threads, shares));
+#pragma omp parallel for num_threads(used) schedule(dynamic, 1)
     for (std::int64_t s = 0; s < shares; ++s) {
         try {
 #ifdef _OPENMP
@@ -57,7 +59,7 @@ void MapEngine::images(const std::int32_t* places, std::int64_t count, float* ou
                        std::int32_t* found) {
     const std::int64_t pixels = std::int64_t(channels_) * settings_.size * settings_.size;
     const int threads = int(describers_.size());
-    in_shares(count, std::max<std::int64_t>(16, count / (4 * threads)), threads,
+    in_shares(count, lanes_, threads,
               [&](int thread, std::int64_t begin, std::int64_t end) {
                   Describer& describer = describers_[std::size_t(thread)];
                   for (std::int64_t i = begin; i < end; i += lanes_) {

@@ -134,9 +134,10 @@ bool rounded(const double* distance, int count, int keep, double inverse, std::u
         const double value = distance[i] * inverse + kRound;
         q[i] = std::uint32_t(std::int32_t(value < 2e9 ? value : 2e9));
     }
+    // Those behind the last one are looked at as well: they may belong before it.
     int ties = 0;
-    const int last = keep < count ? keep : count - 1;
-    for (int i = 0; i < last; ++i) ties |= q[i] >= q[i + 1];
+    if (keep > 0)
+        for (int i = 0; i < count - 1; ++i) ties |= q[i] >= q[i + 1];
     return ties;
 }
 

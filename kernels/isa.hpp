@@ -40,8 +40,8 @@ struct IsaTable {
     void (*displace)(const double* x, const double* y, const double* z, const double* centre,
                      const int* order, int first, int last, double* dx, double* dy, double* dz,
                      double* distance);
-    // Rounded distances of the definition; whether one of the first `keep` equals, or precedes,
-    // the one before it or behind it.
+    // Rounded distances of the definition; whether one equals, or precedes, the one before it
+    // (not looked for if keep is 0).
     bool (*rounded)(const double* distance, int count, int keep, double inverse_quantum,
                     std::uint32_t* q);
 

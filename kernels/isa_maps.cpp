@@ -26,6 +26,8 @@ void decay(float gamma, int count, const float* d2, float* out) {
     }
 }
 
+constexpr float kFarQuanta = 2097152.0f;  // 21 local lengths
+
 void image_of_any_size(const MapSettings& s, const Ball& ball, void* scratch, float* out) {
     const int columns = ball.count + 1;
     const int pixels = s.size < ball.count ? s.size : ball.count;
@@ -43,6 +45,8 @@ void image_of_any_size(const MapSettings& s, const Ball& ball, void* scratch, fl
         if (s.channels > 1) {
             // The colours follow the order (rounded distance, id, image), as the rows do.
             const float inverse = 1.0f / s.tie_quantum;
+            const float limit = (kFarQuanta - 1.0f) * s.tie_quantum;
+            const auto far = float_bits<float, std::uint32_t>(limit * limit);
             for (int m = 0; m < columns; ++m)
                 for (int l = 0; l < kLanes; ++l) {
                     const U bits = column[m];
@@ -50,8 +54,11 @@ void image_of_any_size(const MapSettings& s, const Ball& ball, void* scratch, fl
                     const std::uint32_t b = bits[l];
                     __builtin_memcpy(&d2, &b, sizeof(d2));
                     const float q = sqrtf(d2) * inverse + float(kRound);
-                    const std::uint32_t whole =
-                        b == kInfinityBits || q > 4194303.0f ? 4194303u : std::uint32_t(q);
+                    // 22 bits: half of them for rounded distances, half for those of vapour, which
+                    // are told apart to 6e-5 of their size.
+                    const std::uint32_t whole = q < kFarQuanta
+                                                    ? std::uint32_t(q)
+                                                    : std::uint32_t(kFarQuanta) + ((b - far) >> 9);
                     key[m][l] = (b == kInfinityBits ? 0xffffffffu : whole << 10 | ball.rank[m]);
                 }
             for (int m = columns; m < padded; ++m) key[m] = (row & 0u) + 0xffffffffu;

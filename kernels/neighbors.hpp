@@ -34,9 +34,13 @@ struct CellList {
     std::vector<double> x, y, z;           // coordinates in cell order
     std::vector<std::int64_t> id;          // atom ids in cell order
 
+    std::vector<double> slabs[3];  // occupied ones of a sample with wide gaps, else empty
+
     int coordinate(double value, int axis) const {
-        const int c = int((value - low[axis]) * inverse_side[axis]);
-        return std::min(std::max(c, 0), n[axis] - 1);
+        const double c = std::floor((value - low[axis]) * inverse_side[axis]);
+        const auto& known = slabs[axis];
+        if (known.empty()) return int(std::min(std::max(c, 0.0), double(n[axis] - 1)));
+        return int(std::lower_bound(known.begin(), known.end() - 1, c) - known.begin());
     }
 
     // Returns -1, or the number of the first point whose position is not finite. Beyond 1e100 the
@@ -52,7 +56,8 @@ struct CellList {
                 high[a] = std::max(high[a], v);
             }
         // A sparse gas in a large box must not cost memory: at most about two cells a point. A few
-        // atoms far away (vapour) go to the cells at the rim, a true gas gets larger cells.
+        // atoms far away (vapour) go to the cells at the rim, slabs without atoms (between droplets)
+        // are left out, and a true gas gets larger cells.
         double side = cutoff * (1.0 + 1e-9);  // rounding must not put a neighbour two cells away
         const double most = 2.0 * double(count) + 64.0;
         const auto cells_of = [&] {
@@ -61,9 +66,12 @@ struct CellList {
             return cells;
         };
         for (int i = 0; i < 4 && cells_of() > most; ++i) trim(r, count, low, high);
-        while (cells_of() > most) side *= 1.26;
+        for (auto& s : slabs) s.clear();
+        if (cells_of() > most && !leave_out(r, count, high, side, most))
+            while (cells_of() > most) side *= 1.26;
         for (int a = 0; a < 3; ++a) {
-            n[a] = int(std::floor((high[a] - low[a]) / side)) + 1;
+            n[a] = slabs[a].empty() ? int(std::floor((high[a] - low[a]) / side)) + 1
+                                    : int(slabs[a].size());
             inverse_side[a] = 1.0 / side;
         }
         const std::size_t cells = std::size_t(n[0]) * std::size_t(n[1]) * std::size_t(n[2]);
@@ -108,6 +116,30 @@ struct CellList {
             low[a] = from + wide * first / kBins;
             high[a] = from + wide * (last + 1) / kBins;
         }
+    }
+
+    // Numbers the slabs that hold points, on each axis; false if that leaves too many cells. Slabs side
+    // by side stay so: what is within one cell of a point still is.
+    bool leave_out(const double* r, std::int64_t count, const double* high, double side,
+                   double most) {
+        double cells = 1.0;
+        for (int a = 0; a < 3; ++a) {
+            const double last = std::floor((high[a] - low[a]) / side);
+            auto& s = slabs[a];
+            s.resize(std::size_t(count));
+            for (std::int64_t i = 0; i < count; ++i) {
+                // As coordinate() has it, with points beyond the rim in the outermost slabs.
+                const double c = std::floor((r[3 * i + a] - low[a]) * (1.0 / side));
+                s[std::size_t(i)] = std::min(std::max(c, 0.0), last);
+            }
+            std::sort(s.begin(), s.end());
+            s.erase(std::unique(s.begin(), s.end()), s.end());
+            s.shrink_to_fit();
+            cells *= double(s.size());
+        }
+        if (cells <= most) return true;
+        for (auto& s : slabs) std::vector<double>().swap(s);
+        return false;
     }
 
     int cell_of(const double* r) const {

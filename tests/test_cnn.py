@@ -22,6 +22,7 @@ from insitu.models import cnn, store
 from insitu.models.cnn import NativeCNN
 from insitu.models.export import save
 from insitu.models.networks import NeighborsMapCNN
+from insitu.models.weights import read_weights
 from insitu.settings import make
 from insitu.testing import lattice
 
@@ -60,7 +61,7 @@ def network(classes: int, channels: int = 1, scale: float = 10.0) -> NeighborsMa
 def native(net: NeighborsMapCNN, isa: str = "") -> NativeCNN:
     file = io.BytesIO()
     cnn.pack({k: v.numpy() for k, v in net.state_dict().items()}, net.scale, file)
-    return NativeCNN(file.getvalue(), isa)
+    return NativeCNN(read_weights(file.getvalue(), Path("trial")), isa)
 
 
 @pytest.mark.parametrize("isa", ISAS)

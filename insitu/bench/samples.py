@@ -94,7 +94,7 @@ def sample(chosen: Element, atoms: int) -> Sample:
         Too few atoms.
     """
     basis = len(LATTICES[chosen.structure][1])
-    side = round((atoms / basis) ** (1 / 3))
+    side = round((max(atoms, 0) / basis) ** (1 / 3))
     if side < 3:
         raise SettingError(f"--atoms {atoms} is too few; give {basis * 27} or more")
     small, copies = side, 1

@@ -61,7 +61,7 @@ class NeighborsMap:
 
     def __post_init__(self) -> None:
         limits: list[tuple[str, float, float]] = [
-            ("cutoff", 1e-3, 1e3), ("size", 2, 128), ("gamma", 1e-3, 20.0), ("beta", 1e-3, 1e6),
+            ("cutoff", 1e-3, 1e9), ("size", 2, 128), ("gamma", 1e-3, 20.0), ("beta", 1e-3, 1e6),
             ("ball", 1, 1000), ("local", 1, 1000),
         ]  # fmt: skip
         for name, low, high in limits:

@@ -43,8 +43,8 @@ class NativeCNN:
 
     Parameters
     ----------
-    weights
-        Content of :func:`pack`.
+    state
+        Arrays of :func:`pack`.
     isa
         Instruction set of the kernels, "" is the best one.
 
@@ -60,9 +60,7 @@ class NativeCNN:
 
     name = "native"
 
-    def __init__(self, weights: bytes, isa: str = "") -> None:
-        with np.load(io.BytesIO(weights)) as archive:
-            state = {k: archive[k].astype(np.float64) for k in archive.files}
+    def __init__(self, state: Mapping[str, NDArray[np.float64]], isa: str = "") -> None:
         try:
             arrays, self.classes = _arranged(state), len(state["head.5.bias"])
             channels = state["features.0.weight"].shape[1]

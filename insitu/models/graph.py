@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import InsituError, ModelError, SettingError
+from insitu.models.weights import read_weights
 from insitu.neighbors import Neighbors, compiled
 
 if TYPE_CHECKING:
@@ -145,16 +146,22 @@ class GraphModel:
         self._held = threading.local()  # arrays kept from frame to frame
         self._module: Any = None
         if weights is None:
-            import torch
-
+            try:
+                import torch
+            except ImportError:
+                raise ModelError(
+                    f"engine='torchscript' of model {path} needs torch, which is not installed; leave "
+                    "`engine` out, or install it (README, Install)"
+                ) from None
             self._module = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
             return
-        with np.load(io.BytesIO(weights)) as z:
-            widths = z["widths"].tolist()
-            try:
-                self._engine = compiled().GraphEngine(z["weights"], widths, isa)
-            except ValueError as error:
-                raise ModelError(f"model {path}: {error}; copy or train it again") from None
+        arrays = read_weights(weights, path)
+        try:
+            widths = [int(w) for w in arrays["widths"]]
+            flat = arrays["weights"].astype(np.float32)
+            self._engine = compiled().GraphEngine(flat, widths, isa)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ModelError(f"model {path}: {error}; copy or train it again") from None
         size, classes = card.descriptor.size, len(card.classes)
         fits = widths[0] == size**2 and classes <= widths[4] < classes + _LANES
         if not fits or widths[5] != self.graph.layers:

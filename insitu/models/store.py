@@ -19,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.descriptors.neighbors_map import NeighborsMap
-from insitu.errors import ModelError, did_you_mean
+from insitu.errors import ModelError, SettingError, did_you_mean
 from insitu.models.cnn import NativeCNN
 from insitu.models.graph import GraphModel, GraphSettings
 from insitu.models.torchscript import TorchScript
+from insitu.models.weights import read_weights
+from insitu.neighbors import compiled
 from insitu.settings import check_engine
 
 #: Artefacts with a graph layer have the second format; others can still be read by older versions.
@@ -226,6 +228,10 @@ def load(name: str, *, engine: str = "auto") -> Model | GraphModel:
         No such engine.
     """
     check_engine(engine)
+    try:
+        compiled().isa_default()
+    except ValueError as error:  # INSITU_ISA
+        raise SettingError(str(error)) from None
     path = locate(name)
     content = path.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
@@ -242,7 +248,7 @@ def load(name: str, *, engine: str = "auto") -> Model | GraphModel:
         return GraphModel(card, weights, sha256, path)
     if card is not None and weights is not None:
         try:
-            model = Model(card, NativeCNN(weights), sha256, path)
+            model = Model(card, NativeCNN(read_weights(weights, path)), sha256, path)
         except ValueError as error:
             raise ModelError(f"model {path}: {error}; copy or train it again") from None
     else:

@@ -14,7 +14,7 @@ class TorchScript:
     """A network as TorchScript; torch is imported here.
 
     Frozen, optimised for inference (oneDNN takes the weights in its own layout) and with channels
-    last: of torch's settings the fastest that keeps fp32 (``insitu bench --engines``).
+    last: of torch's settings the fastest that keeps fp32 (``benchmarks/cnn.py``).
 
     Parameters
     ----------
