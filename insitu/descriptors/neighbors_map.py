@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from numbers import Integral
 from typing import Any
@@ -61,7 +62,7 @@ class NeighborsMap:
 
     def __post_init__(self) -> None:
         limits: list[tuple[str, float, float]] = [
-            ("cutoff", 1e-3, 1e9), ("size", 2, 128), ("gamma", 1e-3, 20.0), ("beta", 1e-3, 1e6),
+            ("cutoff", 1e-3, 1e3), ("size", 2, 128), ("gamma", 1e-3, 20.0), ("beta", 1e-3, 1e6),
             ("ball", 1, 1000), ("local", 1, 1000),
         ]  # fmt: skip
         for name, low, high in limits:
@@ -76,6 +77,12 @@ class NeighborsMap:
                 f"gamma={self.gamma} with beta={self.beta} is not usable: pixels of near atoms "
                 "overflow; give gamma + 1/beta <= 19"
             )
+
+    def searching(self, radius: float) -> NeighborsMap:
+        """Return these settings with another radius [Å], as wide as a sparse sample needs."""
+        wider = copy(self)
+        object.__setattr__(wider, "cutoff", radius)  # past the limits of what a user gives
+        return wider
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings for a model's metadata."""
@@ -236,7 +243,7 @@ def neighbors_map(
         color = None
         if weights is not None:
             color = _channel_weights(np.asarray(weights), n)[1:][:, owner]
-        settings = replace(settings, cutoff=radius)
+        settings = settings.searching(radius)
         images, found = _collect(settings, Neighbors(frame, radius), color, n)
         # A scale-free ball, and its unit of length, are numbers of neighbours: a sparse sample needs
         # a wider search.

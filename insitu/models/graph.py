@@ -11,7 +11,7 @@ import io
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -270,7 +270,7 @@ class GraphModel:
         import torch
 
         radius, n = self.graph.reach * spacing, len(places)
-        d = replace(self.card.descriptor, cutoff=radius)
+        d = self.card.descriptor.searching(radius)
         found = np.empty(n, dtype=np.int32)
         shared = np.empty((n + n_received, int(self._module.width)), dtype=np.float32)
         with torch.inference_mode():

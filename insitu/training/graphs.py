@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ def describe(
     search = Neighbors(frame, radius)
     n = frame.n_local
     images = np.zeros((n, settings.size**2), dtype=np.float32)
-    for atoms, batch, _ in replace(settings, cutoff=radius).batches(search):
+    for atoms, batch, _ in settings.searching(radius).batches(search):
         images[atoms] = batch.reshape(len(atoms), -1)
     ball = (radius, settings.ball, settings.local)
     places = search.nearest(search.places, ball, graph.neighbors, graph.near * length)
