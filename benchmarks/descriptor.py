@@ -8,13 +8,12 @@ disturbance of the machine meets them all; the minimum is the cost, the median t
 from __future__ import annotations
 
 import argparse
-import platform
 import time
-from pathlib import Path
 
 import numpy as np
 
-from insitu import __version__, _kernels
+from insitu import _kernels
+from insitu.bench.machine import line, machine
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.frame import Frame
 from insitu.neighbors import Neighbors
@@ -22,16 +21,6 @@ from insitu.testing import lattice
 
 #: Lattice, lattice constant [Å], atoms a cell, and the noise of a coordinate at about 600 K [Å].
 SAMPLES = {"Al": ("fcc", 4.08, 4, 0.13), "Fe": ("bcc", 2.87, 2, 0.10)}
-
-
-def machine() -> str:
-    """Return the processor's name and this machine's."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [x.split(":", 1)[1] for x in info.read_text().splitlines() if "model name" in x]
-        model = names[0].strip() if names else model
-    return f"{model}, {platform.node()}"
 
 
 def sample(name: str, atoms: int) -> Frame:
@@ -69,7 +58,7 @@ def main() -> None:
     isas = arguments.isa or _kernels.isa_available()
     settings = NeighborsMap(scale_free=arguments.scale_free)
 
-    print(f"insitu {__version__}, {machine()}")
+    print(line(machine()))
     print(f"one core, {settings}, batch {arguments.batch}; search + image, [µs/atom]")
     print(
         f"{'sample':<10}{'atoms':>8}{'neighbors':>11}  {'isa':<8}{'minimum':>9}{'median':>9}{'n':>4}"

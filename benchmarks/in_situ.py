@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -21,6 +20,7 @@ import tempfile
 from pathlib import Path
 
 import insitu
+from insitu.bench.machine import processor
 from insitu.summary import STAGES
 from insitu.training.runs import potentials_folder
 
@@ -122,7 +122,7 @@ def main() -> None:
         for k in range(options.repeats)
     ]
     print(
-        f"{platform.processor() or platform.machine()}, {options.ranks} rank(s), {atoms} atoms of "
+        f"{processor()}, {options.ranks} rank(s), {atoms} atoms of "
         f"{options.system}, every {options.every} steps, {options.repeats} runs of {options.frames} "
         "frames, without the first two"
     )

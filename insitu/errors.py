@@ -9,8 +9,12 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +28,18 @@ class InsituError(Exception):
 
 class SettingError(InsituError, ValueError):
     """A setting (keyword of the fix line, of a function or of the command line) is not usable."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise SettingError, with the path and what to do, where the file that is written fails."""
+    try:
+        yield
+    except OSError as error:
+        raise SettingError(
+            f"file='{path}' could not be written ({error.strerror or error}); give a file name in "
+            "a directory that exists and is writable."
+        ) from error
 
 
 class DeckError(InsituError):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from insitu.errors import SettingError, did_you_mean
+from insitu.errors import SettingError, did_you_mean, writing
 
 if TYPE_CHECKING:
     import xarray
@@ -171,11 +171,5 @@ def _written(path: Path) -> Iterator[TextIO]:
     if str(path) == "-":
         yield sys.stdout
         return
-    try:
-        with path.open("w", encoding="utf-8", newline="") as stream:
-            yield stream
-    except OSError as error:
-        raise SettingError(
-            f"file='{path}' could not be written ({error.strerror or error}); give a file name in "
-            "a directory that exists and is writable."
-        ) from error
+    with writing(path), path.open("w", encoding="utf-8", newline="") as stream:
+        yield stream

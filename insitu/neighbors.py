@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -114,15 +115,21 @@ class Neighbors:
                 "the potential"
             ) from None
         places, atoms = compiled().owned(self.cells, frame.n_local)
+        #: ``(n_local,)`` int32 places of all owned atoms in the cell order, and their indices.
+        self.owned: tuple[NDArray[np.int32], NDArray[np.int32]] = places, atoms
         if frame.selected is not None:
             keep = frame.selected[atoms]
             places, atoms = places[keep], atoms[keep]
-        #: ``(n_local + n_ghost,)`` int32 place in the cell order → index into the frame's arrays.
-        self.index: NDArray[np.int32] = compiled().owned(self.cells, len(frame.positions))[1]
         #: ``(n,)`` int32 places of the atoms to analyse in the cell order, neighbours near by.
         self.places: NDArray[np.int32] = places
         #: ``(n,)`` int32 the same atoms as indices into the frame's owned atoms.
         self.atoms: NDArray[np.int32] = atoms
+
+    @cached_property
+    def index(self) -> NDArray[np.int32]:
+        """``(n_local + n_ghost,)`` place in the cell order → index into the frame's arrays."""
+        everything: NDArray[np.int32] = compiled().owned(self.cells, len(self.frame.positions))[1]
+        return everything
 
     def lists(self, cutoff: float) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Return the neighbours of ``atoms`` in compressed form.

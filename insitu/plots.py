@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from insitu.datasets import average
-from insitu.errors import InsituError, SettingError, did_you_mean
+from insitu.errors import InsituError, SettingError, did_you_mean, writing
 from insitu.panels import INK, PANELS, STYLES, View, mark_disabled, shown_phases
 
 try:
@@ -159,14 +159,8 @@ def save(
     """
     path = check_name(path)
     figure = phase_history(histories, **options)
-    try:
-        with matplotlib.rc_context(_RC):
-            figure.savefig(path, metadata=_undated(path.suffix.lower()))
-    except OSError as error:
-        raise SettingError(
-            f"file='{path}' could not be written ({error.strerror or error}); give a file name in "
-            "a directory that exists and is writable."
-        ) from error
+    with writing(path), matplotlib.rc_context(_RC):
+        figure.savefig(path, metadata=_undated(path.suffix.lower()))
     return path
 
 

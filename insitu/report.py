@@ -15,7 +15,7 @@ import numpy as np
 
 from insitu import __version__
 from insitu.datasets import average, notes
-from insitu.errors import SettingError
+from insitu.errors import SettingError, writing
 from insitu.markdown import to_html
 from insitu.summary import STAGES, cost, crossings, stages
 from insitu.table import present_phases
@@ -58,13 +58,8 @@ def report(
             ".html."
         )
     text = page(dataset, title or path.stem)
-    try:
+    with writing(path):
         path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SettingError(
-            f"file='{path}' could not be written ({error.strerror or error}); give a file name in "
-            "a directory that exists and is writable."
-        ) from error
     return path
 
 

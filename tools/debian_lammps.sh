@@ -6,14 +6,8 @@ have() {
     [ -x /usr/bin/lmp ] && [ -x /usr/bin/mpirun.openmpi ] && [ -x /usr/bin/h5dump ]
 }
 have && exit 0
-become=""
-[ "$(id -u)" = 0 ] || become="sudo -n"
-if command -v apt-get >/dev/null 2>&1 && $become true 2>/dev/null; then
-    echo "installing Debian's LAMMPS, Open MPI and HDF5 tools with apt-get"
-    $become apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive $become apt-get install -y -qq --no-install-recommends \
-        lammps python3-lammps openmpi-bin hdf5-tools >/dev/null
-fi
+sh "${0%/*}/apt_get.sh" "Debian's LAMMPS, Open MPI and HDF5 tools" \
+    lammps python3-lammps openmpi-bin hdf5-tools
 have && exit 0
 echo "insitu: Debian's LAMMPS or h5dump is not installed, the tests of fix python/invoke need them:" >&2
 echo "    sudo apt-get install lammps python3-lammps openmpi-bin hdf5-tools" >&2

@@ -10,14 +10,7 @@ have() {
     done
 }
 have && exit 0
-become=""
-[ "$(id -u)" = 0 ] || become="sudo -n"
-if command -v apt-get >/dev/null 2>&1 && $become true 2>/dev/null; then
-    echo "installing Debian's SLURM and munge with apt-get"
-    $become apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive $become apt-get install -y -qq --no-install-recommends \
-        slurm-wlm munge >/dev/null
-fi
+sh "${0%/*}/apt_get.sh" "Debian's SLURM and munge" slurm-wlm munge
 have && exit 0
 echo "insitu: SLURM or munge is not installed, the tests of slurm/ need them:" >&2
 echo "    sudo apt-get install slurm-wlm munge" >&2

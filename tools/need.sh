@@ -9,13 +9,7 @@ command -v c++ >/dev/null 2>&1 || missing="$missing g++"
 "$python" -c 'import os, sysconfig as s; os.stat(os.path.join(s.get_path("include"), "Python.h"))' \
     2>/dev/null || missing="$missing python3-dev"
 [ -z "$missing" ] && exit 0
-become=""
-[ "$(id -u)" = 0 ] || become="sudo -n"
-if command -v apt-get >/dev/null 2>&1 && $become true 2>/dev/null; then
-    echo "installing$missing with apt-get"
-    $become apt-get update -qq &&
-        DEBIAN_FRONTEND=noninteractive $become apt-get install -y -qq --no-install-recommends $missing \
-            >/dev/null && exit 0
-fi
+# shellcheck disable=SC2086  # names of packages
+sh "${0%/*}/apt_get.sh" "${missing# }" $missing && exit 0
 echo "insitu: please install$missing (Debian: sudo apt-get install$missing), then run make again" >&2
 exit 1

@@ -197,7 +197,7 @@ class GraphModel:
         self.waited = 0.0
         n = search.frame.n_local
         # Rows are the owned atoms in cell order, then other ranks' atoms.
-        places, points = compiled().owned(search.cells, n)
+        places, points = search.owned
         row_of = np.empty(n, dtype=np.int32)
         row_of[points] = np.arange(n, dtype=np.int32)
         received = np.zeros(0, np.int64) if halo is None else halo.ids

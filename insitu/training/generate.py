@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from insitu.errors import SettingError
 from insitu.testing import lattice
 from insitu.training.progress import bar
-from insitu.training.runs import potentials_folder as potentials_folder  # its name for decks
-from insitu.training.runs import read_dump, run_lammps, write_data
+from insitu.training.runs import potentials_folder, read_dump, run_lammps, write_data
 
 log = logging.getLogger(__name__)
 
