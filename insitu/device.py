@@ -22,7 +22,11 @@ from insitu.errors import InsituError, SettingError
 
 log = logging.getLogger(__name__)
 
-SOURCES = Path(__file__).parent / "kernels" / "cuda"
+_HERE = Path(__file__).parent
+#: The installed sources, or those of the source tree.
+SOURCES = (
+    next((p for p in (_HERE / "kernels", _HERE.parent / "kernels") if p.is_dir()), _HERE) / "cuda"
+)
 _SETTING = re.compile(r"auto|cpu|cuda(:\d+)?")
 #: What is said of a missing piece.
 _REMEDY = 'pip install "insitu[gpu]" (for CUDA 13), or leave `device` out to use the CPU'

@@ -20,10 +20,10 @@ import insitu
 from insitu.analyzers.phases import Phases
 from insitu.descriptors.device_maps import DeviceDescriber
 from insitu.descriptors.neighbors_map import NeighborsMap
-from insitu.device import CudaDevice, Device
+from insitu.device import CudaDevice, Device, has_driver
 from insitu.device_frame import frame_on_device, survey_on_device
 from insitu.device_search import DeviceSearch
-from insitu.errors import InsituError, SettingError
+from insitu.errors import InsituError
 from insitu.frame import Frame
 from insitu.halo import Halo
 from insitu.models import store
@@ -34,26 +34,16 @@ from insitu.testing import lattice
 Sample = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("emulation")
+#: Where there is a GPU it is tested as well; INSITU_TEST_GPU makes a missing one a failure.
+_GPU = has_driver() or bool(os.environ.get("INSITU_TEST_GPU"))
+_ON_GPU = [pytest.param("cuda", marks=pytest.mark.gpu)] if _GPU else []
 
 
-@pytest.fixture(params=["forward", "reverse", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.fixture(params=["forward", "reverse", *_ON_GPU])
 def device(request: pytest.FixtureRequest, folder: Path) -> Device:
     if request.param != "cuda":
         return EmulatedDevice(folder, reverse=request.param == "reverse")
-    return gpu()
-
-
-def gpu() -> Device:
-    """Return the GPU; without one the test is skipped, or fails where INSITU_TEST_GPU asks for it."""
-    try:
-        return CudaDevice()
-    except SettingError as error:
-        if os.environ.get("INSITU_TEST_GPU"):
-            pytest.fail(f"INSITU_TEST_GPU is set, and {error}")
-        pytest.skip(str(error))
+    return CudaDevice()
 
 
 def samples() -> dict[str, Sample]:
@@ -371,8 +361,8 @@ def test_the_emulated_arrays_are_as_strict_as_cupy(folder: Path) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not _GPU, reason="no NVIDIA driver; INSITU_TEST_GPU=1 makes that a failure")
 def test_classify_on_a_gpu_is_that_of_the_cpu() -> None:
-    gpu()
     r, cell = lattice("fcc", 4.05, (12, 12, 12))
     r = r + np.random.default_rng(0).normal(scale=0.3, size=r.shape)
     for model in ("metals", "crystals-cnn"):

@@ -95,7 +95,7 @@ class DeviceMaps:
             end = min(n, begin + self._batch)
             try:
                 images, found = self._describer.images(search, search.places[begin:end])
-                p = self._probabilities(images)
+                p = self.probabilities(images)
             except Exception as error:
                 if not _out_of_memory(error):
                     raise
@@ -114,12 +114,18 @@ class DeviceMaps:
             yield begin, end, p, found
             begin = end
 
-    def _probabilities(self, images: Any) -> Any:
-        # CuPy and torch both work on the default stream: nothing to wait for between them.
+    def probabilities(self, images: Any) -> Any:
+        """Return the class probabilities ``(b, C)`` of images ``(b, channels, size, size)``.
+
+        Without a copy, and in fp32: torch's default for convolutions, TF32, would change labels.
+        """
         import torch
 
-        with torch.inference_mode():
-            return self.device.xp.from_dlpack(self._module(torch.utils.dlpack.from_dlpack(images)))
+        # CuPy and torch both work on the default stream: nothing to wait for between them.
+        exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        with torch.inference_mode(), exact:
+            result = self._module(torch.utils.dlpack.from_dlpack(images))
+        return self.device.xp.from_dlpack(result)
 
     def _release(self) -> None:
         import torch
