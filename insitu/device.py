@@ -12,7 +12,7 @@ import logging
 import os
 import re
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -279,9 +279,13 @@ def choose(word: str, local_rank: int = 0) -> Device | None:
     check_device(word)
     if word == "cpu" or (word == "auto" and not has_driver()):
         return None
-    if ":" in word:
-        return CudaDevice(int(word.partition(":")[2]))
-    return CudaDevice(local_rank % max(_visible(), 1))
+    index = word.partition(":")[2]
+    return _cuda(int(index) if index else local_rank % max(_visible(), 1))
+
+
+@cache  # its kernels are compiled once a process
+def _cuda(index: int) -> CudaDevice:
+    return CudaDevice(index)
 
 
 def _visible() -> int:
