@@ -34,8 +34,16 @@ _DLPACK_CUDA = 2
 _told: set[str] = set()
 
 
-class DeviceMemoryError(InsituError):
+class DeviceMemoryError(InsituError, MemoryError):
     """The device's memory does not suffice."""
+
+
+def memory_error(device: Device, what: str) -> DeviceMemoryError:
+    """Return the error that says so of `what`."""
+    return DeviceMemoryError(
+        f"the memory of {device.name} does not suffice for {what}; run on more GPUs, let fewer ranks "
+        "share one, or give device=cpu"
+    )
 
 
 class Device(Protocol):
@@ -175,10 +183,7 @@ class CudaDevice:
         """Return `values` on the device; device memory of that type is used in place."""
         if not hasattr(values, "__cuda_array_interface__") and in_device_memory(values):
             values = self.xp.from_dlpack(values)
-        try:
-            return self.xp.ascontiguousarray(self.xp.asarray(values, dtype=dtype))
-        except self.xp.cuda.memory.OutOfMemoryError as error:
-            raise DeviceMemoryError(self._full(str(error))) from None
+        return self.xp.ascontiguousarray(self.xp.asarray(values, dtype=dtype))
 
     def holds(self, values: Any) -> bool:
         """Return whether `values` are in a GPU's memory."""
@@ -204,12 +209,6 @@ class CudaDevice:
         """Return what the driver and CuPy's pool have free."""
         free: int = self._device.mem_info[0]
         return free + int(self.xp.get_default_memory_pool().free_bytes())
-
-    def _full(self, what: str) -> str:
-        return (
-            f"the memory of {self.name} does not suffice ({what[:120]}); run on more GPUs, let fewer "
-            "ranks share one, or give device=cpu"
-        )
 
 
 def _why_not(error: str, cupy: Any) -> str:

@@ -257,6 +257,23 @@ def test_an_image_that_does_not_fit_is_an_error(folder: Path) -> None:
         classify_with(model, *lattice("fcc", 4.05, (1, 1, 2)), False)
 
 
+def test_a_sample_that_does_not_fit_is_an_error(folder: Path) -> None:
+    r, cell = SAMPLES["hot"]
+    for largest in (200, 3000):  # not even the search, or not the network
+        model = store.load("metals")
+        model.move(EmulatedDevice(folder, largest=largest if largest == 3000 else 40_000))
+        assert model.on_device is not None
+        analyzer = Phases(model)
+        bare = Frame.from_arrays(r, cell, True, reach=0.0)
+        analyzer.measure(survey(bare), bare.cell)
+        frame = Frame.from_arrays(r, cell, True, reach=analyzer.search * 1.0001)
+        model.on_device.device = EmulatedDevice(folder, largest=largest)
+        with pytest.raises(
+            InsituError, match=r"memory of emulation does not suffice for [\d,]+ atoms"
+        ):
+            analyzer(frame, analyzer.neighbors(frame))
+
+
 def test_dense_samples_get_more_room(device: Device) -> None:
     rng = np.random.default_rng(3)
     d = NeighborsMap(cutoff=6.0)

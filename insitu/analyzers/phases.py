@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from insitu.analyzers.base import Observable
 from insitu.analyzers.on_device import DeviceLabels, decide_on_device
+from insitu.device import memory_error
 from insitu.device_search import DeviceSearch
 from insitu.errors import SettingError
 from insitu.frame import Frame
@@ -163,7 +164,10 @@ class Phases:
         there = self.model.on_device
         if there is None:
             return Neighbors(frame, self.search)
-        return DeviceSearch(frame, self.search, there.device)
+        try:
+            return DeviceSearch(frame, self.search, there.device)
+        except MemoryError:
+            raise memory_error(there.device, f"{len(frame.positions):,} atoms") from None
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -185,10 +189,13 @@ class Phases:
         started = time.perf_counter()
         model = self.model.on_device
         assert model is not None
-        probabilities, found = model.classify(search, self.spacing, self.halo)
-        self._there, count, confidence, size = decide_on_device(
-            search, probabilities, found, self.threshold, _FEWEST
-        )
+        try:
+            probabilities, found = model.classify(search, self.spacing, self.halo)
+            self._there, count, confidence, size = decide_on_device(
+                search, probabilities, found, self.threshold, _FEWEST
+            )
+        except MemoryError:
+            raise memory_error(model.device, f"{search.points:,} atoms") from None
         sums: dict[str, Any] = {"count": count, "confidence": confidence, "neighbors": size}
         sums |= self._count_subsets(frame)
         self.timing, self.waited = dict(model.timing), model.waited

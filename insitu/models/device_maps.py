@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from insitu.descriptors.device_maps import DeviceDescriber
-from insitu.device import Device, DeviceMemoryError
+from insitu.device import Device, memory_error
 from insitu.device_search import DeviceSearch
 from insitu.errors import ModelError
 
@@ -100,9 +100,8 @@ class DeviceMaps:
                 if not _out_of_memory(error):
                     raise
                 if self._batch == 1:
-                    raise DeviceMemoryError(
-                        f"the memory of {self.device.name} does not suffice for one image of model "
-                        f"'{self.card.name}'; let fewer ranks share the GPU, or give device=cpu"
+                    raise memory_error(
+                        self.device, f"one image of model '{self.card.name}'"
                     ) from None
                 self._batch = (end - begin + 1) // 2 if end - begin > 1 else 1
                 log.warning(
@@ -137,4 +136,4 @@ class DeviceMaps:
 
 def _out_of_memory(error: Exception) -> bool:
     """Return whether torch or CuPy ran out of device memory."""
-    return type(error).__name__ == "OutOfMemoryError" or isinstance(error, DeviceMemoryError)
+    return type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError)
