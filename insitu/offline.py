@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from insitu.analyzers.phases import Phases, decide
 from insitu.errors import SettingError
 from insitu.frame import Frame
-from insitu.models.graph import GraphModel
-from insitu.models.store import Model, load
+from insitu.models.store import AnyModel, load
 from insitu.neighbors import Neighbors, survey
 from insitu.settings import check_threads, thread_count
 
@@ -113,7 +112,7 @@ def classify(
 
 
 def classify_with(
-    model: Model | GraphModel,
+    model: AnyModel,
     positions: ArrayLike,
     cell: ArrayLike | None,
     pbc: ArrayLike | bool,

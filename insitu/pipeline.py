@@ -21,7 +21,6 @@ from insitu.errors import DeckError, InsituError, describe, guarded
 from insitu.feedback import Feedback
 from insitu.frame import Frame
 from insitu.ghosts import require_cutoff, unreliable, unstable
-from insitu.halo import Halo
 from insitu.lammps_view import LammpsView, Thermo
 from insitu.models.store import load
 from insitu.neighbors import Neighbors, survey
@@ -268,11 +267,10 @@ class Pipeline:
             trouble = describe(error)
         searched = time.perf_counter()
         wall["neighbors"] = searched - started
-        if self.analyzer.scale_free:
+        if self.analyzer.graph is not None:
             # The analysis exchanges features: all ranks begin it, or none.
             self.ranks.agree(trouble)
-            a = self.analyzer
-            a.halo = Halo(frame, a.margin, self.ranks, a.rounds)
+            self.analyzer.exchange(frame, self.ranks)
         waited = time.perf_counter() - searched
         try:
             if neighbors is None:

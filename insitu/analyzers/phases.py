@@ -15,8 +15,10 @@ from insitu.errors import SettingError
 from insitu.frame import Frame
 from insitu.halo import Halo
 from insitu.models.graph import GraphModel
-from insitu.models.store import Model, class_codes
+from insitu.models.spatial import SpatialModel
+from insitu.models.store import AnyModel, Model, class_codes
 from insitu.neighbors import Neighbors, spacing
+from insitu.reduce import Ranks
 
 #: Neighbours without which there is no phase to speak of.
 _FEWEST = 4
@@ -48,7 +50,7 @@ class Phases:
 
     def __init__(
         self,
-        model: Model | GraphModel,
+        model: AnyModel,
         threshold: float | None = None,
         groups: Sequence[str] = (),
         n_types: int = 0,
@@ -61,9 +63,11 @@ class Phases:
         #: be there, and the one to ask for; of a model with a graph layer known by measure().
         self.search = self.cutoff = self.advised_cutoff = model.card.descriptor.cutoff
         self.spacing = 0.0
-        #: Distance around owned atoms from which neighbours' features are taken [Å], and from whom.
-        self.margin, self.rounds = 0.0, 0
+        #: The model if it has a graph, whose features ranks exchange, and the last frame's exchange.
+        self.graph = model if isinstance(model, GraphModel | SpatialModel) else None
         self.halo: Halo | None = None
+        if self.graph is not None and not self.graph.relative:
+            self.search = self.cutoff = self.advised_cutoff = self.graph.radius(0.0)
         #: Columns of the history: the model's classes, then unknown.
         self.classes = [*model.card.classes, "unknown"]
         self.codes = class_codes(model.card.classes)
@@ -109,7 +113,7 @@ class Phases:
     @property
     def scale_free(self) -> bool:
         """Whether the radii follow from the density of the sample: measure() comes first."""
-        return isinstance(self.model, GraphModel)
+        return self.graph is not None and self.graph.relative
 
     def measure(self, counts: NDArray[np.float64], cell: NDArray[np.float64]) -> None:
         """Set the radii for a frame from the atoms counted in it.
@@ -121,13 +125,16 @@ class Phases:
         cell
             ``(3, 3)`` cell vectors [Å].
         """
-        if isinstance(self.model, GraphModel):
+        if self.graph is not None and self.graph.relative:
             self.spacing = spacing(counts, cell)
-            self.search = self.model.graph.reach * self.spacing
-            self.cutoff = self.model.graph.ghost_cutoff(self.spacing)
-            self.margin = self.model.graph.near * self.spacing
-            self.rounds = self.model.graph.layers
+            self.search = self.cutoff = self.graph.radius(self.spacing)
             self.advised_cutoff = _EXPANSION * self.cutoff
+
+    def exchange(self, frame: Frame, ranks: Ranks) -> None:
+        """Prepare the exchange of features for a frame, if the model has one; collective."""
+        if self.graph is not None:
+            g = self.graph
+            self.halo = Halo(frame, ranks, g.exchanged, g.rounds, self.halo)
 
     def probabilities(
         self, neighbors: Neighbors
@@ -136,10 +143,11 @@ class Phases:
 
         One batch at a time, so that memory does not grow with the number of atoms.
         """
-        if isinstance(self.model, GraphModel):
-            yield self.model.classify(neighbors, self.spacing, self.halo)
-            self.timing, self.waited = dict(self.model.timing), self.model.waited
+        if self.graph is not None:
+            yield self.graph.classify(neighbors, self.spacing, self.halo)
+            self.timing, self.waited = dict(self.graph.timing), self.graph.waited
             return
+        assert isinstance(self.model, Model)
         inference = 0.0
         started = time.perf_counter()
         descriptor = self.model.card.descriptor

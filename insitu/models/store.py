@@ -22,19 +22,22 @@ from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import ModelError, SettingError, did_you_mean
 from insitu.models.cnn import NativeCNN
 from insitu.models.graph import GraphModel, GraphSettings
+from insitu.models.spatial import SpatialModel, SpatialSettings
 from insitu.models.torchscript import TorchScript
 from insitu.models.weights import read_weights
 from insitu.neighbors import compiled
 from insitu.settings import check_engine
 
-#: Artefacts with a graph layer have the second format; others can still be read by older versions.
-FORMAT = 2
+#: Artefacts with a graph layer on maps have the second format, those on positions alone the third;
+#: others can still be read by older versions.
+FORMAT = 3
 ARTIFACTS = Path(__file__).parent / "artifacts"
 #: Names that stand for another model.
 ALIASES: dict[str, str] = {}
 #: Integers of the classes in LAMMPS and in files: PTM's where PTM has the class, 0 is unknown.
 CODES = {"fcc": 1, "hcp": 2, "bcc": 3, "sc": 5, "cubic_diamond": 6, "hexagonal_diamond": 7}
 FIRST_OWN_CODE = 100
+_NESTED = ("descriptor", "graph", "spatial")
 _OWN_CODES = {"disordered": 100, "liquid": 101, "amorphous": 102}
 
 
@@ -69,6 +72,8 @@ class Card:
         outside of it the model is used at a density that it never saw.
     graph
         Extent of the network's graph layer; None: it takes one image at a time.
+    spatial
+        The graph of a network on atoms' positions alone, which needs no descriptor; or None.
     """
 
     name: str
@@ -82,14 +87,17 @@ class Card:
     recipe_sha256: str = ""
     ball_range: tuple[int, int] = (0, 10**6)
     graph: GraphSettings | None = None
+    spatial: SpatialSettings | None = None
     more: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the JSON text that goes into the artefact."""
-        values = {k: v for k, v in self.__dict__.items() if k not in ("descriptor", "graph")}
+        values = {k: v for k, v in self.__dict__.items() if k not in _NESTED}
         values |= {"format": 1, "descriptor": self.descriptor.as_dict()}
         if self.graph is not None:
             values |= {"format": 2, "graph": asdict(self.graph)}
+        if self.spatial is not None:
+            values |= {"format": 3, "spatial": asdict(self.spatial)}
         return json.dumps(values)
 
     @classmethod
@@ -113,6 +121,8 @@ class Card:
             values["ball_range"] = tuple(values["ball_range"])
             if values.get("graph") is not None:
                 values["graph"] = GraphSettings(**values["graph"])
+            if values.get("spatial") is not None:
+                values["spatial"] = SpatialSettings(**values["spatial"])
             return cls(**values)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
@@ -157,6 +167,9 @@ class Model:
         if isinstance(self.network, NativeCNN):
             return self.network.probabilities(images, self.threads)
         return self.network.probabilities(images, self.batch)
+
+
+AnyModel = Model | GraphModel | SpatialModel
 
 
 def names() -> list[str]:
@@ -207,7 +220,7 @@ def _inside(path: Path, content: bytes) -> tuple[Card | None, bytes | None]:
         return None, None
 
 
-def load(name: str, *, engine: str = "auto") -> Model | GraphModel:
+def load(name: str, *, engine: str = "auto") -> AnyModel:
     """Load a model and check its metadata.
 
     Parameters
@@ -239,13 +252,15 @@ def load(name: str, *, engine: str = "auto") -> Model | GraphModel:
     if engine == "native" and card is not None and weights is None:
         raise ModelError(
             f"engine='native' cannot run model {path}: it has no weights for the kernels, which run "
-            "the networks NeighborsMapCNN and NeighborsMapGraph saved by this version; give "
+            "the networks NeighborsMapCNN, NeighborsMapGraph and WholeSampleGraph saved by this version; give "
             "engine=torchscript or auto, or save it again with insitu.models.export.save()"
         )
     if engine == "torchscript":
         weights = None
     if card is not None and card.graph is not None:
         return GraphModel(card, weights, sha256, path)
+    if card is not None and card.spatial is not None:
+        return SpatialModel(card, weights, sha256, path)
     if card is not None and weights is not None:
         try:
             model = Model(card, NativeCNN(read_weights(weights, path)), sha256, path)
