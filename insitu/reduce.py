@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from insitu.errors import DeckError, InsituError, launched, say
 
-
 #: Of messages from rank to rank: LAMMPS uses the same communicator, with other tags.
 _TAG = 1517
 

@@ -75,7 +75,6 @@ def pack(state: dict[str, NDArray[np.float32]], path: io.BytesIO) -> None:
     path
         File object that receives ``widths`` and ``weights`` (npz).
     """
-
     s = {k: v.astype(np.float64) for k, v in state.items()}
     layers = sum(k.startswith("own.") and k.endswith("weight") for k in s)
     w1 = s["first.weight"].T * s["scale"][:, None]

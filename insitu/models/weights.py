@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from insitu.errors import ModelError
 
-
 #: Outputs of layers are padded to a multiple of this for the kernels.
 LANES = 16
 
