@@ -64,6 +64,8 @@ class Phases:
         #: Distance around owned atoms from which neighbours' features are taken [Å], and from whom.
         self.margin, self.rounds = 0.0, 0
         self.halo: Halo | None = None
+        #: ``(channels - 1, highest type + 1)`` weights of the channels that are coloured by species.
+        self.colors: NDArray[np.float32] | None = None
         #: Columns of the history: the model's classes, then unknown.
         self.classes = [*model.card.classes, "unknown"]
         self.codes = class_codes(model.card.classes)
@@ -129,6 +131,19 @@ class Phases:
             self.rounds = self.model.graph.layers
             self.advised_cutoff = _EXPANSION * self.cutoff
 
+    def color(self, elements: Mapping[int, str]) -> None:
+        """Say which element each atom type is, for a model that is coloured by species.
+
+        Parameters
+        ----------
+        elements
+            Symbols, known to the model, by type.
+        """
+        known = self.model.card.elements
+        self.colors = np.zeros((self.model.card.channels - 1, max(elements, default=0) + 1), "f4")
+        for kind, symbol in elements.items():
+            self.colors[:, kind] = known[symbol]["weights"]
+
     def probabilities(
         self, neighbors: Neighbors
     ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]]:
@@ -143,8 +158,9 @@ class Phases:
         inference = 0.0
         started = time.perf_counter()
         descriptor = self.model.card.descriptor
+        weights = None if self.colors is None else self.colors[:, neighbors.frame.types]
         for atoms, images, found in descriptor.batches(
-            neighbors, batch=self.model.batch, threads=self.model.threads
+            neighbors, weights=weights, batch=self.model.batch, threads=self.model.threads
         ):
             before = time.perf_counter()
             result = self.model.probabilities(images)

@@ -27,8 +27,9 @@ from insitu.models.weights import read_weights
 from insitu.neighbors import compiled
 from insitu.settings import check_engine
 
-#: Artefacts with a graph layer have the second format; others can still be read by older versions.
-FORMAT = 2
+#: Artefacts with a graph layer have the second format, those coloured by species the third; others can
+#: still be read by older versions.
+FORMAT = 3
 ARTIFACTS = Path(__file__).parent / "artifacts"
 #: Names that stand for another model.
 ALIASES: dict[str, str] = {}
@@ -69,6 +70,9 @@ class Card:
         outside of it the model is used at a density that it never saw.
     graph
         Extent of the network's graph layer; None: it takes one image at a time.
+    elements
+        Of a model whose further channels are coloured by species: for each element its ``mass``
+        [g/mol] and its ``weights`` in these channels.
     """
 
     name: str
@@ -82,14 +86,18 @@ class Card:
     recipe_sha256: str = ""
     ball_range: tuple[int, int] = (0, 10**6)
     graph: GraphSettings | None = None
+    elements: dict[str, dict[str, Any]] = field(default_factory=dict)
     more: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the JSON text that goes into the artefact."""
-        values = {k: v for k, v in self.__dict__.items() if k not in ("descriptor", "graph")}
+        apart = ("descriptor", "graph", "elements")
+        values = {k: v for k, v in self.__dict__.items() if k not in apart}
         values |= {"format": 1, "descriptor": self.descriptor.as_dict()}
         if self.graph is not None:
             values |= {"format": 2, "graph": asdict(self.graph)}
+        if self.elements:
+            values |= {"format": 3, "elements": self.elements}
         return json.dumps(values)
 
     @classmethod
@@ -113,7 +121,10 @@ class Card:
             values["ball_range"] = tuple(values["ball_range"])
             if values.get("graph") is not None:
                 values["graph"] = GraphSettings(**values["graph"])
-            return cls(**values)
+            card = cls(**values)
+            if any(len(e["weights"]) != card.channels - 1 for e in card.elements.values()):
+                raise ValueError("elements without a weight for each further channel")
+            return card
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
                 f"the metadata inside model {source} is damaged ({error}); train or copy the "
