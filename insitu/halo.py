@@ -157,7 +157,7 @@ class Halo:
         if ranks.size > 1 and ranks.sum(np.array([kept is None], dtype=np.float64))[0]:
             kept = None
         #: Who owns which ghost; also valid in later frames of the same atoms.
-        self.owners = kept or _Owners(frame, ranks)
+        self.owners: _Owners = kept or _Owners(frame, ranks)
         self._send: Mapping[int, NDArray[np.int32]] = {}
         self._take: Mapping[int, NDArray[np.intp]] = {}
         self.waited = time.perf_counter() - started

@@ -24,6 +24,7 @@ from insitu.models.export import save
 from insitu.models.spatial import SpatialModel, SpatialSettings, neighbors_of
 from insitu.neighbors import Neighbors, spacing, survey
 from insitu.offline import classify_with
+from insitu.species import MASSES, SYMBOLS
 from insitu.testing import lattice
 
 CLASSES = ["quartz", "coesite", "stishovite", "melt", "amorphous"]
@@ -197,10 +198,14 @@ def test_labels_do_not_depend_on_the_decomposition(
             frames = deal(r, cell, grid, model.radius(spacing(survey(bare), cell)) * 1.001, species)
 
             def work(
-                ranks: ThreadRanks, frames: list[Frame] = frames, model: SpatialModel = model
+                ranks: ThreadRanks,
+                frames: list[Frame] = frames,
+                model: SpatialModel = model,
+                name: str = name,
             ) -> tuple[NDArray[np.int64], Phases]:
                 frame = frames[ranks.rank]
                 analyzer = Phases(model)
+                analyzer.color({8: "O", 14: "Si"} if name == "species" else {})
                 if analyzer.scale_free:
                     analyzer.measure(ranks.sum(survey(frame)), frame.cell)
                 for _ in range(2):  # the second frame of the same atoms keeps their owners
@@ -248,6 +253,7 @@ def test_a_rank_that_fails_keeps_no_other_waiting(
         frame = frames[ranks.rank]
         model = store.load(str(artefacts["species"]))
         analyzer = Phases(model)
+        analyzer.color({8: "O", 14: "Si"})
         analyzer.measure(ranks.sum(survey(frame)), frame.cell)
         analyzer.exchange(frame, ranks)
         search = Neighbors(frame, analyzer.search)
@@ -280,11 +286,14 @@ def test_ghosts_of_nobody_and_missing_species_are_errors(artefacts: dict[str, Pa
     model = store.load(str(artefacts["species"]))
     frame = deal(r, cell, (2, 1, 1), 7.0, species)[0]
     analyzer = Phases(model)
+    analyzer.color({8: "O", 14: "Si"})
     analyzer.measure(survey(frame), frame.cell)
     with pytest.raises(InsituError, match="belongs to no rank"):
         analyzer(frame, Neighbors(frame, analyzer.search))
-    with pytest.raises(InsituError, match="knows the atomic numbers 14, 8, and the sample has 1;"):
+    with pytest.raises(SettingError, match=r"coloured by species \(Si, O\): give species"):
         classify_with(model, r, cell, True)
+    with pytest.raises(SettingError, match=r"atomic number 79 \(Au\), and the model knows Si, O"):
+        classify_with(model, r, cell, True, species + 71)
 
 
 def test_few_atoms_and_vapour_are_unknown(artefacts: dict[str, Path]) -> None:
@@ -297,16 +306,30 @@ def test_few_atoms_and_vapour_are_unknown(artefacts: dict[str, Path]) -> None:
 
 def test_weights_and_metadata_have_to_fit(tmp_path: Path) -> None:
     network = network_of(SETTINGS["local"])
-    other = replace(SETTINGS["local"], neighbors=12)
-    card = store.Card("wrong", CLASSES[:4], NeighborsMap(), spatial=SETTINGS["local"])
+    card = store.Card("wrong", CLASSES, NeighborsMap(), spatial=SETTINGS["local"])
     save(network, card, tmp_path / "model.pt")
-    store.load(str(tmp_path / "model.pt"))  # as many classes once padded: found where it is used
-    state = {k: v.numpy() for k, v in network.state_dict().items()}
-    assert state["edge.0.weight"].shape == (40, other.features)
-    card = store.Card("wrong", CLASSES, NeighborsMap(), spatial=replace(other, layers=2))
-    with pytest.raises((ModelError, ValueError)):
-        save(network, card, tmp_path / "model.pt")
-        store.load(str(tmp_path / "model.pt"))
+    with zipfile.ZipFile(tmp_path / "model.pt") as archive:
+        (name,) = [n for n in archive.namelist() if n.endswith("insitu.npz")]
+        weights = archive.read(name)
+    for settings in (replace(SETTINGS["local"], neighbors=12), SETTINGS["species"]):
+        other = store.Card("wrong", CLASSES, NeighborsMap(), spatial=settings)
+        with pytest.raises(ModelError, match="export it with the right settings"):
+            SpatialModel(other, weights, "", tmp_path / "model.pt")
+    read = store.load(str(tmp_path / "model.pt")).card
+    assert read.spatial == SETTINGS["local"]
+    assert not read.elements
+
+
+def test_elements_of_a_model_are_in_its_card(artefacts: dict[str, Path]) -> None:
+    ase_data = pytest.importorskip("ase.data")
+    assert store.load(str(artefacts["species"])).card.elements == {
+        "Si": {"mass": 28.085, "weights": []},
+        "O": {"mass": 15.999, "weights": []},
+    }
+    for z, mass in enumerate(MASSES):
+        if mass:
+            assert ase_data.chemical_symbols[z] == SYMBOLS[z]
+            assert mass == pytest.approx(ase_data.atomic_masses[z], rel=2e-4)
 
 
 @pytest.mark.parametrize(

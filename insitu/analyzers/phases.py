@@ -68,6 +68,8 @@ class Phases:
         self.halo: Halo | None = None
         if self.graph is not None and not self.graph.relative:
             self.search = self.cutoff = self.advised_cutoff = self.graph.radius(0.0)
+        #: ``(channels - 1, highest type + 1)`` weights of the channels that are coloured by species.
+        self.colors: NDArray[np.float32] | None = None
         #: Columns of the history: the model's classes, then unknown.
         self.classes = [*model.card.classes, "unknown"]
         self.codes = class_codes(model.card.classes)
@@ -136,6 +138,22 @@ class Phases:
             g = self.graph
             self.halo = Halo(frame, ranks, g.exchanged, g.rounds, self.halo)
 
+    def color(self, elements: Mapping[int, str]) -> None:
+        """Say which element each atom type is, for a model that tells species apart.
+
+        Parameters
+        ----------
+        elements
+            Symbols, known to the model, by type.
+        """
+        if isinstance(self.model, SpatialModel):
+            self.model.name_types(elements)
+            return
+        known = self.model.card.elements
+        self.colors = np.zeros((self.model.card.channels - 1, max(elements, default=0) + 1), "f4")
+        for kind, symbol in elements.items():
+            self.colors[:, kind] = known[symbol]["weights"]
+
     def probabilities(
         self, neighbors: Neighbors
     ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]]:
@@ -151,8 +169,9 @@ class Phases:
         inference = 0.0
         started = time.perf_counter()
         descriptor = self.model.card.descriptor
+        weights = None if self.colors is None else self.colors[:, neighbors.frame.types]
         for atoms, images, found in descriptor.batches(
-            neighbors, batch=self.model.batch, threads=self.model.threads
+            neighbors, weights=weights, batch=self.model.batch, threads=self.model.threads
         ):
             before = time.perf_counter()
             result = self.model.probabilities(images)

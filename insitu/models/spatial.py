@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -173,6 +173,7 @@ class SpatialModel:
         #: Threads of the kernels.
         self.threads = 1
         self._rooms = Rooms()
+        self._kind_of_type = np.zeros(1, dtype=np.int32)
         self._module: Any = None
         if weights is None:
             self._module = torch_module(path)
@@ -231,8 +232,7 @@ class SpatialModel:
         Parameters
         ----------
         search
-            Neighbour search of :meth:`radius`, up to which the frame's ghosts have to be complete;
-            the frame's types are the species' places in the card.
+            Neighbour search of :meth:`radius`, up to which the frame's ghosts have to be complete.
         spacing
             Of the sample [Å].
         halo
@@ -263,36 +263,19 @@ class SpatialModel:
         chosen = rows.row_of[search.atoms]
         return search.atoms, shared[chosen], found[chosen]
 
+    def name_types(self, elements: Mapping[int, str]) -> None:
+        """Say which element each atom type is: symbols among those of the card, by type."""
+        known = list(self.card.elements)
+        self._kind_of_type = np.zeros(max(elements, default=0) + 1, dtype=np.int32)
+        for kind, symbol in elements.items():
+            self._kind_of_type[kind] = known.index(symbol)
+
     def _kinds(self, search: Neighbors, halo: Halo) -> NDArray[np.int32]:
         """Return the species of the owned atoms in cell order and of other ranks' atoms."""
-        types = search.frame.types
         if not self.graph.species:
             return np.zeros(len(search.owned[0]) + halo.received, dtype=np.int32)
-        of_frame = self.species_of(types)
-        return np.concatenate([of_frame[search.owned[1]], of_frame[halo.ghosts_received]])
-
-    def species_of(self, numbers: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
-        """Return the places of atomic numbers in the card's species.
-
-        Raises
-        ------
-        InsituError
-            The network does not know one of them.
-        """
-        known = np.array(self.graph.species)
-        order = np.argsort(known)
-        at = np.minimum(np.searchsorted(known, numbers, sorter=order), len(known) - 1)
-        place = order[at].astype(np.int32)
-        wrong = known[place] != numbers
-        if wrong.any():
-            unknown = sorted(set(np.asarray(numbers)[wrong].tolist()))
-            raise InsituError(
-                f"model '{self.card.name}' knows the atomic numbers "
-                f"{', '.join(map(str, self.graph.species))}, and the sample has "
-                f"{', '.join(map(str, unknown[:5]))}; give the elements of the atom types (in a deck: "
-                "elements Si,O … in the order of the types; in Python: species=)"
-            )
-        return place
+        kinds = self._kind_of_type[search.frame.types]
+        return np.concatenate([kinds[search.owned[1]], kinds[halo.ghosts_received]])
 
     def _native(
         self, search: Neighbors, rows: Rows, kinds: NDArray[np.int32], spacing: float, halo: Halo

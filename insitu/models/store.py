@@ -27,9 +27,10 @@ from insitu.models.torchscript import TorchScript
 from insitu.models.weights import read_weights
 from insitu.neighbors import compiled
 from insitu.settings import check_engine
+from insitu.species import MASSES, SYMBOLS
 
-#: Artefacts with a graph layer on maps have the second format, those on positions alone the third;
-#: others can still be read by older versions.
+#: Artefacts with a graph layer on maps have the second format; those coloured by species, and those on
+#: positions alone, the third. Others can still be read by older versions.
 FORMAT = 3
 ARTIFACTS = Path(__file__).parent / "artifacts"
 #: Names that stand for another model.
@@ -37,7 +38,6 @@ ALIASES: dict[str, str] = {}
 #: Integers of the classes in LAMMPS and in files: PTM's where PTM has the class, 0 is unknown.
 CODES = {"fcc": 1, "hcp": 2, "bcc": 3, "sc": 5, "cubic_diamond": 6, "hexagonal_diamond": 7}
 FIRST_OWN_CODE = 100
-_NESTED = ("descriptor", "graph", "spatial")
 _OWN_CODES = {"disordered": 100, "liquid": 101, "amorphous": 102}
 
 
@@ -74,6 +74,9 @@ class Card:
         Extent of the network's graph layer; None: it takes one image at a time.
     spatial
         The graph of a network on atoms' positions alone, which needs no descriptor; or None.
+    elements
+        Of a model whose further channels are coloured by species: for each element its ``mass``
+        [g/mol] and its ``weights`` in these channels. Filled in for the species of `spatial`.
     """
 
     name: str
@@ -88,16 +91,25 @@ class Card:
     ball_range: tuple[int, int] = (0, 10**6)
     graph: GraphSettings | None = None
     spatial: SpatialSettings | None = None
+    elements: dict[str, dict[str, Any]] = field(default_factory=dict)
     more: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.spatial is not None and not self.elements:
+            for z in self.spatial.species:
+                self.elements[SYMBOLS[z]] = {"mass": MASSES[z], "weights": []}
 
     def to_json(self) -> str:
         """Return the JSON text that goes into the artefact."""
-        values = {k: v for k, v in self.__dict__.items() if k not in _NESTED}
+        apart = ("descriptor", "graph", "spatial", "elements")
+        values = {k: v for k, v in self.__dict__.items() if k not in apart}
         values |= {"format": 1, "descriptor": self.descriptor.as_dict()}
         if self.graph is not None:
             values |= {"format": 2, "graph": asdict(self.graph)}
         if self.spatial is not None:
             values |= {"format": 3, "spatial": asdict(self.spatial)}
+        if self.elements:
+            values |= {"format": 3, "elements": self.elements}
         return json.dumps(values)
 
     @classmethod
@@ -123,7 +135,10 @@ class Card:
                 values["graph"] = GraphSettings(**values["graph"])
             if values.get("spatial") is not None:
                 values["spatial"] = SpatialSettings(**values["spatial"])
-            return cls(**values)
+            card = cls(**values)
+            if any(len(e["weights"]) != card.channels - 1 for e in card.elements.values()):
+                raise ValueError("elements without a weight for each further channel")
+            return card
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
                 f"the metadata inside model {source} is damaged ({error}); train or copy the "
@@ -252,8 +267,8 @@ def load(name: str, *, engine: str = "auto") -> AnyModel:
     if engine == "native" and card is not None and weights is None:
         raise ModelError(
             f"engine='native' cannot run model {path}: it has no weights for the kernels, which run "
-            "the networks NeighborsMapCNN, NeighborsMapGraph and WholeSampleGraph saved by this version; give "
-            "engine=torchscript or auto, or save it again with insitu.models.export.save()"
+            "the networks NeighborsMapCNN, NeighborsMapGraph and WholeSampleGraph saved by this "
+            "version; give engine=torchscript or auto, or save it again with insitu.models.export.save()"
         )
     if engine == "torchscript":
         weights = None
