@@ -114,7 +114,7 @@ class Pipeline:
             n_types = view.setting("ntypes")
             self.further.append(Rdf(self.settings.rdf, self.settings.rdf_bins, n_types, unit))
         self._stages = (*_STAGES, *(a.name for a in self.further))
-        if view.units == "lj" and not self.analyzer.model.card.descriptor.scale_free:
+        if view.units == "lj" and not self.analyzer.model.card.scale_free:
             raise InsituError(
                 f"model '{self.analyzer.model.card.name}' works on distances in Å and the deck has "
                 "`units lj`, which have none; use a scale-free model, or units metal or real"

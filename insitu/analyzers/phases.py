@@ -247,7 +247,7 @@ class Phases:
     def advice(self, sums: Mapping[str, NDArray[np.float64]]) -> str:
         """Return a sentence if the sample's density is one that the model never saw, else ``""``."""
         total = float(sums["count"].sum())
-        if not total or self.model.card.descriptor.scale_free:
+        if not total or self.graph is not None or self.model.card.scale_free:
             return ""
         low, high = self.model.card.ball_range
         mean = float(sums["neighbors"]) / total

@@ -99,6 +99,16 @@ class Card:
             for z in self.spatial.species:
                 self.elements[SYMBOLS[z]] = {"mass": MASSES[z], "weights": []}
 
+    @property
+    def scale_free(self) -> bool:
+        """Whether uniform scaling of the sample changes nothing."""
+        return self.descriptor.scale_free if self.spatial is None else self.spatial.relative
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What the network sees: settings of the descriptor, or of the graph on positions."""
+        return self.descriptor.as_dict() if self.spatial is None else asdict(self.spatial)
+
     def to_json(self) -> str:
         """Return the JSON text that goes into the artefact."""
         apart = ("descriptor", "graph", "spatial", "elements")
