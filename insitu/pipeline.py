@@ -17,6 +17,7 @@ import numpy as np
 from insitu import signals
 from insitu.analyzers.base import Observable
 from insitu.analyzers.phases import Phases
+from insitu.analyzers.profile import Profile, ProfileSettings
 from insitu.analyzers.rdf import Rdf
 from insitu.errors import DeckError, InsituError, describe, guarded
 from insitu.feedback import Feedback
@@ -29,7 +30,7 @@ from insitu.provenance import provenance
 from insitu.reduce import Packing, Ranks
 from insitu.settings import Settings, thread_count
 from insitu.species import check_species, from_masses
-from insitu.units import THERMO_UNITS
+from insitu.units import ANGSTROM, THERMO_UNITS
 
 if TYPE_CHECKING:
     from insitu.series import Series
@@ -100,11 +101,13 @@ class Pipeline:
             from insitu.file_access import check_writable
 
             check_writable(self.settings.file, self.settings.if_exists)
+        model = load(self.settings.model, engine=self.settings.engine)
         self.analyzer = Phases(
-            load(self.settings.model, engine=self.settings.engine),
+            model,
             self.settings.threshold,
             self.settings.groups,
             view.setting("ntypes") if self.settings.types else 0,
+            self._profile(view, len(model.card.classes) + 1),
         )
         self._color(view)
         #: Analyses beside that of the phases.
@@ -125,6 +128,17 @@ class Pipeline:
             import torch
 
             torch.set_num_threads(threads)
+
+    def _profile(self, view: LammpsView, n_phases: int) -> Profile | None:
+        """Return the bins along an axis, if the settings ask for them."""
+        if not self.settings.profile:
+            return None
+        length = ANGSTROM[view.units]
+        cell, origin, pbc = view.box()
+        return Profile(
+            ProfileSettings.parse(self.settings.profile), cell * length, origin * length, pbc,
+            length=length, unit="" if view.units == "lj" else "Angstrom", n_phases=n_phases,
+        )  # fmt: skip
 
     def _color(self, view: LammpsView) -> None:
         """Tell the analyzer the elements of the atom types, if its model asks for them."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyzers.base import Observable
+from insitu.analyzers.profile import Profile
 from insitu.errors import SettingError
 from insitu.frame import Frame
 from insitu.halo import Halo
@@ -39,6 +40,8 @@ class Phases:
         LAMMPS groups to count on their own, among the analysed atoms.
     n_types
         Atom types to count on their own, 1 … `n_types`.
+    profile
+        Bins along an axis in which to count, too; None: none.
 
     Raises
     ------
@@ -54,6 +57,7 @@ class Phases:
         threshold: float | None = None,
         groups: Sequence[str] = (),
         n_types: int = 0,
+        profile: Profile | None = None,
     ) -> None:
         self.model = model
         self.threshold = model.card.threshold if threshold is None else float(threshold)
@@ -73,11 +77,12 @@ class Phases:
         #: Columns of the history: the model's classes, then unknown.
         self.classes = [*model.card.classes, "unknown"]
         self.codes = class_codes(model.card.classes)
-        self.groups, self.n_types = tuple(groups), n_types
+        self.groups, self.n_types, self.profile = tuple(groups), n_types, profile
         p = len(self.classes)
         self.sums: Mapping[str, tuple[int, ...]] = {
             "count": (p,), "confidence": (p,), "neighbors": (),
             "by_group": (len(groups), p), "by_type": (n_types, p),
+            **(profile.sums if profile else {}),
         }  # fmt: skip
         self.observables = (
             Observable("phases/fraction", (p,), "f8", "", "fraction of the atoms in each phase"),
@@ -92,6 +97,7 @@ class Phases:
             ),
             *self._subsets("group", self.groups, p),
             *self._subsets("type", tuple(range(1, n_types + 1)), p),
+            *(profile.observables if profile else ()),
         )  # fmt: skip
         #: Wall times of the last frame [s]: of its maps (`metals`: with the perceptron, fused) and of
         #: the network with the labels; and the time spent in exchanges with other ranks.
@@ -218,6 +224,7 @@ class Phases:
         return {
             "by_group": np.array(by_group).reshape(-1, p),
             "by_type": np.array(by_type).reshape(-1, p),
+            **(self.profile.count(frame, column, counted) if self.profile else {}),
         }
 
     def atom_codes(self, frame: Frame) -> NDArray[np.int32]:
@@ -242,6 +249,9 @@ class Phases:
             if len(part):
                 values[f"phases/by_{name}/count"] = part
                 values[f"phases/by_{name}/fraction"] = _fractions(part)
+        if self.profile is not None:
+            values["phases/profile_count"] = part = np.rint(sums["by_bin"]).astype(np.int64)
+            values["phases/profile"] = _fractions(part)
         return values
 
     def advice(self, sums: Mapping[str, NDArray[np.float64]]) -> str:
