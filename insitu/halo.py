@@ -173,6 +173,11 @@ class Halo:
         return self.owners.received
 
     @property
+    def taken(self) -> int:
+        """Number of those whose features this rank takes in the frame."""
+        return sum(map(len, self._take.values()))
+
+    @property
     def ghosts_received(self) -> NDArray[np.intp]:
         """``(received,)`` a ghost of each of them, as an index into the frame's arrays."""
         return self.owners.ghosts

@@ -131,10 +131,6 @@ class Ranks:
             for (r, a), s in zip(came.items(), status, strict=True)
         }
 
-    def largest(self, value: float) -> float:
-        """Return the largest value of all ranks."""
-        return float(self.allgather(np.array([float(value)])).max())
-
     def abort(self, message: str) -> NoReturn:
         """End the run at once: for a failure within a collective call, when ranks cannot agree."""
         say(f"rank {self.rank}: {message}")
