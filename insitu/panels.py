@@ -187,7 +187,9 @@ def profile(axes: Axes, view: View) -> None:
     for name, (color, _) in view.phases.items():  # for the legend
         axes.plot([], [], linewidth=5, color=color, label=_words(name))
     axes.grid(visible=False)
-    axes.set_ylabel(_label("Position", str(part["bin"].attrs.get("units", ""))))
+    along = str(part.attrs.get("long_name", "")).rpartition(" along ")[2]
+    words = f"Position along {along}" if along else "Position"
+    axes.set_ylabel(_label(words, str(part["bin"].attrs.get("units", ""))))
 
 
 def cost(axes: Axes, view: View) -> None:
@@ -249,7 +251,7 @@ PANELS = {
     "phases": Panel(phases, 2.0, lambda _: True),
     "difference": Panel(difference, 1.0, lambda _: True, default=False),
     "profile": Panel(
-        profile, 2.0, lambda data: "profile" in data and data["profile"].ndim == 3, default=False
+        profile, 2.0, lambda data: "profile" in data and data["profile"].ndim == 3
     ),
     "temperature": Panel(temperature, 1.0, _finite("temperature")),
     "energy": Panel(energy, 1.0, lambda data: energy_per_atom(data) is not None),
