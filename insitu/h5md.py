@@ -127,7 +127,13 @@ def check_same(
         It does not; both sides are named.
     """
     mine = {
-        signature(o.path, o.shape, o.dtype, o.unit, o.rows[1] if o.rows else ends([a for _, a, _ in o.axes]))
+        signature(
+            o.path,
+            o.shape,
+            o.dtype,
+            o.unit,
+            o.rows[1] if o.rows else ends([a for _, a, _ in o.axes]),
+        )
         for o in observables
     }
     have, want = describe(file), {**about, "observables": mine}

@@ -31,6 +31,8 @@ STYLES: dict[str, tuple[str, Any]] = {
     "sc": ("#8f10e6", (0, (2, 1.2))),
     "icosahedral": ("#b89b00", (0, (1, 1))),
     "disordered": ("#404040", "-"),
+    "liquid": ("#2f7fb3", "-"),
+    "amorphous": ("#c0392b", (0, (5, 1.5))),
     "other": ("#404040", "-"),
     "unknown": ("#b3b3b3", (0, (3, 2))),
 }
@@ -156,6 +158,21 @@ def energy(axes: Axes, view: View) -> None:
             axes.set_ylabel(_label("Potential energy", found[1]))
 
 
+def rdf(axes: Axes, view: View) -> None:
+    """Radial distribution function of all atoms as a map: distance over the abscissa."""
+    g = view.data["rdf"].isel(pair=0)
+    order = np.argsort(view.x, kind="stable")
+    x, r = view.x[order].astype(float), g["radius"].values
+    # Up to the height of a liquid's first peak: a crystal's shells would leave nothing else to see.
+    drawn = axes.pcolormesh(
+        x, r, g.values[order].T, vmin=0.0, vmax=3.0, cmap="magma_r", shading="nearest", rasterized=True,
+    )  # fmt: skip
+    assert axes.figure is not None
+    axes.figure.colorbar(drawn, ax=axes, pad=0.01, extend="max", label="g(r)")
+    axes.set_ylabel(_label("Distance", str(view.data["radius"].attrs.get("units", ""))))
+    axes.set_ylim(bottom=1.5 if r[-1] > 4 else 0.0)
+
+
 def cost(axes: Axes, view: View) -> None:
     """Wall time of the analysis in percent of that of the simulation."""
     if (share := analysis_share(view.data)) is not None:
@@ -217,6 +234,7 @@ PANELS = {
     "temperature": Panel(temperature, 1.0, _finite("temperature")),
     "energy": Panel(energy, 1.0, lambda data: energy_per_atom(data) is not None),
     "pressure": Panel(pressure, 1.0, _finite("pressure"), default=False),
+    "rdf": Panel(rdf, 1.6, lambda data: "rdf" in data and data.sizes["step"] > 1, default=False),
     "cost": Panel(cost, 1.0, lambda data: analysis_share(data) is not None, default=False),
 }
 

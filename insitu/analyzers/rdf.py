@@ -41,9 +41,7 @@ class Rdf:
 
     name = "rdf"
 
-    def __init__(
-        self, radius: float, bins: int, n_types: int = 1, unit: str = "Angstrom"
-    ) -> None:
+    def __init__(self, radius: float, bins: int, n_types: int = 1, unit: str = "Angstrom") -> None:
         self.cutoff = radius
         self.n_types, self.bins = n_types, bins
         edges = np.linspace(0.0, radius, bins + 1)

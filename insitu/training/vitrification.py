@@ -40,9 +40,7 @@ class StageMaps:
         return len(self.labels)
 
 
-def labelled(
-    recipe: dict[str, Any], found: list[Configuration]
-) -> list[tuple[Configuration, str]]:
+def labelled(recipe: dict[str, Any], found: list[Configuration]) -> list[tuple[Configuration, str]]:
     """Return the snapshots of one trajectory that have a label, and it.
 
     Raises
@@ -128,7 +126,10 @@ def train_stages(
 
 
 def _card(
-    recipe: dict[str, Any], recipe_hash: str, maps: dict[str, StageMaps], channels: int | None = None
+    recipe: dict[str, Any],
+    recipe_hash: str,
+    maps: dict[str, StageMaps],
+    channels: int | None = None,
 ) -> Card:
     system, found = recipe["system"], maps["train"].found
     channels = channels or maps["train"].images.shape[1]
