@@ -30,10 +30,19 @@ SIZES: dict[str, dict[str, object]] = {
     "in.disable": {"cells": 3, "steps": 40, "every": 20},
     "in.job": {"cells": 3, "often": 40, "every": 20, "total": 60},
     "vitrification/in.vitrification_ni": {
-        "cells": 3, "heat": 40, "hold": 20, "quench": 40, "every": 20,
+        "cells": 3,
+        "heat": 40,
+        "hold": 20,
+        "quench": 40,
+        "every": 20,
     },
     "vitrification/in.vitrification_cuzr": {
-        "atoms": 60, "soft": 50, "hold": 20, "fast": 20, "slow": 20, "every": 20,
+        "atoms": 60,
+        "soft": 50,
+        "hold": 20,
+        "fast": 20,
+        "slow": 20,
+        "every": 20,
     },
 }
 ENSEMBLE = {"cells": 5, "steps": 40, "every": 20}
