@@ -175,6 +175,11 @@ class Phases:
         inference = 0.0
         started = time.perf_counter()
         descriptor = self.model.card.descriptor
+        if self.model.card.channels > 1 and self.colors is None:
+            raise SettingError(
+                f"model '{self.model.card.name}' has {self.model.card.channels} channels and the species "
+                "of the atoms are not known here; use it in a run, or with insitu.classify(species=…)"
+            )
         weights = None if self.colors is None else self.colors[:, neighbors.frame.types]
         for atoms, images, found in descriptor.batches(
             neighbors, weights=weights, batch=self.model.batch, threads=self.model.threads
