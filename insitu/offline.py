@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from insitu.analyzers.phases import Phases, decide
 from insitu.errors import SettingError
 from insitu.frame import Frame
-from insitu.models.graph import GraphModel
-from insitu.models.store import Model, load
+from insitu.models.store import AnyModel, load
 from insitu.neighbors import Neighbors, survey
 from insitu.settings import check_threads, thread_count
+from insitu.species import from_numbers
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def classify(
     pbc
         One flag or three.
     species
-        ``(n,)`` atomic numbers; models of one channel do not use them.
+        ``(n,)`` atomic numbers, for models that are coloured by species; others do not use them.
     model
         Name of a shipped model, or path of an artefact.
     device
@@ -113,7 +113,7 @@ def classify(
 
 
 def classify_with(
-    model: Model | GraphModel,
+    model: AnyModel,
     positions: ArrayLike,
     cell: ArrayLike | None,
     pbc: ArrayLike | bool,
@@ -127,6 +127,8 @@ def classify_with(
         bare = Frame.from_arrays(positions, cell, pbc, reach=0.0)
         analyzer.measure(survey(bare), bare.cell)
     frame = Frame.from_arrays(positions, cell, pbc, reach=analyzer.search * 1.0001, types=species)
+    if known := model.card.elements:
+        analyzer.color(from_numbers(species, known))
     neighbors = Neighbors(frame, analyzer.search)
     probabilities = np.zeros((frame.n_local, len(analyzer.classes) - 1), dtype=np.float32)
     sizes = np.zeros(frame.n_local, dtype=np.int32)

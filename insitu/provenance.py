@@ -37,7 +37,7 @@ def provenance(
         "model": model.card.name,
         "model_sha256": model.sha256,
         "engine": "native" if model.native else "torchscript",
-        "descriptor": model.card.descriptor.as_dict(),
+        "descriptor": model.card.inputs,
         "threshold": analyzer.threshold,
         "group": settings.group,
         "settings": asdict(settings),

@@ -15,6 +15,7 @@ IF_EXISTS = ("refuse", "append", "overwrite", "new")
 MOST_STEPS = 2**31 - 1
 #: More threads than any node has cores: a mistyped number must not exhaust the machine.
 MOST_THREADS = 1024
+MOST_BINS = 10_000
 ON_ERROR = ("stop", "disable")
 ENGINES = ("auto", "native", "torchscript")
 ON_SIGTERM = ("end", "die")
@@ -64,6 +65,14 @@ class Settings:
     engine
         What runs the network: ``native``, the kernels, without torch; ``torchscript``, the
         reference; ``auto``, the kernels if the model has weights for them.
+    species
+        Elements of the atom types in their order, for models that are coloured by species; None: told
+        from the masses.
+    rdf
+        Also record the radial distribution function g(r) up to this distance [Å], in all and of each
+        pair of atom types.
+    rdf_bins
+        Bins of g(r).
     """
 
     model: str = "metals"
@@ -82,6 +91,9 @@ class Settings:
     first: bool = False
     threads: int | None = None
     engine: str = "auto"
+    species: tuple[str, ...] = ()
+    rdf: float | None = None
+    rdf_bins: int = 160
 
     def __post_init__(self) -> None:
         if self.every is not None and not 1 <= self.every <= MOST_STEPS:
@@ -96,6 +108,10 @@ class Settings:
         ):  # fmt: skip
             _one_of(name, getattr(self, name), allowed)
         check_engine(self.engine)
+        if self.rdf is not None and not 0.1 <= self.rdf <= 100.0:
+            raise SettingError(f"rdf={self.rdf} is not a usable distance; give 0.1 … 100 Å")
+        if not 1 <= self.rdf_bins <= MOST_BINS:
+            raise SettingError(f"rdf_bins={self.rdf_bins} is not usable; give 1 … {MOST_BINS}")
         for name in ("model", "file", "group", "labels", "confidence", "variables"):
             if getattr(self, name) == "":
                 raise SettingError(f"{name} is empty; give a name")
@@ -151,8 +167,10 @@ _COLUMN = {"labels": "phase", "confidence": "confidence"}
 
 
 _KINDS: dict[str, Any] = {
-    "every": int, "threads": int, "threshold": float, "first": bool, "types": bool,
+    "every": int, "threads": int, "threshold": float, "first": bool, "types": bool, "rdf": float,
+    "rdf_bins": int,
 }  # fmt: skip
+_LISTS = {"groups": "names of groups", "species": "symbols of elements"}
 _YES_NO = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
 
 
@@ -201,10 +219,10 @@ def _convert(name: str, value: Any) -> Any:
     kind = _KINDS.get(name, str)
     if value is None or (kind is bool and isinstance(value, bool)):
         return value
-    if name == "groups":  # a list in Python, separated by commas on a fix line
+    if name in _LISTS:  # a list in Python, separated by commas on a fix line
         many = value.split(",") if isinstance(value, str) else value
         if not isinstance(many, list | tuple) or not all(isinstance(g, str) for g in many):
-            raise SettingError(f"groups={value!r} is not understood; give names of groups")
+            raise SettingError(f"{name}={value!r} is not understood; give {_LISTS[name]}")
         return tuple(g.strip() for g in many)
     if kind is bool:
         word = str(value).lower()

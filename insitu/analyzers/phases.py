@@ -15,8 +15,10 @@ from insitu.errors import SettingError
 from insitu.frame import Frame
 from insitu.halo import Halo
 from insitu.models.graph import GraphModel
-from insitu.models.store import Model, class_codes
+from insitu.models.spatial import SpatialModel
+from insitu.models.store import AnyModel, Model, class_codes
 from insitu.neighbors import Neighbors, spacing
+from insitu.reduce import Ranks
 
 #: Neighbours without which there is no phase to speak of.
 _FEWEST = 4
@@ -48,7 +50,7 @@ class Phases:
 
     def __init__(
         self,
-        model: Model | GraphModel,
+        model: AnyModel,
         threshold: float | None = None,
         groups: Sequence[str] = (),
         n_types: int = 0,
@@ -61,9 +63,13 @@ class Phases:
         #: be there, and the one to ask for; of a model with a graph layer known by measure().
         self.search = self.cutoff = self.advised_cutoff = model.card.descriptor.cutoff
         self.spacing = 0.0
-        #: Distance around owned atoms from which neighbours' features are taken [Å], and from whom.
-        self.margin, self.rounds = 0.0, 0
+        #: The model if it has a graph, whose features ranks exchange, and the last frame's exchange.
+        self.graph = model if isinstance(model, GraphModel | SpatialModel) else None
         self.halo: Halo | None = None
+        if self.graph is not None and not self.graph.relative:
+            self.search = self.cutoff = self.advised_cutoff = self.graph.radius(0.0)
+        #: ``(channels - 1, highest type + 1)`` weights of the channels that are coloured by species.
+        self.colors: NDArray[np.float32] | None = None
         #: Columns of the history: the model's classes, then unknown.
         self.classes = [*model.card.classes, "unknown"]
         self.codes = class_codes(model.card.classes)
@@ -109,7 +115,7 @@ class Phases:
     @property
     def scale_free(self) -> bool:
         """Whether the radii follow from the density of the sample: measure() comes first."""
-        return isinstance(self.model, GraphModel)
+        return self.graph is not None and self.graph.relative
 
     def measure(self, counts: NDArray[np.float64], cell: NDArray[np.float64]) -> None:
         """Set the radii for a frame from the atoms counted in it.
@@ -121,13 +127,32 @@ class Phases:
         cell
             ``(3, 3)`` cell vectors [Å].
         """
-        if isinstance(self.model, GraphModel):
+        if self.graph is not None and self.graph.relative:
             self.spacing = spacing(counts, cell)
-            self.search = self.model.graph.reach * self.spacing
-            self.cutoff = self.model.graph.ghost_cutoff(self.spacing)
-            self.margin = self.model.graph.near * self.spacing
-            self.rounds = self.model.graph.layers
+            self.search = self.cutoff = self.graph.radius(self.spacing)
             self.advised_cutoff = _EXPANSION * self.cutoff
+
+    def exchange(self, frame: Frame, ranks: Ranks) -> None:
+        """Prepare the exchange of features for a frame, if the model has one; collective."""
+        if self.graph is not None:
+            g = self.graph
+            self.halo = Halo(frame, ranks, g.exchanged, g.rounds, self.halo)
+
+    def color(self, elements: Mapping[int, str]) -> None:
+        """Say which element each atom type is, for a model that tells species apart.
+
+        Parameters
+        ----------
+        elements
+            Symbols, known to the model, by type.
+        """
+        if isinstance(self.model, SpatialModel):
+            self.model.name_types(elements)
+            return
+        known = self.model.card.elements
+        self.colors = np.zeros((self.model.card.channels - 1, max(elements, default=0) + 1), "f4")
+        for kind, symbol in elements.items():
+            self.colors[:, kind] = known[symbol]["weights"]
 
     def probabilities(
         self, neighbors: Neighbors
@@ -136,15 +161,17 @@ class Phases:
 
         One batch at a time, so that memory does not grow with the number of atoms.
         """
-        if isinstance(self.model, GraphModel):
-            yield self.model.classify(neighbors, self.spacing, self.halo)
-            self.timing, self.waited = dict(self.model.timing), self.model.waited
+        if self.graph is not None:
+            yield self.graph.classify(neighbors, self.spacing, self.halo)
+            self.timing, self.waited = dict(self.graph.timing), self.graph.waited
             return
+        assert isinstance(self.model, Model)
         inference = 0.0
         started = time.perf_counter()
         descriptor = self.model.card.descriptor
+        weights = None if self.colors is None else self.colors[:, neighbors.frame.types]
         for atoms, images, found in descriptor.batches(
-            neighbors, batch=self.model.batch, threads=self.model.threads
+            neighbors, weights=weights, batch=self.model.batch, threads=self.model.threads
         ):
             before = time.perf_counter()
             result = self.model.probabilities(images)
@@ -220,7 +247,7 @@ class Phases:
     def advice(self, sums: Mapping[str, NDArray[np.float64]]) -> str:
         """Return a sentence if the sample's density is one that the model never saw, else ``""``."""
         total = float(sums["count"].sum())
-        if not total or self.model.card.descriptor.scale_free:
+        if not total or self.graph is not None or self.model.card.scale_free:
             return ""
         low, high = self.model.card.ball_range
         mean = float(sums["neighbors"]) / total
