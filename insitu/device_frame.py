@@ -16,8 +16,9 @@ from insitu.neighbors import GRID, OFFSET
 
 
 def frame_on_device(
-    device: Device, positions: Any, cell: ArrayLike | None, pbc: ArrayLike | bool, *, reach: float
-) -> Frame:
+    device: Device, positions: Any, cell: ArrayLike | None, pbc: ArrayLike | bool, *, reach: float,
+    types: ArrayLike | None = None,
+) -> Frame:  # fmt: skip
     """Make a frame of a whole sample in device memory, with its periodic images.
 
     Parameters
@@ -26,7 +27,7 @@ def frame_on_device(
         Where the positions are.
     positions
         ``(n, 3)`` [Å], any object with ``__cuda_array_interface__`` or DLPack on that device.
-    cell, pbc, reach
+    cell, pbc, reach, types
         As of :meth:`insitu.frame.Frame.from_arrays`; a cell has to be given.
 
     Raises
@@ -64,9 +65,15 @@ def frame_on_device(
         which = xp.flatnonzero(inside)
         owner.append(which)
         points.append(r[which] + device.array(np.array(image) @ box, np.float64))
-    ids = xp.concatenate(owner) + 1
+    everyone = xp.concatenate(owner)
+    kinds = np.ones(n, dtype=np.int32)
+    if types is not None:  # with species, of the ghosts as well
+        kinds = np.asarray(types).astype(np.int32)
+        if kinds.shape != (n,):
+            raise SettingError(f"types have shape {kinds.shape}; give ({n},), one an atom")
+        kinds = kinds[device.read(everyone)]
     return Frame(
-        positions=xp.concatenate(points), types=np.ones(n, dtype=np.int32), ids=ids, n_local=n,
+        positions=xp.concatenate(points), types=kinds, ids=everyone + 1, n_local=n,
         cell=box, pbc=periodic,
     )  # fmt: skip
 

@@ -112,33 +112,3 @@ class DeviceSearch:
     def atoms(self) -> Any:
         """``(n_local,)`` index into the frame's owned atoms of each row."""
         return self.index[self.places]
-
-    def rows_with(self, received: NDArray[np.int64], first: int) -> Any:
-        """Return the row of each place: an owned atom's, of itself or of the owner of a ghost.
-
-        Parameters
-        ----------
-        received
-            Ids of atoms of other ranks.
-        first
-            Row of the first of them.
-
-        Returns
-        -------
-        rows
-            ``(points,)`` int32, −1 where neither is known.
-        """
-        if self.points == len(self.places):  # no ghosts
-            return self.row_of_place
-        xp, n = self.device.xp, len(self.places)
-        ids = self.id[self.places]
-        if len(received):
-            ids = xp.concatenate([ids, self.device.array(received, np.int64)])
-        if not len(ids):
-            return self.row_of_place
-        order = xp.argsort(ids)
-        ordered = ids[order]
-        at = xp.minimum(xp.searchsorted(ordered, self.id), len(ids) - 1)
-        rows = xp.where(order < n, order, order - n + first)
-        rows = xp.where(ordered[at] == self.id, rows[at], -1).astype(np.int32)
-        return xp.where(self.row_of_place >= 0, self.row_of_place, rows)

@@ -17,18 +17,20 @@ import numpy as np
 from insitu import signals
 from insitu.analyzers.base import Observable
 from insitu.analyzers.phases import Phases
+from insitu.analyzers.profile import Profile, ProfileSettings
+from insitu.analyzers.rdf import Rdf
 from insitu.errors import DeckError, InsituError, describe, guarded
 from insitu.feedback import Feedback
 from insitu.frame import Frame
 from insitu.ghosts import require_cutoff, unreliable, unstable
-from insitu.halo import Halo
 from insitu.lammps_view import LammpsView, Thermo
 from insitu.models.store import load
-from insitu.neighbors import survey
+from insitu.neighbors import Neighbors, survey
 from insitu.provenance import provenance
 from insitu.reduce import Packing, Ranks
 from insitu.settings import Settings, thread_count
-from insitu.units import THERMO_UNITS
+from insitu.species import check_species, from_masses
+from insitu.units import ANGSTROM, THERMO_UNITS
 
 if TYPE_CHECKING:
     from insitu.series import Series
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _STAGES = ("arrays", "neighbors", "descriptor", "model")
-_WALL = ("simulation", *_STAGES)
 
 
 class Pipeline:
@@ -87,8 +88,9 @@ class Pipeline:
         self._packing = Packing(
             {
                 **{"failed": (), "atoms": (), "asked_to_end": ()},
-                **{f"wall_{s}": () for s in _WALL},
+                **{f"wall_{s}": () for s in ("simulation", *self._stages)},
                 **self.analyzer.sums,
+                **{f"{a.name}/{k}": shape for a in self.further for k, shape in a.sums.items()},
             }
         )
 
@@ -100,18 +102,24 @@ class Pipeline:
             from insitu.file_access import check_writable
 
             check_writable(self.settings.file, self.settings.if_exists)
+        s = self.settings
+        model = load(s.model, engine=s.engine, device=s.device, local_rank=self._local_rank)
         self.analyzer = Phases(
-            load(
-                self.settings.model,
-                engine=self.settings.engine,
-                device=self.settings.device,
-                local_rank=self._local_rank,
-            ),
+            model,
             self.settings.threshold,
             self.settings.groups,
             view.setting("ntypes") if self.settings.types else 0,
+            self._profile(view, len(model.card.classes) + 1),
         )
-        if view.units == "lj" and not self.analyzer.model.card.descriptor.scale_free:
+        self._color(view)
+        #: Analyses beside that of the phases.
+        self.further: list[Rdf] = []
+        if self.settings.rdf is not None:
+            unit = "" if view.units == "lj" else "Angstrom"
+            n_types = view.setting("ntypes")
+            self.further.append(Rdf(self.settings.rdf, self.settings.rdf_bins, n_types, unit))
+        self._stages = (*_STAGES, *(a.name for a in self.further))
+        if view.units == "lj" and not self.analyzer.model.card.scale_free:
             raise InsituError(
                 f"model '{self.analyzer.model.card.name}' works on distances in Å and the deck has "
                 "`units lj`, which have none; use a scale-free model, or units metal or real"
@@ -122,6 +130,25 @@ class Pipeline:
             import torch
 
             torch.set_num_threads(threads)
+
+    def _profile(self, view: LammpsView, n_phases: int) -> Profile | None:
+        """Return the bins along an axis, if the settings ask for them."""
+        if not self.settings.profile:
+            return None
+        length = ANGSTROM[view.units]
+        cell, origin, pbc = view.box()
+        return Profile(
+            ProfileSettings.parse(self.settings.profile), cell * length, origin * length, pbc,
+            length=length, unit="" if view.units == "lj" else "Angstrom", n_phases=n_phases,
+        )  # fmt: skip
+
+    def _color(self, view: LammpsView) -> None:
+        """Tell the analyzer the elements of the atom types, if its model asks for them."""
+        if known := self.analyzer.model.card.elements:
+            masses = {e: about["mass"] for e, about in known.items()}
+            species = self.settings.species or from_masses(view.masses(), masses)
+            check_species(species, view.setting("ntypes"), known)
+            self.analyzer.color(dict(enumerate(species, 1)))
 
     def _another_model(self) -> str | None:
         """Return what is wrong if the ranks loaded different files under one name; collective."""
@@ -182,7 +209,16 @@ class Pipeline:
         if self.analyzer.scale_free:  # its radii follow from the density: no cutoff to compare with
             self.take(view)
             return
-        require_cutoff(ghost_cutoff, skin, self.analyzer.cutoff, self._model, view.units)
+        reach, _, who = self._reach
+        require_cutoff(ghost_cutoff, skin, reach, who, view.units)
+
+    @property
+    def _reach(self) -> tuple[float, float, str]:
+        """Distance around owned atoms that has to be complete, the one to ask for [Å], who needs it."""
+        needs = [(self.analyzer.cutoff, self.analyzer.advised_cutoff, f"model '{self._model}'")]
+        needs += [(a.cutoff, a.cutoff, a.name) for a in self.further]
+        reach, _, who = max(needs)
+        return reach, max(advised for _, advised, _ in needs), who
 
     def frame(self, view: LammpsView, half_step: bool = False) -> None:
         """Analyse the present step and append it to the history; collective.
@@ -203,7 +239,11 @@ class Pipeline:
         sums, waited = self._analyse(frame, spent)
         started = time.perf_counter()
         share = 1.0 / self.ranks.size
-        values = self.analyzer.finish(sums) | {
+        values = self.analyzer.finish(sums)
+        for a in self.further:
+            own = {k.removeprefix(f"{a.name}/"): v for k, v in sums.items()}
+            values |= a.finish(own)
+        values |= {
             "thermo/temperature": thermo.temperature,
             "thermo/potential_energy": thermo.potential_energy,
             "thermo/pressure": thermo.pressure,
@@ -212,7 +252,8 @@ class Pipeline:
             # The time of a write is known behind it: a frame holds that of the one before.
             "timing/write": self._write_time,
         }
-        values |= {f"timing/{s}": float(sums[f"wall_{s}"]) * share for s in _WALL}
+        for s in ("simulation", *self._stages):
+            values[f"timing/{s}"] = float(sums[f"wall_{s}"]) * share
         self.ranks.agree(guarded(lambda: self._deliver(view, frame, values)))
         self._write_time = time.perf_counter() - started
         self._advise(sums, frame.step)
@@ -256,7 +297,8 @@ class Pipeline:
         a = self.analyzer
         if a.scale_free:
             a.measure(self.ranks.sum(survey(frame)), frame.cell)
-        self.ranks.agree(unreliable(frame, a.cutoff, self._model, self.ranks, a.advised_cutoff))
+        reach, advised, who = self._reach
+        self.ranks.agree(unreliable(frame, reach, who, self.ranks, advised))
         return frame
 
     def _analyse(self, frame: Frame, wall: dict[str, float]) -> tuple[dict[str, Any], float]:
@@ -274,11 +316,10 @@ class Pipeline:
             trouble = describe(error)
         searched = time.perf_counter()
         wall["neighbors"] = searched - started
-        if self.analyzer.scale_free:
+        if self.analyzer.graph is not None:
             # The analysis exchanges features: all ranks begin it, or none.
             self.ranks.agree(trouble)
-            a = self.analyzer
-            a.halo = Halo(frame, a.margin, self.ranks, a.rounds)
+            self.analyzer.exchange(frame, self.ranks)
         waited = time.perf_counter() - searched
         try:
             if neighbors is None:
@@ -286,6 +327,13 @@ class Pipeline:
             sums = self.analyzer(frame, neighbors)
             waited += self.analyzer.waited
             wall |= self.analyzer.timing
+            for a in self.further:
+                # A search of its own, where it goes further: the images' is as short as can be.
+                wide = neighbors
+                if not isinstance(wide, Neighbors) or a.cutoff > wide.cutoff:
+                    wide = Neighbors(frame, a.cutoff)
+                sums |= {f"{a.name}/{k}": v for k, v in a(frame, wide).items()}
+                wall |= a.timing
             mine = {
                 **sums,
                 "failed": 0.0,
@@ -394,12 +442,13 @@ class Pipeline:
         kelvin, energy, pressure = THERMO_UNITS[view.units]
         observables = [
             *self.analyzer.observables,
+            *(o for a in self.further for o in a.observables),
             Observable("thermo/temperature", (), "f8", kelvin, "compute thermo_temp"),
             Observable("thermo/potential_energy", (), "f8", energy, "compute thermo_pe, all atoms"),
             Observable("thermo/pressure", (), "f8", pressure, "compute thermo_press"),
             Observable("thermo/atoms", (), "i8", "", "atoms of the simulation"),
             Observable("timing/simulation", (), "f8", "s", "since the last frame, mean of ranks"),
-            *[Observable(f"timing/{s}", (), "f8", "s", "mean of the ranks") for s in _STAGES],
+            *[Observable(f"timing/{s}", (), "f8", "s", "mean of the ranks") for s in self._stages],
             Observable("timing/reduce", (), "f8", "s", "exchange, waiting and all-reduce, rank 0"),
             Observable("timing/write", (), "f8", "s", "of the frame before, rank 0"),
         ]

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 from insitu.errors import DeckError, InsituError, launched, say
 
+#: Of messages from rank to rank: LAMMPS uses the same communicator, with other tags.
+_TAG = 1517
+
 
 class Ranks:
     """The MPI ranks of one LAMMPS instance, or the single rank of a serial one.
@@ -108,9 +111,36 @@ class Ranks:
         self._comm.Alltoallv([out, sent], [back, received])
         return back
 
-    def largest(self, value: float) -> float:
-        """Return the largest value of all ranks."""
-        return float(self.allgather(np.array([float(value)])).max())
+    def trade(
+        self, sent: Mapping[int, NDArray[Any]], most: Mapping[int, int], dtype: type[Any]
+    ) -> dict[int, NDArray[Any]]:
+        """Send arrays to some ranks and receive from some, and from no others.
+
+        Parameters
+        ----------
+        sent
+            An array, of one dimension and type `dtype`, for each rank that awaits one.
+        most
+            For each rank that sends one, how many elements it can have.
+        dtype
+            Of all arrays.
+        """
+        if self._comm is None:
+            return {}
+        from mpi4py import MPI
+
+        came = {r: np.empty(n, dtype=dtype) for r, n in most.items()}
+        awaited = [self._comm.Irecv([a, MPI.BYTE], source=r, tag=_TAG) for r, a in came.items()]
+        held = [(r, np.ascontiguousarray(a, dtype=dtype)) for r, a in sent.items()]
+        leaving = [self._comm.Isend([a, MPI.BYTE], dest=r, tag=_TAG) for r, a in held]
+        status = [MPI.Status() for _ in awaited]
+        MPI.Request.Waitall(awaited, status)
+        MPI.Request.Waitall(leaving)
+        width = np.dtype(dtype).itemsize
+        return {
+            r: a[: s.Get_count(MPI.BYTE) // width]
+            for (r, a), s in zip(came.items(), status, strict=True)
+        }
 
     def abort(self, message: str) -> NoReturn:
         """End the run at once: for a failure within a collective call, when ranks cannot agree."""

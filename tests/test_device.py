@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from emulated_device import EmulatedDevice, OnDevice
 from numpy.typing import NDArray
-from threads import ThreadRanks, deal, together
 
 import insitu
 from insitu.analyzers.phases import Phases
@@ -25,7 +24,6 @@ from insitu.device_frame import frame_on_device, survey_on_device
 from insitu.device_search import DeviceSearch
 from insitu.errors import InsituError
 from insitu.frame import Frame
-from insitu.halo import Halo
 from insitu.models import store
 from insitu.neighbors import Neighbors, survey
 from insitu.offline import classify_with
@@ -199,39 +197,6 @@ def test_labels_stay_on_the_device_until_they_are_asked_for(folder: Path) -> Non
     assert len(device.copied) > before
 
 
-def test_ranks_with_devices_give_what_one_rank_does(folder: Path) -> None:
-    r, cell = lattice("fcc", 4.05, (6, 4, 4))
-    r = r + np.random.default_rng(4).normal(scale=0.2, size=r.shape)
-    want = classify_with(store.load("metals"), r, cell, True).probabilities
-    bare = Frame.from_arrays(r, cell, True, reach=0.0)
-    counts = survey(bare)
-    probe = Phases(store.load("metals"))
-    probe.measure(counts, bare.cell)
-    frames = deal(r, cell, (2, 1, 1), probe.cutoff * 1.001)
-
-    def work(ranks: ThreadRanks) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        model = store.load("metals")
-        model.move(EmulatedDevice(folder))
-        assert model.on_device is not None
-        analyzer = Phases(model)
-        frame = frames[ranks.rank]
-        analyzer.measure(counts, frame.cell)
-        halo = Halo(frame, analyzer.margin, ranks, analyzer.rounds)
-        search = analyzer.neighbors(frame)
-        assert isinstance(search, DeviceSearch)
-        result, _ = model.on_device.classify(search, analyzer.spacing, halo)
-        read = search.device.read
-        return frame.ids[: frame.n_local][read(search.atoms)], read(result)
-
-    seen = 0
-    for outcome in together(2, work):
-        assert not isinstance(outcome, Exception), outcome
-        ids, probabilities = outcome
-        np.testing.assert_allclose(probabilities, want[ids - 1], atol=2e-5)
-        seen += len(ids)
-    assert seen == len(r)
-
-
 @pytest.mark.parametrize("limit", [1, 3, 16])
 def test_memory_that_does_not_suffice_halves_the_batch(folder: Path, limit: int) -> None:
     d = NeighborsMap()
@@ -360,7 +325,7 @@ def test_the_emulation_shows_a_barrier_that_is_missing(
         source.write_text(text.replace(line, less))
     ends = []
     for reverse in "01":
-        command = [sys.executable, "-c", _SPOILED, str(folder), str(kernels), reverse]
+        command = [sys.executable, "-P", "-c", _SPOILED, str(folder), str(kernels), reverse]
         path = {"PYTHONPATH": str(Path(__file__).parent)}
         ends.append(subprocess.run(command, env=os.environ | path, capture_output=True).returncode)
     assert any(ends) == bool(file), "in neither order of the threads was there a difference"
