@@ -225,21 +225,30 @@ def test_labels_do_not_depend_on_the_decomposition(
             assert np.abs(confidence - expected.confidence).max() < 1e-5
 
 
-def test_nothing_jumps_when_an_atom_crosses_the_cutoff(artefacts: dict[str, Path]) -> None:
-    """An atom is moved through the (K+1)-th neighbour's place: probabilities stay smooth."""
-    for name in ("local", "angstrom"):
-        model = store.load(str(artefacts[name]))
-        r, cell, _ = sample(noise=0.3)
-        path = np.linspace(-1.0, 1.0, 201)
-        found = []
-        for t in path:
-            moved = r.copy()
-            moved[0] += t * np.array([0.8, 0.5, -0.3])
-            found.append(classify_with(model, moved, cell, True).probabilities)
-        steps = np.abs(np.diff(np.array(found), axis=0)).max(axis=(1, 2))
-        # Half the step, half the change: a jump would stay.
-        coarse = np.abs(np.array(found[2::2]) - np.array(found[:-2:2])).max(axis=(1, 2))
-        assert steps.max() < 0.75 * coarse.max()
+@pytest.mark.parametrize("engine", ["native", "torchscript"])
+def test_nothing_jumps_when_an_atom_comes_or_goes(tmp_path: Path, engine: str) -> None:
+    """Through the limit of the search, and through the place of the (K+1)-th neighbour."""
+    settings = SpatialSettings(5, 4.0, "angstrom", 2, local=0, radial=4, range=4.0)
+    model = store.load(str(artefact_of(tmp_path, settings)), engine=engine)
+    rng = np.random.default_rng(2)
+    jumps = []
+    for _ in range(20):
+        away = rng.normal(size=(4, 3)) * [0.3, 1.0, 1.0] - [1.5, 0.0, 0.0]
+        few = np.concatenate([[[0.0, 0.0, 0.0]], away])
+
+        def found(*further: tuple[float, float, float], few: NDArray = few) -> NDArray[np.float32]:  # type: ignore[type-arg]
+            r = np.concatenate([few, np.array(further)])
+            return classify_with(model, r, None, False).probabilities
+
+        near, far = found((4.0 - 1e-4, 0.0, 0.0)), found((4.0 + 1e-4, 0.0, 0.0))
+        moved = found((3.5, 0.0, 0.0))
+        jumps.append(np.abs(near - far).max())
+        assert np.abs(moved - far).max() > 1e-3
+        one, other = (
+            found((3.0 + e, 0.5, 0.0), (3.0 - e, -0.5, 0.0), (0.0, 0.0, 2.0)) for e in (1e-4, -1e-4)
+        )
+        jumps.append(np.abs(one - other).max())
+    assert max(jumps) < 1e-4
 
 
 @pytest.mark.parametrize("when", ["search", "layer"])
