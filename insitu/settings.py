@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from insitu.analyzers.profile import ProfileSettings
+from insitu.device import check_device
 from insitu.errors import SettingError, did_you_mean
 
 IF_EXISTS = ("refuse", "append", "overwrite", "new")
@@ -77,6 +78,9 @@ class Settings:
     profile
         Also count the phases in bins along an axis: ``z,50`` (axis and number of bins, over the box of
         the first analysed step), or ``z,50,0,400`` (from 0 to 400, in the deck's unit of length).
+    device
+        Where the analysis runs: ``cpu``; ``cuda``, the GPUs of a node in turn; ``cuda:N``; ``auto``, a
+        GPU if there is one that can be used.
     """
 
     model: str = "metals"
@@ -99,6 +103,7 @@ class Settings:
     rdf: float | None = None
     rdf_bins: int = 160
     profile: tuple[str, ...] = ()
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.every is not None and not 1 <= self.every <= MOST_STEPS:
@@ -117,6 +122,7 @@ class Settings:
             raise SettingError(f"rdf={self.rdf} is not a usable distance; give 0.1 … 100 Å")
         if not 1 <= self.rdf_bins <= MOST_BINS:
             raise SettingError(f"rdf_bins={self.rdf_bins} is not usable; give 1 … {MOST_BINS}")
+        check_device(self.device)
         for name in ("model", "file", "group", "labels", "confidence", "variables"):
             if getattr(self, name) == "":
                 raise SettingError(f"{name} is empty; give a name")

@@ -277,7 +277,7 @@ def test_a_rank_that_fails_keeps_no_other_waiting(
                         raise TypeError("broken")
                     return getattr(engine, name)
 
-            engine, model._engine = model._engine, Broken()
+            engine, model._kernels = model._kernels, Broken()
         assert analyzer.halo is not None
         try:
             analyzer(frame, search)

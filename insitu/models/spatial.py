@@ -24,6 +24,7 @@ from insitu.models.weights import padded, read_weights, torch_module, wide
 from insitu.neighbors import Neighbors, compiled
 
 if TYPE_CHECKING:
+    from insitu.device import Device
     from insitu.models.store import Card
 
 UNITS = ("spacing", "angstrom")
@@ -175,6 +176,8 @@ class SpatialModel:
         self._rooms = Rooms()
         self._kind_of_type = np.zeros(1, dtype=np.int32)
         self._module: Any = None
+        #: There are no CUDA kernels for it yet.
+        self.on_device: None = None
         if weights is None:
             self._module = torch_module(path)
             if self.graph.layers and self.graph.layers != int(self._module.layers):
@@ -187,7 +190,7 @@ class SpatialModel:
         try:
             self._widths = [int(w) for w in arrays["widths"]]
             flat = arrays["weights"].astype(np.float32)
-            self._engine = compiled().SpatialEngine(flat, self._widths, self.graph.range, isa)
+            self._kernels = compiled().SpatialEngine(flat, self._widths, self.graph.range, isa)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"model {path}: {error}; copy or train it again") from None
         g, classes = self.graph, len(card.classes)
@@ -197,6 +200,24 @@ class SpatialModel:
                 f"model {path}: the network's widths are {self._widths}, its metadata say {classes} "
                 f"classes and {g}; export it with the right settings"
             )
+
+    def move(self, device: Device) -> None:
+        """Refuse to run on a device.
+
+        Raises
+        ------
+        SettingError
+            Always.
+        """
+        raise SettingError(
+            f"device='{device.name}' cannot run model '{self.card.name}', a network on the whole sample's "
+            "graph; give device=cpu"
+        )
+
+    @property
+    def engine(self) -> str:
+        """Name of what runs the network."""
+        return "native" if self.native else "torchscript"
 
     @property
     def native(self) -> bool:
@@ -284,7 +305,7 @@ class SpatialModel:
 
         The caller fills in the rows of other ranks' atoms before it goes on.
         """
-        engine, places, room = self._engine, search.owned[0], self._rooms
+        engine, places, room = self._kernels, search.owned[0], self._rooms
         n, layers, width = len(places), self.graph.layers, self._widths[1]
         list_ = room("rows", n, engine.padded, np.int32)
         edges = room("edges", n, engine.edge_words)
