@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from threads import ThreadRanks, deal, together
 
+import insitu
 from insitu import _kernels
 from insitu.analyzers.phases import Phases
 from insitu.descriptors.neighbors_map import NeighborsMap
@@ -311,6 +314,79 @@ def test_few_atoms_and_vapour_are_unknown(artefacts: dict[str, Path]) -> None:
         two = np.array([[0.0, 0.0, 0.0], [2.5, 0.0, 0.0]])
         assert (classify_with(model, two, None, False).labels == -1).all()
         assert len(classify_with(model, np.zeros((0, 3)), [9, 9, 9], True).labels) == 0
+
+
+class Surroundings(torch.nn.Module):
+    """A network of one atom's surroundings at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = torch.nn.Linear(3, len(CLASSES))
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(4.0 * self.last(vectors.abs().amax(1)), dim=1)
+
+
+def test_a_network_of_one_atoms_surroundings(tmp_path: Path) -> None:
+    settings = SpatialSettings(neighbors=12, layers=0)
+    card = store.Card("local", CLASSES, NeighborsMap(), spatial=settings)
+    torch.manual_seed(1)
+    network = Surroundings()
+    save(network, card, tmp_path / "model.pt")
+    model = store.load(str(tmp_path / "model.pt"))
+    assert isinstance(model, SpatialModel)
+    assert not model.native
+    r, cell, _ = sample(noise=0.2)
+    whole = classify_with(model, r, cell, True).probabilities
+    d = r[:, None] - r[None]
+    d -= np.rint(d @ np.linalg.inv(cell)) @ cell
+    nearest = np.argsort((d**2).sum(axis=2), axis=0)[1:13]
+    vectors = -np.take_along_axis(d.transpose(1, 0, 2), nearest.T[:, :, None], axis=1)
+    expected = network(torch.from_numpy(vectors.astype("f4"))).detach().numpy()
+    assert np.abs(whole - expected).max() < 1e-5
+    frames = deal(r, cell, (2, 1, 1), 6.0)
+
+    def work(ranks: ThreadRanks) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        frame, analyzer = frames[ranks.rank], Phases(model)
+        analyzer.measure(ranks.sum(survey(frame)), frame.cell)
+        analyzer.exchange(frame, ranks)
+        ((atoms, found, _),) = analyzer.probabilities(Neighbors(frame, analyzer.search))
+        return frame.ids[atoms], found
+
+    for result in together(2, work):
+        assert not isinstance(result, Exception), result
+        assert np.abs(result[1] - whole[result[0] - 1]).max() < 1e-6
+
+
+@pytest.mark.full
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc on PATH")
+def test_nvcc_takes_the_header(tmp_path: Path) -> None:
+    """The same templates with single floats are the layers of a CUDA thread."""
+    (tmp_path / "layer.cu").write_text(
+        """#include "edge_conv.hpp"
+using namespace insitu;
+extern "C" __global__ void spatial_edges(EdgeSettings s, const float* x, const float* y, const float* z,
+    const float* d, const float* kind, const float* cut, const float* unit, float* out) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x, p = i * s.padded();
+    describe_edges<float>(s, x + p, y + p, z + p, d + p, kind + p, cut[i], unit[i], out + i * s.words());
+}
+extern "C" __global__ void spatial_layer(EdgeNetwork g, int layer, const float* shared, const int* rows,
+    const float* edges, const int* kinds, float* h, float* scratch, float* next, float* result,
+    int classes) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    edge_layer<1, 4, float, unsigned>(g, layer, shared, rows + i * g.edges.padded(),
+        edges + i * g.edges.words(), kinds + i, 1, h + i * g.layers * g.width,
+        scratch + i * edge_words(g), next + i * g.width, result + i * classes, classes);
+}
+"""
+    )
+    kernels = Path(insitu.__file__).parent / "kernels"
+    done = subprocess.run(
+        ["nvcc", "-std=c++17", "-arch=sm_90", "-cubin", "-diag-suppress", "1675", "-I", str(kernels),
+         "layer.cu"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def test_weights_and_metadata_have_to_fit(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ class Phases:
 
     def exchange(self, frame: Frame, ranks: Ranks) -> None:
         """Prepare the exchange of features for a frame, if the model has one; collective."""
-        if self.graph is not None:
+        if self.graph is not None and self.graph.exchanged:
             g = self.graph
             self.halo = Halo(frame, ranks, g.exchanged, g.rounds, self.halo)
 

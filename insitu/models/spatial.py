@@ -237,7 +237,9 @@ class SpatialModel:
     @property
     def exchanged(self) -> int:
         """Width of the features that ranks exchange."""
-        return int(self._module.width) if self._module is not None else self._widths[1]
+        if not self.graph.layers:
+            return 0
+        return self._widths[1] if self.native else int(self._module.width)
 
     def radius(self, spacing: float) -> float:
         """Return the radius of the search [Å], within which all neighbours of an atom lie."""
