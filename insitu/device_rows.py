@@ -74,7 +74,7 @@ class DeviceRows:
             read < self._first, np.int32(self.received), read - np.int32(self._first)
         )
         used[number.ravel()] = np.uint8(1)
-        self._halo.choose_received(device.read(used)[:-1].astype(bool))
+        self._halo.choose_used(device.read(used)[:-1].astype(bool))
 
     def fill(self, values: Any) -> None:
         """Fill in the features of other ranks' atoms; collective."""

@@ -60,6 +60,8 @@ class _Owners:
         #: ``(n_ghost,)`` int32 owned atom, or n_local + k for the k-th atom of other ranks, or −1.
         self.of_ghost: NDArray[np.int32] = owners
         self.received = len(others)
+        #: ``(received,)`` ids of these atoms; −1: nobody owns it.
+        self.others = np.where(rank >= 0, others, -1)
         #: ``(received,)`` a ghost of each atom of other ranks, as an index into the frame's arrays.
         self.ghosts = np.zeros(len(others), dtype=np.intp)
         ghosts = np.flatnonzero(owners >= n)
@@ -173,6 +175,11 @@ class Halo:
         return self.owners.received
 
     @property
+    def ids(self) -> NDArray[np.int64]:
+        """``(received,)`` ids of these atoms, −1 where nobody owns it."""
+        return self.owners.others
+
+    @property
     def taken(self) -> int:
         """Number of those whose features this rank takes in the frame."""
         return sum(map(len, self._take.values()))
@@ -201,13 +208,10 @@ class Halo:
         used = np.zeros(self.received, dtype=np.uint8)
         if self.received:
             compiled().mark_read(read, self.owners.n_local, used)
-        self.choose_received(used.astype(bool))
+        self.choose_used(used.astype(bool))
 
-    def choose_received(self, used: NDArray[np.bool_]) -> None:
-        """Do the same by which ``(received,)`` of other ranks' atoms are read; collective."""
-        self._choose(used)
-
-    def _choose(self, used: NDArray[np.bool_]) -> None:
+    def choose_used(self, used: NDArray[np.bool_]) -> None:
+        """Do the same with a mark ``(received,)`` for each atom of other ranks; collective."""
         started = time.perf_counter()
         self._chosen = True
         self._take, wanted = {}, {}
@@ -266,7 +270,7 @@ class Halo:
         Its atoms have features of 0 elsewhere; the frame is given up when the ranks next agree.
         """
         if self._left and not self._chosen:
-            self._choose(np.zeros(self.received, dtype=bool))
+            self.choose_used(np.zeros(self.received, dtype=bool))
         while self._left:
             self._trade(
                 {r: np.zeros(len(k) * self._width, np.float32) for r, k in self._send.items()}

@@ -327,7 +327,8 @@ def test_the_emulation_shows_a_barrier_that_is_missing(
     for reverse in "01":
         command = [sys.executable, "-P", "-c", _SPOILED, str(folder), str(kernels), reverse]
         path = {"PYTHONPATH": str(Path(__file__).parent)}
-        ends.append(subprocess.run(command, env=os.environ | path, capture_output=True).returncode)
+        run = subprocess.run(command, env=os.environ | path, capture_output=True, cwd=tmp_path)
+        ends.append(run.returncode)
     assert any(ends) == bool(file), "in neither order of the threads was there a difference"
 
 

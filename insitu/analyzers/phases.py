@@ -144,7 +144,7 @@ class Phases:
 
     def exchange(self, frame: Frame, ranks: Ranks) -> None:
         """Prepare the exchange of features for a frame, if the model has one; collective."""
-        if self.graph is not None:
+        if self.graph is not None and self.graph.exchanged:
             g = self.graph
             if g.on_device is not None and ranks.size == 1:
                 return  # a device looks up its own images
@@ -277,9 +277,7 @@ class Phases:
 
     def _count_subsets(self, frame: Frame) -> dict[str, Any]:
         p = len(self.classes)
-        if (
-            not self.groups and not self.n_types and not self.profile
-        ):  # labels may stay where they are
+        if not (self.groups or self.n_types or self.profile):  # labels may stay where they are
             return {"by_group": np.zeros((0, p)), "by_type": np.zeros((0, p))}
         column = np.where(self.labels < 0, p - 1, self.labels)
         counted = np.ones(frame.n_local, bool) if frame.selected is None else frame.selected

@@ -191,7 +191,7 @@ class SpatialModel:
         try:
             self._widths = [int(w) for w in arrays["widths"]]
             flat = arrays["weights"].astype(np.float32)
-            self._engine = compiled().SpatialEngine(flat, self._widths, self.graph.range, isa)
+            self._kernels = compiled().SpatialEngine(flat, self._widths, self.graph.range, isa)
             self._weights = flat
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"model {path}: {error}; copy or train it again") from None
@@ -237,7 +237,9 @@ class SpatialModel:
     @property
     def exchanged(self) -> int:
         """Width of the features that ranks exchange."""
-        return int(self._module.width) if self._module is not None else self._widths[1]
+        if not self.graph.layers:
+            return 0
+        return self._widths[1] if self.native else int(self._module.width)
 
     def radius(self, spacing: float) -> float:
         """Return the radius of the search [Å], within which all neighbours of an atom lie."""
@@ -307,7 +309,7 @@ class SpatialModel:
 
         The caller fills in the rows of other ranks' atoms before it goes on.
         """
-        engine, places, room = self._engine, search.owned[0], self._rooms
+        engine, places, room = self._kernels, search.owned[0], self._rooms
         n, layers, width = len(places), self.graph.layers, self._widths[1]
         list_ = room("rows", n, engine.padded, np.int32)
         edges = room("edges", n, engine.edge_words)
