@@ -124,8 +124,10 @@ def classify_with(
 ) -> Classification:
     """Classify every atom of a sample with a loaded model; arguments as of :func:`classify`."""
     analyzer = Phases(model, threshold)
+    if known := model.card.elements:
+        analyzer.color(from_numbers(species, known))
     if model.on_device is not None:
-        return _on_device(analyzer, positions, cell, pbc)
+        return _on_device(analyzer, positions, cell, pbc, species)
     if in_device_memory(positions):
         raise SettingError(
             "positions are in a GPU's memory and the analysis runs on the CPU; give device='cuda', or "
@@ -135,8 +137,6 @@ def classify_with(
         bare = Frame.from_arrays(positions, cell, pbc, reach=0.0)
         analyzer.measure(survey(bare), bare.cell)
     frame = Frame.from_arrays(positions, cell, pbc, reach=analyzer.search * 1.0001, types=species)
-    if known := model.card.elements:
-        analyzer.color(from_numbers(species, known))
     neighbors = Neighbors(frame, analyzer.search)
     probabilities = np.zeros((frame.n_local, len(analyzer.classes) - 1), dtype=np.float32)
     sizes = np.zeros(frame.n_local, dtype=np.int32)
@@ -148,17 +148,23 @@ def classify_with(
 
 
 def _on_device(
-    analyzer: Phases, positions: ArrayLike, cell: ArrayLike | None, pbc: ArrayLike | bool
-) -> Classification:
+    analyzer: Phases, positions: ArrayLike, cell: ArrayLike | None, pbc: ArrayLike | bool,
+    species: ArrayLike | None,
+) -> Classification:  # fmt: skip
     model = analyzer.model.on_device
     assert model is not None
     device = model.device
     there = device.holds(positions)
+    if there and analyzer.model.card.elements:
+        raise SettingError(
+            f"model '{analyzer.model.card.name}' tells species apart, which are on the host, and the "
+            "positions are in a GPU's memory; copy the positions to the host"
+        )
 
     def frame(reach: float) -> Frame:
         if there:
             return frame_on_device(device, positions, cell, pbc, reach=reach)
-        return Frame.from_arrays(positions, cell, pbc, reach=reach)
+        return Frame.from_arrays(positions, cell, pbc, reach=reach, types=species)
 
     if analyzer.scale_free:
         bare = frame(0.0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from insitu.errors import SettingError
+from insitu.species import SYMBOLS
 
 if TYPE_CHECKING:
     from insitu.models.store import AnyModel
@@ -33,7 +34,9 @@ def compare_with_cpu(model: AnyModel) -> None:
     r, cell = lattice("fcc", 4.05, (3, 3, 3))
     noise = np.random.default_rng(0)
     r = (r + noise.normal(scale=0.1, size=r.shape))[noise.random(len(r)) > 0.05]
-    sample = (r, cell, (True, True, False))
+    numbers = [SYMBOLS.index(symbol) for symbol in model.card.elements]
+    species = np.resize(numbers, len(r)) if numbers else None
+    sample = (r, cell, (True, True, False), species)
     here = model.on_device = None
     try:
         here = classify_with(model, *sample)

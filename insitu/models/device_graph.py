@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from insitu.models.store import Card
 
 #: Threads of a block, and bytes of a ball's entry in shared memory (kernels/cuda/warp_ball.hpp).
-_THREADS, _ENTRY = 128, 20
-_WARP = 32
+THREADS, ENTRY = 128, 20
+WARP = 32
 
 
 class DeviceGraph:
@@ -45,10 +45,10 @@ class DeviceGraph:
     ) -> None:
         assert card.graph is not None
         self.card, self.graph, self.device = card, card.graph, device
-        if card.descriptor.ball > _WARP or card.descriptor.size > card.descriptor.ball:
+        if card.descriptor.ball > WARP or card.descriptor.size > card.descriptor.ball:
             raise ModelError(
                 f"model '{card.name}' has images of {card.descriptor.size} pixels and balls of "
-                f"{card.descriptor.ball} atoms; on a GPU both may have up to {_WARP}, the image no more "
+                f"{card.descriptor.ball} atoms; on a GPU both may have up to {WARP}, the image no more "
                 "than the ball: use device=cpu"
             )
         self._widths = [np.int32(w) for w in widths]
@@ -75,14 +75,14 @@ class DeviceGraph:
         whole = blocks_of(n, tile) * tile  # rows of whole tiles; those of other ranks' atoms follow
         row_of_place = search.rows_with(received, whole)
         points, found, rows = self._balls(search, spacing, row_of_place)
-        sender = None if halo is None else _Sender(search, halo, rows, whole)
+        sender = None if halo is None else Sender(search, halo, rows, whole)
         h = xp.empty((whole, features), dtype=np.float32)
         shared = xp.empty((whole + len(received), message), dtype=np.float32)
         following = xp.empty_like(shared)
         d = self.card.descriptor
         if n:
             self.device.launch(
-                "graph_embed", blocks_of(n, tile), _THREADS,
+                "graph_embed", blocks_of(n, tile), THREADS,
                 [points, found, np.int32(n), np.int32(d.size), np.int32(d.ball), np.float32(d.gamma),
                  np.float32(d.beta), self._weights, *self._widths[1:], np.int32(tile), h, shared],
                 4 * tile * _embed_words(inputs, hidden, d.ball),
@@ -97,7 +97,7 @@ class DeviceGraph:
                 self.waited += time.perf_counter() - before
             if n:
                 self.device.launch(
-                    "graph_convolve", blocks_of(n, tile), _THREADS,
+                    "graph_convolve", blocks_of(n, tile), THREADS,
                     [self._weights, *self._widths, np.int32(layer), np.int32(n), shared, rows,
                      np.int32(graph.neighbors), np.int32(tile), h, following, result,
                      np.int32(classes)],
@@ -120,21 +120,21 @@ class DeviceGraph:
         rows = xp.empty((n, graph.neighbors), dtype=np.int32)
         while n:
             trouble = xp.zeros(2, dtype=np.int32)
-            warps = room_for(self.device, _ENTRY * self._room)
+            warps = room_for(self.device, ENTRY * self._room)
             self.device.launch(
-                "graph_balls", blocks_of(n, warps), _WARP * warps,
+                "graph_balls", blocks_of(n, warps), WARP * warps,
                 [*search.arrays, search.places, np.int32(n), row_of_place,
                  np.float64(graph.reach * spacing), np.float64(search.r2),
                  np.float64(graph.near * spacing), np.int32(d.ball), np.int32(d.local),
                  np.int32(graph.neighbors), np.int32(self._room), points, found, rows, trouble],
-                _ENTRY * self._room * warps,
+                ENTRY * self._room * warps,
             )  # fmt: skip
             most, nobodys = self.device.read(trouble)
             if nobodys:
                 raise InsituError(NOBODYS)
             if most <= self._room:
                 break
-            self._room = -(-int(most) // _WARP) * _WARP
+            self._room = -(-int(most) // WARP) * WARP
         return points, found, rows
 
     def _tile(self, inputs: int, hidden: int) -> int:
@@ -143,7 +143,7 @@ class DeviceGraph:
         return next((t for t in (32, 16, 8) if 4 * t * words <= self.device.shared_limit), 4)
 
 
-class _Sender:
+class Sender:
     """Features of other ranks' atoms, by way of the hosts."""
 
     def __init__(self, search: DeviceSearch, halo: Halo, rows: Any, whole: int) -> None:
@@ -158,6 +158,7 @@ class _Sender:
         halo.choose_used(self._device.read(used)[1:].astype(bool))
 
     def features(self, own: Any) -> Any:
+        """Return the features ``(received, width)`` of other ranks' atoms; collective."""
         n = len(own)
         values = np.zeros((n + self._halo.received, own.shape[1]), dtype=np.float32)
         values[:n] = self._device.read(own)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import InsituError, ModelError, SettingError
+from insitu.frame import Frame
 from insitu.halo import NOBODYS, Halo, Rows
 from insitu.models.rooms import Rooms
 from insitu.models.weights import padded, read_weights, torch_module, wide
@@ -25,6 +26,7 @@ from insitu.neighbors import Neighbors, compiled
 
 if TYPE_CHECKING:
     from insitu.device import Device
+    from insitu.models.device_spatial import DeviceSpatial
     from insitu.models.store import Card
 
 UNITS = ("spacing", "angstrom")
@@ -176,8 +178,8 @@ class SpatialModel:
         self._rooms = Rooms()
         self._kind_of_type = np.zeros(1, dtype=np.int32)
         self._module: Any = None
-        #: There are no CUDA kernels for it yet.
-        self.on_device: None = None
+        #: The same on a GPU, if that is where it runs.
+        self.on_device: DeviceSpatial | None = None
         if weights is None:
             self._module = torch_module(path)
             if self.graph.layers and self.graph.layers != int(self._module.layers):
@@ -191,6 +193,7 @@ class SpatialModel:
             self._widths = [int(w) for w in arrays["widths"]]
             flat = arrays["weights"].astype(np.float32)
             self._kernels = compiled().SpatialEngine(flat, self._widths, self.graph.range, isa)
+            self._weights = (self._widths, flat)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"model {path}: {error}; copy or train it again") from None
         g, classes = self.graph, len(card.classes)
@@ -202,17 +205,21 @@ class SpatialModel:
             )
 
     def move(self, device: Device) -> None:
-        """Refuse to run on a device.
+        """Let the model run on a device.
 
         Raises
         ------
         SettingError
-            Always.
+            It runs as TorchScript.
         """
-        raise SettingError(
-            f"device='{device.name}' cannot run model '{self.card.name}', a network on the whole sample's "
-            "graph; give device=cpu"
-        )
+        from insitu.models.device_spatial import DeviceSpatial
+
+        if not self.native:
+            raise SettingError(
+                "engine='torchscript' with a model on the whole sample's graph runs on the CPU only; "
+                "leave `engine` out, or give device=cpu"
+            )
+        self.on_device = DeviceSpatial(self, *self._weights, device)
 
     @property
     def engine(self) -> str:
@@ -293,11 +300,16 @@ class SpatialModel:
         for kind, symbol in elements.items():
             self._kind_of_type[kind] = known.index(symbol)
 
+    def kinds_of(self, frame: Frame) -> NDArray[np.int32]:
+        """Return the species of a frame's atoms and ghosts: their places in the card."""
+        if not self.graph.species:
+            return np.zeros(len(frame.positions), dtype=np.int32)
+        kinds: NDArray[np.int32] = self._kind_of_type[frame.types]
+        return kinds
+
     def _kinds(self, search: Neighbors, halo: Halo) -> NDArray[np.int32]:
         """Return the species of the owned atoms in cell order and of other ranks' atoms."""
-        if not self.graph.species:
-            return np.zeros(len(search.owned[0]) + halo.received, dtype=np.int32)
-        kinds = self._kind_of_type[search.frame.types]
+        kinds = self.kinds_of(search.frame)
         return np.concatenate([kinds[search.owned[1]], kinds[halo.ghosts_received]])
 
     def _native(

@@ -11,6 +11,8 @@ extern __shared__ unsigned char insitu_shared[];  // of the size given at launch
 
 using namespace insitu;
 
+#include "spatial.hpp"
+
 namespace {
 
 INSITU_HD std::int64_t thread_number() {
