@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from insitu.device import Device
-from insitu.errors import SettingError
-from insitu.frame import Frame, heights
+from insitu.errors import InsituError, SettingError
+from insitu.frame import FAR, Frame, heights
 from insitu.neighbors import GRID, OFFSET
 
 
@@ -34,6 +34,8 @@ def frame_on_device(
     ------
     SettingError
         Wrong shapes, no cell, or a cell without volume in a periodic direction.
+    InsituError
+        A position is not finite.
     """
     xp = device.xp
     r = device.array(positions, np.float64)
@@ -42,6 +44,13 @@ def frame_on_device(
     if cell is None:
         raise SettingError("cell is None; give the cell of positions that are in device memory")
     n = len(r)
+    if n and not bool(device.read((xp.abs(r) < FAR).all())):
+        everything = device.read(r)
+        i = int(np.flatnonzero(~(np.abs(everything) < FAR).all(axis=1))[0])
+        raise InsituError(
+            f"the position of atom {i + 1} is {everything[i].tolist()}; only finite positions can be "
+            "analysed"
+        )
     bare = Frame.from_arrays(np.zeros((0, 3)), cell, pbc, reach=0.0)  # checks cell and pbc
     box, periodic = bare.cell, bare.pbc
     fractions = r @ device.array(np.linalg.inv(box), np.float64)

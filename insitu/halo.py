@@ -213,11 +213,11 @@ class Halo:
     def choose_used(self, used: NDArray[np.bool_]) -> None:
         """Do the same with a mark ``(received,)`` for each atom of other ranks; collective."""
         started = time.perf_counter()
-        self._chosen = True
-        self._take, wanted = {}, {}
+        take, wanted = {}, {}
         for r, (places, index) in self.owners.sources.items():
             some = used[places]
-            self._take[r], wanted[r] = places[some], index[some]
+            take[r], wanted[r] = places[some], index[some]
+        self._take, self._chosen = take, True  # what could fail on one rank is behind us
         self._send = self._ranks.trade(wanted, self.owners.clients, np.int32)
         self.waited += time.perf_counter() - started
 
@@ -253,16 +253,18 @@ class Halo:
             Takes those of other ranks' atoms: their numbers ``(k,)`` among the received, and
             ``(k, width)``.
         """
+        parts = {r: gather(k) for r, k in self._send.items()}
         started = time.perf_counter()
-        came = self._trade({r: gather(k) for r, k in self._send.items()})
+        came = self._trade(parts)
         for r, places in self._take.items():
             put(places, came[r].reshape(len(places), self._width))
         self.waited += time.perf_counter() - started
 
     def _trade(self, parts: Mapping[int, NDArray[np.float32]]) -> Mapping[int, NDArray[np.float32]]:
-        self._left -= 1
         most = {r: len(places) * self._width for r, places in self._take.items()}
-        return self._ranks.trade({r: p.ravel() for r, p in parts.items()}, most, np.float32)
+        flat = {r: p.ravel() for r, p in parts.items()}
+        self._left -= 1
+        return self._ranks.trade(flat, most, np.float32)
 
     def finish(self) -> None:
         """Take part in what is left of the frame's rounds, for a rank whose analysis failed.

@@ -60,7 +60,7 @@ INSITU_HD void describe_edge(const EdgeSettings& s, F dx, F dy, F dz, F d, F kin
     const float inverse_unit = 1.0f / unit, part = 2.0f * inverse_unit / s.range;
     const F zero = zeros<F>(), one = zero + 1.0f;
     const F x = d * (1.0f / cut);
-    const F q = rectified(one - x * x), weight = q * q;
+    const F q = d < zero + cut ? rectified(one - x * x) : zero, weight = q * q;  // not by rounding
     F t = d * part - 1.0f;
     t = t > one ? one : t;
     memcpy(out, &weight, sizeof(F));

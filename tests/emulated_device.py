@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import subprocess
@@ -126,6 +127,9 @@ class EmulatedDevice:
         if isinstance(values, OnDevice) and values.dtype == dtype:
             return values
         return np.array(values, dtype=dtype, order="C").view(OnDevice)
+
+    def here(self) -> contextlib.nullcontext[None]:
+        return contextlib.nullcontext()
 
     def holds(self, values: Any) -> bool:
         return isinstance(values, OnDevice)

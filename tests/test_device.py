@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from emulated_device import EmulatedDevice, OnDevice
 from numpy.typing import NDArray
 
@@ -103,7 +104,9 @@ def test_colours_follow_the_order_of_the_definition(device: Device) -> None:
             None
         ]
         search = DeviceSearch(frame, d.cutoff, device)
-        images, _ = DeviceDescriber(d, device).images(search, search.places, weights)
+        describer = DeviceDescriber(d, device)
+        colors = describer.colors(search, weights)
+        images, _ = describer.images(search, search.places, colors)
         atoms, got = device.read(search.atoms), device.read(images)
         for at, want, _ in d.batches(Neighbors(frame, d.cutoff), weights=weights):
             where = [int(np.flatnonzero(atoms == a)[0]) for a in at]
@@ -213,6 +216,24 @@ def test_memory_that_does_not_suffice_halves_the_batch(folder: Path, limit: int)
     assert model.on_device._batch <= limit
 
 
+def test_out_of_memory_in_torch_halves_the_batch_too(folder: Path) -> None:
+    """What a TorchScript module raises is RuntimeError, whatever it was."""
+
+    class Short(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            if images.shape[0] > 5:
+                raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return torch.softmax(images.flatten(1)[:, :5], dim=1)
+
+    model = store.load("crystals-cnn")
+    model.move(EmulatedDevice(folder))
+    assert model.on_device is not None
+    model.on_device._module = torch.jit.script(Short())
+    r, cell = lattice("fcc", 4.05, (2, 2, 2))
+    assert len(classify_with(model, r, cell, False).labels) == len(r)
+    assert model.on_device._batch <= 5
+
+
 def test_an_image_that_does_not_fit_is_an_error(folder: Path) -> None:
     model = store.load("crystals-cnn")
     model.move(EmulatedDevice(folder))
@@ -278,6 +299,16 @@ def test_a_position_that_is_not_finite_is_an_error(device: Device) -> None:
     broken = Frame(spoiled, frame.types, frame.ids, frame.n_local, frame.cell)
     with pytest.raises(InsituError, match=r"position of atom 8 is .*nan.* unstable"):
         DeviceSearch(broken, 5.0, device)
+
+
+def test_a_position_in_device_memory_that_is_not_finite_is_an_error(device: Device) -> None:
+    r, cell = SAMPLES["hot"]
+    spoiled = r.copy()
+    spoiled[3, 2] = np.inf
+    model = store.load("metals")
+    model.move(device)
+    with pytest.raises(InsituError, match=r"position of atom 4 is .*only finite positions"):
+        classify_with(model, device.array(spoiled, np.float64), cell, True)
 
 
 def test_an_empty_rank_has_no_labels(device: Device) -> None:

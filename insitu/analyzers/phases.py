@@ -210,8 +210,10 @@ class Phases:
         there = self.model.on_device
         if there is None:
             return Neighbors(frame, self.search)
+        self._there = None  # before more memory is taken
         try:
-            return DeviceSearch(frame, self.search, there.device)
+            with there.device.here():
+                return DeviceSearch(frame, self.search, there.device)
         except MemoryError:
             raise memory_error(there.device, f"{len(frame.positions):,} atoms") from None
 
@@ -229,7 +231,8 @@ class Phases:
 
     def _bring(self) -> None:
         if self._there is not None:
-            (self._labels, self._confidence), self._there = self._there.read(), None
+            with self._there.device.here():
+                (self._labels, self._confidence), self._there = self._there.read(), None
 
     def _on_device(self, frame: Frame, search: DeviceSearch) -> dict[str, Any]:
         started = time.perf_counter()
@@ -237,10 +240,11 @@ class Phases:
         assert model is not None
         self._check_colors()
         try:
-            probabilities, found = model.classify(search, self.spacing, self.halo)
-            self._there, count, confidence, size = decide_on_device(
-                search, probabilities, found, self.threshold, _FEWEST
-            )
+            with model.device.here():
+                probabilities, found = model.classify(search, self.spacing, self.halo)
+                self._there, count, confidence, size = decide_on_device(
+                    search, probabilities, found, self.threshold, _FEWEST
+                )
         except MemoryError:
             raise memory_error(model.device, f"{search.points:,} atoms") from None
         sums: dict[str, Any] = {"count": count, "confidence": confidence, "neighbors": size}

@@ -129,11 +129,12 @@ class DeviceGraph:
                 _ENTRY * self._room * warps,
             )  # fmt: skip
             most, nobodys = self.device.read(trouble)
+            if most > self._room:  # not the nearest ones: again with more room
+                self._room = -(-int(most) // _WARP) * _WARP
+                continue
             if nobodys:
                 raise InsituError(NOBODYS)
-            if most <= self._room:
-                break
-            self._room = -(-int(most) // _WARP) * _WARP
+            break
         return points, found, rows
 
     def _tile(self, inputs: int, hidden: int) -> int:
