@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Training on annotated snapshots: maps with noise, the paper's network, card, artefact."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.descriptors.neighbors_map import NeighborsMap
+from insitu.errors import SettingError
+from insitu.frame import Frame
+from insitu.models.export import save
+from insitu.models.store import Card
+from insitu.neighbors import Neighbors, spacing, survey
+from insitu.training import snapshots
+from insitu.training.dataset import Maps
+from insitu.training.evaluate import confusion
+from insitu.training.heating import heat
+from insitu.training.progress import bar
+from insitu.training.snapshots import Annotated
+from insitu.training.tables import markdown
+
+log = logging.getLogger(__name__)
+
+
+def disturbed(
+    s: Annotated, noise: float, share: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return positions ``(n, 3)`` of which a share has moved at random.
+
+    Parameters
+    ----------
+    s
+        The snapshot.
+    noise
+        Standard deviation of each component [(volume/atom)^(1/3)].
+    share
+        Of the atoms, chosen at random.
+    rng
+        Random numbers.
+    """
+    bare = Frame.from_arrays(s.positions, s.cell, s.pbc, reach=0.0)
+    step = noise * spacing(survey(bare), bare.cell) * rng.standard_normal(s.positions.shape)
+    moved: NDArray[np.float64] = s.positions + step * (rng.random(len(step)) < share)[:, None]
+    return moved
+
+
+def build(
+    recipe: dict[str, Any], classes: list[str], found: list[Annotated], maps: int,
+    rng: np.random.Generator, *, noisy: bool,
+) -> Maps:  # fmt: skip
+    """Describe about `maps` labelled atoms of each class, drawn alike from its snapshots.
+
+    Parameters
+    ----------
+    recipe
+        Its ``[descriptor]`` and ``[data]``.
+    classes
+        In the order of the network's outputs.
+    found
+        Snapshots of one part of the split.
+    maps
+        Of each class, where the snapshots have so many labelled atoms.
+    rng
+        Chooses the atoms and moves those of the copies.
+    noisy
+        Whether half of the maps are of copies with noise.
+
+    Returns
+    -------
+    Maps
+        In random order; `removed` is 1 for those with noise, `system` the snapshot's source.
+    """
+    settings, data = NeighborsMap(**recipe["descriptor"]), recipe["data"]
+    members = {c: sum(bool((s.classes == c).any()) for s in found) for c in classes}
+    parts: list[tuple[Any, ...]] = []
+    for s in bar(found, "Neighbors Maps"):
+        numbers = np.full(len(s.classes), -1)
+        for k, c in enumerate(classes):
+            numbers[s.classes == c] = k
+        for copy in (False, True) if noisy else (False,):
+            chosen = np.zeros(len(numbers), dtype=bool)
+            for k, c in enumerate(classes):
+                mine = np.flatnonzero(numbers == k)
+                each = -(-maps // max(members[c], 1) // (1 + noisy))
+                chosen[rng.permutation(mine)[:each]] = True
+            if not chosen.any():
+                continue
+            r = disturbed(s, data["noise"], data["noisy"], rng) if copy else s.positions
+            frame = Frame.from_arrays(
+                r, s.cell, s.pbc, reach=settings.cutoff * 1.0001, selected=chosen
+            )
+            for atoms, images, balls in settings.batches(Neighbors(frame, settings.cutoff)):
+                n = len(atoms)
+                parts.append((
+                    images.copy(), numbers[atoms], np.full(n, float(copy)), np.zeros(n),
+                    np.full(n, s.source.key), balls.copy(),
+                ))  # fmt: skip
+    columns = [np.concatenate(c) for c in zip(*parts, strict=True)]
+    order = rng.permutation(len(columns[1]))
+    return Maps(*[c[order] for c in columns])
+
+
+def _part(maps: Maps, which: NDArray[np.intp]) -> Maps:
+    return Maps(
+        maps.images[which], maps.labels[which], maps.removed[which],
+        maps.reduced_temperature[which], maps.system[which], maps.found[which],
+    )  # fmt: skip
+
+
+def train_annotated(
+    recipe: dict[str, Any], recipe_hash: str, out: Path, data: Path, *, workers: int = 1
+) -> Path:
+    """Run a recipe with ``[[source]]`` to an artefact folder.
+
+    The arguments are those of :func:`insitu.training.train.train`, with the recipe loaded.
+
+    Raises
+    ------
+    SettingError
+        The recipe's sources or settings are not usable.
+    InsituError
+        OVITO is needed and not installed.
+    """
+    from insitu.training.train import fit, predict
+
+    _check_settings(recipe)
+    heat(recipe, data, workers=workers)
+    given = snapshots.sources(recipe, [data, Path()])
+    classes = snapshots.classes_of(recipe, given)
+    recipe = recipe | {"classes": classes}
+    found = snapshots.read(recipe, given)
+    snapshots.check(classes, found)
+    wanted, settings = recipe["data"]["maps"], dict(recipe["training"])
+    rng = np.random.default_rng(settings["seed"])
+    mine = {p: [s for s in found if s.part == p] for p in snapshots.PARTS}
+    everything = build(recipe, classes, mine["training"], wanted, rng, noisy=True)
+    test = build(recipe, classes, mine["test"], wanted, rng, noisy=False)
+    kept = max(1, round(settings["selection"] * len(everything)))
+    selection = _part(everything, np.arange(kept))
+    training = _part(everything, np.arange(kept, len(everything)))
+    if len(training) < 2:
+        raise SettingError(
+            f"only {len(everything)} labelled atoms to train on; give more snapshots"
+        )
+    counts = {c: int((everything.labels == k).sum()) for k, c in enumerate(classes)}
+    log.info(
+        "maps: %d to train on (%s), %d of held-out snapshots", len(everything), counts, len(test)
+    )
+    if min(counts.values()) < 0.1 * max(counts.values()):
+        log.warning("the classes have very different numbers of labelled atoms: %s", counts)
+    settings["batch"] = min(settings["batch"], len(training))
+    network = fit(recipe | {"training": settings}, training, selection)
+    probabilities = predict(network, test.images)
+    full = everything.found[everything.removed == 0.0]
+    card = Card(
+        name=recipe["name"],
+        classes=classes,
+        descriptor=NeighborsMap(**recipe["descriptor"]),
+        description=recipe["description"],
+        reference=recipe["reference"],
+        species=recipe["species"],
+        recipe_sha256=recipe_hash,
+        ball_range=(int(np.quantile(full, 0.01)), int(np.quantile(full, 0.99))),
+        more={
+            "sources": [
+                [s.name, s.annotation.text, s.part or "split by snapshot"] for s in given
+            ],
+            "annotation": recipe["annotation"],
+            "data": recipe["data"],
+            "maps": {"train": len(training), "selection": kept, "test": len(test)},
+            "confusion": confusion(classes, test, probabilities).tolist(),
+        },
+    )  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    save(network, card, out / "model.pt")
+    (out / "card.json").write_text(json.dumps(json.loads(card.to_json()), indent=1) + "\n")
+    (out / "README.md").write_text(table_card(card, found, test, probabilities))
+    return out / "model.pt"
+
+
+def _check_settings(recipe: dict[str, Any]) -> None:
+    """Raise SettingError for numbers that cannot be meant; the options have the same names."""
+    annotation, data = recipe["annotation"], recipe["data"]
+    for name, value, low, high in (
+        ("rmsd", annotation["rmsd"], 1e-3, 1.0), ("agreement", annotation["agreement"], 0.0, 1.0),
+        ("maps", data["maps"], 10, 10**8), ("noise", data["noise"], 0.0, 0.5),
+        ("noisy", data["noisy"], 0.0, 1.0), ("epochs", recipe["training"]["epochs"], 1, 10**5),
+    ):  # fmt: skip
+        if not low <= value <= high:
+            raise SettingError(f"{name} = {value} is not usable; give {low:g} … {high:g}")
+
+
+def table_card(
+    card: Card, found: list[Annotated], test: Maps, probabilities: NDArray[np.float32]
+) -> str:
+    """Return the card of a model of annotated snapshots as Markdown."""
+    right = probabilities.argmax(1) == test.labels
+    settings, data = card.more["annotation"], card.more["data"]
+    ruled = any(s.part == "test" for s in (a.source for a in found))
+    text = f"# {card.name}\n\n{card.description}. Reference: {card.reference}.\n\n"
+    text += (
+        f"Classes: {', '.join(card.classes)}; `unknown` when the largest probability is under "
+        f"{card.threshold}. Descriptor: `{card.descriptor}`. Absolute distances in Å: no other density "
+        f"or element is covered. Species: {card.species}.\n\n"
+        f"Labels: of PTM where its RMSD is at most {settings['rmsd']:g}, and, but where a whole "
+        f"snapshot has one class, of atoms with which {100 * settings['agreement']:g} % of their 12 "
+        f"nearest neighbours agree. Trained on {card.more['maps']['train']} maps, half of them of "
+        f"copies in which {100 * data['noisy']:g} % of the atoms were moved by noise of "
+        f"{data['noise']:g} (volume/atom)^(1/3) a component; {card.more['maps']['selection']} further "
+        "maps of the same snapshots chose the epoch.\n\n"
+    )
+    text += f"Accuracy on {len(test)} atoms of held-out "
+    text += "trajectories" if ruled else "snapshots of the same trajectories"
+    text += (
+        f": {100 * right.mean():.2f} %. It is the agreement with the labels where they are sure; atoms "
+        "that nothing labels, such as those of hot crystals, are not in it.\n\n"
+    )
+    rows = []
+    for source in dict.fromkeys(a.source for a in found):
+        mine = [a for a in found if a.source is source]
+        part = source.part or ("training" if ruled else "split")
+        labelled = np.mean([np.mean(a.classes != "") for a in mine])
+        hit = right[test.system == source.key] if part != "training" else right[:0]
+        rows.append([
+            source.name, source.annotation.text, part, str(len(mine)), f"{100 * labelled:.1f}",
+            f"{100 * hit.mean():.2f}" if len(hit) else "–",
+        ])  # fmt: skip
+    head = ["source", "labels", "part", "snapshots", "labelled (%)", "right (%), held out"]
+    text += "## Sources\n\n" + markdown(head, rows)
+    table = card.more["confusion"]
+    lines = [[c, *map(str, line)] for c, line in zip(card.classes, table, strict=True)]
+    text += "## Confusion (held-out maps; label in rows)\n\n" + markdown(["", *card.classes], lines)
+    return text.rstrip() + "\n"
