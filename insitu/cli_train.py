@@ -29,6 +29,8 @@ slices (@:20, @-1, @10:50:5). LABELS is one of
   ptm/atom=c_ptm:hcp        columns c_ptm[1], c_ptm[2] of the dump, of LAMMPS' compute ptm/atom
   cna/atom=c_cna:fcc        column c_cna, of LAMMPS' compute cna/atom
   column=c_mine:1=fcc,4=melt    any column of integers
+  model:hcp                 in a second round: where the model that the other snapshots have trained gives
+                            this class to --agreement of the 12 neighbours (model=PATH:hcp: another one)
 Atoms of structures that are not named are not used, nor those whose labels are not sure: a PTM RMSD beyond
 --rmsd, or fewer than --agreement of the 12 nearest neighbours with the same label. Take frames in which
 the method can be trusted: crystals far below melting, and noise, added to copies, stands for the heat."""

@@ -134,7 +134,8 @@ def _sample(positions: NDArray[np.float64], cell: NDArray[np.float64], pbc: Any)
     from ovito.data import DataCollection, Particles, SimulationCell
 
     data = DataCollection()
-    box = SimulationCell(pbc=tuple(bool(p) for p in np.broadcast_to(pbc, (3,))))
+    a, b, c = (bool(p) for p in np.broadcast_to(pbc, (3,)))
+    box = SimulationCell(pbc=(a, b, c))
     box[:, :3] = np.asarray(cell).T
     data.objects.append(box)
     particles = Particles(count=len(positions))
@@ -190,6 +191,7 @@ def structures(
         ) from error
     data = _sample(positions, cell, pbc)
     found = np.full(len(positions), "other", dtype="<U17")
+    passes: list[tuple[Any, dict[str, list[str]]]]
     if method == "ptm":
         modifier = PolyhedralTemplateMatchingModifier(rmsd_cutoff=rmsd)
         for name, kind in _TYPES.items():

@@ -18,14 +18,16 @@ from insitu.models.export import save
 from insitu.models.store import Card
 from insitu.neighbors import Neighbors, spacing, survey
 from insitu.training import snapshots
+from insitu.training.annotated_card import card_text
 from insitu.training.dataset import Maps
 from insitu.training.evaluate import confusion
 from insitu.training.heating import heat
 from insitu.training.progress import bar
 from insitu.training.snapshots import Annotated
-from insitu.training.tables import markdown
 
 log = logging.getLogger(__name__)
+#: Share of right labels from which on a model may label snapshots itself without a warning.
+_TRUSTED = 0.95
 
 
 def disturbed(
@@ -113,45 +115,27 @@ def _part(maps: Maps, which: NDArray[np.intp]) -> Maps:
     )  # fmt: skip
 
 
-def train_annotated(
-    recipe: dict[str, Any], recipe_hash: str, out: Path, data: Path, *, workers: int = 1
-) -> Path:
-    """Run a recipe with ``[[source]]`` to an artefact folder.
-
-    The arguments are those of :func:`insitu.training.train.train`, with the recipe loaded.
-
-    Raises
-    ------
-    SettingError
-        The recipe's sources or settings are not usable.
-    InsituError
-        OVITO is needed and not installed.
-    """
+def _round(
+    recipe: dict[str, Any], recipe_hash: str, found: list[Annotated], out: Path
+) -> tuple[Card, Maps, NDArray[np.float32]]:
+    """Train on annotated snapshots; write ``model.pt``; return card, test maps, probabilities."""
     from insitu.training.train import fit, predict
 
-    _check_settings(recipe)
-    heat(recipe, data, workers=workers)
-    given = snapshots.sources(recipe, [data, Path()])
-    classes = snapshots.classes_of(recipe, given)
-    recipe = recipe | {"classes": classes}
-    found = snapshots.read(recipe, given)
-    snapshots.check(classes, found)
-    wanted, settings = recipe["data"]["maps"], dict(recipe["training"])
+    classes, settings = recipe["classes"], dict(recipe["training"])
     rng = np.random.default_rng(settings["seed"])
+    wanted = recipe["data"]["maps"]
     mine = {p: [s for s in found if s.part == p] for p in snapshots.PARTS}
     everything = build(recipe, classes, mine["training"], wanted, rng, noisy=True)
     test = build(recipe, classes, mine["test"], wanted, rng, noisy=False)
     kept = max(1, round(settings["selection"] * len(everything)))
-    selection = _part(everything, np.arange(kept))
-    training = _part(everything, np.arange(kept, len(everything)))
-    if len(training) < 2:
+    if len(everything) - kept < 2:
         raise SettingError(
             f"only {len(everything)} labelled atoms to train on; give more snapshots"
         )
+    selection = _part(everything, np.arange(kept))
+    training = _part(everything, np.arange(kept, len(everything)))
     counts = {c: int((everything.labels == k).sum()) for k, c in enumerate(classes)}
-    log.info(
-        "maps: %d to train on (%s), %d of held-out snapshots", len(everything), counts, len(test)
-    )
+    log.info("maps: %s; of held-out snapshots: %d", counts, len(test))
     if min(counts.values()) < 0.1 * max(counts.values()):
         log.warning("the classes have very different numbers of labelled atoms: %s", counts)
     settings["batch"] = min(settings["batch"], len(training))
@@ -162,25 +146,56 @@ def train_annotated(
         name=recipe["name"],
         classes=classes,
         descriptor=NeighborsMap(**recipe["descriptor"]),
-        description=recipe["description"],
-        reference=recipe["reference"],
-        species=recipe["species"],
+        description=recipe.get("description", "Trained on annotated snapshots"),
+        reference=recipe.get("reference", ""),
+        species=recipe.get("species", "one channel: the atoms' elements are not used"),
         recipe_sha256=recipe_hash,
         ball_range=(int(np.quantile(full, 0.01)), int(np.quantile(full, 0.99))),
         more={
-            "sources": [
-                [s.name, s.annotation.text, s.part or "split by snapshot"] for s in given
-            ],
             "annotation": recipe["annotation"],
             "data": recipe["data"],
             "maps": {"train": len(training), "selection": kept, "test": len(test)},
             "confusion": confusion(classes, test, probabilities).tolist(),
         },
-    )  # fmt: skip
-    out.mkdir(parents=True, exist_ok=True)
+    )
     save(network, card, out / "model.pt")
+    return card, test, probabilities
+
+
+def train_annotated(
+    recipe: dict[str, Any], recipe_hash: str, out: Path, data: Path, *, workers: int = 1
+) -> Path:
+    """Run a recipe with ``[[source]]`` to an artefact folder.
+
+    Sources that the model itself labels come in a second round, with the model of the first one.
+    The arguments are those of :func:`insitu.training.train.train`, with the recipe loaded.
+
+    Raises
+    ------
+    SettingError
+        The recipe's sources or settings are not usable.
+    InsituError
+        OVITO is needed and not installed.
+    """
+    _check_settings(recipe)
+    heat(recipe, data, workers=workers)
+    given = snapshots.sources(recipe, [data, Path()])
+    recipe = recipe | {"classes": snapshots.classes_of(recipe, given)}
+    own = [s for s in given if s.annotation.method == "model" and not s.annotation.column]
+    found = snapshots.apart(snapshots.read(recipe, [s for s in given if s not in own]))
+    snapshots.check(recipe["classes"], found)
+    out.mkdir(parents=True, exist_ok=True)
+    card, test, probabilities = _round(recipe, recipe_hash, found, out)
+    if own:
+        right = float((probabilities.argmax(1) == test.labels).mean())
+        log.info("first round: %.2f %% of the held-out labels; its model labels more", 100 * right)
+        if right < _TRUSTED:
+            log.warning("that is little: its labels may be wrong; see the card of the result")
+        more = snapshots.read(recipe, own, str(out / "model.pt"))
+        found = snapshots.apart(found + more)
+        card, test, probabilities = _round(recipe, recipe_hash, found, out)
     (out / "card.json").write_text(json.dumps(json.loads(card.to_json()), indent=1) + "\n")
-    (out / "README.md").write_text(table_card(card, found, test, probabilities))
+    (out / "README.md").write_text(card_text(card, given, found, test, probabilities))
     return out / "model.pt"
 
 
@@ -194,46 +209,3 @@ def _check_settings(recipe: dict[str, Any]) -> None:
     ):  # fmt: skip
         if not low <= value <= high:
             raise SettingError(f"{name} = {value} is not usable; give {low:g} … {high:g}")
-
-
-def table_card(
-    card: Card, found: list[Annotated], test: Maps, probabilities: NDArray[np.float32]
-) -> str:
-    """Return the card of a model of annotated snapshots as Markdown."""
-    right = probabilities.argmax(1) == test.labels
-    settings, data = card.more["annotation"], card.more["data"]
-    ruled = any(s.part == "test" for s in (a.source for a in found))
-    text = f"# {card.name}\n\n{card.description}. Reference: {card.reference}.\n\n"
-    text += (
-        f"Classes: {', '.join(card.classes)}; `unknown` when the largest probability is under "
-        f"{card.threshold}. Descriptor: `{card.descriptor}`. Absolute distances in Å: no other density "
-        f"or element is covered. Species: {card.species}.\n\n"
-        f"Labels: of PTM where its RMSD is at most {settings['rmsd']:g}, and, but where a whole "
-        f"snapshot has one class, of atoms with which {100 * settings['agreement']:g} % of their 12 "
-        f"nearest neighbours agree. Trained on {card.more['maps']['train']} maps, half of them of "
-        f"copies in which {100 * data['noisy']:g} % of the atoms were moved by noise of "
-        f"{data['noise']:g} (volume/atom)^(1/3) a component; {card.more['maps']['selection']} further "
-        "maps of the same snapshots chose the epoch.\n\n"
-    )
-    text += f"Accuracy on {len(test)} atoms of held-out "
-    text += "trajectories" if ruled else "snapshots of the same trajectories"
-    text += (
-        f": {100 * right.mean():.2f} %. It is the agreement with the labels where they are sure; atoms "
-        "that nothing labels, such as those of hot crystals, are not in it.\n\n"
-    )
-    rows = []
-    for source in dict.fromkeys(a.source for a in found):
-        mine = [a for a in found if a.source is source]
-        part = source.part or ("training" if ruled else "split")
-        labelled = np.mean([np.mean(a.classes != "") for a in mine])
-        hit = right[test.system == source.key] if part != "training" else right[:0]
-        rows.append([
-            source.name, source.annotation.text, part, str(len(mine)), f"{100 * labelled:.1f}",
-            f"{100 * hit.mean():.2f}" if len(hit) else "–",
-        ])  # fmt: skip
-    head = ["source", "labels", "part", "snapshots", "labelled (%)", "right (%), held out"]
-    text += "## Sources\n\n" + markdown(head, rows)
-    table = card.more["confusion"]
-    lines = [[c, *map(str, line)] for c, line in zip(card.classes, table, strict=True)]
-    text += "## Confusion (held-out maps; label in rows)\n\n" + markdown(["", *card.classes], lines)
-    return text.rstrip() + "\n"

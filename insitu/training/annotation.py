@@ -27,6 +27,7 @@ STRUCTURES: dict[str, tuple[str, ...] | None] = {
     "ptm/atom": tuple(_PTM_ATOM.values()),
     "cna/atom": tuple(_CNA_ATOM.values()),
     "column": None,
+    "model": None,
 }
 #: Neighbours that are asked whether they agree, and how far they are looked for [(volume/atom)^(1/3)].
 _ASKED, _REACH = 12, 3.0
@@ -35,7 +36,7 @@ NOT_USED = ""
 
 _EXAMPLES = (
     "give a class (liquid), or ptm:hcp, cna:fcc,hcp, ptm:other=liquid, ptm/atom=c_ptm:hcp, "
-    "cna/atom=c_cna:fcc, column=c_mine:1=fcc,2=melt"
+    "cna/atom=c_cna:fcc, column=c_mine:1=fcc,2=melt, model:hcp"
 )
 _PATTERN = re.compile(r"(?P<method>[\w/-]+)(=(?P<column>[^:=]+))?(:(?P<names>.*))?", re.ASCII)
 
@@ -49,10 +50,10 @@ class Annotation:
     text
         As the user wrote it.
     method
-        ``ptm``, ``cna`` (OVITO), ``ptm/atom``, ``cna/atom``, ``column`` (of the file), or ``all``:
-        every atom has the one class.
+        ``ptm``, ``cna`` (OVITO), ``ptm/atom``, ``cna/atom``, ``column`` (of the file), ``model``
+        (what the neighbours are by a model), or ``all``: every atom has the one class.
     column
-        Of the file.
+        Of the file; of ``model`` the artefact, ``""``: the one that the other sources have trained.
     classes
         Class by structure, or by integer of the column; atoms of all others are not used.
     """
@@ -103,7 +104,7 @@ def parse(text: str) -> Annotation:
             f"labels '{text}' do not say which structures to take, for example {method}:hcp; {_EXAMPLES}"
         )
     of_file = method in ("ptm/atom", "cna/atom", "column")
-    if of_file != bool(column):
+    if method != "model" and of_file != bool(column):
         raise SettingError(
             f"labels '{text}' name no column of the file; give {method}=c_NAME:…" if of_file
             else f"labels '{text}' name a column, but {method} is computed by OVITO; give {method}:…"
@@ -111,7 +112,9 @@ def parse(text: str) -> Annotation:
     known_structures, classes = STRUCTURES[method], {}
     for word in names.split(","):
         structure, _, name = (part.strip() for part in word.partition("="))
-        if known_structures is None:
+        if method == "model":
+            _checked(structure, text)
+        elif known_structures is None:
             if not re.fullmatch(r"-?\d+", structure) or not name:
                 raise SettingError(
                     f"labels '{text}': '{word}' does not say which class an integer of the column "
@@ -143,7 +146,9 @@ def _checked(name: str, text: str) -> str:
     return name
 
 
-def annotate(atoms: Any, how: Annotation, *, rmsd: float, agreement: float) -> NDArray[np.str_]:
+def annotate(
+    atoms: Any, how: Annotation, *, rmsd: float, agreement: float, model: str = ""
+) -> NDArray[np.str_]:
     """Return the class of each atom ``(n,)`` of a snapshot; ``""``: it is not used.
 
     Parameters
@@ -156,18 +161,23 @@ def annotate(atoms: Any, how: Annotation, *, rmsd: float, agreement: float) -> N
         Largest deviation from PTM's template [nearest-neighbour distances].
     agreement
         Share of the 12 nearest neighbours that must have the same class as the atom, 0 … 1. Not
-        asked for where all atoms have one class.
+        asked for where all atoms have one class. With the method ``model`` the neighbours decide,
+        and the atom's own class does not count: phases have some extent.
+    model
+        Artefact of the method ``model`` that names none.
 
     Raises
     ------
     SettingError
-        The file has no such column.
+        The file has no such column, or the model no such class.
     InsituError
         OVITO is needed and not installed.
     """
     n = len(atoms)
     if how.method == "all":
         return np.full(n, how.classes["all"])
+    if how.method == "model":
+        return _by_vote(atoms, how, how.column or model, agreement)
     if how.method in ("ptm", "cna"):
         from insitu.ptm import structures
 
@@ -181,8 +191,27 @@ def annotate(atoms: Any, how: Annotation, *, rmsd: float, agreement: float) -> N
     for structure, name in how.classes.items():
         classes[found == structure] = name
     if agreement > 0:
-        sure = agreeing(atoms.positions, atoms.cell.array, atoms.pbc, classes) >= agreement
-        classes[~sure] = NOT_USED
+        around = neighbors_classes(atoms.positions, atoms.cell.array, atoms.pbc, classes)
+        classes[(around == classes[:, None]).mean(axis=1) < agreement] = NOT_USED
+    return classes
+
+
+def _by_vote(atoms: Any, how: Annotation, model: str, agreement: float) -> NDArray[np.str_]:
+    """Return the class ``(n,)`` that a model gives to enough of each atom's neighbours."""
+    from insitu.offline import classify
+
+    r, cell, pbc = atoms.positions, atoms.cell.array, atoms.pbc
+    labels = classify(r, cell, pbc, atoms.numbers, model=model)
+    if odd := [c for c in how.classes if c not in labels.classes]:
+        raise SettingError(
+            f"labels '{how.text}': model {model} has no class '{odd[0]}'; it has: "
+            f"{', '.join(labels.classes)}.{did_you_mean(odd[0], labels.classes)}"
+        )
+    own = np.array([how.classes.get(c, NOT_USED) for c in labels.classes] + [NOT_USED])
+    around = neighbors_classes(r, cell, pbc, own[labels.labels])
+    classes = np.full(len(r), NOT_USED, dtype="<U64")
+    for name in how.names:
+        classes[(around == name).mean(axis=1) >= max(agreement, 0.5)] = name
     return classes
 
 
@@ -220,23 +249,19 @@ def _of_column(atoms: Any, how: Annotation, rmsd: float) -> NDArray[np.str_]:
     return found
 
 
-def agreeing(
+def neighbors_classes(
     positions: NDArray[np.float64], cell: NDArray[np.float64], pbc: Any, classes: NDArray[np.str_]
-) -> NDArray[np.float64]:
-    """Return the share ``(n,)`` of each atom's 12 nearest neighbours that have its class.
+) -> NDArray[np.str_]:
+    """Return the classes ``(n, 12)`` of each atom's nearest neighbours.
 
-    Atoms that are not used agree with nobody, and missing neighbours do not agree.
+    A neighbour that is not there, or not used, is ``"?"``: it agrees with nobody.
     """
     bare = Frame.from_arrays(positions, cell, pbc, reach=0.0)
     radius = _REACH * spacing(survey(bare), bare.cell)
     frame = Frame.from_arrays(positions, cell, pbc, reach=radius * 1.0001)
     search = Neighbors(frame, radius)
     places = search.nearest(search.places, (radius, _ASKED, _ASKED), _ASKED, radius)
-    numbers = np.unique(classes, return_inverse=True)[1]
-    numbers[classes == NOT_USED] = -1
-    there = places >= 0
-    around = numbers[frame.ids[search.index[np.where(there, places, 0)]] - 1]
-    same = np.zeros(len(classes))
-    mine = numbers[search.atoms]
-    same[search.atoms] = ((around == mine[:, None]) & there & (mine[:, None] >= 0)).sum(1)
-    return same / _ASKED
+    of_place = np.where(classes == NOT_USED, "?", classes)[frame.ids[search.index] - 1]
+    around = np.empty((len(classes), _ASKED), dtype=of_place.dtype)
+    around[search.atoms] = np.where(places >= 0, of_place[np.maximum(places, 0)], "?")
+    return around

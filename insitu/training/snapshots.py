@@ -23,8 +23,12 @@ _KEYS = ("file", "frames", "labels", "part")
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Some frames of a file, what labels them, and the part of the split (``""``: to be split)."""
+    """Some frames of a file, what labels them, and the part of the split (``""``: to be split).
 
+    `given` is the file as the user wrote it.
+    """
+
+    given: str
     file: Path
     frames: str
     annotation: Annotation
@@ -33,7 +37,7 @@ class Source:
     @property
     def name(self) -> str:
         """File and frames, for tables."""
-        return self.file.name + ("" if self.frames == ":" else f"@{self.frames}")
+        return self.given + ("" if self.frames == ":" else f"@{self.frames}")
 
     @property
     def key(self) -> str:
@@ -74,6 +78,11 @@ def sources(recipe: dict[str, Any], folders: list[Path]) -> list[Source]:
             if key not in entry:
                 raise SettingError(f"a [[source]] of recipe '{recipe['name']}' has no '{key}'")
         part = entry.get("part", "")
+        how = parse(entry["labels"])
+        if how.method == "model" and part == "test":
+            raise SettingError(
+                f"labels '{how.text}' are a model's own: they cannot measure it; take them with --from"
+            )
         if part not in ("", *PARTS):
             raise SettingError(f"part = '{part}' of a [[source]] is not known; allowed: {PARTS}")
         places = [folder / entry["file"] for folder in folders]
@@ -81,7 +90,7 @@ def sources(recipe: dict[str, Any], folders: list[Path]) -> list[Source]:
         if file is None:
             tried = " nor ".join(str(p) for p in places)
             raise SettingError(f"no file {tried}; give a LAMMPS dump or any file that ASE reads")
-        found.append(Source(file, str(entry.get("frames", ":")), parse(entry["labels"]), part))
+        found.append(Source(entry["file"], file, str(entry.get("frames", ":")), how, part))
     if not found:
         raise SettingError(
             f"recipe '{recipe['name']}' has no snapshots; give them with --from FILE LABELS or "
@@ -112,11 +121,20 @@ def classes_of(recipe: dict[str, Any], given: list[Source]) -> list[str]:
     return classes
 
 
-def read(recipe: dict[str, Any], given: list[Source]) -> list[Annotated]:
-    """Return the annotated snapshots of all sources, each in its part of the split.
+def read(recipe: dict[str, Any], given: list[Source], model: str = "") -> list[Annotated]:
+    """Return the annotated snapshots of some sources, each in its part of the split.
 
     Where no source is for the test, every 4th snapshot of each source is held out (the recipe's
-    ``every``), beginning with the second.
+    ``every``), beginning with the second. What a model labels is for the training only.
+
+    Parameters
+    ----------
+    recipe
+        Its ``[annotation]`` and ``[data]``.
+    given
+        The sources to read.
+    model
+        Artefact that labels the sources of the method ``model`` that name none.
 
     Raises
     ------
@@ -126,16 +144,18 @@ def read(recipe: dict[str, Any], given: list[Source]) -> list[Annotated]:
         OVITO is needed and not installed.
     """
     settings = recipe["annotation"]
-    explicit = any(s.part == "test" for s in given)
+    explicit = any(s["part"] == "test" for s in recipe["source"] if "part" in s)
     every = recipe["data"]["every"]
     found = []
     for source in given:
         frames = read_frames(str(source.file), source.frames, f"frames of {source.file.name}:")
         for number, atoms in enumerate(bar(frames, f"labels of {source.name}")):
             classes = annotate(
-                atoms, source.annotation, rmsd=settings["rmsd"], agreement=settings["agreement"]
-            )
-            held = source.part or ("test" if not explicit and number % every == 1 else "training")
+                atoms, source.annotation, rmsd=settings["rmsd"], agreement=settings["agreement"],
+                model=model,
+            )  # fmt: skip
+            split = not explicit and source.annotation.method != "model"
+            held = source.part or ("test" if split and number % every == 1 else "training")
             found.append(Annotated(
                 source, number, held, atoms.positions, atoms.cell.array, atoms.pbc, classes,
             ))  # fmt: skip
@@ -147,6 +167,15 @@ def read(recipe: dict[str, Any], given: list[Source]) -> list[Annotated]:
             source.name, source.annotation.text, len(mine), 100 * used / max(total, 1), total,
         )  # fmt: skip
     return found
+
+
+def apart(found: list[Annotated]) -> list[Annotated]:
+    """Return the snapshots without those of the training that are held out elsewhere."""
+    held = {hash(s.positions.tobytes()) for s in found if s.part == "test"}
+    kept = [s for s in found if s.part == "test" or hash(s.positions.tobytes()) not in held]
+    if len(kept) < len(found):
+        log.info("%d snapshots are held out and not trained on", len(found) - len(kept))
+    return kept
 
 
 def check(classes: list[str], found: list[Annotated]) -> None:
