@@ -37,8 +37,7 @@ the method can be trusted: crystals far below melting, and noise, added to copie
 
 _EXAMPLE = """\
 insitu train --from heating.dump@:20 ptm:hcp --from heating.dump@-20: ptm:other=liquid --out my-metal
-  insitu train --from cold.dump cna/atom=c_cna:fcc --from melt.xyz liquid \\
-      --test other.dump@:20 cna/atom=c_cna:fcc --test other.dump@-20: liquid --out my-metal
+  insitu train --from a.dump@:20 cna/atom=c_cna:fcc --from melt.xyz liquid --noise 0.08 --out my-metal
   insitu train crystals-cnn --data data --out my-model --workers 2"""
 
 #: Options of annotated snapshots: where they are in the recipe.
