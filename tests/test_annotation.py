@@ -265,7 +265,7 @@ def test_from_lammps_to_a_deck(
             before=before,
         ))  # fmt: skip
     arguments = ["--from", "cold.dump", "cna/atom=c_cna:fcc", "--from", "hot.dump", "liquid"]
-    arguments += ["--from", "cold.dump@:2", "model:fcc", "--maps", "600", "--epochs", "8"]
+    arguments += ["--from", "cold.dump@:2", "model:fcc", "--maps", "200", "--epochs", "4"]
     assert cli.main(["train", *arguments, "--out", "mine"]) == 0
     card = capsys.readouterr().out
     assert "# mine" in card

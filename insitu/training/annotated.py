@@ -28,6 +28,8 @@ from insitu.training.snapshots import Annotated
 log = logging.getLogger(__name__)
 #: Share of right labels from which on a model may label snapshots itself without a warning.
 _TRUSTED = 0.95
+#: Steps an epoch that a training has at least, with batches of 16 or more.
+_STEPS = 40
 
 
 def disturbed(
@@ -138,7 +140,8 @@ def _round(
     log.info("maps: %s; of held-out snapshots: %d", counts, len(test))
     if min(counts.values()) < 0.1 * max(counts.values()):
         log.warning("the classes have very different numbers of labelled atoms: %s", counts)
-    settings["batch"] = min(settings["batch"], len(training))
+    # Few maps make few steps an epoch: then smaller ones.
+    settings["batch"] = min(settings["batch"], len(training), max(16, len(training) // _STEPS))
     network = fit(recipe | {"training": settings}, training, selection)
     probabilities = predict(network, test.images)
     full = everything.found[everything.removed == 0.0]
