@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from insitu.device import check_device
 from insitu.errors import SettingError, did_you_mean
 
 IF_EXISTS = ("refuse", "append", "overwrite", "new")
@@ -64,6 +65,9 @@ class Settings:
     engine
         What runs the network: ``native``, the kernels, without torch; ``torchscript``, the
         reference; ``auto``, the kernels if the model has weights for them.
+    device
+        Where the analysis runs: ``cpu``; ``cuda``, the GPUs of a node in turn; ``cuda:N``; ``auto``, a
+        GPU if there is one that can be used.
     """
 
     model: str = "metals"
@@ -82,6 +86,7 @@ class Settings:
     first: bool = False
     threads: int | None = None
     engine: str = "auto"
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.every is not None and not 1 <= self.every <= MOST_STEPS:
@@ -96,6 +101,7 @@ class Settings:
         ):  # fmt: skip
             _one_of(name, getattr(self, name), allowed)
         check_engine(self.engine)
+        check_device(self.device)
         for name in ("model", "file", "group", "labels", "confidence", "variables"):
             if getattr(self, name) == "":
                 raise SettingError(f"{name} is empty; give a name")
