@@ -40,9 +40,10 @@ def _models(options: argparse.Namespace) -> int:
             )
         print(card.read_text())
         return 0
+    width = max(13, *map(len, names()))
     for name in names():
         about = f"→ {ALIASES[name]}" if name in ALIASES else describe(name)
-        print(f"{name:13s} {about}")
+        print(f"{name:{width}s} {about}")
     return 0
 
 

@@ -115,7 +115,7 @@ def test_ptm_of_lammps_counts_up_to_the_rmsd() -> None:
 
 
 def test_a_missing_column_names_those_of_the_file() -> None:
-    with pytest.raises(SettingError, match="no column 'c_can'; it has: c_cna.*'c_cna'"):
+    with pytest.raises(SettingError, match=r"no column 'c_can'; it has: c_cna.*'c_cna'"):
         annotate(crystal(c_cna=1), parse("cna/atom=c_can:fcc"), rmsd=0.1, agreement=0.5)
 
 

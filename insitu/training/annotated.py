@@ -73,7 +73,7 @@ def build(
     rng
         Chooses the atoms and moves those of the copies.
     noisy
-        Whether half of the maps are of copies with noise.
+        Whether half of the maps are of copies with noise, but where a model labels.
 
     Returns
     -------
@@ -87,11 +87,13 @@ def build(
         numbers = np.full(len(s.classes), -1)
         for k, c in enumerate(classes):
             numbers[s.classes == c] = k
-        for copy in (False, True) if noisy else (False,):
+        # What a model labels is hot: noise would make it hotter than it can be.
+        twice = noisy and s.source.annotation.method != "model"
+        for copy in (False, True) if twice else (False,):
             chosen = np.zeros(len(numbers), dtype=bool)
             for k, c in enumerate(classes):
                 mine = np.flatnonzero(numbers == k)
-                each = -(-maps // max(members[c], 1) // (1 + noisy))
+                each = -(-maps // max(members[c], 1) // (1 + twice))
                 chosen[rng.permutation(mine)[:each]] = True
             if not chosen.any():
                 continue

