@@ -30,7 +30,7 @@ slices (@:20, @-1, @10:50:5). LABELS is one of
   cna/atom=c_cna:fcc        column c_cna, of LAMMPS' compute cna/atom
   column=c_mine:1=fcc,4=melt    any column of integers
   model:hcp                 in a second round: where the model that the other snapshots have trained gives
-                            this class to --agreement of the 12 neighbours (model=PATH:hcp: another one)
+                            this class to most of the 12 neighbours (model=PATH:hcp: another one)
 Atoms of structures that are not named are not used, nor those whose labels are not sure: a PTM RMSD beyond
 --rmsd, or fewer than --agreement of the 12 nearest neighbours with the same label. Take frames in which
 the method can be trusted: crystals far below melting, and noise, added to copies, stands for the heat."""
@@ -43,7 +43,8 @@ insitu train --from heating.dump@:20 ptm:hcp --from heating.dump@-20: ptm:other=
 #: Options of annotated snapshots: where they are in the recipe.
 _OPTIONS = {
     "rmsd": "annotation", "agreement": "annotation", "noise": "data", "noisy": "data",
-    "maps": "data", "epochs": "training", "cutoff": "descriptor",
+    "maps": "data", "epochs": "training", "rounds": "training",
+    "cutoff": "descriptor",
 }  # fmt: skip
 
 
@@ -80,6 +81,7 @@ def add_train(verb: Verb) -> None:
     own.add_argument("--noisy", type=float, help="share of atoms with noise in copies (0.33)")
     own.add_argument("--maps", type=int, help="atoms of each class (12000)")
     own.add_argument("--epochs", type=int, help="passes over them (10)")
+    own.add_argument("--rounds", type=int, help="trainings, with labels model:… (2)")
     own.add_argument("--cutoff", type=float, help="radius of the map [Å] (6)")
 
 

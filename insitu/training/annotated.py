@@ -172,7 +172,8 @@ def train_annotated(
 ) -> Path:
     """Run a recipe with ``[[source]]`` to an artefact folder.
 
-    Sources that the model itself labels come in a second round, with the model of the first one.
+    Sources that the model itself labels come in from the second round on, with the labels of the
+    model of the round before.
     The arguments are those of :func:`insitu.training.train.train`, with the recipe loaded.
 
     Raises
@@ -190,17 +191,18 @@ def train_annotated(
     found = snapshots.apart(snapshots.read(recipe, [s for s in given if s not in own]))
     snapshots.check(recipe["classes"], found)
     out.mkdir(parents=True, exist_ok=True)
-    card, test, probabilities = _round(recipe, recipe_hash, found, out)
-    if own:
+    card, test, probabilities = _round(recipe, recipe_hash, everything := found, out)
+    for number in range(2, recipe["training"]["rounds"] + 1) if own else ():
         right = float((probabilities.argmax(1) == test.labels).mean())
-        log.info("first round: %.2f %% of the held-out labels; its model labels more", 100 * right)
+        log.info("%.2f %% of the held-out labels; round %d: it labels more", 100 * right, number)
         if right < _TRUSTED:
             log.warning("that is little: its labels may be wrong; see the card of the result")
         more = snapshots.read(recipe, own, str(out / "model.pt"))
-        found = snapshots.apart(found + more)
-        card, test, probabilities = _round(recipe, recipe_hash, found, out)
+        card, test, probabilities = _round(
+            recipe, recipe_hash, everything := snapshots.apart(found + more), out
+        )
     (out / "card.json").write_text(json.dumps(json.loads(card.to_json()), indent=1) + "\n")
-    (out / "README.md").write_text(card_text(card, given, found, test, probabilities))
+    (out / "README.md").write_text(card_text(card, given, everything, test, probabilities))
     return out / "model.pt"
 
 
@@ -211,6 +213,7 @@ def _check_settings(recipe: dict[str, Any]) -> None:
         ("rmsd", annotation["rmsd"], 1e-3, 1.0), ("agreement", annotation["agreement"], 0.0, 1.0),
         ("maps", data["maps"], 10, 10**8), ("noise", data["noise"], 0.0, 0.5),
         ("noisy", data["noisy"], 0.0, 1.0), ("epochs", recipe["training"]["epochs"], 1, 10**5),
+        ("rounds", recipe["training"]["rounds"], 1, 100),
     ):  # fmt: skip
         if not low <= value <= high:
             raise SettingError(f"{name} = {value} is not usable; give {low:g} … {high:g}")

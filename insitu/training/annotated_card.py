@@ -48,15 +48,14 @@ def card_text(
         text += f" At least {100 * settings['agreement']:g} % of the 12 nearest neighbours agree."
     if "model" in methods:
         text += (
-            " `model`: a second training has snapshots in which the model of the first one, or the one "
-            f"that is named, gives the class to {100 * max(settings['agreement'], 0.5):g} % of an "
-            "atom's 12 nearest neighbours."
+            " `model`: what the model of the round before, or the one that is named, gives to more than "
+            "half of an atom's 12 nearest neighbours."
         )
     text += (
         f"\n\nTrained on {maps['train']} maps, half of them"
         + (" (but where a model labels)" if "model" in methods else "")
-        + f" of copies in which "
-        f"{100 * data['noisy']:g} % of the atoms were moved by noise of {data['noise']:g} "
+        + f" of copies in which {100 * data['noisy']:g} % of the atoms were moved by "
+        f"noise of {data['noise']:g} "
         f"(volume/atom)^(1/3) a component; {maps['selection']} further maps of the same snapshots chose "
         f"the epoch.\n\nAccuracy on {maps['test']} atoms of held-out "
         + ("trajectories" if ruled else "snapshots of the same trajectories")

@@ -161,8 +161,8 @@ def annotate(
         Largest deviation from PTM's template [nearest-neighbour distances].
     agreement
         Share of the 12 nearest neighbours that must have the same class as the atom, 0 … 1. Not
-        asked for where all atoms have one class. With the method ``model`` the neighbours decide,
-        and the atom's own class does not count: phases have some extent.
+        asked for where all atoms have one class, nor by the method ``model``: there most of the
+        neighbours decide, and the atom's own class does not count, as phases have some extent.
     model
         Artefact of the method ``model`` that names none.
 
@@ -177,7 +177,7 @@ def annotate(
     if how.method == "all":
         return np.full(n, how.classes["all"])
     if how.method == "model":
-        return _by_vote(atoms, how, how.column or model, agreement)
+        return _by_vote(atoms, how, how.column or model)
     if how.method in ("ptm", "cna"):
         from insitu.ptm import structures
 
@@ -196,8 +196,8 @@ def annotate(
     return classes
 
 
-def _by_vote(atoms: Any, how: Annotation, model: str, agreement: float) -> NDArray[np.str_]:
-    """Return the class ``(n,)`` that a model gives to enough of each atom's neighbours."""
+def _by_vote(atoms: Any, how: Annotation, model: str) -> NDArray[np.str_]:
+    """Return the class ``(n,)`` that a model gives to most of each atom's neighbours."""
     from insitu.offline import classify
 
     r, cell, pbc = atoms.positions, atoms.cell.array, atoms.pbc
@@ -211,7 +211,7 @@ def _by_vote(atoms: Any, how: Annotation, model: str, agreement: float) -> NDArr
     around = neighbors_classes(r, cell, pbc, own[labels.labels])
     classes = np.full(len(r), NOT_USED, dtype="<U64")
     for name in how.names:
-        classes[(around == name).mean(axis=1) >= max(agreement, 0.5)] = name
+        classes[(around == name).mean(axis=1) > 0.5] = name
     return classes
 
 

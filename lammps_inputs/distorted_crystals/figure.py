@@ -28,7 +28,6 @@ from insitu.training.tables import markdown
 
 HERE = Path(__file__).parent
 CRYSTALS = {"Al": "fcc", "Fe": "bcc", "Zr": "hcp", "Si": "cubic_diamond"}
-ATOMS = 128
 MISSING = ["0.0", "0.1", "0.2", "0.3", "0.4", "0.5"]
 METHODS = {"ptm": "PTM, RMSD 0.1", "cna": "a-CNA"}
 Counts = dict[tuple[str, str, str], np.ndarray]
@@ -57,7 +56,6 @@ def count(element: str, folder: Path, into: Counts) -> None:
         atoms = history["count"].sum("phase")
         right = history["count"].sel(phase=own) if own in history.phase else 0 * atoms
         into["insitu", element, missing] += [int(right.sum()), int(atoms.sum())]
-        into["left", element, missing] += [int(atoms[0]), ATOMS]
         for method in METHODS:
             try:
                 from insitu.ptm import structures
@@ -72,7 +70,7 @@ def count(element: str, folder: Path, into: Counts) -> None:
                 continue
 
 
-def draw(missing: list[float], shares: dict[str, list[float]], out: Path) -> None:
+def draw(shares: dict[str, list[float]], out: Path) -> None:
     """Draw accuracy [%] against the fraction that is missing."""
     mpl.use("Agg")
     from matplotlib import pyplot as plt
@@ -81,7 +79,7 @@ def draw(missing: list[float], shares: dict[str, list[float]], out: Path) -> Non
     styles = {"insitu": ("o-", "C0"), "ptm": ("s--", "C1"), "cna": ("^:", "C2")}
     for method, values in shares.items():
         mark, color = styles[method]
-        axes.plot(missing, values, mark, color=color,
+        axes.plot([float(f) for f in MISSING], values, mark, color=color,
                   label=METHODS.get(method, "Neighbors Map and CNN, in situ"))  # fmt: skip
     axes.set_xlabel("fraction of missing atoms")
     axes.set_ylabel("atoms with the right structure (%)")
@@ -110,9 +108,7 @@ def main() -> int:
             folder = options.out / f"{element}-{seed}"
             run(element, seed, folder, options)
             count(element, folder, counts)
-    left = [sum((counts["left", e, f] for e in CRYSTALS), np.zeros(2, int)) for f in MISSING]
-    gone = [1 - kept / before for kept, before in left]
-    rows, shares = [["atoms missing, drawn"] + [f"{100 * f:.1f} %" for f in gone]], {}
+    rows, shares = [], {}
     for method in ("insitu", *METHODS):
         if not any(m == method for m, _, _ in counts):
             print(f"no {METHODS[method]}: pip install ovito")
@@ -127,7 +123,7 @@ def main() -> int:
     table = markdown(["right labels (%), atoms missing", *MISSING], rows)
     print(table)
     (options.out / "accuracy.md").write_text(table)
-    draw(gone, shares, options.out / "distorted_crystals.png")
+    draw(shares, options.out / "distorted_crystals.png")
     print(f"wrote {options.out / 'accuracy.md'} and {options.out / 'distorted_crystals.png'}")
     return 0
 
