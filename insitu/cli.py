@@ -52,7 +52,7 @@ def _classify(options: argparse.Namespace) -> int:
 
     for line in classify_file(
         options.file, model=options.model, threshold=options.threshold, index=options.index,
-        labels=options.labels, engine=options.engine,
+        labels=options.labels, engine=options.engine, device=options.device,
     ):  # fmt: skip
         print(line, flush=True)
     return 0
@@ -101,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--index", default=":", help="frames, as ASE writes slices (all)")
     sub.add_argument("--labels", help="extended XYZ file to write, with a phase for each atom")
     sub.add_argument("--engine", default="auto", choices=ENGINES, help="of the network (auto)")
+    sub.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
 
     sub = verb("models", _models, "List the shipped models, or print a model's card.",
                "insitu models crystals-cnn")  # fmt: skip

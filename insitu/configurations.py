@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ def classify_file(
     index: str = ":",
     labels: str | None = None,
     engine: str = "auto",
+    device: str = "cpu",
 ) -> Iterator[str]:
     """Classify the frames of a file; yield one line of phase fractions for each.
 
@@ -35,7 +37,7 @@ def classify_file(
     labels
         Extended XYZ file to write, with columns ``phase`` (the codes of the history files) and
         ``confidence`` for each atom; OVITO reads it.
-    engine
+    engine, device
         As in :func:`insitu.classify`.
 
     Raises
@@ -47,17 +49,20 @@ def classify_file(
         import ase.io
     except ImportError:
         raise SettingError("reading configurations needs ASE: pip install 'insitu[ase]'") from None
-    from insitu.offline import classify
+    from insitu.models.store import load
+    from insitu.offline import classify_with
+    from insitu.settings import thread_count
 
     if not Path(file).is_file():
         raise SettingError(f"'{file}' is not a file; give a configuration file")
     if labels and Path(labels).exists():
         raise SettingError(f"--labels {labels} exists; give another name or remove it")
+    loaded = load(model, engine=engine, device=device)
+    loaded.threads = thread_count(None, len(os.sched_getaffinity(0)))
     for number, atoms in enumerate(_read(file, index)):
-        found = classify(
-            atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers, model=model,
-            threshold=threshold, engine=engine,
-        )  # fmt: skip
+        found = classify_with(
+            loaded, atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers, threshold=threshold
+        )
         if labels:
             codes = np.array(class_codes(found.classes))
             atoms.arrays["phase"] = codes[found.labels]  # −1 is the last: unknown, 0

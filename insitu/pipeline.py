@@ -79,6 +79,7 @@ class Pipeline:
         self._seen: tuple[int, float, int] | None = None
         self._system = (view.units, view.setting("ntypes"))
         self._left = time.perf_counter()
+        self._local_rank = 0 if settings.device == "cpu" else ranks.local_rank()
         ranks.agree(guarded(lambda: self._prepare(view)))
         ranks.agree(self._another_model())
         self.classes = self.analyzer.classes
@@ -102,7 +103,12 @@ class Pipeline:
 
             check_writable(self.settings.file, self.settings.if_exists)
         self.analyzer = Phases(
-            load(self.settings.model, engine=self.settings.engine),
+            load(
+                self.settings.model,
+                engine=self.settings.engine,
+                device=self.settings.device,
+                local_rank=self._local_rank,
+            ),
             self.settings.threshold,
             self.settings.groups,
             view.setting("ntypes") if self.settings.types else 0,
@@ -292,11 +298,11 @@ class Pipeline:
         `wall` are the times spent so far, to be summed as well.
         """
         mine: dict[str, Any] | None = None
-        neighbors: Neighbors | None = None
+        neighbors = None
         trouble = None
         started = time.perf_counter()
         try:
-            neighbors = Neighbors(frame, self.analyzer.search)
+            neighbors = self.analyzer.neighbors(frame)
         except Exception as error:
             trouble = describe(error)
         searched = time.perf_counter()
@@ -314,8 +320,11 @@ class Pipeline:
             waited += self.analyzer.waited
             wall |= self.analyzer.timing
             for a in self.further:
-                # A search of its own, where it goes further: the images' is as short as can be.
-                wide = neighbors if a.cutoff <= neighbors.cutoff else Neighbors(frame, a.cutoff)
+                # A search of its own, where it goes further (the images' is as short as can be) or
+                # where that one is on a device.
+                wide = neighbors
+                if not isinstance(wide, Neighbors) or a.cutoff > wide.cutoff:
+                    wide = Neighbors(frame, a.cutoff)
                 sums |= {f"{a.name}/{k}": v for k, v in a(frame, wide).items()}
                 wall |= a.timing
             mine = {
@@ -360,10 +369,11 @@ class Pipeline:
 
     def _deliver(self, view: LammpsView, frame: Frame, values: dict[str, Any]) -> None:
         rows = [values.get(f"phases/by_{k}/fraction", ()) for k in ("group", "type")]
+        wanted = self.feedback.wants_atoms  # on a GPU they stay there otherwise
         self.feedback.write(
             view,
-            self.analyzer.atom_codes(frame),
-            self.analyzer.confidence,
+            self.analyzer.atom_codes(frame) if wanted else np.zeros(0, np.int32),
+            self.analyzer.confidence if wanted else np.zeros(0, np.float32),
             values["phases/fraction"],
             np.array([row for part in rows for row in part]).reshape(-1, len(self.classes)),
         )

@@ -33,6 +33,17 @@ class Ranks:
         self.rank: int = comm.Get_rank() if comm is not None else 0
         self.size: int = comm.Get_size() if comm is not None else 1
 
+    def local_rank(self) -> int:
+        """Return this rank's number on its node; collective."""
+        if self._comm is None:
+            return 0
+        from mpi4py import MPI
+
+        node = self._comm.Split_type(MPI.COMM_TYPE_SHARED)
+        mine = int(node.Get_rank())
+        node.Free()
+        return mine
+
     def agree(self, problem: str | None) -> None:
         """Raise on all ranks if any rank has a problem; collective.
 

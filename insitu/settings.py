@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from insitu.device import check_device
 from insitu.errors import SettingError, did_you_mean
 
 IF_EXISTS = ("refuse", "append", "overwrite", "new")
@@ -65,6 +66,9 @@ class Settings:
     engine
         What runs the network: ``native``, the kernels, without torch; ``torchscript``, the
         reference; ``auto``, the kernels if the model has weights for them.
+    device
+        Where the analysis runs: ``cpu``; ``cuda``, the GPUs of a node in turn; ``cuda:N``; ``auto``, a
+        GPU if there is one that can be used.
     species
         Elements of the atom types in their order, for models that are coloured by species; None: told
         from the masses.
@@ -91,6 +95,7 @@ class Settings:
     first: bool = False
     threads: int | None = None
     engine: str = "auto"
+    device: str = "cpu"
     species: tuple[str, ...] = ()
     rdf: float | None = None
     rdf_bins: int = 160
@@ -108,6 +113,7 @@ class Settings:
         ):  # fmt: skip
             _one_of(name, getattr(self, name), allowed)
         check_engine(self.engine)
+        check_device(self.device)
         if self.rdf is not None and not 0.1 <= self.rdf <= 100.0:
             raise SettingError(f"rdf={self.rdf} is not a usable distance; give 0.1 … 100 Å")
         if not 1 <= self.rdf_bins <= MOST_BINS:

@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyzers.base import Observable
+from insitu.analyzers.on_device import DeviceLabels, decide_on_device
+from insitu.device import memory_error
+from insitu.device_search import DeviceSearch
 from insitu.errors import SettingError
 from insitu.frame import Frame
 from insitu.halo import Halo
@@ -93,9 +96,10 @@ class Phases:
         #: the network with the labels; and the time spent in exchanges with other ranks.
         self.timing: dict[str, float] = {}
         self.waited = 0.0
-        #: Labels and confidence of the owned atoms of the last frame; −1 is unknown.
-        self.labels: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-        self.confidence: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+        self._labels: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self._confidence: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+        #: The same on a device, until somebody asks for them.
+        self._there: DeviceLabels | None = None
 
     @staticmethod
     def _subsets(name: str, values: tuple[Any, ...], p: int) -> list[Observable]:
@@ -158,12 +162,7 @@ class Phases:
         inference = 0.0
         started = time.perf_counter()
         descriptor = self.model.card.descriptor
-        if self.model.card.channels > 1 and self.colors is None:
-            raise SettingError(
-                f"model '{self.model.card.name}' has {self.model.card.channels} channels and the species "
-                "of the atoms are not known here; use it in a run, or with insitu.classify(species=…)"
-            )
-        weights = None if self.colors is None else self.colors[:, neighbors.frame.types]
+        weights = self._weights(neighbors.frame)
         for atoms, images, found in descriptor.batches(
             neighbors, weights=weights, batch=self.model.batch, threads=self.model.threads
         ):
@@ -176,20 +175,84 @@ class Phases:
             "model": inference,
         }
 
-    def __call__(self, frame: Frame, neighbors: Neighbors) -> dict[str, Any]:
+    def _weights(self, frame: Frame) -> NDArray[np.float32] | None:
+        """Return the weights ``(channels - 1, points)`` of the coloured channels, None without."""
+        channels = self.model.card.channels
+        if channels > 1 and self.colors is None:
+            raise SettingError(
+                f"model '{self.model.card.name}' has {channels} channels and the species of the atoms are "
+                "not known here; use it in a run, or with insitu.classify(species=…)"
+            )
+        return None if self.colors is None else self.colors[:, frame.types]
+
+    def color_device(self, frame: Frame) -> None:
+        """Give a model on a device the weights of a frame's points."""
+        if not isinstance(self.model, GraphModel) and self.model.on_device is not None:
+            self.model.on_device.weights = self._weights(frame)
+
+    def neighbors(self, frame: Frame) -> Neighbors | DeviceSearch:
+        """Return the neighbour search over a frame, where the model runs."""
+        there = self.model.on_device
+        if there is None:
+            return Neighbors(frame, self.search)
+        try:
+            return DeviceSearch(frame, self.search, there.device)
+        except MemoryError:
+            raise memory_error(there.device, f"{len(frame.positions):,} atoms") from None
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Labels ``(n_local,)`` of the owned atoms of the last frame; −1 is unknown."""
+        self._bring()
+        return self._labels
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """Confidence ``(n_local,)`` of the owned atoms of the last frame."""
+        self._bring()
+        return self._confidence
+
+    def _bring(self) -> None:
+        if self._there is not None:
+            (self._labels, self._confidence), self._there = self._there.read(), None
+
+    def _on_device(self, frame: Frame, search: DeviceSearch) -> dict[str, Any]:
+        started = time.perf_counter()
+        model = self.model.on_device
+        assert model is not None
+        self.color_device(frame)
+        try:
+            probabilities, found = model.classify(search, self.spacing, self.halo)
+            self._there, count, confidence, size = decide_on_device(
+                search, probabilities, found, self.threshold, _FEWEST
+            )
+        except MemoryError:
+            raise memory_error(model.device, f"{search.points:,} atoms") from None
+        sums: dict[str, Any] = {"count": count, "confidence": confidence, "neighbors": size}
+        sums |= self._count_subsets(frame)
+        self.timing, self.waited = dict(model.timing), model.waited
+        self.timing["model"] += (
+            time.perf_counter() - started - self.waited - sum(self.timing.values())
+        )
+        return sums
+
+    def __call__(self, frame: Frame, neighbors: Neighbors | DeviceSearch) -> dict[str, Any]:
         """Return the sums of one rank: atoms and confidence for each phase, neighbours found."""
+        if isinstance(neighbors, DeviceSearch):
+            return self._on_device(frame, neighbors)
         started = time.perf_counter()
         p = len(self.classes)
         count, confidence, size = np.zeros(p), np.zeros(p), 0.0
-        self.labels = np.full(frame.n_local, -1, dtype=np.int64)
-        self.confidence = np.zeros(frame.n_local, dtype=np.float32)
+        self._there = None
+        self._labels = np.full(frame.n_local, -1, dtype=np.int64)
+        self._confidence = np.zeros(frame.n_local, dtype=np.float32)
         for atoms, probabilities, found in self.probabilities(neighbors):
             labels, sure = decide(probabilities, self.threshold, found)
             column = np.where(labels < 0, p - 1, labels)
             count += np.bincount(column, minlength=p)
             confidence += np.bincount(column, weights=sure, minlength=p)
             size += float(found.sum())
-            self.labels[atoms], self.confidence[atoms] = labels, sure
+            self._labels[atoms], self._confidence[atoms] = labels, sure
         sums: dict[str, Any] = {"count": count, "confidence": confidence, "neighbors": size}
         sums |= self._count_subsets(frame)
         self.timing["model"] += (
@@ -199,6 +262,8 @@ class Phases:
 
     def _count_subsets(self, frame: Frame) -> dict[str, Any]:
         p = len(self.classes)
+        if not self.groups and not self.n_types:  # labels may stay where they are
+            return {"by_group": np.zeros((0, p)), "by_type": np.zeros((0, p))}
         column = np.where(self.labels < 0, p - 1, self.labels)
         counted = np.ones(frame.n_local, bool) if frame.selected is None else frame.selected
         by_group = [

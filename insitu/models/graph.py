@@ -23,13 +23,16 @@ from insitu.models.weights import read_weights
 from insitu.neighbors import Neighbors, compiled
 
 if TYPE_CHECKING:
+    from insitu.device import Device
     from insitu.halo import Halo
+    from insitu.models.device_graph import DeviceGraph
     from insitu.models.store import Card
 
 #: Layers' outputs are padded to this many.
 _LANES = 16
 
-_NOBODYS = (
+#: What is said when the ghosts are nobody's.
+NOBODYS = (
     "a neighbour belongs to no rank: the ghost atoms do not fit the atoms that the ranks own; define "
     "the insitu fix before fixes that change the box or delete atoms"
 )
@@ -145,6 +148,8 @@ class GraphModel:
         self.threads = 1
         self._held = threading.local()  # arrays kept from frame to frame
         self._module: Any = None
+        #: The same on a GPU, if that is where it runs.
+        self.on_device: DeviceGraph | None = None
         if weights is None:
             try:
                 import torch
@@ -160,6 +165,7 @@ class GraphModel:
             widths = [int(w) for w in arrays["widths"]]
             flat = arrays["weights"].astype(np.float32)
             self._engine = compiled().GraphEngine(flat, widths, isa)
+            self._weights = (widths, flat)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"model {path}: {error}; copy or train it again") from None
         size, classes = card.descriptor.size, len(card.classes)
@@ -170,6 +176,22 @@ class GraphModel:
                 f"{size}×{size}, {classes} classes and {self.graph.layers} layers; export it "
                 "with the right settings"
             )
+
+    def move(self, device: Device) -> None:
+        """Let the model run on a device; its errors are those of :class:`DeviceGraph`."""
+        from insitu.models.device_graph import DeviceGraph
+
+        if not self.native:
+            raise SettingError(
+                "engine='torchscript' with a model that has graph layers runs on the CPU only; leave "
+                "`engine` out, or give device=cpu"
+            )
+        self.on_device = DeviceGraph(self.card, *self._weights, device)
+
+    @property
+    def engine(self) -> str:
+        """Name of what runs the network."""
+        return "native" if self.native else "torchscript"
 
     @property
     def native(self) -> bool:
@@ -241,7 +263,7 @@ class GraphModel:
             d.local, self.threads,
         )  # fmt: skip
         if not whole:
-            raise InsituError(_NOBODYS)
+            raise InsituError(NOBODYS)
         yield found, shared
         none = np.empty((0, 1), dtype=np.float32)
         for layer in range(self.graph.layers - 1):
@@ -281,7 +303,7 @@ class GraphModel:
         nearest = search.nearest(places, ball, self.graph.neighbors, self.graph.near * spacing)
         rows = np.where(nearest >= 0, row_of_place[nearest], np.int32(-1))
         if (rows[nearest >= 0] < 0).any():
-            raise InsituError(_NOBODYS)
+            raise InsituError(NOBODYS)
         yield found, shared
         index = torch.from_numpy(rows.astype(np.int64))
         for layer in range(self.graph.layers):
