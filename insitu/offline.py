@@ -148,17 +148,20 @@ def classify_with(
 
 
 def _on_device(
-    analyzer: Phases, positions: ArrayLike, cell: ArrayLike | None, pbc: ArrayLike | bool,
+    analyzer: Phases,
+    positions: ArrayLike,
+    cell: ArrayLike | None,
+    pbc: ArrayLike | bool,
     species: ArrayLike | None,
-) -> Classification:  # fmt: skip
+) -> Classification:
     model = analyzer.model.on_device
     assert model is not None
     device = model.device
     there = device.holds(positions)
     if there and analyzer.model.card.elements:
         raise SettingError(
-            f"model '{analyzer.model.card.name}' tells species apart, which are on the host, and the "
-            "positions are in a GPU's memory; copy the positions to the host"
+            f"model '{analyzer.model.card.name}' is coloured by species, which are read on the host: "
+            "copy the positions to the host, or use a model that does not look at species"
         )
 
     def frame(reach: float) -> Frame:
@@ -170,7 +173,9 @@ def _on_device(
         bare = frame(0.0)
         counts = survey_on_device(bare, device) if there else survey(bare)
         analyzer.measure(counts, bare.cell)
-    search = DeviceSearch(frame(analyzer.search * 1.0001), analyzer.search, device)
+    whole = frame(analyzer.search * 1.0001)
+    analyzer.color_device(whole)
+    search = DeviceSearch(whole, analyzer.search, device)
     result, found = model.classify(search, analyzer.spacing)
     atoms = device.read(search.atoms)
     probabilities = np.empty(result.shape, dtype=np.float32)

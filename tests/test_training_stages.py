@@ -97,7 +97,7 @@ def test_from_recipe_to_a_model_that_classifies(tmp_path: Path) -> None:
             f"temperature = {rule['temperature']}\nnumber", "temperature = [0, 20000]\nnumber"
         )
         text = text.replace(f"number = {rule['number']}", "number = 2")
-    text = text.replace("atoms = [600, 600]", "atoms = [60, 60]\nsoft_steps = 100")
+    text = text.replace("atoms = [400, 400]", "atoms = [60, 60]\nsoft_steps = 100")
     text = text.replace("window = [300, 1300]", "window = [0, 20000]")
     text = text.replace("epochs = 10", "epochs = 1")
     (tmp_path / "own.toml").write_text(text)

@@ -179,12 +179,7 @@ class Phases:
         inference = 0.0
         started = time.perf_counter()
         descriptor = self.model.card.descriptor
-        if self.model.card.channels > 1 and self.colors is None:
-            raise SettingError(
-                f"model '{self.model.card.name}' has {self.model.card.channels} channels and the species "
-                "of the atoms are not known here; use it in a run, or with insitu.classify(species=…)"
-            )
-        weights = None if self.colors is None else self.colors[:, neighbors.frame.types]
+        weights = self._weights(neighbors.frame)
         for atoms, images, found in descriptor.batches(
             neighbors, weights=weights, batch=self.model.batch, threads=self.model.threads
         ):
@@ -196,6 +191,21 @@ class Phases:
             "descriptor": time.perf_counter() - started - inference,
             "model": inference,
         }
+
+    def _weights(self, frame: Frame) -> NDArray[np.float32] | None:
+        """Return the weights ``(channels - 1, points)`` of the coloured channels, None without."""
+        channels = self.model.card.channels
+        if channels > 1 and self.colors is None:
+            raise SettingError(
+                f"model '{self.model.card.name}' has {channels} channels and the species of the atoms are "
+                "not known here; use it in a run, or with insitu.classify(species=…)"
+            )
+        return None if self.colors is None else self.colors[:, frame.types]
+
+    def color_device(self, frame: Frame) -> None:
+        """Give a model on a device the weights of a frame's points."""
+        if isinstance(self.model, Model) and self.model.on_device is not None:
+            self.model.on_device.weights = self._weights(frame)
 
     def neighbors(self, frame: Frame) -> Neighbors | DeviceSearch:
         """Return the neighbour search over a frame, where the model runs."""
@@ -227,6 +237,7 @@ class Phases:
         started = time.perf_counter()
         model = self.model.on_device
         assert model is not None
+        self.color_device(frame)
         try:
             probabilities, found = model.classify(search, self.spacing, self.halo)
             self._there, count, confidence, size = decide_on_device(

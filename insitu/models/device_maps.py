@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from insitu.descriptors.device_maps import DeviceDescriber
 from insitu.device import Device, memory_error
@@ -64,6 +65,8 @@ class DeviceMaps:
         self._module = torch.jit.freeze(module)
         self._describer = DeviceDescriber(card.descriptor, device)
         self._batch = max(1, min(_MOST_IMAGES, device.free_memory() // 2 // _OF_AN_IMAGE))
+        #: ``(channels - 1, points)`` weights of the channels that are coloured by species.
+        self.weights: NDArray[np.float32] | None = None
         self.timing: dict[str, float] = {}
         self.waited = 0.0
 
@@ -94,7 +97,9 @@ class DeviceMaps:
         while begin < n:
             end = min(n, begin + self._batch)
             try:
-                images, found = self._describer.images(search, search.places[begin:end])
+                images, found = self._describer.images(
+                    search, search.places[begin:end], self.weights
+                )
                 p = self.probabilities(images)
             except Exception as error:
                 if not _out_of_memory(error):
