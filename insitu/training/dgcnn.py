@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import time
 from collections.abc import Sequence
@@ -42,8 +41,8 @@ class Schedule:
     """
 
     epochs: int = 10
-    batch: int = 32
-    rate: float = 2e-3
+    batch: int = 16
+    rate: float = 1e-2
     rotations: int = 1
     phi: float = 1.0
     alpha: float = 1.0
@@ -139,8 +138,6 @@ def fit(
 ) -> list[float]:  # fmt: skip
     """Train a network in place and return the mean loss of each epoch.
 
-    What is left in the network behind the last epoch is a running mean of the weights.
-
     Parameters
     ----------
     network
@@ -161,7 +158,7 @@ def fit(
     plan = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, schedule.rate, total_steps=schedule.epochs * steps, pct_start=0.05
     )
-    averaged, losses, done = copy.deepcopy(network), [], 0
+    losses: list[float] = []
     for epoch in range(schedule.epochs):
         network.train()
         order = torch.randperm(len(train), generator=generator)
@@ -178,14 +175,11 @@ def fit(
             optimizer.step()
             plan.step()
             total += loss.item()
-            done += 1
-            _follow(averaged, network, min(0.99, done / (10 + done)))
         losses.append(total / steps)
         log.info(
             "seed %d, epoch %d: loss %.4f (%.0f s)", seed, epoch + 1, losses[-1],
             time.perf_counter() - started,
         )  # fmt: skip
-    network.load_state_dict(averaged.state_dict())
     network.eval()
     return losses
 
@@ -199,15 +193,6 @@ def _whole_loss(
     ])  # fmt: skip
     labels = torch.full((logits.shape[1],), sample.label, dtype=torch.int64)
     return combined_loss(logits, labels, schedule.phi, schedule.alpha)
-
-
-def _follow(averaged: nn.Module, network: nn.Module, share: float) -> None:
-    """Move the averaged weights and running statistics; the former keep `share` of their own."""
-    with torch.no_grad():
-        for mean, now in zip(averaged.parameters(), network.parameters(), strict=True):
-            mean.lerp_(now, 1.0 - share)
-        for mean, now in zip(averaged.buffers(), network.buffers(), strict=True):
-            mean.copy_(now)
 
 
 @torch.inference_mode()

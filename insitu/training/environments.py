@@ -22,20 +22,21 @@ from insitu.training.phase_dynamics import Snapshot
 class Environments:
     """Vectors ``(n, k, 3)`` [Å] from an atom to itself and its nearest others, class indices ``(n,)``.
 
-    `run` ``(n,)`` is the number of the trajectory, `temperature` ``(n,)`` [K].
+    `run` ``(n,)`` is the number of the trajectory, `spacing` ``(n,)`` that of the sample,
+    (volume an atom)^(1/3) [Å].
     """
 
     vectors: NDArray[np.float32]
     labels: NDArray[np.int64]
     run: NDArray[np.int64]
-    temperature: NDArray[np.float64]
+    spacing: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def nearest(self, k: int) -> Environments:
         """Return the same environments of `k` points."""
-        return Environments(self.vectors[:, :k], self.labels, self.run, self.temperature)
+        return Environments(self.vectors[:, :k], self.labels, self.run, self.spacing)
 
 
 def surroundings(
@@ -82,8 +83,9 @@ def environments(
         share[rng.permutation(len(found))[: each - share.sum()]] += 1
         for s, count in zip(found, share.tolist(), strict=True):
             some = rng.choice(len(s.positions), min(count, len(s.positions)), replace=False)
+            length = float(np.cbrt(abs(np.linalg.det(s.cell)) / len(s.positions)))
             for v in surroundings(s.positions, s.cell, some, k):
-                parts.append((v, number, names.index(s.run), s.temperature))
+                parts.append((v, number, names.index(s.run), length))
     parts = [parts[i] for i in rng.permutation(len(parts))]
     return Environments(
         np.array([p[0] for p in parts]), np.array([p[1] for p in parts]),
@@ -141,8 +143,7 @@ class Clouds:
 def clouds(found: Environments, settings: SpatialSettings) -> Clouds:
     """Return each environment as a graph of its own: nothing beyond its points is there.
 
-    The rules of neighbours, cut-off and unit are those of a whole sample; an environment's radius is
-    not bounded by `reach`, so that its few points see each other.
+    The rules of neighbours, cut-off and unit are those of a whole sample.
     """
     points = torch.from_numpy(found.vectors)
     n, p, _ = points.shape
@@ -151,14 +152,17 @@ def clouds(found: Environments, settings: SpatialSettings) -> Clouds:
     vectors = torch.zeros((n, p, settings.neighbors, 3))
     cut, unit = torch.empty(n, p), torch.empty(n, p)
     for i in range(n):
-        x = points[i]
+        x, length = points[i], settings.length(float(found.spacing[i]))
         distance = torch.cdist(x[None], x[None], compute_mode="donot_use_mm_for_euclid_dist")[0]
         near, at = distance.topk(min(k + 2, p), largest=False)
         # The first is the point itself; behind the last neighbour lies the cut-off.
-        table[i, :, :k] = at[:, 1 : k + 1].to(torch.int16)
-        vectors[i, :, :k] = x[at[:, 1 : k + 1]] - x.unsqueeze(1)
-        cut[i] = near[:, k + 1] if p > k + 1 else near[:, -1] * 1.1
-        unit[i] = near[:, 1 : settings.local + 1].mean(1)
+        cut[i] = settings.reach * length
+        if p > k + 1:
+            cut[i] = torch.minimum(cut[i], near[:, k + 1])
+        within = near[:, 1 : k + 1] < cut[i].unsqueeze(1)
+        table[i, :, :k] = torch.where(within, at[:, 1 : k + 1], -1).to(torch.int16)
+        vectors[i, :, :k] = (x[at[:, 1 : k + 1]] - x.unsqueeze(1)) * within.unsqueeze(2)
+        unit[i] = near[:, 1 : settings.local + 1].mean(1) if settings.local else length
     labels = torch.from_numpy(found.labels)
     return Clouds(vectors, table, cut, unit, labels.unsqueeze(1).expand(n, p).contiguous())
 

@@ -23,6 +23,7 @@ from insitu.models.spatial import SpatialSettings
 from insitu.models.store import Card
 from insitu.training import dgcnn
 from insitu.training.dgcnn import Schedule
+from insitu.training.normalised import Normalised
 from insitu.training.environments import Environments, clouds, environments, whole
 from insitu.training.phase_dynamics import PARTS, Snapshot, runs, simulate, snapshots
 from insitu.training.progress import bar
@@ -30,7 +31,7 @@ from insitu.training.tables import markdown
 
 log = logging.getLogger(__name__)
 KINDS = ("whole_sample", "local")
-#: Share of right labels of the selection set that the shipped threshold may turn to unknown.
+#: Share of the training samples' right labels that the shipped threshold may turn to unknown.
 _LOST = 1e-2
 
 
@@ -59,7 +60,7 @@ def classes_of(recipe: dict[str, Any], found: list[Snapshot]) -> list[str]:
     return [c for c in wanted if c in there]
 
 
-def network_of(recipe: dict[str, Any], n_classes: int) -> WholeSampleGraph | LocalDGCNN:
+def network_of(recipe: dict[str, Any], n_classes: int) -> Normalised | LocalDGCNN:
     """Return a new network of the recipe's kind.
 
     Raises
@@ -73,7 +74,7 @@ def network_of(recipe: dict[str, Any], n_classes: int) -> WholeSampleGraph | Loc
     if kind == "local":
         return LocalDGCNN(n_classes)
     widths = {k: v for k, v in recipe["network"].items() if k != "kind"}
-    return WholeSampleGraph(n_classes, SpatialSettings(**recipe["spatial"]), **widths)
+    return Normalised(n_classes, SpatialSettings(**recipe["spatial"]), **widths)
 
 
 def fit(
@@ -91,7 +92,7 @@ def fit(
     graph = SpatialSettings(**recipe["spatial"])
     extra = [whole(s, classes, graph) for s in train] if every else []
     dgcnn.fit(network, clouds(found, graph), schedule, seed, extra=extra)
-    return network
+    return network.folded()
 
 
 def measured(
@@ -157,7 +158,7 @@ def train_phases(
     found = environments(split["training"], classes, t["each"], t["points"], t["seed"])
     log.info("%d environments of %d points, %d classes", len(found), t["points"], len(classes))
     network = fit(recipe, classes, found, split["training"])
-    p, y, _ = measured(network, recipe, classes, split["selection"], 64)
+    p, y, _ = measured(network, recipe, classes, split["training"], 16)
     sure = p.max(1)[p.argmax(1) == y]
     threshold = float(np.clip(np.floor(20 * np.quantile(sure, _LOST)) / 20, 0.3, 0.9))
     p, y, where = measured(network, recipe, classes, split["test"], 64)

@@ -8,16 +8,17 @@ is a subclass that changes the edges' features or the messages; what is shipped 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from insitu.models.dgcnn import WholeSampleGraph
 from insitu.models.spatial import SpatialSettings
+from insitu.training.normalised import Normalised
 
 
-class Unweighted(WholeSampleGraph):
-    """Relative positions only: every neighbour's message counts the same, whatever its distance."""
+class Unweighted(Normalised):
+    """Every neighbour's message counts the same, whatever its distance."""
 
     def edges(
         self, vectors: Tensor, cut: Tensor, unit: Tensor, rows: Tensor, species: Tensor
@@ -27,7 +28,18 @@ class Unweighted(WholeSampleGraph):
         return g, (rows >= 0).to(g.dtype)
 
 
-class Gated(WholeSampleGraph):
+class Distances(Normalised):
+    """Distances without directions: the same in every orientation by construction."""
+
+    def edges(
+        self, vectors: Tensor, cut: Tensor, unit: Tensor, rows: Tensor, species: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the features of the base class with the displacement set to 0, and weights."""
+        g, s = super().edges(vectors, cut, unit, rows, species)
+        return torch.cat([torch.zeros_like(g[:, :, :3]), g[:, :, 3:]], 2), s
+
+
+class Gated(Normalised):
     """Neighbours' features are multiplied by a learned function of the distance, channel by channel."""
 
     def __init__(
@@ -40,18 +52,15 @@ class Gated(WholeSampleGraph):
         for gate in self.gate:
             nn.init.ones_(gate.bias)  # type: ignore[arg-type]
 
-    def convolve(
-        self, layer: int, h: Tensor, rows: Tensor, features: Tensor, weights: Tensor
-    ) -> Tensor:
-        """Return the features of the first atoms behind a layer; parameters of the base class."""
+    def messages(self, layer: int, h: Tensor, rows: Tensor, features: Tensor) -> Tensor:
+        """Return the messages ``(n, k, width)`` of the neighbours, not yet weighted."""
         n, k = rows.shape
         far = self.other[layer](h).index_select(0, rows.clamp(min=0).flatten()).view(n, k, -1)
-        gate = self.gate[layer](features[:, :, 3:])
-        messages = weights.unsqueeze(2) * (gate * far + self.edge[layer](features))
-        return torch.relu(self.own[layer](h[:n]) + torch.relu(messages.amax(1)))
+        message: Tensor = self.gate[layer](features[:, :, 3:]) * far + self.edge[layer](features)
+        return message
 
 
-class Dynamic(WholeSampleGraph):
+class Dynamic(Normalised):
     """Neighbours chosen in feature space behind the first layer: half of the spatial candidates."""
 
     def convolve(
@@ -70,7 +79,7 @@ class Dynamic(WholeSampleGraph):
         return super().convolve(layer, h, rows, features, weights)
 
 
-class Directional(WholeSampleGraph):
+class Directional(Normalised):
     """Radial functions times the unit vector beside the radial functions: filters with a direction."""
 
     def __init__(
@@ -91,24 +100,27 @@ class Directional(WholeSampleGraph):
         return torch.cat([g, directed], 2), s
 
 
+_RELATIVE = {"unit": "spacing", "reach": 2.1, "local": 4, "range": 2.5}
+SHIPPED = "smooth weight"
 #: Name of a variant → its class and what it changes in the settings of the graph.
-VARIANTS: dict[str, tuple[type[WholeSampleGraph], dict[str, float]]] = {
+VARIANTS: dict[str, tuple[type[Normalised], dict[str, Any]]] = {
     "relative positions only, unweighted": (Unweighted, {"radial": 0}),
-    "radial functions, unweighted": (Unweighted, {}),
-    "smooth weight": (WholeSampleGraph, {}),
-    "smooth weight, no radial functions": (WholeSampleGraph, {"radial": 0}),
-    "smooth weight, 12 neighbours": (WholeSampleGraph, {"neighbors": 12}),
-    "smooth weight, 24 neighbours": (WholeSampleGraph, {"neighbors": 24}),
+    "and radial functions, unweighted": (Unweighted, {}),
+    SHIPPED: (Normalised, {}),
+    "smooth weight, no radial functions": (Normalised, {"radial": 0}),
+    "smooth weight, distances without directions": (Distances, {}),
+    "smooth weight, directional radial functions": (Directional, {}),
     "smooth weight and learned gate": (Gated, {}),
     "smooth weight, 12 of 24 chosen in feature space": (Dynamic, {"neighbors": 24}),
-    "smooth weight, directional radial functions": (Directional, {}),
+    "smooth weight, 24 neighbours": (Normalised, {"neighbors": 24}),
+    "smooth weight, lengths in units of the 4 nearest": (Normalised, _RELATIVE),
 }
 
 
 def variant(
     name: str, n_classes: int, settings: SpatialSettings
-) -> tuple[WholeSampleGraph, SpatialSettings]:
+) -> tuple[Normalised, SpatialSettings]:
     """Return a network of a variant and the settings of its graph."""
     kind, change = VARIANTS[name]
-    own = replace(settings, **{k: int(v) for k, v in change.items()})
+    own = replace(settings, **change)
     return kind(n_classes, own), own
