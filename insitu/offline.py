@@ -148,9 +148,12 @@ def classify_with(
 
 
 def _on_device(
-    analyzer: Phases, positions: ArrayLike, cell: ArrayLike | None, pbc: ArrayLike | bool,
+    analyzer: Phases,
+    positions: ArrayLike,
+    cell: ArrayLike | None,
+    pbc: ArrayLike | bool,
     species: ArrayLike | None,
-) -> Classification:  # fmt: skip
+) -> Classification:
     model = analyzer.model.on_device
     assert model is not None
     device = model.device

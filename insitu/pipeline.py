@@ -279,7 +279,8 @@ class Pipeline:
             waited += self.analyzer.waited
             wall |= self.analyzer.timing
             for a in self.further:
-                # A search of its own, where it goes further: the images' is as short as can be.
+                # A search of its own, where it goes further (the images' is as short as can be) or
+                # where that one is on a device.
                 wide = neighbors
                 if not isinstance(wide, Neighbors) or a.cutoff > wide.cutoff:
                     wide = Neighbors(frame, a.cutoff)

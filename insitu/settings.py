@@ -67,6 +67,9 @@ class Settings:
     engine
         What runs the network: ``native``, the kernels, without torch; ``torchscript``, the
         reference; ``auto``, the kernels if the model has weights for them.
+    device
+        Where the analysis runs: ``cpu``; ``cuda``, the GPUs of a node in turn; ``cuda:N``; ``auto``, a
+        GPU if there is one that can be used.
     species
         Elements of the atom types in their order, for models that are coloured by species; None: told
         from the masses.
@@ -78,9 +81,6 @@ class Settings:
     profile
         Also count the phases in bins along an axis: ``z,50`` (axis and number of bins, over the box of
         the first analysed step), or ``z,50,0,400`` (from 0 to 400, in the deck's unit of length).
-    device
-        Where the analysis runs: ``cpu``; ``cuda``, the GPUs of a node in turn; ``cuda:N``; ``auto``, a
-        GPU if there is one that can be used.
     """
 
     model: str = "metals"
@@ -99,11 +99,11 @@ class Settings:
     first: bool = False
     threads: int | None = None
     engine: str = "auto"
+    device: str = "cpu"
     species: tuple[str, ...] = ()
     rdf: float | None = None
     rdf_bins: int = 160
     profile: tuple[str, ...] = ()
-    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.every is not None and not 1 <= self.every <= MOST_STEPS:
@@ -118,11 +118,11 @@ class Settings:
         ):  # fmt: skip
             _one_of(name, getattr(self, name), allowed)
         check_engine(self.engine)
+        check_device(self.device)
         if self.rdf is not None and not 0.1 <= self.rdf <= 100.0:
             raise SettingError(f"rdf={self.rdf} is not a usable distance; give 0.1 … 100 Å")
         if not 1 <= self.rdf_bins <= MOST_BINS:
             raise SettingError(f"rdf_bins={self.rdf_bins} is not usable; give 1 … {MOST_BINS}")
-        check_device(self.device)
         for name in ("model", "file", "group", "labels", "confidence", "variables"):
             if getattr(self, name) == "":
                 raise SettingError(f"{name} is empty; give a name")

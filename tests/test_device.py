@@ -23,9 +23,12 @@ from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.device import CudaDevice, Device, has_driver
 from insitu.device_frame import frame_on_device, survey_on_device
 from insitu.device_search import DeviceSearch
-from insitu.errors import InsituError
+from insitu.errors import InsituError, SettingError
 from insitu.frame import Frame
 from insitu.models import store
+from insitu.models.export import save
+from insitu.models.networks import NeighborsMapCNN
+from insitu.models.store import Card
 from insitu.neighbors import Neighbors, survey
 from insitu.offline import classify_with
 from insitu.testing import lattice
@@ -136,6 +139,23 @@ def test_the_paper_network_runs_on_the_device_without_a_copy(device: Device) -> 
     got = classify_with(model, *SAMPLES["hot"], True)
     np.testing.assert_allclose(got.probabilities, want.probabilities, atol=1e-4)
     assert (got.labels == want.labels).all()
+
+
+def test_a_model_coloured_by_species_runs_on_the_device(device: Device, tmp_path: Path) -> None:
+    elements = {e: {"mass": 1.0, "weights": [w]} for e, w in (("Cu", 0.5), ("Zr", 1.5))}
+    card = Card("colours", ["a", "b"], NeighborsMap(), 2, elements=elements)
+    save(NeighborsMapCNN(2, 2), card, tmp_path / "model.pt")
+    model = store.load(str(tmp_path / "model.pt"))
+    r, cell = SAMPLES["hot"]
+    numbers = np.random.default_rng(1).choice([29, 40], len(r))
+    want = classify_with(model, r, cell, True, numbers)
+    other = classify_with(model, r, cell, True, 69 - numbers)
+    assert np.abs(other.probabilities - want.probabilities).max() > 1e-3
+    model.move(device)
+    got = classify_with(model, r, cell, True, numbers)
+    np.testing.assert_allclose(got.probabilities, want.probabilities, atol=1e-4)
+    with pytest.raises(SettingError, match="species, which are read on the host"):
+        classify_with(model, device.array(r, np.float64), cell, True, numbers)
 
 
 def test_positions_in_device_memory_are_used_there(device: Device) -> None:

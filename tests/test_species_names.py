@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+import insitu
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import ModelError, SettingError
 from insitu.models.store import Card
@@ -50,3 +51,20 @@ def test_a_card_keeps_its_elements_and_their_weights_fit_its_channels() -> None:
     assert "elements" not in json.loads(Card("m", ["a"], NeighborsMap()).to_json())
     with pytest.raises(ModelError, match="without a weight for each further channel"):
         Card.from_json(text.replace('"channels": 2', '"channels": 3'), "here")
+
+
+def test_the_shipped_model_of_copper_and_zirconium_sees_the_species() -> None:
+    from insitu.testing import lattice
+
+    r, cell = lattice("bcc", 3.27, (4, 4, 4))
+    rng = np.random.default_rng(2)
+    r = r + rng.normal(scale=0.35, size=r.shape)
+    numbers = rng.permutation(np.repeat([29, 40], 64))
+    found = insitu.classify(r, cell, True, numbers, model="vitrification-cuzr")
+    assert found.classes == ["liquid", "amorphous"]
+    reference = insitu.classify(
+        r, cell, True, numbers, model="vitrification-cuzr", engine="torchscript"
+    )
+    assert np.abs(found.probabilities - reference.probabilities).max() < 1e-4
+    swapped = insitu.classify(r, cell, True, 69 - numbers, model="vitrification-cuzr")
+    assert np.abs(found.probabilities - swapped.probabilities).max() > 0.01

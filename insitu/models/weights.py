@@ -45,7 +45,8 @@ def torch_module(path: Path) -> Any:
             f"engine='torchscript' of model {path} needs torch, which is not installed; leave "
             "`engine` out, or install it (README, Install)"
         ) from None
-    return torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+    # A large network may be stored with 16 bits.
+    return torch.jit.load(str(path), map_location="cpu").float().eval()  # type: ignore[no-untyped-call]
 
 
 def read_weights(content: bytes, path: Path) -> dict[str, NDArray[np.float64]]:

@@ -135,3 +135,45 @@ def supercell(
     where = ((fractional[None] + steps[:, None]) / repeat).reshape(-1, 3)
     large = cell * repeat[:, None]
     return where @ large, np.tile(types, len(steps)), large
+
+
+def random_packing(
+    types: NDArray[np.int64], cell: NDArray[np.float64], least: NDArray[np.float64], seed: int
+) -> NDArray[np.float64]:
+    """Return random positions ``(n, 3)`` [Å] in a periodic cell with no two atoms too close.
+
+    Atoms start anywhere and are pushed apart until their least distances are kept (to 2 %).
+
+    Parameters
+    ----------
+    types
+        ``(n,)`` from 1.
+    cell
+        ``(3, 3)`` [Å].
+    least
+        ``(t, t)`` least distance of each pair of types [Å].
+    seed
+        Of the positions.
+
+    Raises
+    ------
+    SettingError
+        The cell is too small for them.
+    """
+    rng = np.random.default_rng(seed)
+    s = rng.random((len(types), 3))
+    wanted, inverse = least[types[:, None] - 1, types[None] - 1], np.linalg.inv(cell)
+    for _ in range(2000):
+        d = s[:, None] - s[None]
+        d = (d - np.rint(d)) @ cell
+        length = np.linalg.norm(d, axis=2)
+        np.fill_diagonal(length, np.inf)
+        overlap = np.maximum(wanted - length, 0.0)
+        if (overlap / wanted).max() < 0.02:
+            return (s % 1.0) @ cell
+        push = (0.5 * overlap / np.maximum(length, 1e-3))[:, :, None] * d
+        s = s + push.sum(axis=1) @ inverse
+    raise SettingError(
+        f"{len(types)} atoms do not fit the cell with least distances of {least.tolist()} Å; give a "
+        "larger cell"
+    )

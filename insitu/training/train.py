@@ -166,6 +166,10 @@ def train(name: str, out: Path, data: Path, *, workers: int = 1, device: str = "
         from insitu.training.general import train_general
 
         return train_general(recipe, recipe_hash, out, data, workers=workers, device=device)
+    if "phase" in recipe:
+        from insitu.training.phases import train_phases
+
+        return train_phases(recipe, recipe_hash, out, data, workers=workers)
     if "stage" in recipe:
         from insitu.training.vitrification import train_stages
 
