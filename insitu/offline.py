@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from insitu.analyzers.phases import Phases, decide
-from insitu.device import in_device_memory, memory_error
+from insitu.device import DeviceMemoryError, in_device_memory, memory_error
 from insitu.device_frame import frame_on_device, survey_on_device
 from insitu.device_search import DeviceSearch
 from insitu.errors import SettingError
@@ -178,6 +178,8 @@ def _on_device(
             probabilities = np.empty(result.shape, dtype=np.float32)
             sizes = np.empty(len(atoms), dtype=np.int32)
             probabilities[atoms], sizes[atoms] = device.read(result), device.read(found)
+    except DeviceMemoryError:
+        raise
     except MemoryError:
         raise memory_error(device, f"{len(positions):,} atoms") from None  # type: ignore[arg-type]
     labels, confidence = decide(probabilities, analyzer.threshold, sizes)

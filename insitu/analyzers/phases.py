@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from insitu.analyzers.base import Observable
 from insitu.analyzers.on_device import DeviceLabels, decide_on_device
 from insitu.analyzers.profile import Profile
-from insitu.device import memory_error
+from insitu.device import DeviceMemoryError, memory_error
 from insitu.device_search import DeviceSearch
 from insitu.errors import SettingError
 from insitu.frame import Frame
@@ -245,6 +245,8 @@ class Phases:
                 self._there, count, confidence, size = decide_on_device(
                     search, probabilities, found, self.threshold, _FEWEST
                 )
+        except DeviceMemoryError:
+            raise
         except MemoryError:
             raise memory_error(model.device, f"{search.points:,} atoms") from None
         sums: dict[str, Any] = {"count": count, "confidence": confidence, "neighbors": size}
