@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.device import DeviceMemoryError
-
 _HERE = Path(__file__).parent / "emulation"
 _KERNELS = Path(__file__).parent.parent / "kernels"
 _one_at_a_time = threading.Lock()
@@ -82,7 +80,7 @@ class _Module:
             _refuse_mixture([*_leaves(args), *_leaves(kwargs.values())])
             result = function(*args, **kwargs)
             if isinstance(result, np.ndarray) and result.size > self._largest:
-                raise DeviceMemoryError("the memory of the emulation does not suffice")
+                raise MemoryError("out of memory")  # as CuPy's is one
             return result.view(OnDevice) if isinstance(result, np.ndarray) else result
 
         return made
