@@ -128,7 +128,7 @@ def main() -> int:
     bottom.set_ylim(-0.03, 1.03)
     for axes in (top, bottom):
         axes.axvline(melting, color="0.6", ls=":", label="energy step")
-    bottom.legend(frameon=False, loc="center left")
+    bottom.legend(frameon=False, loc="lower left")
     figure.savefig(options.out / "hcp_melting.png", dpi=150)
     print(f"wrote {options.out / 'hcp_melting.png'}")
     return 0
