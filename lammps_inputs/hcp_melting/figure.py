@@ -120,7 +120,7 @@ def main() -> int:
     figure, (top, bottom) = plt.subplots(2, sharex=True, figsize=(5.2, 5), layout="constrained")
     top.plot(temperature, energy, color="k", lw=1)
     top.set_ylabel("potential energy (eV/atom)")
-    bottom.plot(temperature, hcp, color="C0", label="Neighbors Map and CNN, in situ")
+    bottom.plot(temperature, hcp, color="C0", label="Neighbors Map, CNN")
     if ptm is not None:
         bottom.plot(ptm_at, ptm, "--", color="C1", label="PTM, RMSD 0.1")
     bottom.set_ylabel("fraction of hcp")
