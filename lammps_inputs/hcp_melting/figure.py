@@ -120,7 +120,7 @@ def main() -> int:
     figure, (top, bottom) = plt.subplots(2, sharex=True, figsize=(5.2, 5), layout="constrained")
     top.plot(temperature, energy, color="k", lw=1)
     top.set_ylabel("potential energy (eV/atom)")
-    bottom.plot(temperature, hcp, color="C0", label="Neighbors Map and CNN, in situ")
+    bottom.plot(temperature, hcp, color="C0", label="Neighbors Map, CNN")
     if ptm is not None:
         bottom.plot(ptm_at, ptm, "--", color="C1", label="PTM, RMSD 0.1")
     bottom.set_ylabel("fraction of hcp")
@@ -128,7 +128,7 @@ def main() -> int:
     bottom.set_ylim(-0.03, 1.03)
     for axes in (top, bottom):
         axes.axvline(melting, color="0.6", ls=":", label="energy step")
-    bottom.legend(frameon=False, loc="center left")
+    bottom.legend(frameon=False, loc="lower left")
     figure.savefig(options.out / "hcp_melting.png", dpi=150)
     print(f"wrote {options.out / 'hcp_melting.png'}")
     return 0
