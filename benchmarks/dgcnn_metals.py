@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The whole-sample network on the data of the general model, beside that model, PTM and a-CNA.
 
-Trains on the recipe's training materials (a few snapshots of each trajectory, and copies with atoms
-removed), and measures on its headline elements, which take part in nothing; lengths are in units of
+Trains on the recipe's training materials (a few snapshots of each trajectory), and measures on its headline elements, which take part in nothing; lengths are in units of
 each atom's own surroundings. The other models are the shipped ones; the convolutional network of the
 paper knows absolute distances and four elements.
 
@@ -31,7 +30,6 @@ from insitu.training import dgcnn, dynamics
 from insitu.training.accuracy import Score, cases, count
 from insitu.training.dgcnn import Schedule
 from insitu.training.environments import Samples, Whole, periodic
-from insitu.training.graphs import thinned
 from insitu.training.jobs import jobs
 from insitu.training.normalised import Normalised
 from insitu.training.tables import markdown
@@ -44,18 +42,17 @@ NAME = "whole-sample DGCNN"
 
 
 def training(recipe: dict, data: Path, each: int, seed: int) -> list[Whole]:
-    """Return graphs of `each` snapshots of every training trajectory, half of them thinned."""
+    """Return graphs of `each` snapshots of every training trajectory."""
     rng, found = np.random.default_rng(seed), []
     numbers = {c: k for k, c in enumerate(recipe["classes"])}
     for job in jobs(recipe, "training"):
         every = dynamics.load(job, data)
-        for k, i in enumerate(rng.permutation(len(every))[:each]):
+        for i in rng.permutation(len(every))[:each]:
             s = every[i]
             labels = np.array([numbers.get(c, -1) for c in s.labels.tolist()])
             if not (labels >= 0).any():
                 continue
-            keep = thinned(rng.uniform(0.0, 0.5) if k % 2 else 0.0, len(labels), rng)
-            found.append(periodic(s.positions[keep], s.cell, labels[keep], GRAPH))
+            found.append(periodic(s.positions, s.cell, labels, GRAPH))
     return found
 
 

@@ -63,7 +63,9 @@ def test_a_trajectory_is_simulated_once(small: dict[str, Any], data: Path) -> No
     assert path.stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("kind", ["whole_sample", "local"])
+@pytest.mark.parametrize(
+    "kind", ["whole_sample", pytest.param("local", marks=pytest.mark.full)]
+)
 def test_a_recipe_becomes_a_model(
     kind: str, small: dict[str, Any], data: Path, tmp_path: Path
 ) -> None:
@@ -102,6 +104,6 @@ def test_shipped_models_know_crystals_from_crystallographic_data(
     recipe = load_recipe("sio2")[0]
     run = next(r for r in runs(recipe, "test") if r.phase["class"] == name)
     sites, _, cell = start(run, 200)
-    r = sites + np.random.default_rng(5).normal(scale=0.08, size=sites.shape)
+    r = sites + np.random.default_rng(5).normal(scale=0.05, size=sites.shape)
     found = insitu.classify(r, cell, True, model=model, threshold=0.0)
     assert found.fractions[name] > share
