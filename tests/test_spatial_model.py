@@ -230,6 +230,26 @@ def test_labels_do_not_depend_on_the_decomposition(
 
 
 @pytest.mark.parametrize("engine", ["native", "torchscript"])
+def test_a_rank_without_atoms(artefacts: dict[str, Path], engine: str) -> None:
+    r, cell, species = sample()
+    box = cell * np.array([[3.0], [1.0], [1.0]])
+    model = store.load(str(artefacts["angstrom"]), engine=engine)
+    expected = classify_with(model, r, box, True, species)
+    frames = deal(r, box, (3, 1, 1), 4.01, species)
+    assert min(f.n_local for f in frames) == 0
+
+    def work(ranks: ThreadRanks) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        frame, analyzer = frames[ranks.rank], Phases(model)
+        analyzer.exchange(frame, ranks)
+        analyzer(frame, Neighbors(frame, analyzer.search))
+        return frame.ids[: frame.n_local], analyzer.labels
+
+    for result in together(3, work):
+        assert not isinstance(result, Exception), result
+        assert (result[1] == expected.labels[result[0] - 1]).all()
+
+
+@pytest.mark.parametrize("engine", ["native", "torchscript"])
 def test_nothing_jumps_when_an_atom_comes_or_goes(tmp_path: Path, engine: str) -> None:
     """Through the limit of the search, and through the place of the (K+1)-th neighbour."""
     settings = SpatialSettings(5, 4.0, "angstrom", 2, local=0, radial=4, range=4.0)

@@ -108,7 +108,7 @@ class WholeSampleGraph(nn.Module):
         # TorchScript takes a module out of a list by a constant only.
         for k, (own, other, edge) in enumerate(zip(self.own, self.other, self.edge)):  # noqa: B905
             if k == layer:
-                far = other(h).index_select(0, index.flatten()).view(n, index.shape[1], -1)
+                far = other(h).index_select(0, index.flatten()).view(n, index.shape[1], self.width)
                 messages = weights.unsqueeze(2) * (far + edge(features))
                 pooled = torch.relu(messages.amax(1))
                 after = torch.relu(own(h[:n]) + pooled)
