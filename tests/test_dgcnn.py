@@ -7,19 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 from insitu.errors import SettingError
-from insitu.models.dgcnn import WholeSampleGraph
 from insitu.models.local_dgcnn import EdgeConv, LocalDGCNN
 from insitu.models.spatial import SpatialSettings
 from insitu.testing import lattice
 from insitu.training import dgcnn
 from insitu.training.dgcnn import Schedule, combined_loss, random_rotations, spread
 from insitu.training.environments import Environments, clouds, environments, surroundings, whole
-from insitu.training.phase_dynamics import Snapshot
 from insitu.training.normalised import Normalised
+from insitu.training.phase_dynamics import Snapshot
 from insitu.training.variants import SHIPPED, VARIANTS, variant
 
 
@@ -204,7 +202,7 @@ def test_variants_of_the_weighting_are_what_they_say(name: str, two: Environment
     torch.manual_seed(0)
     network, settings = variant(name, 2, SpatialSettings(neighbors=16, layers=2))
     arguments, _ = clouds(two.nearest(32), settings).batch(torch.arange(4))
-    g, s = network.edges(*arguments)
+    _, s = network.edges(*arguments)
     assert s.shape[1] == settings.neighbors
     assert set(s.unique().tolist()) <= {0.0, 1.0} if "unweighted" in name else float(s.max()) < 1.0
     turn = random_rotations(1, torch.Generator().manual_seed(1))[0]
@@ -222,7 +220,9 @@ def test_variants_of_the_weighting_are_what_they_say(name: str, two: Environment
         plain = torch.softmax(base.eval().logits(*arguments), 1)
     same = type(network) is Normalised
     assert (float((p - plain).abs().max()) < 1e-6) == same
-    assert same == (name == SHIPPED or "neighbours" in name or "units" in name or "no radial" in name)
+    assert same == (
+        name == SHIPPED or "neighbours" in name or "units" in name or "no radial" in name
+    )
 
 
 def test_the_folded_network_has_the_normalised_networks_outputs(two: Environments) -> None:

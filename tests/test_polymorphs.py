@@ -111,7 +111,9 @@ def test_a_crystal_keeps_its_label_only_near_its_sites() -> None:
 
 def test_disorder_is_told_by_its_lack_of_bragg_peaks() -> None:
     phase = named("melt")
-    run = next(r for r in runs(RECIPE, "training") if r.phase is phase or r.phase["class"] == "melt")
+    run = next(
+        r for r in runs(RECIPE, "training") if r.phase is phase or r.phase["class"] == "melt"
+    )
     sites, types, cell = start(run, 360)
     rng = np.random.default_rng(1)
     random = rng.random((len(sites), 3)) @ cell

@@ -36,6 +36,8 @@ class WholeSampleGraph(nn.Module):
     ) -> None:
         super().__init__()
         self.layers, self.width = settings.layers, width
+        #: Atoms of which the messages are in memory at a time, when it does not learn.
+        self.chunk = 256
         self.radial, self.extent = settings.radial, float(settings.range)
         self.species, self.kinds = settings.n_species, settings.kinds
         inputs = [self.species] + [width] * (settings.layers - 1)
@@ -102,16 +104,23 @@ class WholeSampleGraph(nn.Module):
         features, weights
             Of the edges, from :meth:`edges`.
         """
-        n = rows.shape[0]
+        n, k_max = rows.shape[0], rows.shape[1]
         index = rows.clamp(min=0)
+        # One matrix at a time of the messages of all atoms would not fit the processor's cache.
+        step = n if self.training else self.chunk
         after = h
         # TorchScript takes a module out of a list by a constant only.
         for k, (own, other, edge) in enumerate(zip(self.own, self.other, self.edge)):  # noqa: B905
             if k == layer:
-                far = other(h).index_select(0, index.flatten()).view(n, index.shape[1], self.width)
-                messages = weights.unsqueeze(2) * (far + edge(features))
-                pooled = torch.relu(messages.amax(1))
-                after = torch.relu(own(h[:n]) + pooled)
+                mine, theirs = own(h[:n]), other(h)
+                parts: list[Tensor] = []
+                for at in range(0, n, max(step, 1)):
+                    near = index[at : at + step]
+                    far = theirs.index_select(0, near.flatten()).view(near.shape[0], k_max, -1)
+                    far = far + edge(features[at : at + step])
+                    pooled = torch.relu((weights[at : at + step].unsqueeze(2) * far).amax(1))
+                    parts.append(torch.relu(mine[at : at + step] + pooled))
+                after = torch.cat(parts) if len(parts) > 0 else mine
         return after
 
     def logits(

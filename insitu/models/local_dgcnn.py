@@ -39,14 +39,16 @@ class EdgeConv(nn.Module):
         if self.training:
             edges = own.unsqueeze(2) + every
             normal = self.norm(edges.flatten(0, 2)).view(b, n, k, -1)
-            return self.activation(normal.amax(2))
+            largest: Tensor = self.activation(normal.amax(2))
+            return largest
         # The statistics are fixed, so the normalisation is a line whose maximum lies at an end.
         mean, variance = self.norm.running_mean, self.norm.running_var
-        assert mean is not None and variance is not None
+        assert mean is not None
+        assert variance is not None
         scale = self.norm.weight * torch.rsqrt(variance + self.norm.eps)
         best = torch.where(scale >= 0, every.amax(2), every.amin(2))
-        normal = (own + best - mean) * scale + self.norm.bias
-        return self.activation(normal)
+        result: Tensor = self.activation((own + best - mean) * scale + self.norm.bias)
+        return result
 
 
 class LocalDGCNN(nn.Module):

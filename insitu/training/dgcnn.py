@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from insitu.errors import SettingError
 from insitu.models.dgcnn import WholeSampleGraph
 from insitu.models.local_dgcnn import LocalDGCNN
-from insitu.training.environments import Clouds, Environments, Whole
+from insitu.training.environments import Clouds, Environments, Samples, Whole
 from insitu.training.progress import bar
 
 log = logging.getLogger(__name__)
 _TINY = 1e-8
+#: What is trained here.
+Network = WholeSampleGraph | LocalDGCNN
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def combined_loss(logits: Tensor, labels: Tensor, phi: float, alpha: float) -> T
     logits
         ``(r, n, C)`` of n points in r orientations.
     labels
-        ``(n,)`` class indices.
+        ``(n,)`` class indices, −1: do not use.
     phi, alpha
         Weight of the cross-entropy, and factor of the rotation term.
 
@@ -107,34 +109,34 @@ def combined_loss(logits: Tensor, labels: Tensor, phi: float, alpha: float) -> T
     Convolutional Neural Networks", University of Rochester.
     """
     r, _, c = logits.shape
-    entropy = nn.functional.cross_entropy(logits.reshape(-1, c), labels.repeat(r))
+    entropy = nn.functional.cross_entropy(logits.reshape(-1, c), labels.repeat(r), ignore_index=-1)
     if phi == 1.0:
         return entropy
     return phi * entropy + (1.0 - phi) * alpha * spread(torch.softmax(logits, 2))
 
 
 def _turned(
-    network: nn.Module, data: Clouds | Environments, pick: Tensor, rotations: int,
+    network: Network, data: Clouds | Samples | Environments, pick: Tensor, rotations: int,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return logits ``(r, n, C)`` of some environments in random orientations, and the labels."""
     found, labels = [], torch.empty(0)
     for _ in range(rotations):
         turn = random_rotations(len(pick), generator)
-        if isinstance(data, Clouds):
+        if isinstance(data, Clouds | Samples):
             arguments, labels = data.batch(pick, turn)
-            found.append(network.logits(*arguments))
+            found.append(network.logits(*arguments))  # type: ignore[call-arg, arg-type]
         else:
             # The centre itself is no point of the local network.
             points = torch.from_numpy(data.vectors[pick.numpy(), 1:])
             labels = torch.from_numpy(data.labels[pick.numpy()])
-            found.append(network.logits(points @ turn))
+            found.append(network.logits(points @ turn))  # type: ignore[call-arg]
     return torch.stack(found), labels
 
 
 def fit(
-    network: WholeSampleGraph | LocalDGCNN, train: Clouds | Environments, schedule: Schedule,
-    seed: int, *, extra: Sequence[Whole] = (),
+    network: Network, train: Clouds | Samples | Environments, schedule: Schedule,
+    seed: int,
 ) -> list[float]:  # fmt: skip
     """Train a network in place and return the mean loss of each epoch.
 
@@ -149,8 +151,6 @@ def fit(
         How.
     seed
         Of order and orientations.
-    extra
-        Whole samples; one of them follows every batch.
     """
     generator = torch.Generator().manual_seed(seed)
     steps = max(1, len(train) // schedule.batch)
@@ -169,9 +169,6 @@ def fit(
             loss = combined_loss(logits, labels, schedule.phi, schedule.alpha)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            if extra:
-                sample = extra[int(torch.randint(len(extra), (1,), generator=generator))]
-                _whole_loss(network, sample, schedule, generator).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             plan.step()
             total += loss.item()
@@ -184,20 +181,9 @@ def fit(
     return losses
 
 
-def _whole_loss(
-    network: nn.Module, sample: Whole, schedule: Schedule, generator: torch.Generator
-) -> Tensor:
-    logits = torch.stack([
-        network.logits(*sample.arguments(turn))
-        for turn in random_rotations(schedule.rotations, generator)
-    ])  # fmt: skip
-    labels = torch.full((logits.shape[1],), sample.label, dtype=torch.int64)
-    return combined_loss(logits, labels, schedule.phi, schedule.alpha)
-
-
 @torch.inference_mode()
 def predict(
-    network: nn.Module, data: Clouds | Environments, seed: int = 0, rotations: int = 1
+    network: Network, data: Clouds | Samples | Environments, seed: int = 0, rotations: int = 1
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the probabilities ``(r, n, C)`` in random orientations, and the labels ``(n,)``."""
     network.eval()
@@ -213,21 +199,18 @@ def predict(
 
 @torch.inference_mode()
 def predict_whole(
-    network: nn.Module, samples: Sequence[Whole]
+    network: WholeSampleGraph, samples: Sequence[Whole]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the probabilities ``(n, C)`` of all atoms of whole samples, and the labels ``(n,)``."""
     network.eval()
     parts = [torch.softmax(network.logits(*s.arguments()), 1).numpy() for s in samples]
-    labels = [np.full(len(p), s.label) for p, s in zip(parts, samples, strict=True)]
-    return np.concatenate(parts), np.concatenate(labels)
+    return np.concatenate(parts), torch.cat([s.labels for s in samples]).numpy()
 
 
-def confusion(
-    probabilities: NDArray[np.float32], labels: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Return how often a true class (row) was labelled as a class (column)."""
-    c = probabilities.shape[-1]
-    guess = probabilities.argmax(-1)
+def confusion(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how often a true class (row; −1: left out) was labelled as a class (column)."""
+    c, used = probabilities.shape[-1], labels >= 0
+    guess, labels = probabilities.argmax(-1)[used], labels[used]
     return np.bincount(labels * c + guess, minlength=c * c).reshape(c, c)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from insitu.frame import Frame
 from insitu.models.spatial import SpatialSettings, neighbors_of
-from insitu.neighbors import Neighbors
+from insitu.neighbors import Neighbors, spacing, survey
 from insitu.training.phase_dynamics import Snapshot
 
 
@@ -169,14 +169,13 @@ def clouds(found: Environments, settings: SpatialSettings) -> Clouds:
 
 @dataclass
 class Whole:
-    """A whole periodic sample as a network takes it, and its class."""
+    """A whole sample as a network takes it, and the classes ``(n,)`` of its atoms, −1: do not use."""
 
     vectors: Tensor
     cut: Tensor
     unit: Tensor
     rows: Tensor
-    label: int
-    snapshot: Snapshot
+    labels: Tensor
 
     def arguments(self, rotation: Tensor | None = None) -> tuple[Tensor, ...]:
         """Return the arguments of a network's ``logits``."""
@@ -184,18 +183,84 @@ class Whole:
         return v, self.cut, self.unit, self.rows, torch.zeros(len(v), dtype=torch.int64)
 
 
+@dataclass
+class Samples:
+    """Graphs of any number of atoms each; batches mix them, so that a batch has several classes."""
+
+    items: list[Whole]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def batch(
+        self, pick: Tensor, rotations: Tensor
+    ) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]:
+        """Return the arguments of a network's ``logits`` for some graphs, and the labels.
+
+        Parameters
+        ----------
+        pick
+            ``(b,)`` int64.
+        rotations
+            ``(b, 3, 3)``, one a graph.
+        """
+        some = [self.items[i] for i in pick.tolist()]
+        rows, first = [], 0
+        for w in some:
+            rows.append(torch.where(w.rows >= 0, w.rows + first, -1))
+            first += len(w.rows)
+        flat = (
+            torch.cat([w.vectors @ turn for w, turn in zip(some, rotations, strict=True)]),
+            torch.cat([w.cut for w in some]), torch.cat([w.unit for w in some]), torch.cat(rows),
+            torch.zeros(first, dtype=torch.int64),
+        )  # fmt: skip
+        return flat, torch.cat([w.labels for w in some])
+
+
+def samples(found: Clouds) -> list[Whole]:
+    """Return each environment as a sample of its own."""
+    return [
+        Whole(
+            found.vectors[i], found.cut[i], found.unit[i], found.rows[i].long(),
+            found.labels[i],
+        )
+        for i in range(len(found))
+    ]  # fmt: skip
+
+
 def whole(s: Snapshot, classes: list[str], settings: SpatialSettings) -> Whole:
-    """Return a periodic configuration as a graph, by the search that analyses use."""
-    length = float(np.cbrt(abs(np.linalg.det(s.cell)) / len(s.positions)))
-    radius = settings.reach * settings.length(length)
-    frame = Frame.from_arrays(s.positions, s.cell, True, reach=radius * 1.0001)
+    """Return a periodic configuration of one phase as a graph."""
+    labels = np.full(len(s.positions), classes.index(s.label))
+    return periodic(s.positions, s.cell, labels, settings)
+
+
+def periodic(
+    positions: NDArray[np.float64], cell: NDArray[np.float64], labels: NDArray[np.int64],
+    settings: SpatialSettings,
+) -> Whole:  # fmt: skip
+    """Return a periodic configuration as a graph, by the search that analyses use.
+
+    Parameters
+    ----------
+    positions, cell
+        ``(n, 3)`` and ``(3, 3)`` [Å].
+    labels
+        ``(n,)`` class indices, −1: do not use.
+    settings
+        Of the graph.
+    """
+    bare = Frame.from_arrays(positions, cell, True, reach=0.0)
+    length = settings.length(spacing(survey(bare), bare.cell))
+    radius = settings.reach * length
+    frame = Frame.from_arrays(positions, cell, True, reach=radius * 1.0001)
     search = Neighbors(frame, radius)
     vectors, cut, unit, nearest, _ = neighbors_of(search, settings, length)
+    order = search.owned[1]
     row_of = np.empty(frame.n_local, dtype=np.int64)
-    row_of[search.owned[1]] = np.arange(frame.n_local)
+    row_of[order] = np.arange(frame.n_local)
     atom = frame.ids[search.index[nearest]] - 1
     rows = np.where(nearest >= 0, row_of[atom], -1)
     return Whole(
         torch.from_numpy(vectors), torch.from_numpy(cut), torch.from_numpy(unit),
-        torch.from_numpy(rows), classes.index(s.label), s,
+        torch.from_numpy(rows), torch.from_numpy(labels[order].astype(np.int64)),
     )  # fmt: skip

@@ -59,20 +59,19 @@ class Normalised(WholeSampleGraph):
     @torch.no_grad()
     def folded(self) -> WholeSampleGraph:
         """Return the plain network with the same outputs as this one in evaluation mode."""
-        plain = WholeSampleGraph(
-            self.last.out_features, self.settings, self.width, self.hidden
-        )
+        plain = WholeSampleGraph(self.last.out_features, self.settings, self.width, self.hidden)
         own = self.state_dict()
         plain.load_state_dict({k: own[k] for k in plain.state_dict()})
         for k in range(self.layers):
             mean, variance = own[f"norm.{k}.running_mean"], own[f"norm.{k}.running_var"]
-            scale = torch.rsqrt(variance + self.norm[k].eps)  # type: ignore[arg-type, operator]
+            scale = torch.rsqrt(variance + self.norm[k].eps)
             for part in (plain.own[k], plain.other[k], plain.edge[k]):
-                part.weight.mul_(scale.unsqueeze(1))  # type: ignore[union-attr, operator]
+                part.weight.mul_(scale.unsqueeze(1))  # type: ignore[operator]
             bias = plain.own[k].bias
-            bias.sub_(mean).mul_(scale).add_(self.shift[k])  # type: ignore[union-attr, operator]
+            bias.sub_(mean).mul_(scale).add_(self.shift[k])  # type: ignore[operator]
         norm = self.head_norm
-        assert norm.running_mean is not None and norm.running_var is not None
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         plain.head.weight.mul_(scale.unsqueeze(1))
         plain.head.bias.sub_(norm.running_mean).mul_(scale).add_(norm.bias)

@@ -71,7 +71,9 @@ def runs(recipe: dict[str, Any], part: str) -> list[Run]:
     return found
 
 
-def start(run: Run, atoms: int) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+def start(
+    run: Run, atoms: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
     """Return positions, types and cell of the starting crystal, or of a random packing in its cell."""
     p = run.phase
     r, types, cell = supercell(*unit_cell(p["cell"], p["symmetry"], p["sites"]), atoms)
@@ -90,7 +92,9 @@ def deck(recipe: dict[str, Any], run: Run) -> str:
     text += f"pair_style {f['pair']}\n" + "".join(f"pair_coeff {c}\n" for c in f["coeff"])
     text += f"kspace_style {f['kspace']}\n"
     text += "".join(f"mass {k + 1} {m}\n" for k, m in enumerate(f["masses"]))
-    text += f"timestep {dt}\nneighbor 1.0 bin\nneigh_modify every 1 delay 0 check yes\nthermo 1000\n"
+    text += (
+        f"timestep {dt}\nneighbor 1.0 bin\nneigh_modify every 1 delay 0 check yes\nthermo 1000\n"
+    )
 
     def hold(first: float, last: float, kind: str, steps: int) -> str:
         bath = f"fix move all npt temp {first} {last} {_KELVIN_STEPS * dt} {kind} {bar} {bar} {500 * dt}\n"
@@ -108,10 +112,10 @@ def deck(recipe: dict[str, Any], run: Run) -> str:
             text += hold(hot, run.temperatures[0], "iso", phase["quench_steps"])
         kind = "iso"
     else:
-        text += f"fix move all box/relax tri {bar}\nmin_style cg\nminimize 0 1e-3 100 200\nunfix move\n"
         text += (
-            f"velocity all create {2 * run.temperatures[0]} {run.seed} mom yes rot no dist gaussian\n"
+            f"fix move all box/relax tri {bar}\nmin_style cg\nminimize 0 1e-3 100 200\nunfix move\n"
         )
+        text += f"velocity all create {2 * run.temperatures[0]} {run.seed} mom yes rot no dist gaussian\n"
         kind = "tri"
     text += "reset_timestep 0\n"
     for t in run.temperatures:
@@ -151,7 +155,9 @@ def bonds(
     return near
 
 
-def order(positions: NDArray[np.float64], cell: NDArray[np.float64], types: NDArray[np.int64]) -> float:
+def order(
+    positions: NDArray[np.float64], cell: NDArray[np.float64], types: NDArray[np.int64]
+) -> float:
     """Return the largest scattering |Σ exp(ik·r)|²/N² of type 1 into the cell's wave vectors."""
     s = (positions @ np.linalg.inv(cell))[types == 1]
     n = np.arange(-_WAVES, _WAVES + 1)
@@ -232,6 +238,8 @@ def snapshots(recipe: dict[str, Any], part: str, out: Path) -> list[Snapshot]:
             for well, t, r, c in columns[::every]:
                 if well:
                     found.append(
-                        Snapshot(run.phase["class"], run.name, float(t), run.pressure, r, c, z["types"])
+                        Snapshot(
+                            run.phase["class"], run.name, float(t), run.pressure, r, c, z["types"]
+                        )
                     )
     return found

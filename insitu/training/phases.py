@@ -23,8 +23,15 @@ from insitu.models.spatial import SpatialSettings
 from insitu.models.store import Card
 from insitu.training import dgcnn
 from insitu.training.dgcnn import Schedule
+from insitu.training.environments import (
+    Environments,
+    Samples,
+    clouds,
+    environments,
+    samples,
+    whole,
+)  # fmt: skip
 from insitu.training.normalised import Normalised
-from insitu.training.environments import Environments, clouds, environments, whole
 from insitu.training.phase_dynamics import PARTS, Snapshot, runs, simulate, snapshots
 from insitu.training.progress import bar
 from insitu.training.tables import markdown
@@ -82,7 +89,7 @@ def fit(
 ) -> WholeSampleGraph | LocalDGCNN:
     """Train a network of the recipe on environments, the whole-sample one on whole samples too."""
     settings = dict(recipe["training"])
-    seed, every = settings.pop("seed"), settings.pop("whole_samples", 0)
+    seed = settings.pop("seed")
     schedule = Schedule(**{k: v for k, v in settings.items() if k not in ("each", "points")})
     torch.manual_seed(seed)
     network = network_of(recipe, len(classes))
@@ -90,8 +97,8 @@ def fit(
         dgcnn.fit(network, found, schedule, seed)
         return network
     graph = SpatialSettings(**recipe["spatial"])
-    extra = [whole(s, classes, graph) for s in train] if every else []
-    dgcnn.fit(network, clouds(found, graph), schedule, seed, extra=extra)
+    items = [whole(s, classes, graph) for s in train] + samples(clouds(found, graph))
+    dgcnn.fit(network, Samples(items), schedule, seed)
     return network.folded()
 
 
@@ -198,16 +205,16 @@ def training_card(
             f"the graph of the {graph.neighbors} nearest neighbours of all atoms, {graph.layers} "
             f"layers, {size:,} weights"
         )
+    unit = "units of the sample's spacing" if graph.relative else "Å: the model knows densities"
     t, p = recipe["training"], recipe["potential"]
     return (
         f"# {card.name}\n\n{card.description}.\n\nReference: {card.reference}.\n\n"
         f"Classes: {', '.join(card.classes)}; `unknown` when the largest probability is under "
-        f"{card.threshold:g}. Species: {card.species}.\n\nInput: {what}. Lengths are relative to an "
-        "atom's own surroundings.\n\n"
-        f"Data: molecular dynamics with `{p['pair']}`; {more['trajectories']['training']} trajectories, "
-        f"of which {more['environments']:,} environments of {more['points']} points, "
-        f"{t['epochs']} epochs, φ = {t.get('phi', 1.0):g}, α = {t.get('alpha', 1.0):g} with "
-        f"{t.get('rotations', 1)} orientations. Measured on {more['trajectories']['test']} other "
+        f"{card.threshold:g}. Species: {card.species}.\n\nInput: {what}. Lengths are in {unit}.\n\n"
+        f"Data: molecular dynamics with `{p['pair']}`; {more['trajectories']['training']} trajectories; "
+        f"{'' if graph.layers == 0 else 'all their configurations whole, and '}"
+        f"{more['environments']:,} environments of {more['points']} points, {t['epochs']} epochs, "
+        f"φ = {t.get('phi', 1.0):g}, orientations a step: {t.get('rotations', 1)}. Measured on {more['trajectories']['test']} other "
         "trajectories, at temperatures and pressures that training has not seen. Recipe hash "
         f"`{card.recipe_sha256[:12]}`; rebuild with `insitu train {card.name}`.\n\n"
     )

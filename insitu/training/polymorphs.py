@@ -93,7 +93,9 @@ def cell_vectors(parameters: Sequence[float]) -> NDArray[np.float64]:
     sin_g = np.sqrt(1.0 - cos_g**2)
     cy = c * (cos_a - cos_b * cos_g) / sin_g
     cx = c * cos_b
-    return np.array([[a, 0.0, 0.0], [b * cos_g, b * sin_g, 0.0], [cx, cy, np.sqrt(c**2 - cx**2 - cy**2)]])
+    return np.array(
+        [[a, 0.0, 0.0], [b * cos_g, b * sin_g, 0.0], [cx, cy, np.sqrt(c**2 - cx**2 - cy**2)]]
+    )
 
 
 def unit_cell(
