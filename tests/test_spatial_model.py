@@ -165,6 +165,17 @@ def test_probabilities_are_those_of_the_formula() -> None:
         assert np.abs(found[i] - e / e.sum()).max() < 1e-9
 
 
+@pytest.mark.parametrize("noise", [0.05, 0.4])
+def test_the_shipped_model_on_both_engines(noise: float) -> None:
+    """A distorted crystal at the density of SiO2 under pressure."""
+    model, reference = store.load("sio2"), store.load("sio2", engine="torchscript")
+    r, cell = lattice("cubic_diamond", 4.4, (5, 5, 5))
+    r = r + noise * np.random.default_rng(3).normal(size=r.shape)
+    native, torchs = (classify_with(m, r, cell, True) for m in (model, reference))
+    assert np.abs(native.probabilities - torchs.probabilities).max() < 1e-4
+    assert (native.labels == torchs.labels).all()
+
+
 def test_every_instruction_set_gives_the_same_probabilities(artefacts: dict[str, Path]) -> None:
     path = artefacts["species"]
     with zipfile.ZipFile(path) as archive:
