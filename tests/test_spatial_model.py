@@ -164,6 +164,17 @@ def test_probabilities_are_those_of_the_formula() -> None:
         assert np.abs(found[i] - e / e.sum()).max() < 1e-9
 
 
+@pytest.mark.parametrize("noise", [0.05, 0.4])
+def test_the_shipped_model_on_both_engines(noise: float) -> None:
+    """A distorted crystal at the density of SiO2 under pressure."""
+    model, reference = store.load("sio2"), store.load("sio2", engine="torchscript")
+    r, cell = lattice("cubic_diamond", 4.4, (5, 5, 5))
+    r = r + noise * np.random.default_rng(3).normal(size=r.shape)
+    native, torchs = (classify_with(m, r, cell, True) for m in (model, reference))
+    assert np.abs(native.probabilities - torchs.probabilities).max() < 1e-4
+    assert (native.labels == torchs.labels).all()
+
+
 def test_every_instruction_set_gives_the_same_probabilities(artefacts: dict[str, Path]) -> None:
     path = artefacts["species"]
     with zipfile.ZipFile(path) as archive:
@@ -226,6 +237,26 @@ def test_labels_do_not_depend_on_the_decomposition(
                 labels[ids - 1], confidence[ids - 1] = analyzer.labels, analyzer.confidence
             assert (labels == expected.labels).all()
             assert np.abs(confidence - expected.confidence).max() < 1e-5
+
+
+@pytest.mark.parametrize("engine", ["native", "torchscript"])
+def test_a_rank_without_atoms(artefacts: dict[str, Path], engine: str) -> None:
+    r, cell, species = sample()
+    box = cell * np.array([[3.0], [1.0], [1.0]])
+    model = store.load(str(artefacts["angstrom"]), engine=engine)
+    expected = classify_with(model, r, box, True, species)
+    frames = deal(r, box, (3, 1, 1), 4.01, species)
+    assert min(f.n_local for f in frames) == 0
+
+    def work(ranks: ThreadRanks) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        frame, analyzer = frames[ranks.rank], Phases(model)
+        analyzer.exchange(frame, ranks)
+        analyzer(frame, Neighbors(frame, analyzer.search))
+        return frame.ids[: frame.n_local], analyzer.labels
+
+    for result in together(3, work):
+        assert not isinstance(result, Exception), result
+        assert (result[1] == expected.labels[result[0] - 1]).all()
 
 
 @pytest.mark.parametrize("engine", ["native", "torchscript"])
