@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The whole-sample network on the data of the general model, beside that model, PTM and a-CNA.
 
-Trains on the recipe's training materials (a few snapshots of each trajectory), and measures on its headline elements, which take part in nothing; lengths are in units of
-each atom's own surroundings. The other models are the shipped ones; the convolutional network of the
-paper knows absolute distances and four elements.
+Trains on the recipe's training materials (a few snapshots of each trajectory), and measures on its
+headline elements, which take part in nothing; lengths are in units of each atom's own surroundings. The
+other models are the shipped ones; the convolutional network of the paper knows absolute distances and
+four elements.
 
     python benchmarks/dgcnn_metals.py --data data --out dgcnn-metals
 """

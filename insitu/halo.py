@@ -11,7 +11,7 @@ the two. Periodic images of a rank's own atoms are looked up on that rank.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -213,11 +213,11 @@ class Halo:
     def choose_used(self, used: NDArray[np.bool_]) -> None:
         """Do the same with a mark ``(received,)`` for each atom of other ranks; collective."""
         started = time.perf_counter()
-        self._chosen = True
-        self._take, wanted = {}, {}
+        take, wanted = {}, {}
         for r, (places, index) in self.owners.sources.items():
             some = used[places]
-            self._take[r], wanted[r] = places[some], index[some]
+            take[r], wanted[r] = places[some], index[some]
+        self._take, self._chosen = take, True  # what could fail on one rank is behind us
         self._send = self._ranks.trade(wanted, self.owners.clients, np.int32)
         self.waited += time.perf_counter() - started
 
@@ -231,17 +231,40 @@ class Halo:
         rows
             Of the frame.
         """
-        started = time.perf_counter()
-        came = self._trade({r: values[rows.row_of[k]] for r, k in self._send.items()})
         n = self.owners.n_local
+
+        def put(places: NDArray[np.intp], came: NDArray[np.float32]) -> None:
+            values[n + places] = came
+
+        self.fill_by(lambda own: values[rows.row_of[own]], put)
+
+    def fill_by(
+        self,
+        gather: Callable[[NDArray[np.int32]], NDArray[np.float32]],
+        put: Callable[[NDArray[np.intp], NDArray[np.float32]], None],
+    ) -> None:
+        """Exchange the features that were chosen, wherever they are; collective.
+
+        Parameters
+        ----------
+        gather
+            Returns the features ``(k, width)`` of owned atoms, given by index.
+        put
+            Takes those of other ranks' atoms: their numbers ``(k,)`` among the received, and
+            ``(k, width)``.
+        """
+        parts = {r: gather(k) for r, k in self._send.items()}
+        started = time.perf_counter()
+        came = self._trade(parts)
         for r, places in self._take.items():
-            values[n + places] = came[r].reshape(len(places), self._width)
+            put(places, came[r].reshape(len(places), self._width))
         self.waited += time.perf_counter() - started
 
     def _trade(self, parts: Mapping[int, NDArray[np.float32]]) -> Mapping[int, NDArray[np.float32]]:
-        self._left -= 1
         most = {r: len(places) * self._width for r, places in self._take.items()}
-        return self._ranks.trade({r: p.ravel() for r, p in parts.items()}, most, np.float32)
+        flat = {r: p.ravel() for r, p in parts.items()}
+        self._left -= 1
+        return self._ranks.trade(flat, most, np.float32)
 
     def finish(self) -> None:
         """Take part in what is left of the frame's rounds, for a rank whose analysis failed.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from insitu.analyzers.phases import Phases, decide
-from insitu.device import in_device_memory
+from insitu.device import DeviceMemoryError, in_device_memory, memory_error
 from insitu.device_frame import frame_on_device, survey_on_device
 from insitu.device_search import DeviceSearch
 from insitu.errors import SettingError
@@ -124,8 +124,6 @@ def classify_with(
 ) -> Classification:
     """Classify every atom of a sample with a loaded model; arguments as of :func:`classify`."""
     analyzer = Phases(model, threshold)
-    if known := model.card.elements:
-        analyzer.color(from_numbers(species, known))
     if model.on_device is not None:
         return _on_device(analyzer, positions, cell, pbc, species)
     if in_device_memory(positions):
@@ -137,6 +135,8 @@ def classify_with(
         bare = Frame.from_arrays(positions, cell, pbc, reach=0.0)
         analyzer.measure(survey(bare), bare.cell)
     frame = Frame.from_arrays(positions, cell, pbc, reach=analyzer.search * 1.0001, types=species)
+    if known := model.card.elements:
+        analyzer.color(from_numbers(species, known))
     neighbors = Neighbors(frame, analyzer.search)
     probabilities = np.zeros((frame.n_local, len(analyzer.classes) - 1), dtype=np.float32)
     sizes = np.zeros(frame.n_local, dtype=np.int32)
@@ -157,29 +157,30 @@ def _on_device(
     model = analyzer.model.on_device
     assert model is not None
     device = model.device
-    there = device.holds(positions)
-    if there and analyzer.model.card.elements:
-        raise SettingError(
-            f"model '{analyzer.model.card.name}' is coloured by species, which are read on the host: "
-            "copy the positions to the host, or use a model that does not look at species"
-        )
+    try:
+        with device.here():
+            there = device.holds(positions)
 
-    def frame(reach: float) -> Frame:
-        if there:
-            return frame_on_device(device, positions, cell, pbc, reach=reach)
-        return Frame.from_arrays(positions, cell, pbc, reach=reach, types=species)
+            def frame(reach: float) -> Frame:
+                if there:
+                    return frame_on_device(device, positions, cell, pbc, reach=reach, types=species)
+                return Frame.from_arrays(positions, cell, pbc, reach=reach, types=species)
 
-    if analyzer.scale_free:
-        bare = frame(0.0)
-        counts = survey_on_device(bare, device) if there else survey(bare)
-        analyzer.measure(counts, bare.cell)
-    whole = frame(analyzer.search * 1.0001)
-    analyzer.color_device(whole)
-    search = DeviceSearch(whole, analyzer.search, device)
-    result, found = model.classify(search, analyzer.spacing)
-    atoms = device.read(search.atoms)
-    probabilities = np.empty(result.shape, dtype=np.float32)
-    sizes = np.empty(len(atoms), dtype=np.int32)
-    probabilities[atoms], sizes[atoms] = device.read(result), device.read(found)
+            if analyzer.scale_free:
+                bare = frame(0.0)
+                counts = survey_on_device(bare, device) if there else survey(bare)
+                analyzer.measure(counts, bare.cell)
+            if known := model.card.elements:
+                analyzer.color(from_numbers(species, known))
+            search = DeviceSearch(frame(analyzer.search * 1.0001), analyzer.search, device)
+            result, found = model.classify(search, analyzer.spacing)
+            atoms = device.read(search.atoms)
+            probabilities = np.empty(result.shape, dtype=np.float32)
+            sizes = np.empty(len(atoms), dtype=np.int32)
+            probabilities[atoms], sizes[atoms] = device.read(result), device.read(found)
+    except DeviceMemoryError:
+        raise
+    except MemoryError:
+        raise memory_error(device, f"{len(positions):,} atoms") from None  # type: ignore[arg-type]
     labels, confidence = decide(probabilities, analyzer.threshold, sizes)
     return Classification(labels, confidence, probabilities, analyzer.classes[:-1])

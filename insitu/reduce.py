@@ -16,10 +16,17 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.errors import DeckError, InsituError, launched, say
+from insitu.errors import DeckError, InsituError, describe, launched, say
 
 #: Of messages from rank to rank: LAMMPS uses the same communicator, with other tags.
 _TAG = 1517
+
+
+#: What launchers call a process' number on its node.
+_LOCAL_RANKS = (
+    "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PALS_LOCAL_RANKID", "MV2_COMM_WORLD_LOCAL_RANK",
+    "SLURM_LOCALID",
+)  # fmt: skip
 
 
 class Ranks:
@@ -37,7 +44,13 @@ class Ranks:
         self.size: int = comm.Get_size() if comm is not None else 1
 
     def local_rank(self) -> int:
-        """Return this rank's number on its node; collective."""
+        """Return this process' number on its node; collective.
+
+        From the launcher, which knows all partitions of a run; else among the ranks of this LAMMPS.
+        """
+        for name in _LOCAL_RANKS:
+            if os.environ.get(name, "").isdecimal():
+                return int(os.environ[name])
         if self._comm is None:
             return 0
         from mpi4py import MPI
@@ -127,6 +140,14 @@ class Ranks:
         """
         if self._comm is None:
             return {}
+        try:
+            return self._trade(sent, most, dtype)
+        except Exception as error:  # others wait for this rank's messages
+            self.abort(f"the exchange of features failed: {describe(error)}")
+
+    def _trade(
+        self, sent: Mapping[int, NDArray[Any]], most: Mapping[int, int], dtype: type[Any]
+    ) -> dict[int, NDArray[Any]]:
         from mpi4py import MPI
 
         came = {r: np.empty(n, dtype=dtype) for r, n in most.items()}

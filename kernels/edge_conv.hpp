@@ -51,43 +51,42 @@ struct EdgeNetwork {
 // Scratch of a layer for each atom.
 INSITU_HD int edge_words(const EdgeNetwork& g) { return g.hidden + g.classes; }
 
-// Weight and weighted features of some edges of an atom, the displacements and distances of which are in
-// one unit with the cut-off and the unit of length. `out` is where the first has its weight; features
-// follow s.padded() floats apart.
+// Weight and weighted features of edges, one a lane; `kind` is the neighbours' species. `out` is the
+// weight's place, the features follow at steps of s.padded(). An edge at `cut` has the weight 0.
 template <class F>
-INSITU_HD void describe_edge(const EdgeSettings& s, F dx, F dy, F dz, F distance, F kind, float cut,
-                             float unit, float* out) {
-    const int pad = s.padded();
-    const float inverse_unit = 1.0f / unit;
+INSITU_HD void describe_edge(const EdgeSettings& s, F dx, F dy, F dz, F d, F kind, float cut, float unit,
+                             float* out) {
+    const int pad = s.padded(), block = (3 + s.radial) * pad;
+    const float inverse_unit = 1.0f / unit, part = 2.0f * inverse_unit / s.range;
     const F zero = zeros<F>(), one = zero + 1.0f;
-    const F x = distance * (1.0f / cut);
-    const F q = rectified(one - x * x), weight = q * q;
-    F t = distance * (2.0f * inverse_unit / s.range) - 1.0f;
+    const F x = d * (1.0f / cut);
+    const F q = d < zero + cut ? rectified(one - x * x) : zero, weight = q * q;  // not by rounding
+    F t = d * part - 1.0f;
     t = t > one ? one : t;
-    F value[3 + kMostRadial];
-    value[0] = dx * inverse_unit;
-    value[1] = dy * inverse_unit;
-    value[2] = dz * inverse_unit;
-    F before = one, now = t;
-    for (int f = 0; f < s.radial; ++f) {
-        value[3 + f] = now;
-        const F next = 2.0f * t * now - before;
-        before = now;
-        now = next;
-    }
     memcpy(out, &weight, sizeof(F));
     for (int b = 0; b < s.kinds; ++b) {
         const F mine = s.kinds == 1 ? weight : (kind == zero + float(b) ? weight : zero);
-        for (int f = 0; f < 3 + s.radial; ++f) {
-            out += pad;
-            const F product = mine * value[f];
-            memcpy(out, &product, sizeof(F));
+        float* to = out + pad + b * block;
+        const auto put = [&](F value) {
+            const F product = mine * value;
+            memcpy(to, &product, sizeof(F));
+            to += pad;
+        };
+        put(dx * inverse_unit);
+        put(dy * inverse_unit);
+        put(dz * inverse_unit);
+        F before = one, now = t;
+        for (int f = 0; f < s.radial; ++f) {
+            put(now);
+            const F next = 2.0f * t * now - before;
+            before = now;
+            now = next;
         }
     }
 }
 
-// The same for all edges of an atom. dx, dy, dz, d and `kind` have s.padded() entries; behind the last
-// edge d is `cut`, and so the weight 0.
+// The same for all edges of an atom. dx, dy, dz, d (in one unit with `cut` and `unit`) and `kind` have
+// s.padded() entries; behind the last edge d is `cut`.
 template <class F>
 INSITU_HD void describe_edges(const EdgeSettings& s, const float* dx, const float* dy,
                               const float* dz, const float* d, const float* kind, float cut,

@@ -63,9 +63,7 @@ def test_a_trajectory_is_simulated_once(small: dict[str, Any], data: Path) -> No
     assert path.stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize(
-    "kind", ["whole_sample", pytest.param("local", marks=pytest.mark.full)]
-)
+@pytest.mark.parametrize("kind", ["whole_sample", pytest.param("local", marks=pytest.mark.full)])
 def test_a_recipe_becomes_a_model(
     kind: str, small: dict[str, Any], data: Path, tmp_path: Path
 ) -> None:

@@ -96,6 +96,19 @@ def test_profile_of_two_crystals_and_its_history(tmp_path: Path) -> None:
     plots.save(history.isel(step=[0]), tmp_path / "one.svg", panels=["profile"])
 
 
+def test_atoms_on_the_faces_of_a_periodic_box_are_in_a_bin() -> None:
+    """Just below 0 a fraction of the box is rounded to 1."""
+    r, cell = lattice("fcc", 4.05, (6, 6, 6))
+    r = r + np.random.default_rng(0).normal(scale=1e-16, size=r.shape)
+    frame = Frame.from_arrays(r, cell, True, reach=0.0)
+    for word in ("x,10", "z,7"):
+        settings = ProfileSettings.parse(word.split(","))
+        profile = Profile(
+            settings, frame.cell, frame.origin, frame.pbc, length=1.0, unit="", n_phases=1
+        )
+        assert (profile.bins_of(frame) >= 0).all()
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from emulated_device import EmulatedDevice
 from numpy.typing import NDArray
 from threads import ThreadRanks, deal, together
 
@@ -346,46 +345,6 @@ def test_few_atoms_and_vapour_are_unknown(artefacts: dict[str, Path]) -> None:
         two = np.array([[0.0, 0.0, 0.0], [2.5, 0.0, 0.0]])
         assert (classify_with(model, two, None, False).labels == -1).all()
         assert len(classify_with(model, np.zeros((0, 3)), [9, 9, 9], True).labels) == 0
-
-
-@pytest.mark.parametrize("name", list(SETTINGS))
-@pytest.mark.parametrize("reverse", [False, True])
-def test_a_device_agrees_with_the_kernels(
-    artefacts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, name: str, reverse: bool
-) -> None:
-    """The CUDA kernels, on a CPU that plays the threads in either order."""
-    folder = tmp_path_factory.getbasetemp()
-    for noise in (0.0, 0.25):
-        r, cell, species = sample(noise=noise)
-        model = store.load(str(artefacts[name]))
-        here = classify_with(model, r, cell, True, species)
-        model.move(EmulatedDevice(folder, reverse))
-        there = classify_with(model, r, cell, True, species)
-        assert np.abs(here.probabilities - there.probabilities).max() < 1e-5
-        assert (here.labels == there.labels).all()
-
-
-def test_devices_of_several_ranks(
-    artefacts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.getbasetemp()
-    r, cell, species = sample()
-    expected = classify_with(store.load(str(artefacts["species"])), r, cell, True, species)
-    frames = deal(r, cell, (3, 1, 1), 7.0, species)
-
-    def work(ranks: ThreadRanks) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        model = store.load(str(artefacts["species"]))
-        model.move(EmulatedDevice(folder))
-        frame, analyzer = frames[ranks.rank], Phases(model)
-        analyzer.color({8: "O", 14: "Si"})
-        analyzer.measure(ranks.sum(survey(frame)), frame.cell)
-        analyzer.exchange(frame, ranks)
-        analyzer(frame, analyzer.neighbors(frame))
-        return frame.ids[: frame.n_local], analyzer.labels
-
-    for result in together(3, work):
-        assert not isinstance(result, Exception), result
-        assert (result[1] == expected.labels[result[0] - 1]).all()
 
 
 class Surroundings(torch.nn.Module):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from insitu.analyzers.base import Observable
 from insitu.analyzers.on_device import DeviceLabels, decide_on_device
 from insitu.analyzers.profile import Profile
-from insitu.device import memory_error
+from insitu.device import DeviceMemoryError, memory_error
 from insitu.device_search import DeviceSearch
 from insitu.errors import SettingError
 from insitu.frame import Frame
@@ -146,6 +146,8 @@ class Phases:
         """Prepare the exchange of features for a frame, if the model has one; collective."""
         if self.graph is not None and self.graph.exchanged:
             g = self.graph
+            if g.on_device is not None and ranks.size == 1:
+                return  # a device looks up its own images
             self.halo = Halo(frame, ranks, g.exchanged, g.rounds, self.halo)
 
     def color(self, elements: Mapping[int, str]) -> None:
@@ -163,6 +165,8 @@ class Phases:
         self.colors = np.zeros((self.model.card.channels - 1, max(elements, default=0) + 1), "f4")
         for kind, symbol in elements.items():
             self.colors[:, kind] = known[symbol]["weights"]
+        if isinstance(self.model, Model) and self.model.on_device is not None:
+            self.model.on_device.colors = self.colors
 
     def probabilities(
         self, neighbors: Neighbors
@@ -179,7 +183,8 @@ class Phases:
         inference = 0.0
         started = time.perf_counter()
         descriptor = self.model.card.descriptor
-        weights = self._weights(neighbors.frame)
+        self._check_colors()
+        weights = None if self.colors is None else self.colors[:, neighbors.frame.types]
         for atoms, images, found in descriptor.batches(
             neighbors, weights=weights, batch=self.model.batch, threads=self.model.threads
         ):
@@ -192,28 +197,23 @@ class Phases:
             "model": inference,
         }
 
-    def _weights(self, frame: Frame) -> NDArray[np.float32] | None:
-        """Return the weights ``(channels - 1, points)`` of the coloured channels, None without."""
-        channels = self.model.card.channels
-        if channels > 1 and self.colors is None:
+    def _check_colors(self) -> None:
+        card = self.model.card
+        if self.graph is None and card.channels > 1 and self.colors is None:
             raise SettingError(
-                f"model '{self.model.card.name}' has {channels} channels and the species of the atoms are "
-                "not known here; use it in a run, or with insitu.classify(species=…)"
+                f"model '{card.name}' has {card.channels} channels and the species of the atoms are not "
+                "known here; use it in a run, or with insitu.classify(species=…)"
             )
-        return None if self.colors is None else self.colors[:, frame.types]
-
-    def color_device(self, frame: Frame) -> None:
-        """Give a model on a device the weights of a frame's points."""
-        if isinstance(self.model, Model) and self.model.on_device is not None:
-            self.model.on_device.weights = self._weights(frame)
 
     def neighbors(self, frame: Frame) -> Neighbors | DeviceSearch:
         """Return the neighbour search over a frame, where the model runs."""
         there = self.model.on_device
         if there is None:
             return Neighbors(frame, self.search)
+        self._there = None  # before more memory is taken
         try:
-            return DeviceSearch(frame, self.search, there.device)
+            with there.device.here():
+                return DeviceSearch(frame, self.search, there.device)
         except MemoryError:
             raise memory_error(there.device, f"{len(frame.positions):,} atoms") from None
 
@@ -231,18 +231,22 @@ class Phases:
 
     def _bring(self) -> None:
         if self._there is not None:
-            (self._labels, self._confidence), self._there = self._there.read(), None
+            with self._there.device.here():
+                (self._labels, self._confidence), self._there = self._there.read(), None
 
     def _on_device(self, frame: Frame, search: DeviceSearch) -> dict[str, Any]:
         started = time.perf_counter()
         model = self.model.on_device
         assert model is not None
-        self.color_device(frame)
+        self._check_colors()
         try:
-            probabilities, found = model.classify(search, self.spacing, self.halo)
-            self._there, count, confidence, size = decide_on_device(
-                search, probabilities, found, self.threshold, _FEWEST
-            )
+            with model.device.here():
+                probabilities, found = model.classify(search, self.spacing, self.halo)
+                self._there, count, confidence, size = decide_on_device(
+                    search, probabilities, found, self.threshold, _FEWEST
+                )
+        except DeviceMemoryError:
+            raise
         except MemoryError:
             raise memory_error(model.device, f"{search.points:,} atoms") from None
         sums: dict[str, Any] = {"count": count, "confidence": confidence, "neighbors": size}

@@ -98,6 +98,7 @@ class Profile:
             low, high = (length * v for v in settings.limits)
         #: Whether bins are parts of the present box.
         self._follows = bool(pbc[self._axis])
+        self._whole = self._follows and settings.limits is None
         self._begin, self._low, self._width = begin, low, (high - low) / self.bins
         #: ``(bins,)`` middle of each bin [Å].
         self.positions: NDArray[np.floating[Any]] = low + self._width * (np.arange(self.bins) + 0.5)
@@ -117,9 +118,12 @@ class Profile:
         if self._follows:
             s = (r - frame.origin) @ np.linalg.inv(frame.cell)[:, self._axis]
             s -= np.floor(s)
+            s[s >= 1.0] = 0.0  # just below 0, and rounded
         else:
             s = (r - self._origin) @ self._inverse
         at = np.floor((self._begin + s * self._height - self._low) / self._width)
+        if self._whole:  # the last bin ends where the box does, whatever rounding says
+            at = np.minimum(at, self.bins - 1)
         inside = (at >= 0) & (at < self.bins)
         return np.where(inside, at, -1).astype(np.int64)
 

@@ -34,9 +34,8 @@ def compare_with_cpu(model: AnyModel) -> None:
     r, cell = lattice("fcc", 4.05, (3, 3, 3))
     noise = np.random.default_rng(0)
     r = (r + noise.normal(scale=0.1, size=r.shape))[noise.random(len(r)) > 0.05]
-    numbers = [SYMBOLS.index(symbol) for symbol in model.card.elements]
-    species = np.resize(numbers, len(r)) if numbers else None
-    sample = (r, cell, (True, True, False), species)
+    known = [SYMBOLS.index(e) for e in model.card.elements] or [1]
+    sample = (r, cell, (True, True, False), np.resize(known, len(r)))
     here = model.on_device = None
     try:
         here = classify_with(model, *sample)

@@ -10,16 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.device import Device, blocks_of, room_for
+from insitu.device_rows import DeviceRows
 from insitu.device_search import DeviceSearch
 from insitu.errors import InsituError, ModelError
-from insitu.halo import NOBODYS, Halo, Rows
+from insitu.halo import NOBODYS
 
 if TYPE_CHECKING:
+    from insitu.halo import Halo
     from insitu.models.store import Card
 
 #: Threads of a block, and bytes of a ball's entry in shared memory (kernels/cuda/warp_ball.hpp).
-THREADS, ENTRY = 128, 20
-WARP = 32
+_THREADS, _ENTRY = 128, 20
+_WARP = 32
 
 
 class DeviceGraph:
@@ -45,10 +47,10 @@ class DeviceGraph:
     ) -> None:
         assert card.graph is not None
         self.card, self.graph, self.device = card, card.graph, device
-        if card.descriptor.ball > WARP or card.descriptor.size > card.descriptor.ball:
+        if card.descriptor.ball > _WARP or card.descriptor.size > card.descriptor.ball:
             raise ModelError(
                 f"model '{card.name}' has images of {card.descriptor.size} pixels and balls of "
-                f"{card.descriptor.ball} atoms; on a GPU both may have up to {WARP}, the image no more "
+                f"{card.descriptor.ball} atoms; on a GPU both may have up to {_WARP}, the image no more "
                 "than the ball: use device=cpu"
             )
         self._widths = [np.int32(w) for w in widths]
@@ -67,22 +69,20 @@ class DeviceGraph:
         Arguments as of :meth:`insitu.models.graph.GraphModel.classify`; so are the errors.
         """
         started = time.perf_counter()
-        self.waited = 0.0
         xp, n, graph = self.device.xp, search.frame.n_local, self.graph
         inputs, hidden, features, message, padded, layers = (int(w) for w in self._widths)
-        received = np.zeros(0, np.int64) if halo is None else halo.ids
         tile = self._tile(inputs, hidden)
         whole = blocks_of(n, tile) * tile  # rows of whole tiles; those of other ranks' atoms follow
-        row_of_place = search.rows_with(received, whole)
-        points, found, rows = self._balls(search, spacing, row_of_place)
-        sender = None if halo is None else Sender(search, halo, rows, whole)
+        before = 0.0 if halo is None else halo.waited
+        of = DeviceRows(search, halo, whole)
+        points, found, rows = self._balls(search, spacing, of.of_place)
         h = xp.empty((whole, features), dtype=np.float32)
-        shared = xp.empty((whole + len(received), message), dtype=np.float32)
+        shared = xp.empty((whole + of.received, message), dtype=np.float32)
         following = xp.empty_like(shared)
         d = self.card.descriptor
         if n:
             self.device.launch(
-                "graph_embed", blocks_of(n, tile), THREADS,
+                "graph_embed", blocks_of(n, tile), _THREADS,
                 [points, found, np.int32(n), np.int32(d.size), np.int32(d.ball), np.float32(d.gamma),
                  np.float32(d.beta), self._weights, *self._widths[1:], np.int32(tile), h, shared],
                 4 * tile * _embed_words(inputs, hidden, d.ball),
@@ -90,20 +90,19 @@ class DeviceGraph:
         embedded = time.perf_counter()
         classes = len(self.card.classes)
         result = xp.empty((n, classes), dtype=np.float32)
+        of.choose(rows)
         for layer in range(layers):
-            if sender is not None:
-                before = time.perf_counter()
-                shared[whole:] = sender.features(shared[:n])
-                self.waited += time.perf_counter() - before
+            of.fill(shared)
             if n:
                 self.device.launch(
-                    "graph_convolve", blocks_of(n, tile), THREADS,
+                    "graph_convolve", blocks_of(n, tile), _THREADS,
                     [self._weights, *self._widths, np.int32(layer), np.int32(n), shared, rows,
                      np.int32(graph.neighbors), np.int32(tile), h, following, result,
                      np.int32(classes)],
                     4 * tile * (2 * message + features + padded),
                 )  # fmt: skip
             shared, following = following, shared
+        self.waited = 0.0 if halo is None else halo.waited - before
         self.timing = {
             "descriptor": embedded - started,
             "model": time.perf_counter() - embedded - self.waited,
@@ -120,50 +119,28 @@ class DeviceGraph:
         rows = xp.empty((n, graph.neighbors), dtype=np.int32)
         while n:
             trouble = xp.zeros(2, dtype=np.int32)
-            warps = room_for(self.device, ENTRY * self._room)
+            warps = room_for(self.device, _ENTRY * self._room)
             self.device.launch(
-                "graph_balls", blocks_of(n, warps), WARP * warps,
+                "graph_balls", blocks_of(n, warps), _WARP * warps,
                 [*search.arrays, search.places, np.int32(n), row_of_place,
                  np.float64(graph.reach * spacing), np.float64(search.r2),
                  np.float64(graph.near * spacing), np.int32(d.ball), np.int32(d.local),
                  np.int32(graph.neighbors), np.int32(self._room), points, found, rows, trouble],
-                ENTRY * self._room * warps,
+                _ENTRY * self._room * warps,
             )  # fmt: skip
             most, nobodys = self.device.read(trouble)
+            if most > self._room:  # not the nearest ones: again with more room
+                self._room = -(-int(most) // _WARP) * _WARP
+                continue
             if nobodys:
                 raise InsituError(NOBODYS)
-            if most <= self._room:
-                break
-            self._room = -(-int(most) // WARP) * WARP
+            break
         return points, found, rows
 
     def _tile(self, inputs: int, hidden: int) -> int:
         """Return how many atoms a block takes: what they need of the first layer is in shared memory."""
         words = _embed_words(inputs, hidden, self.card.descriptor.ball)
         return next((t for t in (32, 16, 8) if 4 * t * words <= self.device.shared_limit), 4)
-
-
-class Sender:
-    """Features of other ranks' atoms, by way of the hosts."""
-
-    def __init__(self, search: DeviceSearch, halo: Halo, rows: Any, whole: int) -> None:
-        self._halo, self._device = halo, search.device
-        atoms = self._device.read(search.atoms)
-        row_of = np.empty(len(atoms), dtype=np.int32)
-        row_of[atoms] = np.arange(len(atoms), dtype=np.int32)
-        self._rows = Rows(row_of, np.zeros(0, dtype=np.int32))
-        xp = self._device.xp
-        used = xp.zeros(halo.received + 1, dtype=np.uint8)
-        used[xp.maximum(rows - np.int32(whole - 1), 0).ravel()] = 1  # the first is of owned atoms
-        halo.choose_used(self._device.read(used)[1:].astype(bool))
-
-    def features(self, own: Any) -> Any:
-        """Return the features ``(received, width)`` of other ranks' atoms; collective."""
-        n = len(own)
-        values = np.zeros((n + self._halo.received, own.shape[1]), dtype=np.float32)
-        values[:n] = self._device.read(own)
-        self._halo.fill(values, self._rows)
-        return self._device.array(values[n:], np.float32)
 
 
 def _embed_words(inputs: int, hidden: int, ball: int) -> int:

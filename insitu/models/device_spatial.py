@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A network on the whole sample's graph on a device: counterpart of `insitu.models.spatial`."""
+"""A network on the whole sample's graph on a device: counterpart of :mod:`insitu.models.spatial`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.device import Device, blocks_of, room_for
+from insitu.device_rows import DeviceRows
 from insitu.device_search import DeviceSearch
 from insitu.errors import InsituError
-from insitu.halo import NOBODYS, Halo
-from insitu.models.device_graph import ENTRY, THREADS, WARP, Sender
+from insitu.halo import NOBODYS
+from insitu.models.weights import LANES
 
 if TYPE_CHECKING:
-    from insitu.models.spatial import SpatialModel
+    from insitu.halo import Halo
+    from insitu.models.store import Card
+
+_THREADS, _WARP, _ENTRY, _TILE = 128, 32, 20, 32
 
 
 class DeviceSpatial:
@@ -24,8 +28,8 @@ class DeviceSpatial:
 
     Parameters
     ----------
-    model
-        Its settings, and the elements of the atom types.
+    card
+        Metadata of the model.
     widths, weights
         As :func:`insitu.models.spatial.pack` writes them.
     device
@@ -33,56 +37,56 @@ class DeviceSpatial:
     """
 
     def __init__(
-        self, model: SpatialModel, widths: list[int], weights: NDArray[np.float32], device: Device
+        self, card: Card, widths: list[int], weights: NDArray[np.float32], device: Device
     ) -> None:
-        self.card, self.graph, self.device = model.card, model.graph, device
-        self._model = model
-        self._widths = [np.int32(w) for w in widths]
-        zeros = np.zeros(widths[1], dtype=np.float32)
-        self._weights = device.array(np.concatenate([weights, zeros]), np.float32)
-        #: Atoms within reach that a warp has room for; grows when a frame needs more.
+        assert card.spatial is not None
+        self.card, self.graph, self.device = card, card.spatial, device
+        self._widths = [*(np.int32(w) for w in widths), np.float32(card.spatial.range)]
+        self._width, self._hidden, self._padded = widths[1], widths[3], widths[4]
+        zeros = np.zeros(self._width, dtype=np.float32)
+        self._weights = device.array(np.concatenate([zeros, weights]), np.float32)
+        #: ``(highest type + 1,)`` species of the atom types.
+        self.kind_of_type: NDArray[np.int32] = np.zeros(1, dtype=np.int32)
+        #: Neighbours within reach that a warp has room for; grows when a frame needs more.
         self._room = 64
-        #: Wall times of the last call [s]; the device may still be at work behind it.
         self.timing: dict[str, float] = {}
         self.waited = 0.0
 
     def classify(
         self, search: DeviceSearch, spacing: float, halo: Halo | None = None
     ) -> tuple[Any, Any]:
-        """Return class probabilities ``(n, C)`` and neighbours found ``(n,)`` of the rows, on the device.
+        """Return class probabilities ``(n, C)`` and neighbours ``(n,)`` of the rows, on the device.
 
         Arguments as of :meth:`insitu.models.spatial.SpatialModel.classify`; so are the errors.
         """
         started = time.perf_counter()
-        xp, n = self.device.xp, search.frame.n_local
-        width, layers = int(self._widths[1]), int(self._widths[2])
-        received = np.zeros(0, np.int64) if halo is None else halo.ids
-        waited = 0.0 if halo is None else halo.waited
-        tile = self._tile()
-        whole = blocks_of(n, tile) * tile  # rows of whole tiles; those of other ranks' atoms follow
-        row_of_place = search.rows_with(received, whole)
-        kinds = self._kinds(search, halo, whole)
-        edges, found, rows = self._edges(search, spacing, row_of_place, kinds)
-        sender = None
-        if halo is not None and layers > 1:
-            sender = Sender(search, halo, rows, whole)
-        h = xp.empty((whole, layers * width), dtype=np.float32)
-        shared = xp.empty((whole + len(received), width), dtype=np.float32)
-        following = xp.empty_like(shared)
-        result = xp.empty((n, len(self.card.classes)), dtype=np.float32)
+        xp, n, g = self.device.xp, search.frame.n_local, self.graph
+        whole = blocks_of(n, _TILE) * _TILE
+        before = 0.0 if halo is None else halo.waited
+        of = DeviceRows(search, halo, whole)
+        kind = self._kinds(search, halo, whole)
+        rows, near, edges, found = self._balls(search, spacing, of.of_place, kind)
         begun = time.perf_counter()
-        for layer in range(layers):
-            if sender is not None and layer:
-                shared[whole:] = sender.features(shared[:n])
+        h = xp.empty((whole, g.layers * self._width), dtype=np.float32)
+        shared = xp.empty((whole + of.received, self._width), dtype=np.float32)
+        following = xp.empty_like(shared)
+        classes = len(self.card.classes)
+        result = xp.empty((n, classes), dtype=np.float32)
+        if g.layers > 1:
+            of.choose(rows)
+        for layer in range(g.layers):
+            if layer:
+                of.fill(shared)
             if n:
                 self.device.launch(
-                    "spatial_layer", blocks_of(n, tile), THREADS,
-                    [self._weights, *self._widths, np.int32(layer), np.int32(n), shared, rows, edges,
-                     kinds, np.int32(tile), h, following, result, np.int32(len(self.card.classes))],
-                    tile * self._bytes,
+                    "edge_convolve", blocks_of(n, _TILE), _THREADS,
+                    [self._weights, *self._widths, np.int32(layer), np.int32(n), shared,
+                     rows if layer else near, edges, kind, np.int32(_TILE), h, following, result,
+                     np.int32(classes)],
+                    4 * _TILE * (self._hidden + self._padded),
                 )  # fmt: skip
             shared, following = following, shared
-        self.waited = 0.0 if halo is None else halo.waited - waited
+        self.waited = 0.0 if halo is None else halo.waited - before
         self.timing = {
             "descriptor": begun - started,
             "model": time.perf_counter() - begun - self.waited,
@@ -90,57 +94,44 @@ class DeviceSpatial:
         return result, found
 
     def _kinds(self, search: DeviceSearch, halo: Halo | None, whole: int) -> Any:
-        """Return the species ``(rows,)`` of the owned atoms, padded, and of other ranks' atoms."""
-        xp, n = self.device.xp, search.frame.n_local
+        """Return the species of the rows, other ranks' atoms included."""
         received = 0 if halo is None else halo.received
-        kinds = xp.zeros(whole + received, dtype=np.int32)
+        kinds = np.zeros(whole + received, dtype=np.int32)
         if self.graph.species:
-            here = self._model.kinds_of(search.frame)
-            kinds[:n] = self.device.array(here, np.int32)[search.atoms]
-            if halo is not None and received:
-                kinds[whole:] = self.device.array(here[halo.ghosts_received], np.int32)
-        return kinds
+            types = search.frame.types
+            kinds[: search.frame.n_local] = self.kind_of_type[types[: search.frame.n_local]]
+            if halo is not None:
+                kinds[whole:] = self.kind_of_type[types[halo.ghosts_received]]
+        there = self.device.array(kinds, np.int32)
+        n = search.frame.n_local
+        there[:n] = there[:n][search.atoms]
+        return there
 
-    def _edges(
-        self, search: DeviceSearch, spacing: float, row_of_place: Any, kinds: Any
-    ) -> tuple[Any, Any, Any]:
-        """Return edges ``(n, words)``, neighbours found ``(n,)`` and their rows ``(n, padded)``."""
-        xp, n, graph = self.device.xp, search.frame.n_local, self.graph
-        length = graph.length(spacing)
-        edges = xp.empty((n, (1 + graph.features) * self._padded), dtype=np.float32)
+    def _balls(
+        self, search: DeviceSearch, spacing: float, row_of_place: Any, kind: Any
+    ) -> tuple[Any, Any, Any, Any]:
+        """Return rows and species of the neighbours ``(n, padded)``, edges, and their number ``(n,)``."""
+        xp, n, g = self.device.xp, search.frame.n_local, self.graph
+        pad, length = -(-g.neighbors // LANES) * LANES, g.length(spacing)
+        rows, near = (xp.empty((n, pad), dtype=np.int32) for _ in range(2))
+        edges = xp.empty((n, 1 + g.features, pad), dtype=np.float32)
         found = xp.empty(n, dtype=np.int32)
-        rows = xp.empty((n, self._padded), dtype=np.int32)
-        self._room = max(self._room, -(-(graph.neighbors + 1) // WARP) * WARP)
         while n:
             trouble = xp.zeros(2, dtype=np.int32)
-            warps = room_for(self.device, ENTRY * self._room)
+            warps = room_for(self.device, _ENTRY * self._room)
             self.device.launch(
-                "spatial_edges", blocks_of(n, warps), WARP * warps,
-                [*search.arrays, search.places, np.int32(n), row_of_place, kinds,
-                 np.float64(graph.reach * length), np.float64(search.r2), np.int32(graph.local),
-                 np.float64(length), np.int32(graph.neighbors), np.int32(graph.radial),
-                 np.int32(graph.kinds), np.float32(graph.range), np.int32(self._room), edges, found,
-                 rows, trouble],
-                ENTRY * self._room * warps,
+                "edge_balls", blocks_of(n, warps), _WARP * warps,
+                [*search.arrays, search.places, np.int32(n), row_of_place, kind,
+                 np.float64(g.reach * length), np.float64(search.r2), np.float64(length),
+                 np.int32(g.local), np.int32(g.neighbors), np.int32(g.radial), np.int32(g.kinds),
+                 np.float32(g.range), np.int32(self._room), rows, near, edges, found, trouble],
+                _ENTRY * self._room * warps,
             )  # fmt: skip
             most, nobodys = self.device.read(trouble)
+            if most > self._room:  # not the nearest ones: again with more room
+                self._room = -(-int(most) // _WARP) * _WARP
+                continue
             if nobodys:
                 raise InsituError(NOBODYS)
-            if most <= self._room:
-                break
-            self._room = -(-int(most) // WARP) * WARP
-        return edges, found, rows
-
-    @property
-    def _padded(self) -> int:
-        return -(-self.graph.neighbors // 16) * 16
-
-    @property
-    def _bytes(self) -> int:
-        """Shared memory of an atom in a layer."""
-        _, width, _, hidden, classes, *_ = (int(w) for w in self._widths)
-        return 4 * (width + self._padded + hidden + classes)
-
-    def _tile(self) -> int:
-        """Return how many atoms a block takes."""
-        return next((t for t in (32, 16, 8) if t * self._bytes <= self.device.shared_limit), 4)
+            break
+        return rows, near, edges, found

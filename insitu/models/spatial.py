@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import InsituError, ModelError, SettingError
-from insitu.frame import Frame
 from insitu.halo import NOBODYS, Halo, Rows
 from insitu.models.rooms import Rooms
 from insitu.models.spatial_graph import SpatialSettings as SpatialSettings
@@ -77,7 +76,7 @@ class SpatialModel:
             self._widths = [int(w) for w in arrays["widths"]]
             flat = arrays["weights"].astype(np.float32)
             self._kernels = compiled().SpatialEngine(flat, self._widths, self.graph.range, isa)
-            self._weights = (self._widths, flat)
+            self._weights = flat
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"model {path}: {error}; copy or train it again") from None
         g, classes = self.graph, len(card.classes)
@@ -89,21 +88,15 @@ class SpatialModel:
             )
 
     def move(self, device: Device) -> None:
-        """Let the model run on a device.
-
-        Raises
-        ------
-        SettingError
-            It runs as TorchScript.
-        """
+        """Let the model run on a device; its errors are those of :class:`DeviceSpatial`."""
         from insitu.models.device_spatial import DeviceSpatial
 
         if not self.native:
             raise SettingError(
-                "engine='torchscript' with a model on the whole sample's graph runs on the CPU only; "
-                "leave `engine` out, or give device=cpu"
+                "engine='torchscript' with a model on the sample's graph, or a network that has no "
+                "weights for the kernels, runs on the CPU only; give device=cpu"
             )
-        self.on_device = DeviceSpatial(self, *self._weights, device)
+        self.on_device = DeviceSpatial(self.card, self._widths, self._weights, device)
 
     @property
     def engine(self) -> str:
@@ -183,17 +176,14 @@ class SpatialModel:
         self._kind_of_type = np.zeros(max(elements, default=0) + 1, dtype=np.int32)
         for kind, symbol in elements.items():
             self._kind_of_type[kind] = known.index(symbol)
-
-    def kinds_of(self, frame: Frame) -> NDArray[np.int32]:
-        """Return the species of a frame's atoms and ghosts: their places in the card."""
-        if not self.graph.species:
-            return np.zeros(len(frame.positions), dtype=np.int32)
-        kinds: NDArray[np.int32] = self._kind_of_type[frame.types]
-        return kinds
+        if self.on_device is not None:
+            self.on_device.kind_of_type = self._kind_of_type
 
     def _kinds(self, search: Neighbors, halo: Halo) -> NDArray[np.int32]:
         """Return the species of the owned atoms in cell order and of other ranks' atoms."""
-        kinds = self.kinds_of(search.frame)
+        if not self.graph.species:
+            return np.zeros(len(search.owned[0]) + halo.received, dtype=np.int32)
+        kinds = self._kind_of_type[search.frame.types]
         return np.concatenate([kinds[search.owned[1]], kinds[halo.ghosts_received]])
 
     def _native(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.device import check_device, choose, tell
-from insitu.errors import ModelError, SettingError, did_you_mean
+from insitu.errors import InsituError, ModelError, SettingError, did_you_mean
 from insitu.models.cnn import NativeCNN
 from insitu.models.device_check import compare_with_cpu
 from insitu.models.graph import GraphModel, GraphSettings
@@ -288,6 +288,8 @@ def load(name: str, *, engine: str = "auto", device: str = "cpu", local_rank: in
     """
     check_device(device)
     model = _load(name, engine)
+    if device == "cpu":
+        return model
     try:
         there = choose(device, local_rank)
         if there is not None:
@@ -296,13 +298,20 @@ def load(name: str, *, engine: str = "auto", device: str = "cpu", local_rank: in
                     f"engine='native' has no CUDA kernels for the network of model '{name}', which torch "
                     "runs on a GPU; leave `engine` out, or give device=cpu"
                 )
-            model.move(there)
-            compare_with_cpu(model)
-    except (SettingError, ModelError) as error:
-        if device != "auto":
-            raise
+            with there.here():
+                model.move(there)
+                compare_with_cpu(model)
+    except Exception as error:  # of the driver, the compiler, torch, or for want of memory
         model.on_device = None
-        tell(f"the analysis runs on the CPU: {error}")
+        if device == "auto":
+            tell(f"the analysis runs on the CPU: {error}")
+        elif isinstance(error, InsituError):
+            raise
+        else:
+            what = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+            raise SettingError(
+                f"device='{device}' cannot run model '{name}' ({what}); give device=cpu"
+            ) from error
     return model
 
 

@@ -206,6 +206,8 @@ def training_card(
             f"layers, {size:,} weights"
         )
     unit = "units of the sample's spacing" if graph.relative else "Å: the model knows densities"
+    if graph.layers == 0:
+        unit = "units of the first neighbour's distance"
     t, p = recipe["training"], recipe["potential"]
     return (
         f"# {card.name}\n\n{card.description}.\n\nReference: {card.reference}.\n\n"
@@ -214,7 +216,8 @@ def training_card(
         f"Data: molecular dynamics with `{p['pair']}`; {more['trajectories']['training']} trajectories; "
         f"{'' if graph.layers == 0 else 'all their configurations whole, and '}"
         f"{more['environments']:,} environments of {more['points']} points, {t['epochs']} epochs, "
-        f"φ = {t.get('phi', 1.0):g}, orientations a step: {t.get('rotations', 1)}. Measured on {more['trajectories']['test']} other "
-        "trajectories, at temperatures and pressures that training has not seen. Recipe hash "
+        f"φ = {t.get('phi', 1.0):g}, orientations a step: {t.get('rotations', 1)}. Measured on "
+        f"{more['trajectories']['test']} other trajectories, at temperatures and pressures that training "
+        "has not seen. Recipe hash "
         f"`{card.recipe_sha256[:12]}`; rebuild with `insitu train {card.name}`.\n\n"
     )
