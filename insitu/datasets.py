@@ -254,7 +254,7 @@ def _meaning(dataset: xarray.Dataset) -> dict[str, Any]:
         "codes": dataset["code"].values.tolist(),
         **{
             f"{name}s": dataset[name].values.tolist() if name in dataset.coords else []
-            for name in ("group", "type")
+            for name in ("group", "type", "pair", "radius")
         },
         "time unit": dataset["time"].attrs.get("units", ""),
         "observables": {

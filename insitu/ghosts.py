@@ -169,7 +169,7 @@ def check(frame: Frame, reach: float, ranks: Ranks) -> tuple[int, float]:
 
 
 def unreliable(
-    frame: Frame, reach: float, model: str, ranks: Ranks, advised: float | None = None
+    frame: Frame, reach: float, user: str, ranks: Ranks, advised: float | None = None
 ) -> str | None:
     """Return why the frame's ghosts cannot be relied on, and what to do, or None; collective.
 
@@ -179,8 +179,8 @@ def unreliable(
         This rank's frame.
     reach
         Distance around the owned atoms that has to be complete [Å].
-    model
-        Its name, for the message.
+    user
+        What needs it, for the message.
     ranks
         The ranks of the simulation.
     advised
@@ -197,11 +197,11 @@ def unreliable(
         found = f"lack {missing} atoms at step {frame.step}"
         hint = " (for a skin of 2 Å; add what your `neighbor` skin has more)"
         skin = 2.0 / ANGSTROM[frame.units]
-        return _advice(found, skin, reach, advised or reach, model, frame.units) + hint
+        return _advice(found, skin, reach, advised or reach, user, frame.units) + hint
     return None
 
 
-def require_cutoff(ghost_cutoff: float, skin: float, reach: float, model: str, units: str) -> None:
+def require_cutoff(ghost_cutoff: float, skin: float, reach: float, user: str, units: str) -> None:
     """Check LAMMPS' ghost cutoff, where a host knows it.
 
     Parameters
@@ -210,8 +210,8 @@ def require_cutoff(ghost_cutoff: float, skin: float, reach: float, model: str, u
         As LAMMPS has them, in the deck's units.
     reach
         Distance around the owned atoms that has to be complete [Å].
-    model, units
-        Its name, for the message; the deck's unit style.
+    user, units
+        What needs it, for the message; the deck's unit style.
 
     Raises
     ------
@@ -219,14 +219,14 @@ def require_cutoff(ghost_cutoff: float, skin: float, reach: float, model: str, u
         It is shorter than `reach` and the neighbour skin.
     """
     if ghost_cutoff < (reach / ANGSTROM[units] + skin) * (1.0 - 1e-9):
-        raise DeckError(_advice(f"reach {ghost_cutoff:g}", skin, reach, reach, model, units))
+        raise DeckError(_advice(f"reach {ghost_cutoff:g}", skin, reach, reach, user, units))
 
 
-def _advice(found: str, skin: float, reach: float, advised: float, model: str, units: str) -> str:
+def _advice(found: str, skin: float, reach: float, advised: float, user: str, units: str) -> str:
     length = 1.0 / ANGSTROM[units]
     line = np.ceil((advised * length * 1.00001 + skin) / length * 10) / 10 * length
     return (
-        f"the ghost atoms {found}, but model '{model}' needs all atoms within {reach * length:g} and "
+        f"the ghost atoms {found}, but {user} needs all atoms within {reach * length:g} and "
         f"the neighbour skin of {skin:g} (units {units}); add to the deck, before the run:\n"
         f"    comm_modify cutoff {line:g}"
     )

@@ -16,7 +16,7 @@ import numpy as np
 import insitu
 from insitu.analyzers.base import Observable
 from insitu.errors import HistoryError
-from insitu.reader import describe, fixed, signature, text
+from insitu.reader import describe, ends, fixed, signature, text
 
 #: Settings that give the numbers of a history their meaning.
 MUST_AGREE = ("model_sha256", "threshold", "group", "units")
@@ -86,6 +86,13 @@ def lay_out(
             name, values = o.rows
             words = all(isinstance(v, str) for v in values)
             value.attrs[f"{name}s"] = fixed(values) if words else np.array(values, dtype="i4")
+        for name, values, unit in o.axes:
+            words = all(isinstance(v, str) for v in values)
+            value.attrs[f"axis_{name}"] = fixed(values) if words else np.array(values, dtype="f8")
+            if unit:
+                value.attrs[f"axis_{name}_unit"] = fixed(unit)
+        if o.axes:
+            value.attrs["axes"] = fixed([name for name, _, _ in o.axes])
         if not clock:
             clock["step"] = _growing(group, "step", (), "i8", chunk, "")
             clock["time"] = _growing(group, "time", (), "f8", chunk, about["time_unit"])
@@ -120,7 +127,13 @@ def check_same(
         It does not; both sides are named.
     """
     mine = {
-        signature(o.path, o.shape, o.dtype, o.unit, o.rows[1] if o.rows else ())
+        signature(
+            o.path,
+            o.shape,
+            o.dtype,
+            o.unit,
+            o.rows[1] if o.rows else ends([a for _, a, _ in o.axes]),
+        )
         for o in observables
     }
     have, want = describe(file), {**about, "observables": mine}

@@ -277,6 +277,14 @@ class LammpsView:
             members={name: (mask & self.group_bit(name)) != 0 for name in groups},
         )
 
+    def masses(self) -> NDArray[np.float64] | None:
+        """Return the mass of each atom type ``(n_types,)`` [g/mol], None where the deck has none such."""
+        address = self._lib.lammps_extract_atom(self._lmp, b"mass")
+        if not address or self.units not in ("metal", "real", "electron"):
+            return None
+        n = self.setting("ntypes") + 1  # the first is of no type
+        return np.ctypeslib.as_array(c.cast(c.c_void_p(address), c.POINTER(c.c_double)), (n,))[1:]
+
     def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
         """Return cell ``(3, 3)`` (rows are vectors), origin and periodicity, in LAMMPS' units."""
         low, high = (c.c_double * 3)(), (c.c_double * 3)()

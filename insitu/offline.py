@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from insitu.analyzers.phases import Phases, decide
-from insitu.device import in_device_memory
+from insitu.device import DeviceMemoryError, in_device_memory, memory_error
 from insitu.device_frame import frame_on_device, survey_on_device
 from insitu.device_search import DeviceSearch
 from insitu.errors import SettingError
 from insitu.frame import Frame
-from insitu.models.graph import GraphModel
-from insitu.models.store import Model, load
+from insitu.models.store import AnyModel, load
 from insitu.neighbors import Neighbors, survey
 from insitu.settings import check_threads, thread_count
+from insitu.species import from_numbers
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def classify(
     pbc
         One flag or three.
     species
-        ``(n,)`` atomic numbers; models of one channel do not use them.
+        ``(n,)`` atomic numbers, for models that are coloured by species; others do not use them.
     model
         Name of a shipped model, or path of an artefact.
     device
@@ -114,7 +114,7 @@ def classify(
 
 
 def classify_with(
-    model: Model | GraphModel,
+    model: AnyModel,
     positions: ArrayLike,
     cell: ArrayLike | None,
     pbc: ArrayLike | bool,
@@ -125,7 +125,7 @@ def classify_with(
     """Classify every atom of a sample with a loaded model; arguments as of :func:`classify`."""
     analyzer = Phases(model, threshold)
     if model.on_device is not None:
-        return _on_device(analyzer, positions, cell, pbc)
+        return _on_device(analyzer, positions, cell, pbc, species)
     if in_device_memory(positions):
         raise SettingError(
             "positions are in a GPU's memory and the analysis runs on the CPU; give device='cuda', or "
@@ -135,6 +135,8 @@ def classify_with(
         bare = Frame.from_arrays(positions, cell, pbc, reach=0.0)
         analyzer.measure(survey(bare), bare.cell)
     frame = Frame.from_arrays(positions, cell, pbc, reach=analyzer.search * 1.0001, types=species)
+    if known := model.card.elements:
+        analyzer.color(from_numbers(species, known))
     neighbors = Neighbors(frame, analyzer.search)
     probabilities = np.zeros((frame.n_local, len(analyzer.classes) - 1), dtype=np.float32)
     sizes = np.zeros(frame.n_local, dtype=np.int32)
@@ -146,27 +148,39 @@ def classify_with(
 
 
 def _on_device(
-    analyzer: Phases, positions: ArrayLike, cell: ArrayLike | None, pbc: ArrayLike | bool
+    analyzer: Phases,
+    positions: ArrayLike,
+    cell: ArrayLike | None,
+    pbc: ArrayLike | bool,
+    species: ArrayLike | None,
 ) -> Classification:
     model = analyzer.model.on_device
     assert model is not None
     device = model.device
-    there = device.holds(positions)
+    try:
+        with device.here():
+            there = device.holds(positions)
 
-    def frame(reach: float) -> Frame:
-        if there:
-            return frame_on_device(device, positions, cell, pbc, reach=reach)
-        return Frame.from_arrays(positions, cell, pbc, reach=reach)
+            def frame(reach: float) -> Frame:
+                if there:
+                    return frame_on_device(device, positions, cell, pbc, reach=reach, types=species)
+                return Frame.from_arrays(positions, cell, pbc, reach=reach, types=species)
 
-    if analyzer.scale_free:
-        bare = frame(0.0)
-        counts = survey_on_device(bare, device) if there else survey(bare)
-        analyzer.measure(counts, bare.cell)
-    search = DeviceSearch(frame(analyzer.search * 1.0001), analyzer.search, device)
-    result, found = model.classify(search, analyzer.spacing)
-    atoms = device.read(search.atoms)
-    probabilities = np.empty(result.shape, dtype=np.float32)
-    sizes = np.empty(len(atoms), dtype=np.int32)
-    probabilities[atoms], sizes[atoms] = device.read(result), device.read(found)
+            if analyzer.scale_free:
+                bare = frame(0.0)
+                counts = survey_on_device(bare, device) if there else survey(bare)
+                analyzer.measure(counts, bare.cell)
+            if known := model.card.elements:
+                analyzer.color(from_numbers(species, known))
+            search = DeviceSearch(frame(analyzer.search * 1.0001), analyzer.search, device)
+            result, found = model.classify(search, analyzer.spacing)
+            atoms = device.read(search.atoms)
+            probabilities = np.empty(result.shape, dtype=np.float32)
+            sizes = np.empty(len(atoms), dtype=np.int32)
+            probabilities[atoms], sizes[atoms] = device.read(result), device.read(found)
+    except DeviceMemoryError:
+        raise
+    except MemoryError:
+        raise memory_error(device, f"{len(positions):,} atoms") from None  # type: ignore[arg-type]
     labels, confidence = decide(probabilities, analyzer.threshold, sizes)
     return Classification(labels, confidence, probabilities, analyzer.classes[:-1])

@@ -53,8 +53,10 @@ def open(
     xarray.Dataset
         Variables ``fraction``, ``count``, ``standard_error``, ``confidence`` ``(step, phase)``;
         ``temperature``, ``potential_energy``, ``pressure`` ``(step,)``; wall times ``timing_*``
-        ``(step,)`` [s]; any other observable as ``<group>_<name>``; where the run recorded them
-        ``fraction_by_group``, ``count_by_group`` ``(step, group, phase)`` and ``…_by_type``. An
+        ``(step,)`` [s]; ``rdf`` ``(step, pair, radius)`` where the run recorded g(r); any other
+        observable as ``<group>_<name>``; where the run recorded them
+        ``fraction_by_group``, ``count_by_group`` ``(step, group, phase)`` and ``…_by_type``; ``profile``,
+        ``profile_count`` ``(step, bin, phase)`` along an axis, `bin` is the position. An
         analysis that was disabled by an error leaves it in ``attrs["disabled"]``. Coordinates ``step``,
         ``time``, ``phase`` and ``code`` (the integer of each phase in LAMMPS and in files).
         Units are the attribute ``units`` of each variable, the provenance is ``attrs`` (nested
@@ -130,6 +132,9 @@ def _read(path: Path) -> xarray.Dataset:
             if rows:
                 axes[0] = rows
                 coords[rows] = (rows, names)
+            for i, (axis, along, about) in enumerate(_axes(value)):
+                axes[i] = axis
+                coords[axis] = (axis, along, about)
             attrs = _units(value)
             if "description" in group.attrs:
                 attrs["long_name"] = text(group.attrs["description"])
@@ -256,7 +261,7 @@ def describe(file: h5py.File) -> dict[str, Any]:
         "codes": phases["codes"].tolist(),
         "time_unit": "" if clock is None else _units(clock).get("units", ""),
         "observables": {
-            signature(name, v.shape[1:], v.dtype, _units(v).get("units", ""), _rows(v)[1])
+            signature(name, v.shape[1:], v.dtype, _units(v).get("units", ""), _named(v))
             for name, v in ((name, group["value"]) for name, group in found.items())
         },
     }
@@ -276,6 +281,25 @@ def _rows(value: h5py.Dataset) -> tuple[str, list[Any]]:
         if f"{name}s" in value.attrs:
             return name, [text(v) if isinstance(v, bytes) else v for v in value.attrs[f"{name}s"]]
     return "", []
+
+
+def _axes(value: h5py.Dataset) -> list[tuple[str, list[Any], dict[str, str]]]:
+    """Return name, values and attributes of the axes of an observable that has its own throughout."""
+    found = []
+    for name in (text(n) for n in value.attrs.get("axes", ())):
+        values = [text(v) if isinstance(v, bytes) else v for v in value.attrs[f"axis_{name}"]]
+        unit = value.attrs.get(f"axis_{name}_unit")
+        found.append((name, values, {} if unit is None else {"units": text(unit)}))
+    return found
+
+
+def _named(value: h5py.Dataset) -> Sequence[Any]:
+    return _rows(value)[1] or ends([values for _, values, _ in _axes(value)])
+
+
+def ends(axes: Sequence[Sequence[Any]]) -> list[str]:
+    """Return the first and the last value of each axis: with its length they tell it from another."""
+    return [v if isinstance(v, str) else f"{v:g}" for along in axes for v in (along[0], along[-1])]
 
 
 def text(value: Any) -> str:

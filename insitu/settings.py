@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from insitu.analyzers.profile import ProfileSettings
 from insitu.device import check_device
 from insitu.errors import SettingError, did_you_mean
 
@@ -16,6 +17,7 @@ IF_EXISTS = ("refuse", "append", "overwrite", "new")
 MOST_STEPS = 2**31 - 1
 #: More threads than any node has cores: a mistyped number must not exhaust the machine.
 MOST_THREADS = 1024
+MOST_BINS = 10_000
 ON_ERROR = ("stop", "disable")
 ENGINES = ("auto", "native", "torchscript")
 ON_SIGTERM = ("end", "die")
@@ -68,6 +70,17 @@ class Settings:
     device
         Where the analysis runs: ``cpu``; ``cuda``, the GPUs of a node in turn; ``cuda:N``; ``auto``, a
         GPU if there is one that can be used.
+    species
+        Elements of the atom types in their order, for models that are coloured by species; None: told
+        from the masses.
+    rdf
+        Also record the radial distribution function g(r) up to this distance [Å], in all and of each
+        pair of atom types.
+    rdf_bins
+        Bins of g(r).
+    profile
+        Also count the phases in bins along an axis: ``z,50`` (axis and number of bins, over the box of
+        the first analysed step), or ``z,50,0,400`` (from 0 to 400, in the deck's unit of length).
     """
 
     model: str = "metals"
@@ -87,6 +100,10 @@ class Settings:
     threads: int | None = None
     engine: str = "auto"
     device: str = "cpu"
+    species: tuple[str, ...] = ()
+    rdf: float | None = None
+    rdf_bins: int = 160
+    profile: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.every is not None and not 1 <= self.every <= MOST_STEPS:
@@ -102,6 +119,10 @@ class Settings:
             _one_of(name, getattr(self, name), allowed)
         check_engine(self.engine)
         check_device(self.device)
+        if self.rdf is not None and not 0.1 <= self.rdf <= 100.0:
+            raise SettingError(f"rdf={self.rdf} is not a usable distance; give 0.1 … 100 Å")
+        if not 1 <= self.rdf_bins <= MOST_BINS:
+            raise SettingError(f"rdf_bins={self.rdf_bins} is not usable; give 1 … {MOST_BINS}")
         for name in ("model", "file", "group", "labels", "confidence", "variables"):
             if getattr(self, name) == "":
                 raise SettingError(f"{name} is empty; give a name")
@@ -113,6 +134,8 @@ class Settings:
                     f"name starts with {start}, for example {start}{_COLUMN[name]}, and the deck has "
                     f"`fix columns all property/atom {start}{_COLUMN[name]}`"
                 )
+        if self.profile:
+            ProfileSettings.parse(self.profile)
         twice = sorted({g for g in self.groups if self.groups.count(g) > 1})
         if twice or "" in self.groups:
             raise SettingError(
@@ -157,7 +180,12 @@ _COLUMN = {"labels": "phase", "confidence": "confidence"}
 
 
 _KINDS: dict[str, Any] = {
-    "every": int, "threads": int, "threshold": float, "first": bool, "types": bool,
+    "every": int, "threads": int, "threshold": float, "first": bool, "types": bool, "rdf": float,
+    "rdf_bins": int,
+}  # fmt: skip
+_LISTS = {
+    "groups": "names of groups", "species": "symbols of elements",
+    "profile": "an axis and a number of bins, for example z,50",
 }  # fmt: skip
 _YES_NO = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
 
@@ -207,11 +235,12 @@ def _convert(name: str, value: Any) -> Any:
     kind = _KINDS.get(name, str)
     if value is None or (kind is bool and isinstance(value, bool)):
         return value
-    if name == "groups":  # a list in Python, separated by commas on a fix line
+    if name in _LISTS:  # a list in Python, separated by commas on a fix line
         many = value.split(",") if isinstance(value, str) else value
-        if not isinstance(many, list | tuple) or not all(isinstance(g, str) for g in many):
-            raise SettingError(f"groups={value!r} is not understood; give names of groups")
-        return tuple(g.strip() for g in many)
+        kinds = (str, int, float) if name == "profile" else str
+        if not isinstance(many, list | tuple) or not all(isinstance(g, kinds) for g in many):
+            raise SettingError(f"{name}={value!r} is not understood; give {_LISTS[name]}")
+        return tuple(str(g).strip() for g in many)
     if kind is bool:
         word = str(value).lower()
         if word not in _YES_NO:

@@ -21,6 +21,7 @@ STAGES = {
     "neighbors": "cell list",
     "descriptor": "descriptor",
     "model": "network",
+    "rdf": "g(r)",
     "reduce": "exchange, waiting, sums",
     "write": "writing",
 }

@@ -33,6 +33,8 @@ class Observable:
     rows
         What the first axis of `shape` runs over, if it is not the classes: the name of the
         coordinate and its values, for example ``("group", ("surface", "bulk"))``.
+    axes
+        What all axes run over, where none are the classes: name, values and unit of each.
     """
 
     path: str
@@ -41,6 +43,7 @@ class Observable:
     unit: str
     description: str
     rows: tuple[str, tuple[Any, ...]] | None = None
+    axes: tuple[tuple[str, tuple[Any, ...], str], ...] = ()
 
 
 class Analyzer(Protocol):

@@ -9,7 +9,7 @@ import logging
 import time
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from insitu.errors import SettingError, did_you_mean
 from insitu.models.export import save
 from insitu.models.networks import NETWORKS
 from insitu.models.store import Card
-from insitu.training.dataset import Maps, build
+from insitu.training.dataset import build
 from insitu.training.evaluate import confusion, tables
 from insitu.training.generate import generate, snapshots
 from insitu.training.progress import bar
@@ -77,14 +77,28 @@ def predict(network: torch.nn.Module, images: NDArray[np.float32]) -> NDArray[np
     return result
 
 
-def fit(recipe: dict[str, Any], train: Maps, validation: Maps) -> torch.nn.Module:
+class LabelledImages(Protocol):
+    """Images ``(n, channels, size, size)`` and class indices ``(n,)``."""
+
+    images: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int: ...
+
+
+def fit(
+    recipe: dict[str, Any], train: LabelledImages, validation: LabelledImages
+) -> torch.nn.Module:
     """Train the recipe's network (Adam, cross-entropy, L2 on the weights) and return it.
 
     The epoch with the best validation accuracy is kept. Nothing of the test set is seen here.
+    ``class_weights`` of the recipe are factors on the loss, one a class.
     """
     settings = recipe["training"]
     torch.manual_seed(settings["seed"])
-    network = NETWORKS[recipe["network"]["kind"]](len(recipe["classes"]))
+    network = NETWORKS[recipe["network"]["kind"]](len(recipe["classes"]), train.images.shape[1])
+    given = settings.get("class_weights")
+    class_weights = None if given is None else torch.tensor(given)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weights = [p for n, p in network.named_parameters() if n.endswith("weight") and p.ndim > 1]
     rest = [p for p in network.parameters() if all(p is not w for w in weights)]
@@ -106,7 +120,7 @@ def fit(recipe: dict[str, Any], train: Maps, validation: Maps) -> torch.nn.Modul
             pick = np.sort(order[k * batch : (k + 1) * batch])
             x = torch.from_numpy(train.images[pick]).to(memory_format=torch.channels_last)
             loss = torch.nn.functional.cross_entropy(
-                network.logits(x), torch.from_numpy(train.labels[pick])
+                network.logits(x), torch.from_numpy(train.labels[pick]), class_weights
             )
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -152,6 +166,14 @@ def train(name: str, out: Path, data: Path, *, workers: int = 1, device: str = "
         from insitu.training.general import train_general
 
         return train_general(recipe, recipe_hash, out, data, workers=workers, device=device)
+    if "phase" in recipe:
+        from insitu.training.phases import train_phases
+
+        return train_phases(recipe, recipe_hash, out, data, workers=workers)
+    if "stage" in recipe:
+        from insitu.training.vitrification import train_stages
+
+        return train_stages(recipe, recipe_hash, out, data, workers=workers)
     if "annotation" in recipe:
         from insitu.training.annotated import train_annotated
 

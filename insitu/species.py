@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which element an atom type is, for models that tell species apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from insitu.errors import SettingError, did_you_mean
+
+_SYMBOLS = """
+X H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr
+Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb
+Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf
+Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og
+"""
+#: Symbols by atomic number.
+SYMBOLS = _SYMBOLS.split()
+_WEIGHTS = """
+0 1.008 4.0026 6.94 9.0122 10.81 12.011 14.007 15.999 18.998 20.180 22.990 24.305 26.982 28.085
+30.974 32.06 35.45 39.95 39.098 40.078 44.956 47.867 50.942 51.996 54.938 55.845 58.933 58.693
+63.546 65.38 69.723 72.630 74.922 78.971 79.904 83.798 85.468 87.62 88.906 91.224 92.906 95.95 0
+101.07 102.91 106.42 107.87 112.41 114.82 118.71 121.76 127.60 126.90 131.29 132.91 137.33 138.91
+140.12 140.91 144.24 0 150.36 151.96 157.25 158.93 162.50 164.93 167.26 168.93 173.05 174.97
+178.49 180.95 183.84 186.21 190.23 192.22 195.08 196.97 200.59 204.38 207.2 208.98 0 0 0 0 0 0
+232.04 231.04 238.03
+"""
+#: Standard atomic weights by atomic number [g/mol] (IUPAC, abridged), 0 where there is none.
+MASSES = tuple(map(float, _WEIGHTS.split()))
+#: A deck's mass may differ this much [relative] from the element's: decks round.
+_CLOSE = 0.01
+
+
+def from_masses(masses: NDArray[np.float64] | None, known: Mapping[str, float]) -> tuple[str, ...]:
+    """Return the element of each atom type, told by its mass.
+
+    Parameters
+    ----------
+    masses
+        ``(n_types,)`` [g/mol], or None: the deck has none of the kind.
+    known
+        Mass of each element that the model knows [g/mol].
+
+    Raises
+    ------
+    SettingError
+        They cannot be told.
+    """
+    if masses is None:
+        raise SettingError(
+            "the elements of the atom types are not known: the deck has no masses in g/mol for its "
+            f"types; name them in the order of the types, for example species {','.join(known)}"
+        )
+    found = []
+    for kind, mass in enumerate(masses.tolist(), 1):
+        near = [e for e, m in known.items() if abs(mass - m) < _CLOSE * m]
+        if len(near) != 1:
+            raise SettingError(
+                f"atom type {kind} has the mass {mass:g} g/mol, which is not that of one of the "
+                f"model's elements ({', '.join(f'{e} {m:g}' for e, m in known.items())}); name the "
+                f"elements in the order of the types, for example species {','.join(known)}, or use "
+                "a model for this material"
+            )
+        found.append(near[0])
+    return tuple(found)
+
+
+def check_species(species: Sequence[str], n_types: int, known: Mapping[str, Any]) -> None:
+    """Raise SettingError unless each type has an element that the model knows."""
+    if len(species) != n_types:
+        raise SettingError(
+            f"species={','.join(species)} names {len(species)} elements and the deck has {n_types} "
+            "atom types; give one for each type, in their order"
+        )
+    if wrong := [s for s in species if s not in known]:
+        raise SettingError(
+            f"species={','.join(species)}: the model does not know {wrong[0]}; it knows "
+            f"{', '.join(known)}.{did_you_mean(wrong[0], known)}"
+        )
+
+
+def from_numbers(numbers: ArrayLike | None, known: Mapping[str, Any]) -> dict[int, str]:
+    """Return the element of each atomic number that occurs.
+
+    Parameters
+    ----------
+    numbers
+        ``(n,)`` atomic numbers.
+    known
+        Elements that the model knows.
+
+    Raises
+    ------
+    SettingError
+        There are none, or of an element that the model does not know.
+    """
+    if numbers is None:
+        raise SettingError(
+            f"this model is coloured by species ({', '.join(known)}): give species, the atomic "
+            "number of each atom"
+        )
+    found = {}
+    for z in np.unique(np.asarray(numbers)).tolist():
+        symbol = SYMBOLS[z] if 0 < z < len(SYMBOLS) else "X"
+        if symbol not in known:
+            raise SettingError(
+                f"species has atomic number {z} ({symbol}), and the model knows "
+                f"{', '.join(known)} only; give atomic numbers, or use a model for this material"
+            )
+        found[z] = symbol
+    return found
