@@ -125,7 +125,7 @@ def _turned(
         turn = random_rotations(len(pick), generator)
         if isinstance(data, Clouds | Samples):
             arguments, labels = data.batch(pick, turn)
-            found.append(network.logits(*arguments))  # type: ignore[call-arg, arg-type]
+            found.append(network.logits(*arguments))  # type: ignore[call-arg]
         else:
             # The centre itself is no point of the local network.
             points = torch.from_numpy(data.vectors[pick.numpy(), 1:])
