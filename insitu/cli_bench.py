@@ -89,7 +89,8 @@ def _bench(options: argparse.Namespace) -> int:
                 "give cuda"
             )
         several = [*on_device.SIZES, *([on_device.LARGE] if options.large else [])]
-        results = on_device.device_benchmark(there, several, repeats=options.repeats)
+        with there.here():
+            results = on_device.device_benchmark(there, several, repeats=options.repeats)
         print(on_device.table(results))
     elif options.scaling:
         from insitu.bench import scaling

@@ -12,10 +12,12 @@ import logging
 import os
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import InsituError, SettingError
@@ -57,6 +59,9 @@ class Device(Protocol):
 
     def array(self, values: Any, dtype: Any) -> Any:
         """Return `values` on the device, where they lie if they are there already."""
+
+    def here(self) -> AbstractContextManager[Any]:
+        """Return a context in which arrays and launches are this device's."""
 
     def holds(self, values: Any) -> bool:
         """Return whether `values` are in device memory."""
@@ -156,10 +161,12 @@ class CudaDevice:
                     "from 0; give one of them, or check CUDA_VISIBLE_DEVICES"
                 )
             self._device = cupy.cuda.Device(index)
-            self._device.use()
             properties = cupy.cuda.runtime.getDeviceProperties(index)
-            cupy.zeros(1).sum().item()
-        except cupy.cuda.runtime.CUDARuntimeError as error:
+            with self._device:
+                cupy.zeros(1).sum().item()
+        except SettingError:
+            raise
+        except Exception as error:  # the runtime's, a missing compiler's or header's
             raise SettingError(_why_not(str(error), cupy)) from None
         self.index = index
         self.name = f"{properties['name'].decode()} (cuda:{index})"
@@ -179,10 +186,28 @@ class CudaDevice:
             ) from None
         return module
 
+    def here(self) -> AbstractContextManager[Any]:
+        """Return a context in which this GPU is CuPy's current one."""
+        device: AbstractContextManager[Any] = self.xp.cuda.Device(self.index)
+        return device
+
     def array(self, values: Any, dtype: Any) -> Any:
-        """Return `values` on the device; device memory of that type is used in place."""
-        if not hasattr(values, "__cuda_array_interface__") and in_device_memory(values):
-            values = self.xp.from_dlpack(values)
+        """Return `values` on the device; device memory of that type is used in place.
+
+        Raises
+        ------
+        SettingError
+            They are in the memory of another GPU.
+        """
+        if not isinstance(values, self.xp.ndarray) and in_device_memory(values):
+            # DLPack first: it orders the streams of both sides.
+            with_dlpack = hasattr(values, "__dlpack__")
+            values = self.xp.from_dlpack(values) if with_dlpack else self.xp.asarray(values)
+        if isinstance(values, self.xp.ndarray) and values.device.id != self.index:
+            raise SettingError(
+                f"positions are in the memory of GPU {values.device.id} and the analysis runs on "
+                f"{self.name}; give device='cuda:{values.device.id}'"
+            )
         return self.xp.ascontiguousarray(self.xp.asarray(values, dtype=dtype))
 
     def holds(self, values: Any) -> bool:
@@ -203,11 +228,14 @@ class CudaDevice:
         function = self._known[kernel]
         if shared > 48 * 1024 and function.max_dynamic_shared_size_bytes < shared:
             function.max_dynamic_shared_size_bytes = shared  # beyond this CUDA wants to be asked
-        function((blocks,), (threads,), tuple(args), shared_mem=shared)
+        # CuPy 13 makes of None no argument at all.
+        given = tuple(np.uint64(0) if a is None else a for a in args)
+        function((blocks,), (threads,), given, shared_mem=shared)
 
     def free_memory(self) -> int:
         """Return what the driver and CuPy's pool have free."""
-        free: int = self._device.mem_info[0]
+        with self._device:
+            free: int = self._device.mem_info[0]
         return free + int(self.xp.get_default_memory_pool().free_bytes())
 
 

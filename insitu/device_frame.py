@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from insitu.device import Device
-from insitu.errors import SettingError
-from insitu.frame import Frame, heights
+from insitu.errors import InsituError, SettingError
+from insitu.frame import FAR, Frame, heights
 from insitu.neighbors import GRID, OFFSET
 
 
 def frame_on_device(
-    device: Device, positions: Any, cell: ArrayLike | None, pbc: ArrayLike | bool, *, reach: float
-) -> Frame:
+    device: Device, positions: Any, cell: ArrayLike | None, pbc: ArrayLike | bool, *, reach: float,
+    types: ArrayLike | None = None,
+) -> Frame:  # fmt: skip
     """Make a frame of a whole sample in device memory, with its periodic images.
 
     Parameters
@@ -26,13 +27,15 @@ def frame_on_device(
         Where the positions are.
     positions
         ``(n, 3)`` [Å], any object with ``__cuda_array_interface__`` or DLPack on that device.
-    cell, pbc, reach
+    cell, pbc, reach, types
         As of :meth:`insitu.frame.Frame.from_arrays`; a cell has to be given.
 
     Raises
     ------
     SettingError
         Wrong shapes, no cell, or a cell without volume in a periodic direction.
+    InsituError
+        A position is not finite.
     """
     xp = device.xp
     r = device.array(positions, np.float64)
@@ -41,6 +44,13 @@ def frame_on_device(
     if cell is None:
         raise SettingError("cell is None; give the cell of positions that are in device memory")
     n = len(r)
+    if n and not bool(device.read((xp.abs(r) < FAR).all())):
+        everything = device.read(r)
+        i = int(np.flatnonzero(~(np.abs(everything) < FAR).all(axis=1))[0])
+        raise InsituError(
+            f"the position of atom {i + 1} is {everything[i].tolist()}; only finite positions can be "
+            "analysed"
+        )
     bare = Frame.from_arrays(np.zeros((0, 3)), cell, pbc, reach=0.0)  # checks cell and pbc
     box, periodic = bare.cell, bare.pbc
     fractions = r @ device.array(np.linalg.inv(box), np.float64)
@@ -64,9 +74,15 @@ def frame_on_device(
         which = xp.flatnonzero(inside)
         owner.append(which)
         points.append(r[which] + device.array(np.array(image) @ box, np.float64))
-    ids = xp.concatenate(owner) + 1
+    everyone = xp.concatenate(owner)
+    kinds = np.ones(n, dtype=np.int32)
+    if types is not None:  # with species, of the ghosts as well
+        kinds = np.asarray(types).astype(np.int32)
+        if kinds.shape != (n,):
+            raise SettingError(f"types have shape {kinds.shape}; give ({n},), one an atom")
+        kinds = kinds[device.read(everyone)]
     return Frame(
-        positions=xp.concatenate(points), types=np.ones(n, dtype=np.int32), ids=ids, n_local=n,
+        positions=xp.concatenate(points), types=kinds, ids=everyone + 1, n_local=n,
         cell=box, pbc=periodic,
     )  # fmt: skip
 

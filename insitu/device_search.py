@@ -69,7 +69,7 @@ class DeviceSearch:
         begins[1:] = keys[1:] != keys[:-1]
         #: ``(points,)`` number of each place's cell, and ``(cells, 9, 2)`` runs of places around it.
         self.cell = xp.cumsum(begins, dtype=np.int32) - np.int32(1)
-        cells = min(float(n), float(np.prod(np.floor(extent / side) + 1.0)))
+        cells = min(float(n), float(np.prod(np.floor(extent / side) + 2.0)))  # and one for rounding
         self.runs = xp.empty((int(cells), 9, 2), dtype=np.int32)
         self._over(9 * n, "cell_runs", [keys, np.int32(n), self.cell, self.runs])
         owned = self.index < frame.n_local
@@ -87,7 +87,10 @@ class DeviceSearch:
         if not len(r):
             return np.zeros(3), np.zeros(3)
         xp = self.device.xp
-        low, high = self.device.read(xp.stack([r.min(axis=0), r.max(axis=0)]))
+        # Column by column: along the first of two axes CuPy's reductions use few threads.
+        columns = [xp.ascontiguousarray(r[:, k]) for k in range(3)]
+        ends = xp.stack([*(c.min() for c in columns), *(c.max() for c in columns)])
+        low, high = self.device.read(ends).reshape(2, 3)
         if not (np.abs([low, high]) < FAR).all():
             everything = self.device.read(r)
             i = int(np.flatnonzero(~(np.abs(everything) < FAR).all(axis=1))[0])
@@ -112,33 +115,3 @@ class DeviceSearch:
     def atoms(self) -> Any:
         """``(n_local,)`` index into the frame's owned atoms of each row."""
         return self.index[self.places]
-
-    def rows_with(self, received: NDArray[np.int64], first: int) -> Any:
-        """Return the row of each place: an owned atom's, of itself or of the owner of a ghost.
-
-        Parameters
-        ----------
-        received
-            Ids of atoms of other ranks.
-        first
-            Row of the first of them.
-
-        Returns
-        -------
-        rows
-            ``(points,)`` int32, −1 where neither is known.
-        """
-        if self.points == len(self.places):  # no ghosts
-            return self.row_of_place
-        xp, n = self.device.xp, len(self.places)
-        ids = self.id[self.places]
-        if len(received):
-            ids = xp.concatenate([ids, self.device.array(received, np.int64)])
-        if not len(ids):
-            return self.row_of_place
-        order = xp.argsort(ids)
-        ordered = ids[order]
-        at = xp.minimum(xp.searchsorted(ordered, self.id), len(ids) - 1)
-        rows = xp.where(order < n, order, order - n + first)
-        rows = xp.where(ordered[at] == self.id, rows[at], -1).astype(np.int32)
-        return xp.where(self.row_of_place >= 0, self.row_of_place, rows)

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from insitu.analyzers.phases import Phases, decide
-from insitu.device import in_device_memory
+from insitu.device import DeviceMemoryError, in_device_memory, memory_error
 from insitu.device_frame import frame_on_device, survey_on_device
 from insitu.device_search import DeviceSearch
 from insitu.errors import SettingError
 from insitu.frame import Frame
-from insitu.models.graph import GraphModel
-from insitu.models.store import Model, load
+from insitu.models.store import AnyModel, load
 from insitu.neighbors import Neighbors, survey
 from insitu.settings import check_threads, thread_count
 from insitu.species import from_numbers
@@ -115,7 +114,7 @@ def classify(
 
 
 def classify_with(
-    model: Model | GraphModel,
+    model: AnyModel,
     positions: ArrayLike,
     cell: ArrayLike | None,
     pbc: ArrayLike | bool,
@@ -158,32 +157,30 @@ def _on_device(
     model = analyzer.model.on_device
     assert model is not None
     device = model.device
-    there = device.holds(positions)
+    try:
+        with device.here():
+            there = device.holds(positions)
 
-    def frame(reach: float) -> Frame:
-        if there:
-            return frame_on_device(device, positions, cell, pbc, reach=reach)
-        return Frame.from_arrays(positions, cell, pbc, reach=reach, types=species)
+            def frame(reach: float) -> Frame:
+                if there:
+                    return frame_on_device(device, positions, cell, pbc, reach=reach, types=species)
+                return Frame.from_arrays(positions, cell, pbc, reach=reach, types=species)
 
-    known = analyzer.model.card.elements
-    if known:
-        if there:
-            raise SettingError(
-                f"model '{analyzer.model.card.name}' is coloured by species, which are read on the host: "
-                "copy the positions to the host, or use a model of one channel"
-            )
-        analyzer.color(from_numbers(species, known))
-    if analyzer.scale_free:
-        bare = frame(0.0)
-        counts = survey_on_device(bare, device) if there else survey(bare)
-        analyzer.measure(counts, bare.cell)
-    whole = frame(analyzer.search * 1.0001)
-    analyzer.color_device(whole)
-    search = DeviceSearch(whole, analyzer.search, device)
-    result, found = model.classify(search, analyzer.spacing)
-    atoms = device.read(search.atoms)
-    probabilities = np.empty(result.shape, dtype=np.float32)
-    sizes = np.empty(len(atoms), dtype=np.int32)
-    probabilities[atoms], sizes[atoms] = device.read(result), device.read(found)
+            if analyzer.scale_free:
+                bare = frame(0.0)
+                counts = survey_on_device(bare, device) if there else survey(bare)
+                analyzer.measure(counts, bare.cell)
+            if known := model.card.elements:
+                analyzer.color(from_numbers(species, known))
+            search = DeviceSearch(frame(analyzer.search * 1.0001), analyzer.search, device)
+            result, found = model.classify(search, analyzer.spacing)
+            atoms = device.read(search.atoms)
+            probabilities = np.empty(result.shape, dtype=np.float32)
+            sizes = np.empty(len(atoms), dtype=np.int32)
+            probabilities[atoms], sizes[atoms] = device.read(result), device.read(found)
+    except DeviceMemoryError:
+        raise
+    except MemoryError:
+        raise memory_error(device, f"{len(positions):,} atoms") from None  # type: ignore[arg-type]
     labels, confidence = decide(probabilities, analyzer.threshold, sizes)
     return Classification(labels, confidence, probabilities, analyzer.classes[:-1])

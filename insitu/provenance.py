@@ -38,7 +38,7 @@ def provenance(
         "model_sha256": model.sha256,
         "engine": model.engine,
         "device": "cpu" if model.on_device is None else model.on_device.device.name,
-        "descriptor": model.card.descriptor.as_dict(),
+        "descriptor": model.card.inputs,
         "threshold": analyzer.threshold,
         "group": settings.group,
         "settings": asdict(settings),

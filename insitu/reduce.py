@@ -16,7 +16,17 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.errors import DeckError, InsituError, launched, say
+from insitu.errors import DeckError, InsituError, describe, launched, say
+
+#: Of messages from rank to rank: LAMMPS uses the same communicator, with other tags.
+_TAG = 1517
+
+
+#: What launchers call a process' number on its node.
+_LOCAL_RANKS = (
+    "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PALS_LOCAL_RANKID", "MV2_COMM_WORLD_LOCAL_RANK",
+    "SLURM_LOCALID",
+)  # fmt: skip
 
 
 class Ranks:
@@ -34,7 +44,13 @@ class Ranks:
         self.size: int = comm.Get_size() if comm is not None else 1
 
     def local_rank(self) -> int:
-        """Return this rank's number on its node; collective."""
+        """Return this process' number on its node; collective.
+
+        From the launcher, which knows all partitions of a run; else among the ranks of this LAMMPS.
+        """
+        for name in _LOCAL_RANKS:
+            if os.environ.get(name, "").isdecimal():
+                return int(os.environ[name])
         if self._comm is None:
             return 0
         from mpi4py import MPI
@@ -108,9 +124,44 @@ class Ranks:
         self._comm.Alltoallv([out, sent], [back, received])
         return back
 
-    def largest(self, value: float) -> float:
-        """Return the largest value of all ranks."""
-        return float(self.allgather(np.array([float(value)])).max())
+    def trade(
+        self, sent: Mapping[int, NDArray[Any]], most: Mapping[int, int], dtype: type[Any]
+    ) -> dict[int, NDArray[Any]]:
+        """Send arrays to some ranks and receive from some, and from no others.
+
+        Parameters
+        ----------
+        sent
+            An array, of one dimension and type `dtype`, for each rank that awaits one.
+        most
+            For each rank that sends one, how many elements it can have.
+        dtype
+            Of all arrays.
+        """
+        if self._comm is None:
+            return {}
+        try:
+            return self._trade(sent, most, dtype)
+        except Exception as error:  # others wait for this rank's messages
+            self.abort(f"the exchange of features failed: {describe(error)}")
+
+    def _trade(
+        self, sent: Mapping[int, NDArray[Any]], most: Mapping[int, int], dtype: type[Any]
+    ) -> dict[int, NDArray[Any]]:
+        from mpi4py import MPI
+
+        came = {r: np.empty(n, dtype=dtype) for r, n in most.items()}
+        awaited = [self._comm.Irecv([a, MPI.BYTE], source=r, tag=_TAG) for r, a in came.items()]
+        held = [(r, np.ascontiguousarray(a, dtype=dtype)) for r, a in sent.items()]
+        leaving = [self._comm.Isend([a, MPI.BYTE], dest=r, tag=_TAG) for r, a in held]
+        status = [MPI.Status() for _ in awaited]
+        MPI.Request.Waitall(awaited, status)
+        MPI.Request.Waitall(leaving)
+        width = np.dtype(dtype).itemsize
+        return {
+            r: a[: s.Get_count(MPI.BYTE) // width]
+            for (r, a), s in zip(came.items(), status, strict=True)
+        }
 
     def abort(self, message: str) -> NoReturn:
         """End the run at once: for a failure within a collective call, when ranks cannot agree."""

@@ -57,8 +57,8 @@ def kink(
         Fewer than 8 points.
     """
     t, e = _points(temperature, energy, window)
-    low, high = np.quantile(t, [0.05, 0.95])
-    grid = np.linspace(low, high, 361)
+    first, last = (float(q) for q in np.quantile(t, [0.05, 0.95]))
+    grid = np.linspace(first, last, 361)
     # Scaled, so that the normal equations are well conditioned.
     scale, height = np.ptp(t), max(float(np.ptp(e)), 1e-300)
     x, y = (t - grid[:, None]) / scale, (e - e.mean()) / height

@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "bindings.hpp"
 #include "engine.hpp"
 
 namespace nb = nanobind;
@@ -17,26 +18,15 @@ using namespace nb::literals;
 
 namespace insitu {
 void bind_cnn(nb::module_& m);  // cnn.cpp
+void bind_spatial(nb::module_& m);  // spatial.cpp
 }
 
 namespace {
 
-template <class T, int D>
-using In = nb::ndarray<const T, nb::ndim<D>, nb::c_contig, nb::device::cpu>;
-template <class T, int D>
-using Out = nb::ndarray<T, nb::ndim<D>, nb::c_contig, nb::device::cpu>;
-
-template <class T>
-nb::ndarray<nb::numpy, T, nb::ndim<1>> give(std::vector<T>&& values) {
-    auto* owned = new std::vector<T>(std::move(values));
-    nb::capsule owner(owned, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
-    return {owned->data(), {owned->size()}, owner};
-}
-
-struct Cells {
-    insitu::CellList list;
-    std::int64_t points = 0;
-};
+using insitu::Cells;
+using insitu::give;
+using insitu::In;
+using insitu::Out;
 
 std::unique_ptr<Cells> make_cells(In<double, 2> positions, In<std::int64_t, 1> ids, double cutoff) {
     auto cells = std::make_unique<Cells>();
@@ -90,9 +80,31 @@ void images(insitu::MapEngine& engine, In<std::int32_t, 1> places, Out<float, 4>
 
 nb::ndarray<nb::numpy, std::int32_t, nb::ndim<1>> rows_of_places(const Cells& cells,
                                                                  std::int64_t n_local,
-                                                                 In<std::int64_t, 1> received) {
-    return give(insitu::rows_of_places(cells.list, n_local, received.data(),
-                                       std::int64_t(received.shape(0))));
+                                                                 In<std::int32_t, 1> owners) {
+    if (cells.points != n_local + std::int64_t(owners.shape(0)))
+        throw std::invalid_argument("there is not one owner for each ghost");
+    return give(insitu::rows_of_places(cells.list, n_local, owners.data()));
+}
+
+nb::tuple owners_of_ghosts(In<std::int64_t, 1> ids, std::int64_t n_local) {
+    const auto points = std::int64_t(ids.shape(0));
+    if (n_local < 0 || n_local > points) throw std::invalid_argument("more atoms than ids");
+    std::vector<std::int32_t> owners;
+    std::vector<std::int64_t> others;
+    {
+        nb::gil_scoped_release free;
+        insitu::owners_of_ghosts(ids.data(), n_local, points, owners, others);
+    }
+    return nb::make_tuple(give(std::move(owners)), give(std::move(others)));
+}
+
+// Marks the rows from n_local on that are read.
+void mark_read(In<std::int32_t, 2> rows, std::int64_t n_local, Out<std::uint8_t, 1> used) {
+    const std::size_t words = rows.shape(0) * rows.shape(1), received = used.shape(0);
+    for (std::size_t i = 0; i < words; ++i) {
+        const auto at = std::size_t(rows.data()[i] - n_local);  // of others: a large number
+        if (at < received) used.data()[at] = 1;
+    }
 }
 
 bool embed(const insitu::GraphEngine& engine, const Cells& cells, In<std::int32_t, 1> places,
@@ -184,7 +196,9 @@ NB_MODULE(_kernels, m) {
           "scale_free"_a = false, "ball"_a = 32, "local"_a = 14);
     m.def("nearest", &nearest, "cells"_a, "places"_a, "out"_a.noconvert(), "near"_a, "cutoff"_a,
           "ball"_a, "local"_a);
-    m.def("rows_of_places", &rows_of_places, "cells"_a, "n_local"_a, "received"_a);
+    m.def("rows_of_places", &rows_of_places, "cells"_a, "n_local"_a, "owners"_a);
+    m.def("mark_read", &mark_read, "rows"_a, "n_local"_a, "used"_a.noconvert());
+    m.def("owners_of_ghosts", &owners_of_ghosts, "ids"_a, "n_local"_a);
     nb::class_<insitu::GraphEngine>(m, "GraphEngine")
         .def("__init__",
              [](insitu::GraphEngine* self, In<float, 1> weights, const std::vector<int>& widths,
@@ -205,6 +219,7 @@ NB_MODULE(_kernels, m) {
              "next"_a.noconvert(), "probabilities"_a.noconvert(), "threads"_a = 1);
     insitu::bind_cnn(m);
     m.def("search_radius", &insitu::search_radius, "cutoff"_a);
+    insitu::bind_spatial(m);
     m.def("isa_available", &insitu::isa_available);
     m.def("isa_default", [] { return std::string(insitu::isa_choose("").name); });
 }

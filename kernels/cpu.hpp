@@ -71,6 +71,18 @@ class Describer {
     // returns their number.
     int nearest(int most, double radius, std::int32_t* places) const;
 
+    // Neighbours of centre k of the group in order, up to `ball`; returns their number. Of them, until
+    // the next call: place, displacement and distance; and the unit of length.
+    int neighbors(int k) { return collect(k, s_.ball); }
+    std::int32_t place(int i) const {
+        return block_->place[std::size_t(place_[std::size_t(i)])];
+    }
+    const double* displacement(int axis) const {
+        return (axis == 0 ? dx_ : axis == 1 ? dy_ : dz_).data();
+    }
+    const double* distances() const { return distance_.data(); }
+    double length() const { return length_; }
+
     // The ordered ball of a centre: places in cell order; returns their number.
     int ball(std::int32_t at, std::vector<std::int32_t>& places);
 

@@ -2,51 +2,12 @@
 #include "engine.hpp"
 
 #include <algorithm>
-#include <exception>
-#include <mutex>
 #include <stdexcept>
 #include <utility>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+
+#include "shares.hpp"
 
 namespace insitu {
-
-namespace {
-
-// Atoms that a thread takes at a time: some cells, so that blocks of neighbours are used again.
-constexpr std::int64_t kShare = 512;
-
-// Calls work(thread, begin, end) for all shares, each thread below the smaller of `threads` and their
-// number. The first exception is thrown when all have ended.
-template <class Work>
-void in_shares(std::int64_t count, std::int64_t share, int threads, Work&& work) {
-    const std::int64_t shares = (count + share - 1) / share;
-    if (threads <= 1 || shares <= 1) {  // no thread is made: LAMMPS may run one rank a core
-        work(0, std::int64_t(0), count);
-        return;
-    }
-    std::exception_ptr failed;
-    std::mutex one;
-    const int used = int(std::min<std::int64_t>(threads, shares));
-#pragma omp parallel for num_threads(used) schedule(dynamic, 1)
-    for (std::int64_t s = 0; s < shares; ++s) {
-        try {
-#ifdef _OPENMP
-            const int thread = omp_get_thread_num();
-#else
-            const int thread = 0;
-#endif
-            work(thread, s * share, std::min(count, (s + 1) * share));
-        } catch (...) {
-            const std::lock_guard<std::mutex> held(one);
-            if (!failed) failed = std::current_exception();
-        }
-    }
-    if (failed) std::rethrow_exception(failed);
-}
-
-}  // namespace
 
 MapEngine::MapEngine(const CellList& cells, const DescriptorSettings& settings, const IsaTable& isa,
                      int channels, const float* weights, std::int64_t points, int threads)
@@ -72,36 +33,51 @@ void MapEngine::images(const std::int32_t* places, std::int64_t count, float* ou
 }
 
 std::vector<std::int32_t> rows_of_places(const CellList& cells, std::int64_t n_local,
-                                         const std::int64_t* received, std::int64_t n_received) {
+                                         const std::int32_t* owners) {
     const std::size_t points = cells.index.size();
-    std::vector<std::int32_t> rows(points, -1);
+    std::vector<std::int32_t> rows(points, -1), row_of(static_cast<std::size_t>(n_local));
     std::int32_t row = 0;
     for (std::size_t at = 0; at < points; ++at)
-        if (cells.index[at] < n_local) rows[at] = row++;
-    if (std::size_t(row) == points) return rows;
-    // Open addressing: id -> row. An own atom comes before a copy of it that was received.
+        if (cells.index[at] < n_local) {
+            row_of[std::size_t(cells.index[at])] = row;
+            rows[at] = row++;
+        }
+    for (std::size_t at = 0; at < points; ++at) {
+        const std::int64_t ghost = cells.index[at] - n_local;
+        if (ghost < 0) continue;
+        const std::int32_t owner = owners[ghost];
+        rows[at] = owner >= 0 && owner < n_local ? row_of[std::size_t(owner)] : owner;
+    }
+    return rows;
+}
+
+void owners_of_ghosts(const std::int64_t* ids, std::int64_t n_local, std::int64_t points,
+                      std::vector<std::int32_t>& owners, std::vector<std::int64_t>& others) {
+    owners.resize(std::size_t(points - n_local));
+    others.clear();
+    if (owners.empty()) return;
+    // Open addressing: id -> owned atom, or place among the others.
     std::size_t size = 16;
-    while (size < 2 * (std::size_t(row) + std::size_t(n_received))) size *= 2;
+    while (size < 2 * std::size_t(points)) size *= 2;
     struct Slot {
         std::int64_t id;
-        std::int32_t row;
+        std::int32_t owner;
     };
     std::vector<Slot> table(size, Slot{0, -1});
     const auto slot_of = [&](std::int64_t id) {
         auto at = std::size_t(std::uint64_t(id) * 0x9e3779b97f4a7c15u >> 20) & (size - 1);
-        while (table[at].row >= 0 && table[at].id != id) at = (at + 1) & (size - 1);
+        while (table[at].owner >= 0 && table[at].id != id) at = (at + 1) & (size - 1);
         return at;
     };
-    const auto enter = [&](std::int64_t id, std::int32_t value) {
-        const std::size_t at = slot_of(id);
-        if (table[at].row < 0) table[at] = Slot{id, value};
-    };
-    for (std::size_t at = 0; at < points; ++at)
-        if (rows[at] >= 0) enter(cells.id[at], rows[at]);
-    for (std::int64_t k = 0; k < n_received; ++k) enter(received[k], row + std::int32_t(k));
-    for (std::size_t at = 0; at < points; ++at)
-        if (rows[at] < 0) rows[at] = table[slot_of(cells.id[at])].row;
-    return rows;
+    for (std::int64_t i = 0; i < n_local; ++i) table[slot_of(ids[i])] = {ids[i], std::int32_t(i)};
+    for (std::int64_t i = n_local; i < points; ++i) {
+        Slot& slot = table[slot_of(ids[i])];
+        if (slot.owner < 0) {
+            slot = {ids[i], std::int32_t(n_local + std::int64_t(others.size()))};
+            others.push_back(ids[i]);
+        }
+        owners[std::size_t(i - n_local)] = slot.owner;
+    }
 }
 
 GraphEngine::GraphEngine(std::vector<float> weights, const std::vector<int>& widths,

@@ -32,10 +32,15 @@ class MapEngine {
     std::vector<Describer> describers_;  // one a thread
 };
 
-// Row of each place of the cell order: the owned points (caller's index under n_local) in that order,
-// then the `received` ids; a ghost has the row of its owner's id, or -1 if nobody has it.
+// Row of each place of the cell order: the owned points (caller's index under n_local) in that order; a
+// ghost has the row of its owner, an owned point, or a row behind those (n_local and above), or -1.
 std::vector<std::int32_t> rows_of_places(const CellList& cells, std::int64_t n_local,
-                                         const std::int64_t* received, std::int64_t n_received);
+                                         const std::int32_t* owners);
+
+// Owner of each ghost: the owned point of the same id, or n_local + k for the k-th of the `others`, the
+// ids that none of the owned points has.
+void owners_of_ghosts(const std::int64_t* ids, std::int64_t n_local, std::int64_t points,
+                      std::vector<std::int32_t>& owners, std::vector<std::int64_t>& others);
 
 // The network of the general model on one rank's atoms.
 class GraphEngine {

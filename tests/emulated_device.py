@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import subprocess
@@ -13,8 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from insitu.device import DeviceMemoryError
 
 _HERE = Path(__file__).parent / "emulation"
 _KERNELS = Path(__file__).parent.parent / "kernels"
@@ -81,7 +80,7 @@ class _Module:
             _refuse_mixture([*_leaves(args), *_leaves(kwargs.values())])
             result = function(*args, **kwargs)
             if isinstance(result, np.ndarray) and result.size > self._largest:
-                raise DeviceMemoryError("the memory of the emulation does not suffice")
+                raise MemoryError("out of memory")  # as CuPy's is one
             return result.view(OnDevice) if isinstance(result, np.ndarray) else result
 
         return made
@@ -126,6 +125,9 @@ class EmulatedDevice:
         if isinstance(values, OnDevice) and values.dtype == dtype:
             return values
         return np.array(values, dtype=dtype, order="C").view(OnDevice)
+
+    def here(self) -> contextlib.nullcontext[None]:
+        return contextlib.nullcontext()
 
     def holds(self, values: Any) -> bool:
         return isinstance(values, OnDevice)

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,6 +123,20 @@ def test_auto_says_once_why_a_gpu_is_not_used(
             assert store.load("metals", device="auto").on_device is None
     assert len(caplog.messages) == 1
     assert "runs on the CPU: device='cuda' needs CuPy" in caplog.messages[0]
+
+
+@pytest.mark.parametrize("error", [MemoryError("2 GB"), RuntimeError("CUDA_ERROR_LAUNCH_FAILED")])
+def test_auto_goes_on_whatever_a_gpu_does(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, error: Exception
+) -> None:
+    class Failing(EmulatedDevice):
+        def launch(self, *arguments: Any, **more: Any) -> None:
+            raise error
+
+    monkeypatch.setattr(store, "choose", lambda *_: Failing(folder))
+    assert store.load("metals", device="auto").on_device is None
+    with pytest.raises(InsituError, match="give device=cpu"):
+        store.load("metals", device="cuda")
 
 
 def test_a_device_that_computes_wrongly_is_not_used(folder: Path) -> None:

@@ -17,7 +17,6 @@ from insitu.analyzers.phases import Phases
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import InsituError, ModelError, SettingError
 from insitu.frame import Frame
-from insitu.halo import Halo
 from insitu.models import store
 from insitu.models.export import save
 from insitu.models.graph import GraphModel, GraphSettings
@@ -106,10 +105,8 @@ def test_labels_do_not_depend_on_the_decomposition(
         model = GraphModel(model.card, None, model.sha256, artefact)
     for r, cell in (_hot(), lattice("bcc", 3.0, (6, 6, 6)), lattice("hcp", 3.2, (6, 4, 4))):
         expected = classify_with(model, r, cell, True)
-        card_graph = model.card.graph
-        assert card_graph is not None
         bare = Frame.from_arrays(r, cell, True, reach=0.0)
-        frames = deal(r, cell, grid, card_graph.ghost_cutoff(spacing(survey(bare), cell)) * 1.001)
+        frames = deal(r, cell, grid, model.radius(spacing(survey(bare), cell)) * 1.001)
 
         def work(
             ranks: ThreadRanks, frames: list[Frame] = frames
@@ -117,7 +114,7 @@ def test_labels_do_not_depend_on_the_decomposition(
             frame = frames[ranks.rank]
             analyzer = Phases(model)
             analyzer.measure(ranks.sum(survey(frame)), frame.cell)
-            analyzer.halo = Halo(frame, analyzer.margin, ranks, analyzer.rounds)
+            analyzer.exchange(frame, ranks)
             analyzer(frame, Neighbors(frame, analyzer.search))
             return frame.ids[: frame.n_local], analyzer
 
@@ -139,7 +136,7 @@ def test_a_rank_that_fails_keeps_no_other_waiting(artefact: Path) -> None:
         frame = frames[ranks.rank]
         analyzer = Phases(store.load(str(artefact)))
         analyzer.measure(ranks.sum(survey(frame)), frame.cell)
-        analyzer.halo = Halo(frame, analyzer.margin, ranks, analyzer.rounds)
+        analyzer.exchange(frame, ranks)
         search = Neighbors(frame, analyzer.search)
         if ranks.rank == 1:
             search.cells = None

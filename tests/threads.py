@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,15 @@ class ThreadRanks(Ranks):
     def swap(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
         return np.concatenate([p[self.rank] for p in self.team.meet(self.rank, list(parts))])
 
+    def trade(
+        self, sent: Mapping[int, NDArray[Any]], most: Mapping[int, int], dtype: type[Any]
+    ) -> dict[int, NDArray[Any]]:
+        board = self.team.meet(self.rank, dict(sent))
+        came = {r: part[self.rank] for r, part in enumerate(board) if self.rank in part}
+        assert set(came) == set(most)
+        assert all(len(a) <= most[r] and a.dtype == dtype for r, a in came.items())
+        return came
+
 
 def together(size: int, work: Callable[[ThreadRanks], Any]) -> list[Any]:
     """Run `work` on every rank; return the results, or the exceptions, by rank."""
@@ -76,10 +85,14 @@ def together(size: int, work: Callable[[ThreadRanks], Any]) -> list[Any]:
 
 
 def deal(
-    r: NDArray[np.float64], cell: NDArray[np.float64], grid: tuple[int, int, int], reach: float
+    r: NDArray[np.float64],
+    cell: NDArray[np.float64],
+    grid: tuple[int, int, int],
+    reach: float,
+    types: NDArray[np.integer[Any]] | None = None,
 ) -> list[Frame]:
     """Return the frames of a periodic sample cut into slabs of the cell, with ghosts up to `reach`."""
-    whole = Frame.from_arrays(r, cell, True, reach=2 * reach + 1.0)
+    whole = Frame.from_arrays(r, cell, True, reach=2 * reach + 1.0, types=types)
     s = whole.positions @ np.linalg.inv(cell)
     n = whole.n_local
     part = reach / (1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0))

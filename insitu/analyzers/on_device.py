@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.device import blocks_of
+from insitu.device import Device, blocks_of
 from insitu.device_search import DeviceSearch
 
 _THREADS = 256
@@ -20,7 +20,10 @@ _UNIT = 2.0**-32  # of the sums of confidence: whole numbers, which no order of 
 class DeviceLabels:
     """Labels and confidence of a frame's rows, in device memory."""
 
-    search: DeviceSearch
+    device: Device
+    n_local: int
+    selected: NDArray[np.bool_] | None
+    atoms: Any
     labels: Any
     confidence: Any
 
@@ -29,13 +32,13 @@ class DeviceLabels:
 
         Atoms outside of the frame's selection are unknown (−1) with a confidence of 0.
         """
-        device, frame = self.search.device, self.search.frame
-        atoms = device.read(self.search.atoms)
-        labels = np.empty(frame.n_local, dtype=np.int64)
-        confidence = np.empty(frame.n_local, dtype=np.float32)
+        device = self.device
+        atoms = device.read(self.atoms)
+        labels = np.empty(self.n_local, dtype=np.int64)
+        confidence = np.empty(self.n_local, dtype=np.float32)
         labels[atoms], confidence[atoms] = device.read(self.labels), device.read(self.confidence)
-        if frame.selected is not None:
-            labels[~frame.selected], confidence[~frame.selected] = -1, 0.0
+        if self.selected is not None:
+            labels[~self.selected], confidence[~self.selected] = -1, 0.0
         return labels, confidence
 
 
@@ -77,4 +80,5 @@ def decide_on_device(
         )  # fmt: skip
     host = device.read(sums).astype(np.float64)
     count, sure = host[: classes + 1], host[classes + 1 : -1] * _UNIT
-    return DeviceLabels(search, labels, confidence), count, sure, float(host[-1])
+    there = DeviceLabels(device, frame.n_local, frame.selected, search.atoms, labels, confidence)
+    return there, count, sure, float(host[-1])

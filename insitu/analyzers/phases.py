@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 
 from insitu.analyzers.base import Observable
 from insitu.analyzers.on_device import DeviceLabels, decide_on_device
-from insitu.device import memory_error
+from insitu.analyzers.profile import Profile
+from insitu.device import DeviceMemoryError, memory_error
 from insitu.device_search import DeviceSearch
 from insitu.errors import SettingError
 from insitu.frame import Frame
 from insitu.halo import Halo
 from insitu.models.graph import GraphModel
-from insitu.models.store import Model, class_codes
+from insitu.models.spatial import SpatialModel
+from insitu.models.store import AnyModel, Model, class_codes
 from insitu.neighbors import Neighbors, spacing
+from insitu.reduce import Ranks
 
 #: Neighbours without which there is no phase to speak of.
 _FEWEST = 4
@@ -40,6 +43,8 @@ class Phases:
         LAMMPS groups to count on their own, among the analysed atoms.
     n_types
         Atom types to count on their own, 1 … `n_types`.
+    profile
+        Bins along an axis in which to count, too; None: none.
 
     Raises
     ------
@@ -51,10 +56,11 @@ class Phases:
 
     def __init__(
         self,
-        model: Model | GraphModel,
+        model: AnyModel,
         threshold: float | None = None,
         groups: Sequence[str] = (),
         n_types: int = 0,
+        profile: Profile | None = None,
     ) -> None:
         self.model = model
         self.threshold = model.card.threshold if threshold is None else float(threshold)
@@ -64,19 +70,22 @@ class Phases:
         #: be there, and the one to ask for; of a model with a graph layer known by measure().
         self.search = self.cutoff = self.advised_cutoff = model.card.descriptor.cutoff
         self.spacing = 0.0
-        #: Distance around owned atoms from which neighbours' features are taken [Å], and from whom.
-        self.margin, self.rounds = 0.0, 0
+        #: The model if it has a graph, whose features ranks exchange, and the last frame's exchange.
+        self.graph = model if isinstance(model, GraphModel | SpatialModel) else None
         self.halo: Halo | None = None
+        if self.graph is not None and not self.graph.relative:
+            self.search = self.cutoff = self.advised_cutoff = self.graph.radius(0.0)
         #: ``(channels - 1, highest type + 1)`` weights of the channels that are coloured by species.
         self.colors: NDArray[np.float32] | None = None
         #: Columns of the history: the model's classes, then unknown.
         self.classes = [*model.card.classes, "unknown"]
         self.codes = class_codes(model.card.classes)
-        self.groups, self.n_types = tuple(groups), n_types
+        self.groups, self.n_types, self.profile = tuple(groups), n_types, profile
         p = len(self.classes)
         self.sums: Mapping[str, tuple[int, ...]] = {
             "count": (p,), "confidence": (p,), "neighbors": (),
             "by_group": (len(groups), p), "by_type": (n_types, p),
+            **(profile.sums if profile else {}),
         }  # fmt: skip
         self.observables = (
             Observable("phases/fraction", (p,), "f8", "", "fraction of the atoms in each phase"),
@@ -91,6 +100,7 @@ class Phases:
             ),
             *self._subsets("group", self.groups, p),
             *self._subsets("type", tuple(range(1, n_types + 1)), p),
+            *(profile.observables if profile else ()),
         )  # fmt: skip
         #: Wall times of the last frame [s]: of its maps (`metals`: with the perceptron, fused) and of
         #: the network with the labels; and the time spent in exchanges with other ranks.
@@ -115,7 +125,7 @@ class Phases:
     @property
     def scale_free(self) -> bool:
         """Whether the radii follow from the density of the sample: measure() comes first."""
-        return isinstance(self.model, GraphModel)
+        return self.graph is not None and self.graph.relative
 
     def measure(self, counts: NDArray[np.float64], cell: NDArray[np.float64]) -> None:
         """Set the radii for a frame from the atoms counted in it.
@@ -127,26 +137,36 @@ class Phases:
         cell
             ``(3, 3)`` cell vectors [Å].
         """
-        if isinstance(self.model, GraphModel):
+        if self.graph is not None and self.graph.relative:
             self.spacing = spacing(counts, cell)
-            self.search = self.model.graph.reach * self.spacing
-            self.cutoff = self.model.graph.ghost_cutoff(self.spacing)
-            self.margin = self.model.graph.near * self.spacing
-            self.rounds = self.model.graph.layers
+            self.search = self.cutoff = self.graph.radius(self.spacing)
             self.advised_cutoff = _EXPANSION * self.cutoff
 
+    def exchange(self, frame: Frame, ranks: Ranks) -> None:
+        """Prepare the exchange of features for a frame, if the model has one; collective."""
+        if self.graph is not None and self.graph.exchanged:
+            g = self.graph
+            if g.on_device is not None and ranks.size == 1:
+                return  # a device looks up its own images
+            self.halo = Halo(frame, ranks, g.exchanged, g.rounds, self.halo)
+
     def color(self, elements: Mapping[int, str]) -> None:
-        """Say which element each atom type is, for a model that is coloured by species.
+        """Say which element each atom type is, for a model that tells species apart.
 
         Parameters
         ----------
         elements
             Symbols, known to the model, by type.
         """
+        if isinstance(self.model, SpatialModel):
+            self.model.name_types(elements)
+            return
         known = self.model.card.elements
         self.colors = np.zeros((self.model.card.channels - 1, max(elements, default=0) + 1), "f4")
         for kind, symbol in elements.items():
             self.colors[:, kind] = known[symbol]["weights"]
+        if isinstance(self.model, Model) and self.model.on_device is not None:
+            self.model.on_device.colors = self.colors
 
     def probabilities(
         self, neighbors: Neighbors
@@ -155,14 +175,16 @@ class Phases:
 
         One batch at a time, so that memory does not grow with the number of atoms.
         """
-        if isinstance(self.model, GraphModel):
-            yield self.model.classify(neighbors, self.spacing, self.halo)
-            self.timing, self.waited = dict(self.model.timing), self.model.waited
+        if self.graph is not None:
+            yield self.graph.classify(neighbors, self.spacing, self.halo)
+            self.timing, self.waited = dict(self.graph.timing), self.graph.waited
             return
+        assert isinstance(self.model, Model)
         inference = 0.0
         started = time.perf_counter()
         descriptor = self.model.card.descriptor
-        weights = self._weights(neighbors.frame)
+        self._check_colors()
+        weights = None if self.colors is None else self.colors[:, neighbors.frame.types]
         for atoms, images, found in descriptor.batches(
             neighbors, weights=weights, batch=self.model.batch, threads=self.model.threads
         ):
@@ -175,28 +197,23 @@ class Phases:
             "model": inference,
         }
 
-    def _weights(self, frame: Frame) -> NDArray[np.float32] | None:
-        """Return the weights ``(channels - 1, points)`` of the coloured channels, None without."""
-        channels = self.model.card.channels
-        if channels > 1 and self.colors is None:
+    def _check_colors(self) -> None:
+        card = self.model.card
+        if self.graph is None and card.channels > 1 and self.colors is None:
             raise SettingError(
-                f"model '{self.model.card.name}' has {channels} channels and the species of the atoms are "
-                "not known here; use it in a run, or with insitu.classify(species=…)"
+                f"model '{card.name}' has {card.channels} channels and the species of the atoms are not "
+                "known here; use it in a run, or with insitu.classify(species=…)"
             )
-        return None if self.colors is None else self.colors[:, frame.types]
-
-    def color_device(self, frame: Frame) -> None:
-        """Give a model on a device the weights of a frame's points."""
-        if not isinstance(self.model, GraphModel) and self.model.on_device is not None:
-            self.model.on_device.weights = self._weights(frame)
 
     def neighbors(self, frame: Frame) -> Neighbors | DeviceSearch:
         """Return the neighbour search over a frame, where the model runs."""
         there = self.model.on_device
         if there is None:
             return Neighbors(frame, self.search)
+        self._there = None  # before more memory is taken
         try:
-            return DeviceSearch(frame, self.search, there.device)
+            with there.device.here():
+                return DeviceSearch(frame, self.search, there.device)
         except MemoryError:
             raise memory_error(there.device, f"{len(frame.positions):,} atoms") from None
 
@@ -214,18 +231,22 @@ class Phases:
 
     def _bring(self) -> None:
         if self._there is not None:
-            (self._labels, self._confidence), self._there = self._there.read(), None
+            with self._there.device.here():
+                (self._labels, self._confidence), self._there = self._there.read(), None
 
     def _on_device(self, frame: Frame, search: DeviceSearch) -> dict[str, Any]:
         started = time.perf_counter()
         model = self.model.on_device
         assert model is not None
-        self.color_device(frame)
+        self._check_colors()
         try:
-            probabilities, found = model.classify(search, self.spacing, self.halo)
-            self._there, count, confidence, size = decide_on_device(
-                search, probabilities, found, self.threshold, _FEWEST
-            )
+            with model.device.here():
+                probabilities, found = model.classify(search, self.spacing, self.halo)
+                self._there, count, confidence, size = decide_on_device(
+                    search, probabilities, found, self.threshold, _FEWEST
+                )
+        except DeviceMemoryError:
+            raise
         except MemoryError:
             raise memory_error(model.device, f"{search.points:,} atoms") from None
         sums: dict[str, Any] = {"count": count, "confidence": confidence, "neighbors": size}
@@ -262,7 +283,7 @@ class Phases:
 
     def _count_subsets(self, frame: Frame) -> dict[str, Any]:
         p = len(self.classes)
-        if not self.groups and not self.n_types:  # labels may stay where they are
+        if not (self.groups or self.n_types or self.profile):  # labels may stay where they are
             return {"by_group": np.zeros((0, p)), "by_type": np.zeros((0, p))}
         column = np.where(self.labels < 0, p - 1, self.labels)
         counted = np.ones(frame.n_local, bool) if frame.selected is None else frame.selected
@@ -277,6 +298,7 @@ class Phases:
         return {
             "by_group": np.array(by_group).reshape(-1, p),
             "by_type": np.array(by_type).reshape(-1, p),
+            **(self.profile.count(frame, column, counted) if self.profile else {}),
         }
 
     def atom_codes(self, frame: Frame) -> NDArray[np.int32]:
@@ -301,12 +323,15 @@ class Phases:
             if len(part):
                 values[f"phases/by_{name}/count"] = part
                 values[f"phases/by_{name}/fraction"] = _fractions(part)
+        if self.profile is not None:
+            values["phases/profile_count"] = part = np.rint(sums["by_bin"]).astype(np.int64)
+            values["phases/profile"] = _fractions(part)
         return values
 
     def advice(self, sums: Mapping[str, NDArray[np.float64]]) -> str:
         """Return a sentence if the sample's density is one that the model never saw, else ``""``."""
         total = float(sums["count"].sum())
-        if not total or self.model.card.descriptor.scale_free:
+        if not total or self.graph is not None or self.model.card.scale_free:
             return ""
         low, high = self.model.card.ball_range
         mean = float(sums["neighbors"]) / total

@@ -24,7 +24,6 @@ from insitu.analyzers.phases import Phases
 from insitu.errors import InsituError, SettingError
 from insitu.frame import Frame
 from insitu.ghosts import unreliable, unstable
-from insitu.halo import Halo
 from insitu.models.store import load
 from insitu.neighbors import Neighbors, survey
 from insitu.reduce import Ranks
@@ -117,8 +116,7 @@ def analyse(
     seen("ghosts", None)
     neighbors = Neighbors(frame, analyzer.search)
     seen("neighbours", neighbors)
-    if analyzer.scale_free:
-        analyzer.halo = Halo(frame, analyzer.margin, ranks, analyzer.rounds)
+    analyzer.exchange(frame, ranks)
     analyzer(frame, neighbors)
     seen("descriptor, network", neighbors)
     analyzer.atom_codes(frame)

@@ -46,9 +46,21 @@ class DeviceDescriber:
         #: Atoms of a ball that a warp has room for; grows when a frame needs more.
         self._room = 96
 
-    def images(
-        self, search: DeviceSearch, places: Any, weights: NDArray[np.float32] | None = None
-    ) -> tuple[Any, Any]:
+    def colors(self, search: DeviceSearch, weights: NDArray[np.float32]) -> Any:
+        """Return the weights ``(channels, points)`` of all channels by place, on the device.
+
+        Parameters
+        ----------
+        search
+            Search over the frame.
+        weights
+            ``(channels - 1, points)`` of the further channels, by index into the frame's arrays.
+        """
+        plain = np.ones((1, search.points), dtype=np.float32)
+        there = self.device.array(np.concatenate([plain, weights]), np.float32)
+        return self.device.xp.ascontiguousarray(there[:, search.index])
+
+    def images(self, search: DeviceSearch, places: Any, colors: Any = None) -> tuple[Any, Any]:
         """Return images ``(b, channels, size, size)`` and ball sizes ``(b,)`` of some places.
 
         Parameters
@@ -57,8 +69,8 @@ class DeviceDescriber:
             Search with a cutoff of at least the descriptor's.
         places
             ``(b,)`` int32 on the device.
-        weights
-            ``(channels - 1, points)`` of the further channels, by index into the frame's arrays.
+        colors
+            What :meth:`colors` returns; None: one channel.
         """
         d, xp, n = self.descriptor, self.device.xp, len(places)
         if d.cutoff > search.cutoff:
@@ -66,13 +78,7 @@ class DeviceDescriber:
                 f"cutoff={d.cutoff} of the descriptor exceeds the {search.cutoff} of this neighbour "
                 "search; make the search with the largest cutoff"
             )
-        channels, weight = 1, None
-        if weights is not None:
-            plain = np.ones((1, search.points), dtype=np.float32)
-            weight = self.device.array(np.concatenate([plain, weights]), np.float32)[
-                :, search.index
-            ]
-            weight, channels = xp.ascontiguousarray(weight), len(weight)
+        channels, weight = (1, None) if colors is None else (len(colors), colors)
         images = xp.empty((n, channels, d.size, d.size), dtype=np.float32)
         found = xp.empty(n, dtype=np.int32)
         r2 = search.r2 * (d.cutoff / search.cutoff) ** 2

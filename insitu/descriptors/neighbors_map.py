@@ -249,7 +249,10 @@ def neighbors_map(
         if there is None:
             images, found = _collect(settings, Neighbors(frame, radius), color, n)
         else:
-            images, found = _collect_on(there, settings, DeviceSearch(frame, radius, there), color)
+            with there.here():
+                images, found = _collect_on(
+                    there, settings, DeviceSearch(frame, radius, there), color
+                )
         # A scale-free ball, and its unit of length, are numbers of neighbours: a sparse sample needs
         # a wider search.
         everything = len(frame.positions) == n and radius >= _extent(frame)
@@ -258,7 +261,11 @@ def neighbors_map(
         radius *= 1.5
     if indices is None:
         return images
-    return images[wanted] if there is None else images[there.array(wanted, np.int64)]
+    if there is None:
+        return images[wanted]
+    with there.here():
+        chosen: NDArray[np.float32] = images[there.array(wanted, np.int64)]
+    return chosen
 
 
 def _chosen(indices: ArrayLike, n: int) -> NDArray[np.intp]:
@@ -298,7 +305,9 @@ def _collect_on(
     places = search.places
     if search.frame.selected is not None:
         places = places[device.array(search.frame.selected, np.bool_)[search.atoms]]
-    batch, found = DeviceDescriber(settings, device).images(search, places, weights)
+    describer = DeviceDescriber(settings, device)
+    colors = None if weights is None else describer.colors(search, weights)
+    batch, found = describer.images(search, places, colors)
     images = device.xp.zeros((search.frame.n_local, *batch.shape[1:]), dtype=np.float32)
     images[search.index[places]] = batch
     return images, device.read(found)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from insitu.errors import SettingError
+from insitu.species import SYMBOLS
 
 if TYPE_CHECKING:
-    from insitu.models.graph import GraphModel
-    from insitu.models.store import Model
+    from insitu.models.store import AnyModel
 
 #: Largest difference of a probability (design: between engines 1e-3 may change a label).
 _ALLOWED = 1e-3
 
 
-def compare_with_cpu(model: Model | GraphModel) -> None:
+def compare_with_cpu(model: AnyModel) -> None:
     """Classify a small sample on both: a hot crystal with vacancies and a free surface.
 
     Raises
@@ -34,7 +34,8 @@ def compare_with_cpu(model: Model | GraphModel) -> None:
     r, cell = lattice("fcc", 4.05, (3, 3, 3))
     noise = np.random.default_rng(0)
     r = (r + noise.normal(scale=0.1, size=r.shape))[noise.random(len(r)) > 0.05]
-    sample = (r, cell, (True, True, False))
+    known = [SYMBOLS.index(e) for e in model.card.elements] or [1]
+    sample = (r, cell, (True, True, False), np.resize(known, len(r)))
     here = model.on_device = None
     try:
         here = classify_with(model, *sample)

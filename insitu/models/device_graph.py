@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.device import Device, blocks_of, room_for
+from insitu.device_rows import DeviceRows
 from insitu.device_search import DeviceSearch
 from insitu.errors import InsituError, ModelError
-from insitu.models.graph import NOBODYS
+from insitu.halo import NOBODYS
 
 if TYPE_CHECKING:
     from insitu.halo import Halo
@@ -68,17 +69,15 @@ class DeviceGraph:
         Arguments as of :meth:`insitu.models.graph.GraphModel.classify`; so are the errors.
         """
         started = time.perf_counter()
-        self.waited = 0.0
         xp, n, graph = self.device.xp, search.frame.n_local, self.graph
         inputs, hidden, features, message, padded, layers = (int(w) for w in self._widths)
-        received = np.zeros(0, np.int64) if halo is None else halo.ids
         tile = self._tile(inputs, hidden)
         whole = blocks_of(n, tile) * tile  # rows of whole tiles; those of other ranks' atoms follow
-        row_of_place = search.rows_with(received, whole)
-        points, found, rows = self._balls(search, spacing, row_of_place)
-        sender = None if halo is None else _Sender(search, halo)
+        before = 0.0 if halo is None else halo.waited
+        of = DeviceRows(search, halo, whole)
+        points, found, rows = self._balls(search, spacing, of.of_place)
         h = xp.empty((whole, features), dtype=np.float32)
-        shared = xp.empty((whole + len(received), message), dtype=np.float32)
+        shared = xp.empty((whole + of.received, message), dtype=np.float32)
         following = xp.empty_like(shared)
         d = self.card.descriptor
         if n:
@@ -91,11 +90,9 @@ class DeviceGraph:
         embedded = time.perf_counter()
         classes = len(self.card.classes)
         result = xp.empty((n, classes), dtype=np.float32)
+        of.choose(rows)
         for layer in range(layers):
-            if sender is not None:
-                before = time.perf_counter()
-                shared[whole:] = sender.features(shared[:n])
-                self.waited += time.perf_counter() - before
+            of.fill(shared)
             if n:
                 self.device.launch(
                     "graph_convolve", blocks_of(n, tile), _THREADS,
@@ -105,6 +102,7 @@ class DeviceGraph:
                     4 * tile * (2 * message + features + padded),
                 )  # fmt: skip
             shared, following = following, shared
+        self.waited = 0.0 if halo is None else halo.waited - before
         self.timing = {
             "descriptor": embedded - started,
             "model": time.perf_counter() - embedded - self.waited,
@@ -131,31 +129,18 @@ class DeviceGraph:
                 _ENTRY * self._room * warps,
             )  # fmt: skip
             most, nobodys = self.device.read(trouble)
+            if most > self._room:  # not the nearest ones: again with more room
+                self._room = -(-int(most) // _WARP) * _WARP
+                continue
             if nobodys:
                 raise InsituError(NOBODYS)
-            if most <= self._room:
-                break
-            self._room = -(-int(most) // _WARP) * _WARP
+            break
         return points, found, rows
 
     def _tile(self, inputs: int, hidden: int) -> int:
         """Return how many atoms a block takes: what they need of the first layer is in shared memory."""
         words = _embed_words(inputs, hidden, self.card.descriptor.ball)
         return next((t for t in (32, 16, 8) if 4 * t * words <= self.device.shared_limit), 4)
-
-
-class _Sender:
-    """Features of other ranks' atoms, by way of the hosts."""
-
-    def __init__(self, search: DeviceSearch, halo: Halo) -> None:
-        self._halo, self._device = halo, search.device
-        atoms = self._device.read(search.atoms)
-        self._row_of = np.empty(len(atoms), dtype=np.int32)
-        self._row_of[atoms] = np.arange(len(atoms), dtype=np.int32)
-
-    def features(self, own: Any) -> Any:
-        received = self._halo.features(self._device.read(own), self._row_of)
-        return self._device.array(received, np.float32)
 
 
 def _embed_words(inputs: int, hidden: int, ball: int) -> int:

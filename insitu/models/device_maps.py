@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 #: Device memory that the paper's network needs for an image, all layers [bytes].
 _OF_AN_IMAGE = 400_000
-_MOST_IMAGES = 65_536
+_MOST_IMAGES = 32_768
 
 
 class DeviceMaps:
@@ -65,8 +65,8 @@ class DeviceMaps:
         self._module = torch.jit.freeze(module)
         self._describer = DeviceDescriber(card.descriptor, device)
         self._batch = max(1, min(_MOST_IMAGES, device.free_memory() // 2 // _OF_AN_IMAGE))
-        #: ``(channels - 1, points)`` weights of the channels that are coloured by species.
-        self.weights: NDArray[np.float32] | None = None
+        #: ``(channels - 1, highest type + 1)`` weights of the channels coloured by species.
+        self.colors: NDArray[np.float32] | None = None
         self.timing: dict[str, float] = {}
         self.waited = 0.0
 
@@ -93,30 +93,33 @@ class DeviceMaps:
         return result, found
 
     def _batches(self, search: DeviceSearch, n: int) -> Iterator[tuple[int, int, Any, Any]]:
+        colors = None
+        if self.colors is not None:
+            colors = self._describer.colors(search, self.colors[:, search.frame.types])
         begin = 0
         while begin < n:
             end = min(n, begin + self._batch)
+            short = False
             try:
-                images, found = self._describer.images(
-                    search, search.places[begin:end], self.weights
-                )
+                images, found = self._describer.images(search, search.places[begin:end], colors)
                 p = self.probabilities(images)
             except Exception as error:
                 if not _out_of_memory(error):
                     raise
-                if self._batch == 1:
-                    raise memory_error(
-                        self.device, f"one image of model '{self.card.name}'"
-                    ) from None
-                self._batch = (end - begin + 1) // 2 if end - begin > 1 else 1
-                log.warning(
-                    "insitu: %s is out of memory: batches of %d images from now on", self.device.name,
-                    self._batch,
-                )  # fmt: skip
-                self._release()
+                short = True
+            if not short:
+                yield begin, end, p, found
+                begin = end
                 continue
-            yield begin, end, p, found
-            begin = end
+            if self._batch == 1:
+                raise memory_error(self.device, f"one image of model '{self.card.name}'")
+            self._batch = max((end - begin) // 2, 1)
+            log.warning(
+                "insitu: %s is out of memory: batches of %d images from now on", self.device.name,
+                self._batch,
+            )  # fmt: skip
+            images = found = p = None  # what they hold could not be given back
+            self._release()
 
     def probabilities(self, images: Any) -> Any:
         """Return the class probabilities ``(b, C)`` of images ``(b, channels, size, size)``.
@@ -127,8 +130,12 @@ class DeviceMaps:
 
         # CuPy and torch both work on the default stream: nothing to wait for between them.
         exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-        with torch.inference_mode(), exact:
-            result = self._module(torch.utils.dlpack.from_dlpack(images))
+        before, torch.backends.cuda.matmul.allow_tf32 = torch.backends.cuda.matmul.allow_tf32, False
+        try:
+            with torch.inference_mode(), exact:
+                result = self._module(torch.utils.dlpack.from_dlpack(images))
+        finally:
+            torch.backends.cuda.matmul.allow_tf32 = before
         return self.device.xp.from_dlpack(result)
 
     def _release(self) -> None:
@@ -141,4 +148,5 @@ class DeviceMaps:
 
 def _out_of_memory(error: Exception) -> bool:
     """Return whether torch or CuPy ran out of device memory."""
-    return type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError)
+    # Out of a TorchScript module errors come as RuntimeError, whatever they were.
+    return isinstance(error, MemoryError) or "out of memory" in str(error).lower()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from insitu.models import cnn, graph
+from insitu.models import cnn, graph, spatial
+from insitu.models.dgcnn import WholeSampleGraph
 from insitu.models.networks import NeighborsMapCNN, NeighborsMapGraph
 from insitu.models.store import Card
 
@@ -20,8 +21,9 @@ def save(network: torch.nn.Module, card: Card, path: Path | str) -> None:
     ----------
     network
         Module from images ``(n, channels, size, size)`` to probabilities ``(n, C)``, or a
-        :class:`~insitu.models.networks.NeighborsMapGraph`; it is put into evaluation mode. Of this
-        network, and of :class:`~insitu.models.networks.NeighborsMapCNN`, the weights are written for
+        :class:`~insitu.models.networks.NeighborsMapGraph` or
+        :class:`~insitu.models.dgcnn.WholeSampleGraph`; it is put into evaluation mode. Of
+        these, and of :class:`~insitu.models.networks.NeighborsMapCNN`, the weights are written for
         the native kernels too.
     card
         Its metadata.
@@ -34,6 +36,9 @@ def save(network: torch.nn.Module, card: Card, path: Path | str) -> None:
     state = {k: v.numpy() for k, v in network.state_dict().items()}
     if isinstance(network, NeighborsMapGraph):
         graph.pack(state, weights)
+    elif isinstance(network, WholeSampleGraph):
+        assert card.spatial is not None
+        spatial.pack(state, card.spatial, weights)
     elif type(network) is NeighborsMapCNN and card.graph is None:  # no class derived from it
         cnn.pack(state, network.scale, weights)
     if weights.tell():

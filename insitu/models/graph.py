@@ -8,7 +8,6 @@ TorchScript, which is the reference.
 from __future__ import annotations
 
 import io
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,23 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import InsituError, ModelError, SettingError
-from insitu.models.weights import read_weights
+from insitu.halo import NOBODYS, Halo, Rows
+from insitu.models.rooms import Rooms
+from insitu.models.weights import LANES, padded, read_weights, torch_module, wide
 from insitu.neighbors import Neighbors, compiled
 
 if TYPE_CHECKING:
     from insitu.device import Device
-    from insitu.halo import Halo
     from insitu.models.device_graph import DeviceGraph
     from insitu.models.store import Card
 
-#: Layers' outputs are padded to this many.
-_LANES = 16
-
-#: What is said when the ghosts are nobody's.
-NOBODYS = (
-    "a neighbour belongs to no rank: the ghost atoms do not fit the atoms that the ranks own; define "
-    "the insitu fix before fixes that change the box or delete atoms"
-)
+#: Ball sizes; what neighbours read of a layer, or the probabilities; which rows they read.
+Stage = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]
 
 
 @dataclass(frozen=True)
@@ -72,10 +66,6 @@ class GraphSettings:
                 "0 < near <= reach"
             )
 
-    def ghost_cutoff(self, spacing: float) -> float:
-        """Return the distance around a rank's atoms that has to be complete [Å]."""
-        return self.reach * spacing
-
 
 def pack(state: dict[str, NDArray[np.float32]], path: io.BytesIO) -> None:
     """Write the weights of a NeighborsMapGraph as the native kernels take them.
@@ -87,15 +77,6 @@ def pack(state: dict[str, NDArray[np.float32]], path: io.BytesIO) -> None:
     path
         File object that receives ``widths`` and ``weights`` (npz).
     """
-
-    def padded(a: NDArray[Any], rows: int | None, columns: int) -> NDArray[np.float32]:
-        out = np.zeros((rows or a.shape[0], columns), dtype=np.float32)
-        out[: a.shape[0], : a.shape[1]] = a
-        return out
-
-    def wide(n: int) -> int:
-        return -(-n // _LANES) * _LANES
-
     s = {k: v.astype(np.float64) for k, v in state.items()}
     layers = sum(k.startswith("own.") and k.endswith("weight") for k in s)
     w1 = s["first.weight"].T * s["scale"][:, None]
@@ -146,19 +127,12 @@ class GraphModel:
         self.waited = 0.0
         #: Threads of the kernels.
         self.threads = 1
-        self._held = threading.local()  # arrays kept from frame to frame
+        self._room = Rooms()
         self._module: Any = None
         #: The same on a GPU, if that is where it runs.
         self.on_device: DeviceGraph | None = None
         if weights is None:
-            try:
-                import torch
-            except ImportError:
-                raise ModelError(
-                    f"engine='torchscript' of model {path} needs torch, which is not installed; leave "
-                    "`engine` out, or install it (README, Install)"
-                ) from None
-            self._module = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+            self._module = torch_module(path)
             return
         arrays = read_weights(weights, path)
         try:
@@ -169,7 +143,7 @@ class GraphModel:
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"model {path}: {error}; copy or train it again") from None
         size, classes = card.descriptor.size, len(card.classes)
-        fits = widths[0] == size**2 and classes <= widths[4] < classes + _LANES
+        fits = widths[0] == size**2 and classes <= widths[4] < classes + LANES
         if not fits or widths[5] != self.graph.layers:
             raise ModelError(
                 f"model {path}: the network's widths are {widths}, its metadata say images of "
@@ -198,6 +172,25 @@ class GraphModel:
         """Whether the kernels run it, and torch is not needed."""
         return self._module is None
 
+    @property
+    def relative(self) -> bool:
+        """Whether the radii follow from the density of the sample."""
+        return True
+
+    @property
+    def rounds(self) -> int:
+        """How often a frame's features are exchanged between ranks."""
+        return self.graph.layers
+
+    @property
+    def exchanged(self) -> int:
+        """Width of the features that ranks exchange."""
+        return int(self._engine.shared_width if self.native else self._module.width)
+
+    def radius(self, spacing: float) -> float:
+        """Return the radius of the search [Å]."""
+        return self.graph.reach * spacing
+
     def classify(
         self, search: Neighbors, spacing: float, halo: Halo | None = None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
@@ -216,82 +209,65 @@ class GraphModel:
             Where features of other ranks' atoms come from; None: all atoms are this rank's.
         """
         started = time.perf_counter()
-        self.waited = 0.0
-        n = search.frame.n_local
-        # Rows are the owned atoms in cell order, then other ranks' atoms.
-        places, points = search.owned
-        row_of = np.empty(n, dtype=np.int32)
-        row_of[points] = np.arange(n, dtype=np.int32)
-        received = np.zeros(0, np.int64) if halo is None else halo.ids
-        row_of_place = compiled().rows_of_places(search.cells, n, received)
+        halo = halo or Halo.alone(search.frame)
+        before, rows = halo.waited, halo.rows(search)
         layers = self._torch if self._module is not None else self._native
-        work = layers(search, places, row_of_place, len(received), spacing)
-        found, shared = next(work)
+        work = layers(search, rows, halo.received, spacing)
+        found, shared, read = next(work)
         embedded = time.perf_counter()
+        halo.choose(read)
         for _ in range(self.graph.layers):
-            if halo is not None:
-                before = time.perf_counter()
-                shared[n:] = halo.features(shared[:n], row_of)
-                self.waited += time.perf_counter() - before
+            halo.fill(shared, rows)
             shared = next(work)[1]
+        self.waited = halo.waited - before
         self.timing = {
             "descriptor": embedded - started,
             "model": time.perf_counter() - embedded - self.waited,
         }
         if search.frame.selected is None:
             return search.atoms, shared, found
-        chosen = row_of[search.atoms]
+        chosen = rows.row_of[search.atoms]
         return search.atoms, shared[chosen], found[chosen]
 
     def _native(
-        self, search: Neighbors, places: NDArray[np.int32], row_of_place: NDArray[np.int32],
-        n_received: int, spacing: float,
-    ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:  # fmt: skip
+        self, search: Neighbors, of: Rows, n_received: int, spacing: float
+    ) -> Iterator[Stage]:
         """Yield ball sizes, and what neighbours read of each layer; at last the probabilities.
 
         The caller fills in the rows of other ranks' atoms before it goes on.
         """
-        d, engine, n = self.card.descriptor, self._engine, len(places)
+        d, engine, (places, _) = self.card.descriptor, self._engine, search.owned
+        n = len(places)
         h = self._room("h", n, engine.features)
         shared = self._room("shared", n + n_received, engine.shared_width)
         following = self._room("following", n + n_received, engine.shared_width)
         found = np.empty(n, dtype=np.int32)
         rows = self._room("rows", n, self.graph.neighbors, np.int32)
         whole = engine.embed(
-            search.cells, places, row_of_place, h, shared, found, rows,
+            search.cells, places, of.row_of_place, h, shared, found, rows,
             self.graph.near * spacing, self.graph.reach * spacing, d.size, d.gamma, d.beta, d.ball,
             d.local, self.threads,
         )  # fmt: skip
         if not whole:
             raise InsituError(NOBODYS)
-        yield found, shared
+        yield found, shared, rows
         none = np.empty((0, 1), dtype=np.float32)
         for layer in range(self.graph.layers - 1):
             engine.convolve(layer, shared, rows, h, following, none, self.threads)
             shared, following = following, shared
-            yield found, shared
+            yield found, shared, rows
         result = np.empty((n, len(self.card.classes)), dtype=np.float32)
         engine.convolve(self.graph.layers - 1, shared, rows, h, none, result, self.threads)
-        yield found, result
-
-    def _room(
-        self, name: str, rows: int, columns: int, dtype: type[Any] = np.float32
-    ) -> NDArray[Any]:
-        """Return an array that is kept from frame to frame: new memory costs more than it seems."""
-        held: NDArray[Any] | None = getattr(self._held, name, None)
-        if held is None or len(held) < rows:
-            held = np.empty((rows + rows // 16, columns), dtype=dtype)
-            setattr(self._held, name, held)
-        return held[:rows]
+        yield found, result, rows
 
     def _torch(
-        self, search: Neighbors, places: NDArray[np.int32], row_of_place: NDArray[np.int32],
-        n_received: int, spacing: float,
-    ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:  # fmt: skip
+        self, search: Neighbors, of: Rows, n_received: int, spacing: float
+    ) -> Iterator[Stage]:
         """Do the same with TorchScript, the reference: neighbours read all features there."""
         import torch
 
-        radius, n = self.graph.reach * spacing, len(places)
+        radius, (places, _) = self.graph.reach * spacing, search.owned
+        n = len(places)
         d = self.card.descriptor.searching(radius)
         found = np.empty(n, dtype=np.int32)
         shared = np.empty((n + n_received, int(self._module.width)), dtype=np.float32)
@@ -301,17 +277,17 @@ class GraphModel:
                 found[at] = count
         ball = (radius, d.ball, d.local)
         nearest = search.nearest(places, ball, self.graph.neighbors, self.graph.near * spacing)
-        rows = np.where(nearest >= 0, row_of_place[nearest], np.int32(-1))
+        rows = np.where(nearest >= 0, of.row_of_place[nearest], np.int32(-1))
         if (rows[nearest >= 0] < 0).any():
             raise InsituError(NOBODYS)
-        yield found, shared
+        yield found, shared, rows
         index = torch.from_numpy(rows.astype(np.int64))
         for layer in range(self.graph.layers):
             with torch.inference_mode():
                 h = self._module.convolve(layer, torch.from_numpy(shared), index)
                 if layer + 1 == self.graph.layers:
-                    yield found, self._module.probabilities(h).numpy()
+                    yield found, self._module.probabilities(h).numpy(), rows
                     return
                 shared = np.empty_like(shared)
                 shared[:n] = h.numpy()
-            yield found, shared
+            yield found, shared, rows

@@ -20,21 +20,23 @@ from numpy.typing import NDArray
 
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.device import check_device, choose, tell
-from insitu.errors import ModelError, SettingError, did_you_mean
+from insitu.errors import InsituError, ModelError, SettingError, did_you_mean
 from insitu.models.cnn import NativeCNN
 from insitu.models.device_check import compare_with_cpu
 from insitu.models.graph import GraphModel, GraphSettings
+from insitu.models.spatial import SpatialModel, SpatialSettings
 from insitu.models.torchscript import TorchScript
 from insitu.models.weights import read_weights
 from insitu.neighbors import compiled
 from insitu.settings import check_engine
+from insitu.species import MASSES, SYMBOLS
 
 if TYPE_CHECKING:
     from insitu.device import Device
     from insitu.models.device_maps import DeviceMaps
 
-#: Artefacts with a graph layer have the second format, those coloured by species the third; others can
-#: still be read by older versions.
+#: Artefacts with a graph layer on maps have the second format; those coloured by species, and those on
+#: positions alone, the third. Others can still be read by older versions.
 FORMAT = 3
 ARTIFACTS = Path(__file__).parent / "artifacts"
 #: Names that stand for another model.
@@ -76,9 +78,11 @@ class Card:
         outside of it the model is used at a density that it never saw.
     graph
         Extent of the network's graph layer; None: it takes one image at a time.
+    spatial
+        The graph of a network on atoms' positions alone, which needs no descriptor; or None.
     elements
         Of a model whose further channels are coloured by species: for each element its ``mass``
-        [g/mol] and its ``weights`` in these channels.
+        [g/mol] and its ``weights`` in these channels. Filled in for the species of `spatial`.
     """
 
     name: str
@@ -92,16 +96,34 @@ class Card:
     recipe_sha256: str = ""
     ball_range: tuple[int, int] = (0, 10**6)
     graph: GraphSettings | None = None
+    spatial: SpatialSettings | None = None
     elements: dict[str, dict[str, Any]] = field(default_factory=dict)
     more: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.spatial is not None and not self.elements:
+            for z in self.spatial.species:
+                self.elements[SYMBOLS[z]] = {"mass": MASSES[z], "weights": []}
+
+    @property
+    def scale_free(self) -> bool:
+        """Whether uniform scaling of the sample changes nothing."""
+        return self.descriptor.scale_free if self.spatial is None else self.spatial.relative
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What the network sees: settings of the descriptor, or of the graph on positions."""
+        return self.descriptor.as_dict() if self.spatial is None else asdict(self.spatial)
+
     def to_json(self) -> str:
         """Return the JSON text that goes into the artefact."""
-        apart = ("descriptor", "graph", "elements")
+        apart = ("descriptor", "graph", "spatial", "elements")
         values = {k: v for k, v in self.__dict__.items() if k not in apart}
         values |= {"format": 1, "descriptor": self.descriptor.as_dict()}
         if self.graph is not None:
             values |= {"format": 2, "graph": asdict(self.graph)}
+        if self.spatial is not None:
+            values |= {"format": 3, "spatial": asdict(self.spatial)}
         if self.elements:
             values |= {"format": 3, "elements": self.elements}
         return json.dumps(values)
@@ -127,6 +149,8 @@ class Card:
             values["ball_range"] = tuple(values["ball_range"])
             if values.get("graph") is not None:
                 values["graph"] = GraphSettings(**values["graph"])
+            if values.get("spatial") is not None:
+                values["spatial"] = SpatialSettings(**values["spatial"])
             card = cls(**values)
             if any(len(e["weights"]) != card.channels - 1 for e in card.elements.values()):
                 raise ValueError("elements without a weight for each further channel")
@@ -189,6 +213,9 @@ class Model:
         return self.network.probabilities(images, self.batch)
 
 
+AnyModel = Model | GraphModel | SpatialModel
+
+
 def names() -> list[str]:
     """Return the names of the shipped models and their aliases."""
     found = sorted(p.parent.name for p in ARTIFACTS.glob("*/model.pt"))
@@ -237,9 +264,7 @@ def _inside(path: Path, content: bytes) -> tuple[Card | None, bytes | None]:
         return None, None
 
 
-def load(
-    name: str, *, engine: str = "auto", device: str = "cpu", local_rank: int = 0
-) -> Model | GraphModel:
+def load(name: str, *, engine: str = "auto", device: str = "cpu", local_rank: int = 0) -> AnyModel:
     """Load a model and check its metadata.
 
     Parameters
@@ -263,6 +288,8 @@ def load(
     """
     check_device(device)
     model = _load(name, engine)
+    if device == "cpu":
+        return model
     try:
         there = choose(device, local_rank)
         if there is not None:
@@ -271,17 +298,24 @@ def load(
                     f"engine='native' has no CUDA kernels for the network of model '{name}', which torch "
                     "runs on a GPU; leave `engine` out, or give device=cpu"
                 )
-            model.move(there)
-            compare_with_cpu(model)
-    except (SettingError, ModelError) as error:
-        if device != "auto":
-            raise
+            with there.here():
+                model.move(there)
+                compare_with_cpu(model)
+    except Exception as error:  # of the driver, the compiler, torch, or for want of memory
         model.on_device = None
-        tell(f"the analysis runs on the CPU: {error}")
+        if device == "auto":
+            tell(f"the analysis runs on the CPU: {error}")
+        elif isinstance(error, InsituError):
+            raise
+        else:
+            what = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+            raise SettingError(
+                f"device='{device}' cannot run model '{name}' ({what}); give device=cpu"
+            ) from error
     return model
 
 
-def _load(name: str, engine: str) -> Model | GraphModel:
+def _load(name: str, engine: str) -> AnyModel:
     check_engine(engine)
     try:
         compiled().isa_default()
@@ -294,13 +328,15 @@ def _load(name: str, engine: str) -> Model | GraphModel:
     if engine == "native" and card is not None and weights is None:
         raise ModelError(
             f"engine='native' cannot run model {path}: it has no weights for the kernels, which run "
-            "the networks NeighborsMapCNN and NeighborsMapGraph saved by this version; give "
-            "engine=torchscript or auto, or save it again with insitu.models.export.save()"
+            "the networks NeighborsMapCNN, NeighborsMapGraph and WholeSampleGraph saved by this "
+            "version; give engine=torchscript or auto, or save it again with insitu.models.export.save()"
         )
     if engine == "torchscript":
         weights = None
     if card is not None and card.graph is not None:
         return GraphModel(card, weights, sha256, path)
+    if card is not None and card.spatial is not None:
+        return SpatialModel(card, weights, sha256, path)
     if card is not None and weights is not None:
         try:
             model = Model(card, NativeCNN(read_weights(weights, path)), sha256, path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The arrays inside an artefact that the native kernels take."""
+"""What is inside an artefact: the arrays that the native kernels take, and the TorchScript."""
 
 from __future__ import annotations
 
@@ -7,11 +7,46 @@ import io
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import ModelError
+
+#: Outputs of layers are padded to a multiple of this for the kernels.
+LANES = 16
+
+
+def wide(n: int) -> int:
+    """Return a width as it is padded for the kernels."""
+    return -(-n // LANES) * LANES
+
+
+def padded(a: NDArray[Any], rows: int | None, columns: int) -> NDArray[np.float64]:
+    """Return a matrix with zeros behind it, of `rows` (None: as many as it has) and `columns`."""
+    out = np.zeros((rows or a.shape[0], columns))
+    out[: a.shape[0], : a.shape[1]] = a
+    return out
+
+
+def torch_module(path: Path) -> Any:
+    """Return the TorchScript of an artefact, for the engine of that name.
+
+    Raises
+    ------
+    ModelError
+        There is no torch.
+    """
+    try:
+        import torch
+    except ImportError:
+        raise ModelError(
+            f"engine='torchscript' of model {path} needs torch, which is not installed; leave "
+            "`engine` out, or install it (README, Install)"
+        ) from None
+    # A large network may be stored with 16 bits.
+    return torch.jit.load(str(path), map_location="cpu").float().eval()  # type: ignore[no-untyped-call]
 
 
 def read_weights(content: bytes, path: Path) -> dict[str, NDArray[np.float64]]:

@@ -14,8 +14,7 @@ from insitu.models.store import Card
 from insitu.offline import classify_with
 
 if TYPE_CHECKING:
-    from insitu.models.graph import GraphModel
-    from insitu.models.store import Model
+    from insitu.models.store import AnyModel
     from insitu.training.dynamics import Sample
 
 #: Share of the right labels of undamaged crystals that the shipped threshold may turn to unknown.
@@ -63,7 +62,7 @@ def cases(classes: list[str], samples: Iterable[Sample], seed: int) -> Iterator[
             yield Case(s, part, labels[keep], s.positions[keep])
 
 
-def measure(model: Model | GraphModel, found: Iterable[Case]) -> Measured:
+def measure(model: AnyModel, found: Iterable[Case]) -> Measured:
     """Measure a model on configurations, through the analysis that users run."""
     return evaluate(
         model.card,

@@ -44,7 +44,7 @@ def write_data(
     path: Path, positions: NDArray[np.float64], cell: NDArray[np.float64],
     types: NDArray[np.int64] | None = None, charges: list[float] | None = None,
 ) -> None:  # fmt: skip
-    """Write a LAMMPS data file (orthogonal cell).
+    """Write a LAMMPS data file; the first cell vector lies along x, the second in the xy plane.
 
     Parameters
     ----------
@@ -63,6 +63,8 @@ def write_data(
         q = "" if charges is None else f"{charges[kind - 1]} "
         rows.append(f"{k + 1} {kind} {q}{x:.8f} {y:.8f} {z:.8f}")
     box = "\n".join(f"0.0 {cell[k, k]:.10f} {c}lo {c}hi" for k, c in enumerate("xyz"))
+    if np.abs(cell - np.diag(np.diag(cell))).max() > 1e-9:
+        box += f"\n{cell[1, 0]:.10f} {cell[2, 0]:.10f} {cell[2, 1]:.10f} xy xz yz"
     text = f"insitu\n\n{len(rows)} atoms\n{kinds.max()} atom types\n\n{box}\n\nAtoms\n\n"
     path.write_text(text + "\n".join(rows) + "\n")
 

@@ -196,6 +196,102 @@ extern "C" __global__ void graph_convolve(const float* weights, std::int32_t inp
         softmax<float, std::uint32_t>(score + a * classes, classes, given, probabilities + (first + a) * given);
 }
 
+// --- the network on the whole sample's graph --------------------------------------------------------
+
+// Neighbours and edges of each atom, a warp an atom (edge_conv.hpp). `rows` and `kinds_near` (n, padded)
+// are their rows and species, -1 behind the last; `kind` the species of the rows.
+extern "C" __global__ void edge_balls(const double* r, const std::int64_t* id,
+                                      const std::int32_t* cell, const std::int32_t* runs,
+                                      const std::int32_t* places, std::int32_t n,
+                                      const std::int32_t* row_of_place, const std::int32_t* kind,
+                                      double radius, double r2, double unit, std::int32_t local,
+                                      std::int32_t most, std::int32_t radial, std::int32_t kinds,
+                                      float range, std::int32_t room, std::int32_t* rows,
+                                      std::int32_t* kinds_near, float* edges, std::int32_t* found,
+                                      std::int32_t* trouble) {
+    const int lane = warp_lane(), warp = int(threadIdx.x) / kWarp;
+    const std::int64_t i = thread_number() / kWarp;
+    if (i >= n) return;  // a whole warp
+    const Points p{r, id, cell, runs};
+    const WarpBall b = warp_ball(insitu_shared + warp * kBallBytes * room, room);
+    const EdgeSettings s{most, radial, kinds, range};
+    const int at = places[i], pad = s.padded();
+    double length;
+    const int all = warp_collect(p, at, radius, r2, true, local > 0 ? local : most, most + 1, b, length);
+    const int known = all < room ? all : room, count = known < most ? known : most;
+    if (all > room && lane == 0) atomicMax(trouble, all);
+    if (lane == 0) found[i] = count;
+    // One more than the neighbours: where it lies is the cut-off.
+    const double end = known > most ? b.distance[most] : radius;
+    const float cut = float(end < radius ? end : radius);
+    const float unit_here = float(local > 0 && known ? length : unit);
+    for (int k = lane; k < pad; k += kWarp) {
+        const bool there = k < count;
+        const int place = there ? b.place[k] : at;
+        const int row = there ? row_of_place[place] : -1;
+        if (there && row < 0) atomicMax(trouble + 1, 1);
+        const int whose = row < 0 ? (there ? 0 : -1) : kind[row];
+        rows[i * pad + k] = row;
+        kinds_near[i * pad + k] = whose;
+        describe_edge<float>(s, float(displacement(p, at, place, 0)), float(displacement(p, at, place, 1)),
+                             float(displacement(p, at, place, 2)), there ? float(b.distance[k]) : cut,
+                             float(whose < 0 ? 0 : whose), cut, unit_here, edges + i * s.words() + k);
+    }
+}
+
+// One layer for a tile of atoms: as edge_layer() of edge_conv.hpp. h (whole tiles, layers * width).
+extern "C" __global__ void edge_convolve(const float* weights, std::int32_t species, std::int32_t width,
+                                         std::int32_t layers, std::int32_t hidden,
+                                         std::int32_t classes, std::int32_t most, std::int32_t radial,
+                                         std::int32_t kinds, float range, std::int32_t layer,
+                                         std::int32_t n, const float* shared, const std::int32_t* rows,
+                                         const float* edges, const std::int32_t* kind,
+                                         std::int32_t tile, float* h, float* next,
+                                         float* probabilities, std::int32_t given) {
+    const EdgeNetwork g = edge_network(
+        weights, {species, width, layers, hidden, classes, most, radial, kinds, range});
+    const int thread = int(threadIdx.x), threads = int(blockDim.x);
+    const int pad = g.edges.padded(), words = g.edges.words();
+    const Size step = Size(layers) * Size(width);
+    const std::int64_t first = std::int64_t(blockIdx.x) * tile;
+    float* all = h + first * std::int64_t(step);
+    float* out = all + layer * width;
+    if (layer == 0) {  // the product with a one-hot vector is a row
+        for (int t = thread; t < tile * width; t += threads) {
+            const int a = t / width, v = t % width;
+            const int whose = first + a < n ? kind[first + a] : 0;
+            out[Size(a) * step + Size(v)] = g.own[0][whose * width + v] + g.own_bias[0][v];
+        }
+        __syncthreads();
+    } else {
+        tile_dense({out - width, step, 1}, tile, width, g.own[layer], width, g.own_bias[layer], 0, out,
+                   step, false);
+    }
+    for (int t = thread; t < tile * width; t += threads) {
+        const int a = t / width, v = t % width;
+        const std::int64_t i = first + a;
+        if (i >= n) continue;
+        const std::int32_t* list = rows + i * pad;
+        int count = 0;
+        while (count < most && list[count] >= 0) ++count;
+        add_largest<1, float>(g.edges, (layer ? shared : g.share[0]) + v, Size(width), list, count,
+                              edges + i * words, g.edge[layer] + v, out + Size(a) * step + Size(v));
+    }
+    __syncthreads();
+    if (layer + 1 < layers) {
+        tile_dense({out, step, 1}, tile, width, g.share[layer + 1], width, g.zero, 0,
+                   next + first * width, Size(width), false);
+        return;
+    }
+    float* scratch = reinterpret_cast<float*>(insitu_shared);
+    float* score = scratch + tile * hidden;
+    tile_dense({all, step, 1}, tile, layers * width, g.w1, hidden, g.b1, 0, scratch, Size(hidden), true);
+    tile_dense({scratch, Size(hidden), 1}, tile, hidden, g.w2, classes, g.b2, 0, score, Size(classes), false);
+    for (int a = thread; a < tile && first + a < n; a += threads)
+        softmax<float, std::uint32_t>(score + a * classes, classes, given,
+                                      probabilities + (first + a) * given);
+}
+
 // --- Neighbors Maps of any ball ------------------------------------------------------------------------
 
 // Images (n, channels, size, size) of `n` places, a warp an atom; weight is (channels, points) by place.

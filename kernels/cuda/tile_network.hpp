@@ -3,6 +3,7 @@
 // thread with a small part of a layer's outputs. What a tile needs of a layer stays in shared memory.
 #pragma once
 
+#include "../edge_conv.hpp"
 #include "../graph.hpp"
 
 namespace insitu {
@@ -50,6 +51,41 @@ INSITU_HD GraphNetwork graph_network(const float* w, int inputs, int hidden, int
     }
     g.w3 = take(features, classes);
     g.b3 = take(1, classes);
+    return g;
+}
+
+// Widths of a network on the whole sample's graph, and its pointers from one array: `width` zeros, then
+// what insitu/models/spatial.py packs.
+struct EdgeWidths {
+    std::int32_t species, width, layers, hidden, classes, most, radial, kinds;
+    float range;
+};
+
+INSITU_HD EdgeNetwork edge_network(const float* w, const EdgeWidths& of) {
+    EdgeNetwork g;
+    g.species = of.species;
+    g.width = of.width;
+    g.layers = of.layers;
+    g.hidden = of.hidden;
+    g.classes = of.classes;
+    g.edges = {of.most, of.radial, of.kinds, of.range};
+    const auto take = [&w](int rows, int columns) {
+        const float* at = w;
+        w += rows * columns;
+        return at;
+    };
+    g.zero = take(1, of.width);
+    for (int l = 0; l < of.layers; ++l) {
+        const int inputs = l ? of.width : of.species;
+        g.own[l] = take(inputs, of.width);
+        g.own_bias[l] = take(1, of.width);
+        g.share[l] = take(inputs, of.width);
+        g.edge[l] = take(g.edges.features(), of.width);
+    }
+    g.w1 = take(of.layers * of.width, of.hidden);
+    g.b1 = take(1, of.hidden);
+    g.w2 = take(of.hidden, of.classes);
+    g.b2 = take(1, of.classes);
     return g;
 }
 

@@ -28,6 +28,7 @@ SIZES: dict[str, dict[str, object]] = {
     "in.deposit": {"width": 4, "layers": 3, "atoms": 4, "steps": 100, "every": 20},
     "in.monitors": {"radius": 3, "steps": 60, "every": 20},
     "in.disable": {"cells": 3, "steps": 40, "every": 20},
+    "in.shock": {"width": 2, "length": 10, "settle": 20, "steps": 160, "every": 40},
     "in.job": {"cells": 3, "often": 40, "every": 20, "total": 60},
     "vitrification/in.vitrification_ni": {
         "cells": 3,
@@ -237,6 +238,23 @@ def test_disabled_analysis_is_noted(done: Done) -> None:
     lowest = re.findall(r"^ *(\d+)(?: +\S+){2} +(\S+) +(\S+) *$", text, re.M)
     assert lowest[-1] == ("80", "-1", "-1")
     assert ("40", "6", "6") in lowest
+
+
+def test_shock(done: Done) -> None:
+    """The bins hold all atoms, and behind the piston there are none."""
+    history = done.history("shock.h5")
+    assert done.steps("shock.h5") == done.frames(0, 160, 40)
+    count = history["profile_count"].sum("phase")
+    atoms = int(history["atoms"][-1])
+    assert (count.sum("bin") == atoms).all()
+    piston = -0.5 + 25 * float(history["time"][-1])
+    edges = history["bin"].values + 0.5 * float(history["bin"][1] - history["bin"][0])
+    first, last = count.isel(step=0).values, count.isel(step=-1).values
+    assert first[:3].sum() > 50
+    assert not last[edges < piston - 0.5].any()
+    assert (edges < piston - 0.5).any()
+    # What the piston has met is denser than it was.
+    assert last.max() > 1.2 * first[5:35].max()
 
 
 def test_vitrification_of_nickel(done: Done) -> None:

@@ -2,7 +2,7 @@
 """Loaded by the Python inside LAMMPS when a test asks for it: faults, and a look at labels.
 
 INSITU_TEST_FAULT="where:rank" makes one rank (or "all") fail there; INSITU_TEST_LABELS=folder has
-each rank write the labels of its atoms.
+each rank write labels and probabilities of its atoms.
 """
 
 import os
@@ -41,11 +41,11 @@ def _faults() -> None:
         return
     import insitu.analyzers.phases as phases
     import insitu.lammps_view as lammps_view
-    import insitu.pipeline as pipeline
     import insitu.reduce as reduce
+    import insitu.requested as requested
 
     if where == "load":
-        _break(pipeline, "load", 1)
+        _break(requested, "load", 1)
     elif where == "frame":
         original = lammps_view.LammpsView.frame
 
@@ -68,6 +68,10 @@ def _faults() -> None:
         lammps_view.LammpsView.frame = asked  # type: ignore[method-assign]
     elif where == "analysis":
         _break(phases.Phases, "probabilities", 2)
+    elif where == "layer":  # between two layers of a graph, where ranks exchange features
+        import insitu.halo as halo
+
+        _break(halo.Halo, "fill", 4)
     elif where == "collective":
         _break(reduce.Packing, "unpack", 2)
     elif where == "write":
@@ -84,6 +88,16 @@ def _labels() -> None:
     import insitu.analyzers.phases as phases
 
     original, calls = phases.Phases.__call__, [0]
+    batches = phases.Phases.probabilities
+
+    def probabilities(self, neighbors):  # type: ignore[no-untyped-def]
+        n = neighbors.frame.n_local
+        self.spied = np.zeros((n, len(self.classes) - 1), dtype=np.float32)
+        for atoms, batch, found in batches(self, neighbors):
+            self.spied[atoms] = batch
+            yield atoms, batch, found
+
+    phases.Phases.probabilities = probabilities  # type: ignore[method-assign]
 
     def spied(self, frame, neighbors):  # type: ignore[no-untyped-def]
         sums = original(self, frame, neighbors)
@@ -94,6 +108,7 @@ def _labels() -> None:
             positions=frame.positions[: frame.n_local].copy(),
             labels=self.labels,
             confidence=self.confidence,
+            probabilities=self.spied,
         )
         calls[0] += 1
         return sums

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The whole-sample network on the data of the general model, beside that model, PTM and a-CNA.
+
+Trains on the recipe's training materials (a few snapshots of each trajectory), and measures on its
+headline elements, which take part in nothing; lengths are in units of each atom's own surroundings. The
+other models are the shipped ones; the convolutional network of the paper knows absolute distances and
+four elements.
+
+    python benchmarks/dgcnn_metals.py --data data --out dgcnn-metals
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from ovito_labels import other_methods
+
+from insitu.descriptors.neighbors_map import NeighborsMap
+from insitu.errors import ModelError
+from insitu.models.export import save
+from insitu.models.spatial import SpatialSettings
+from insitu.models.store import Card, load
+from insitu.offline import classify_with
+from insitu.training import dgcnn, dynamics
+from insitu.training.accuracy import Score, cases, count
+from insitu.training.dgcnn import Schedule
+from insitu.training.environments import Samples, Whole, periodic
+from insitu.training.jobs import jobs
+from insitu.training.normalised import Normalised
+from insitu.training.tables import markdown
+from insitu.training.train import load_recipe
+
+GRAPH = SpatialSettings(
+    neighbors=16, unit="spacing", reach=2.1, layers=3, local=8, radial=8, range=2.5
+)
+NAME = "whole-sample DGCNN"
+
+
+def training(recipe: dict, data: Path, each: int, seed: int) -> list[Whole]:
+    """Return graphs of `each` snapshots of every training trajectory."""
+    rng, found = np.random.default_rng(seed), []
+    numbers = {c: k for k, c in enumerate(recipe["classes"])}
+    for job in jobs(recipe, "training"):
+        every = dynamics.load(job, data)
+        for i in rng.permutation(len(every))[:each]:
+            s = every[i]
+            labels = np.array([numbers.get(c, -1) for c in s.labels.tolist()])
+            if not (labels >= 0).any():
+                continue
+            found.append(periodic(s.positions, s.cell, labels, GRAPH))
+    return found
+
+
+def table(recipe: dict, data: Path, methods: dict[str, Callable]) -> str:
+    """Return right labels of all methods by kind of sample, mean over elements, and the worst."""
+    classes = recipe["classes"]
+    right: dict[str, dict[str, dict[str, list[int]]]] = defaultdict(
+        lambda: defaultdict(lambda: defaultdict(lambda: [0, 0]))
+    )
+
+    def add(method: str, s: Score) -> None:
+        kind = "liquid" if s.kind == "melt" else "crystal"
+        gone = f", {100 * s.removed:.0f} % removed" if s.removed else ""
+        cell = right[f"{kind} at {s.temperature:g} T_m{gone}"][method][s.material]
+        cell[0] += int(s.counts[s.truth])
+        cell[1] += int(s.counts.sum())
+
+    for job in jobs(recipe, "headline"):
+        if job.strains or job.kind.startswith("stack") or job.atoms > 5000:
+            continue
+        for c in cases(classes, dynamics.load(job, data), job.seed):
+            if c.sample.temperature not in (0.5, 0.9, 1.0) or (
+                c.removed and c.sample.temperature < 1
+            ):
+                continue
+            for name, label in methods.items():
+                for s in count(label(c.positions, c.sample.cell), c.labels, c, len(classes)):
+                    add(name, s)
+    rows = []
+    for what in sorted(right):
+        line = [what]
+        for method in methods:
+            share = {m: 100 * a / n for m, (a, n) in right[what][method].items()}
+            worst = min(share, key=lambda m: share[m])
+            line.append(f"{np.mean(list(share.values())):.2f} ({worst} {share[worst]:.1f})")
+        rows.append(line)
+    return markdown(["right labels (%), mean of the elements (worst)", *methods], rows)
+
+
+def by_model(path: str, classes: list[str]) -> Callable:
+    """Return a function from positions and cell to class indices of the recipe."""
+    model = load(path)
+    order = np.array([classes.index(c) for c in model.card.classes])
+
+    def label(positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
+        return order[classify_with(model, positions, cell, True).probabilities.argmax(1)]
+
+    return label
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--out", type=Path, default=Path("dgcnn-metals"))
+    parser.add_argument("--each", type=int, default=2, help="snapshots of a trajectory (2)")
+    parser.add_argument("--epochs", type=int, default=12)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(1)
+    recipe, _ = load_recipe("metals")
+    classes = recipe["classes"]
+    path = options.out / "model.pt"
+    if not path.exists():
+        items = training(recipe, options.data, options.each, 0)
+        print(f"{len(items)} samples, {sum(len(w.labels) for w in items):,} atoms")
+        torch.manual_seed(0)
+        network = Normalised(len(classes), GRAPH)
+        dgcnn.fit(network, Samples(items), Schedule(epochs=options.epochs, batch=8), 0)
+        options.out.mkdir(parents=True, exist_ok=True)
+        card = Card(
+            name="dgcnn-metals", classes=classes, descriptor=NeighborsMap(scale_free=True),
+            spatial=GRAPH,
+        )  # fmt: skip
+        save(network.folded(), card, path)
+    methods = {NAME: by_model(str(path), classes), "metals": by_model("metals", classes)}
+    try:
+        methods["crystals-cnn"] = by_model("crystals-cnn", classes)
+    except (ModelError, ValueError) as error:
+        print(error)
+    print(table(recipe, options.data, methods | other_methods(classes)))
+
+
+if __name__ == "__main__":
+    main()

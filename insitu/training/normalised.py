@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The whole-sample network as it is trained: normalised layers, folded into plain ones behind it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from insitu.models.dgcnn import WholeSampleGraph
+from insitu.models.spatial import SpatialSettings
+
+
+class Normalised(WholeSampleGraph):
+    """A :class:`WholeSampleGraph` whose layers are normalised over the atoms of a batch.
+
+    Without it training stops at chance for most learning rates. The scale is 1/σ alone, which is
+    positive, so it may be moved through the maximum: :meth:`folded` gives the same function without
+    normalisation.
+    """
+
+    def __init__(
+        self, n_classes: int, settings: SpatialSettings, width: int = 64, hidden: int = 64
+    ) -> None:
+        super().__init__(n_classes, settings, width, hidden)
+        self.settings, self.hidden = settings, hidden
+        self.norm = nn.ModuleList(
+            [nn.BatchNorm1d(width, affine=False) for _ in range(settings.layers)]
+        )
+        self.shift = nn.ParameterList([torch.zeros(width) for _ in range(settings.layers)])
+        self.head_norm = nn.BatchNorm1d(hidden)
+
+    def messages(self, layer: int, h: Tensor, rows: Tensor, features: Tensor) -> Tensor:
+        """Return the messages ``(n, k, width)`` of the neighbours, not yet weighted."""
+        n, k = rows.shape
+        far = self.other[layer](h).index_select(0, rows.clamp(min=0).flatten()).view(n, k, -1)
+        message: Tensor = far + self.edge[layer](features)
+        return message
+
+    def convolve(
+        self, layer: int, h: Tensor, rows: Tensor, features: Tensor, weights: Tensor
+    ) -> Tensor:
+        """Return the features of the first atoms behind a layer; parameters of the base class."""
+        weighted = weights.unsqueeze(2) * self.messages(layer, h, rows, features)
+        y = self.own[layer](h[: rows.shape[0]]) + torch.relu(weighted.amax(1))
+        return torch.relu(self.norm[layer](y) + self.shift[layer])
+
+    def logits(
+        self, vectors: Tensor, cut: Tensor, unit: Tensor, rows: Tensor, species: Tensor
+    ) -> Tensor:
+        """Return unnormalised class scores ``(n, C)``; parameters of the base class."""
+        g, s = self.edges(vectors, cut, unit, rows, species)
+        h, kept = self.begin(species), []
+        for layer in range(self.layers):
+            h = self.convolve(layer, h, rows, g, s)
+            kept.append(h)
+        scores: Tensor = self.last(torch.relu(self.head_norm(self.head(torch.cat(kept, 1)))))
+        return scores
+
+    @torch.no_grad()
+    def folded(self) -> WholeSampleGraph:
+        """Return the plain network with the same outputs as this one in evaluation mode."""
+        plain = WholeSampleGraph(self.last.out_features, self.settings, self.width, self.hidden)
+        own = self.state_dict()
+        plain.load_state_dict({k: own[k] for k in plain.state_dict()})
+        for k in range(self.layers):
+            mean, variance = own[f"norm.{k}.running_mean"], own[f"norm.{k}.running_var"]
+            scale = torch.rsqrt(variance + self.norm[k].eps)
+            for part in (plain.own[k], plain.other[k], plain.edge[k]):
+                part.weight.mul_(scale.unsqueeze(1))  # type: ignore[operator]
+            bias = plain.own[k].bias
+            bias.sub_(mean).mul_(scale).add_(self.shift[k])  # type: ignore[operator]
+        norm = self.head_norm
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        plain.head.weight.mul_(scale.unsqueeze(1))
+        plain.head.bias.sub_(norm.running_mean).mul_(scale).add_(norm.bias)
+        return plain.eval()
