@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
-from pathlib import Path
 
 from insitu import __version__
 from insitu.cli_bench import add_bench
 from insitu.cli_histories import Run, add_histories
 from insitu.cli_jobs import add_jobs
+from insitu.cli_train import add_train
 from insitu.errors import InsituError, SettingError
 from insitu.settings import ENGINES
 
@@ -41,9 +40,10 @@ def _models(options: argparse.Namespace) -> int:
             )
         print(card.read_text())
         return 0
+    width = max(13, *map(len, names()))
     for name in names():
         about = f"→ {ALIASES[name]}" if name in ALIASES else describe(name)
-        print(f"{name:13s} {about}")
+        print(f"{name:{width}s} {about}")
     return 0
 
 
@@ -52,21 +52,9 @@ def _classify(options: argparse.Namespace) -> int:
 
     for line in classify_file(
         options.file, model=options.model, threshold=options.threshold, index=options.index,
-        labels=options.labels, engine=options.engine,
+        labels=options.labels, engine=options.engine, device=options.device,
     ):  # fmt: skip
         print(line, flush=True)
-    return 0
-
-
-def _train(options: argparse.Namespace) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    from insitu.training.train import train
-
-    path = train(
-        options.recipe, Path(options.out), Path(options.data), workers=options.workers,
-        device=options.device,
-    )  # fmt: skip
-    print(f"wrote {path}")
     return 0
 
 
@@ -101,23 +89,13 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--index", default=":", help="frames, as ASE writes slices (all)")
     sub.add_argument("--labels", help="extended XYZ file to write, with a phase for each atom")
     sub.add_argument("--engine", default="auto", choices=ENGINES, help="of the network (auto)")
+    sub.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
 
     sub = verb("models", _models, "List the shipped models, or print a model's card.",
                "insitu models crystals-cnn")  # fmt: skip
     sub.add_argument("name", nargs="?", help="model whose card is printed")
 
-    sub = verb(
-        "train", _train, "Generate the data of a recipe with LAMMPS and train its model.",
-        "insitu train crystals-cnn --data data --out my-model --workers 2",
-    )  # fmt: skip
-    sub.add_argument("recipe", help="shipped recipe, or a .toml file")
-    sub.add_argument("--data", default="data", help="folder of the trajectories (data)")
-    sub.add_argument("--out", default="model", help="folder of the artefact (model)")
-    sub.add_argument("--workers", type=int, default=1, help="simulations at a time (1)")
-    sub.add_argument(
-        "--device", default="cpu", choices=["cpu", "cuda"], help="of the training (cpu)"
-    )
-
+    add_train(verb)
     add_bench(verb)
 
     text = "Check LAMMPS, MPI, GPU and packages; say what to do. Exit code 1: something is not ok."

@@ -26,6 +26,7 @@ def add_bench(verb: Verb) -> None:
         "insitu bench --json bench.json\n"
         "  insitu bench --only insitu,ovito --elements Al --atoms 32000\n"
         "  insitu bench --scaling --large\n"
+        "  insitu bench --device cuda --large     # on a machine with a GPU\n"
         "  insitu bench --startup --ranks 8\n"
         "  insitu bench --memory --atoms 1000000\n"
         "  taskset -c 0 insitu bench              # on one core: pinning is left to you",
@@ -38,13 +39,16 @@ def add_bench(verb: Verb) -> None:
                       help="time, memory and file accesses of a rank's start")  # fmt: skip
     what.add_argument("--memory", action="store_true",
                       help="a rank's extra memory while it analyses, for each atom")  # fmt: skip
+    what.add_argument("--device", metavar="cuda[:N]", help="atoms a second on a GPU, 10^4 to 10^6")
     sub.add_argument("--atoms", type=int, help="about so many (108000; --memory: 500000)")
     sub.add_argument("--elements", default="Al,Fe", help="samples, of Al,Fe (both)")
     sub.add_argument("--only", metavar="A,B,…", help="of insitu,ovito,lammps,numpy,torch (all)")
     sub.add_argument("--threads", default="1,2", metavar="N,…", help="of our models (1,2)")
     sub.add_argument("--repeats", type=int, default=5, help="rounds of all methods (5)")
     sub.add_argument("--ranks", type=int, default=1, help="--startup: processes at once (1)")
-    sub.add_argument("--large", action="store_true", help="with --scaling: 10^7 atoms too")
+    sub.add_argument(
+        "--large", action="store_true", help="with --scaling, --device: 10^7 atoms too"
+    )
     sub.add_argument("--model", default="metals", help="of --scaling and --memory (metals)")
     sub.add_argument("--json", metavar="FILE", help="write all numbers")
     sub.add_argument("--verbose", action="store_true", help="say each repetition as it is done")
@@ -74,7 +78,21 @@ def _bench(options: argparse.Namespace) -> int:
         raise SettingError(f"--json {out} is a folder; give the name of a file in it")
     threads = _numbers("--threads", options.threads)
     results: dict[str, Any]
-    if options.scaling:
+    if options.device:
+        from insitu.bench import device as on_device
+        from insitu.device import choose
+
+        there = choose(options.device)
+        if there is None:
+            raise SettingError(
+                f"--device {options.device} is the CPU here, whose benchmark is that without --device; "
+                "give cuda"
+            )
+        several = [*on_device.SIZES, *([on_device.LARGE] if options.large else [])]
+        with there.here():
+            results = on_device.device_benchmark(there, several, repeats=options.repeats)
+        print(on_device.table(results))
+    elif options.scaling:
         from insitu.bench import scaling
 
         sizes = [*scaling.SIZES, scaling.LARGE] if options.large else scaling.SIZES

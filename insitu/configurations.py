@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ def classify_file(
     index: str = ":",
     labels: str | None = None,
     engine: str = "auto",
+    device: str = "cpu",
 ) -> Iterator[str]:
     """Classify the frames of a file; yield one line of phase fractions for each.
 
@@ -35,7 +37,7 @@ def classify_file(
     labels
         Extended XYZ file to write, with columns ``phase`` (the codes of the history files) and
         ``confidence`` for each atom; OVITO reads it.
-    engine
+    engine, device
         As in :func:`insitu.classify`.
 
     Raises
@@ -43,21 +45,21 @@ def classify_file(
     SettingError
         The file is missing or not readable, or `labels` exists.
     """
-    try:
-        import ase.io
-    except ImportError:
-        raise SettingError("reading configurations needs ASE: pip install 'insitu[ase]'") from None
-    from insitu.offline import classify
+    from insitu.models.store import load
+    from insitu.offline import classify_with
+    from insitu.settings import thread_count
 
-    if not Path(file).is_file():
-        raise SettingError(f"'{file}' is not a file; give a configuration file")
+    frames = read_frames(file, index)
+    import ase.io
+
     if labels and Path(labels).exists():
         raise SettingError(f"--labels {labels} exists; give another name or remove it")
-    for number, atoms in enumerate(_read(file, index)):
-        found = classify(
-            atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers, model=model,
-            threshold=threshold, engine=engine,
-        )  # fmt: skip
+    loaded = load(model, engine=engine, device=device)
+    loaded.threads = thread_count(None, len(os.sched_getaffinity(0)))
+    for number, atoms in enumerate(frames):
+        found = classify_with(
+            loaded, atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers, threshold=threshold
+        )
         if labels:
             codes = np.array(class_codes(found.classes))
             atoms.arrays["phase"] = codes[found.labels]  # −1 is the last: unknown, 0
@@ -67,17 +69,42 @@ def classify_file(
         yield f"frame {number}  {len(atoms)} atoms  {shares}"
 
 
-def _read(file: str, index: str) -> Iterator[Any]:
-    """Yield the frames of a file as ``ase.Atoms``; what ASE cannot read is a SettingError."""
-    import ase.io
-    from ase.utils import string2index
+def read_frames(file: str, index: str, setting: str = "--index") -> Iterator[Any]:
+    """Return the frames of a file as ``ase.Atoms``, one after another.
 
+    Parameters
+    ----------
+    file
+        Configuration or trajectory in a format of ASE.
+    index
+        Frames, as ASE writes slices.
+    setting
+        What the user calls `index`, for messages.
+
+    Raises
+    ------
+    SettingError
+        ASE is not installed, the file is missing or not readable, `index` is no slice, or there is
+        no such frame.
+    """
+    try:
+        from ase.utils import string2index
+    except ImportError:
+        raise SettingError("reading configurations needs ASE: pip install 'insitu[ase]'") from None
+    if not Path(file).is_file():
+        raise SettingError(f"'{file}' is not a file; give a configuration file")
     try:
         string2index(index)
     except ValueError:
         raise SettingError(
-            f"--index {index} is not a slice; write it as ASE does: -1 (the last), : (all), 10:20, ::5"
+            f"{setting} {index} is not a slice; write it as ASE does: -1 (the last), : (all), 10:20, ::5"
         ) from None
+    return _frames(file, index, setting)
+
+
+def _frames(file: str, index: str, setting: str) -> Iterator[Any]:
+    import ase.io
+
     number = 0
     try:
         for atoms in ase.io.iread(file, index=index):
@@ -89,4 +116,4 @@ def _read(file: str, index: str) -> Iterator[Any]:
             f"{error}); it is damaged, or in a format that ASE does not know"
         ) from None
     if not number:
-        raise SettingError(f"file '{file}' has no frames at --index {index} that ASE can read")
+        raise SettingError(f"file '{file}' has no frames at {setting} {index} that ASE can read")

@@ -315,7 +315,16 @@ def _gpu() -> Check:
 
 
 def _cupy() -> Check:
-    for name in ("cupy-cuda13x", "cupy-cuda12x", "cupy"):
-        if version := _version(name):
-            return Check("cupy", True, f"{name} {version}.")
-    return Check("cupy", None, "not installed; it is for the GPU.", "pip install cupy-cuda13x")
+    found = [(n, v) for n in ("cupy-cuda13x", "cupy-cuda12x", "cupy") if (v := _version(n))]
+    if not found:
+        return Check("cupy", None, "not installed; it is for the GPU.", 'pip install "insitu[gpu]"')
+    name, version = found[0]
+    from insitu.device import choose, has_driver
+    from insitu.errors import InsituError
+
+    if has_driver():  # does it run? On a machine without a GPU there is nothing to ask
+        try:
+            choose("cuda")
+        except InsituError as error:
+            return Check("cupy", None, f"{name} {version}, but {error}", "see the message")
+    return Check("cupy", True, f"{name} {version}.")

@@ -62,6 +62,12 @@ class Feedback:
                 "string 0"
             )
 
+    @property
+    def wants_atoms(self) -> bool:
+        """Whether anybody in LAMMPS takes results atom by atom."""
+        plugin = self.plugin is not None and self.plugin[1] != 0
+        return bool(plugin or self._settings.labels or self._settings.confidence)
+
     def write(
         self,
         view: LammpsView,
@@ -77,7 +83,8 @@ class Feedback:
         view
             The LAMMPS instance.
         codes, confidence
-            ``(n_local,)`` integer of each atom's phase and its probability.
+            ``(n_local,)`` integer of each atom's phase and its probability; not looked at unless
+            :attr:`wants_atoms`.
         fraction
             ``(P,)`` of the phases.
         rows

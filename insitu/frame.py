@@ -25,7 +25,8 @@ class Frame:
     ----------
     positions
         ``(n_local + n_ghost, 3)`` float64 [Å; reduced length with ``units="lj"``], owned atoms
-        first. Periodic images within the interaction range are ghosts: points of their own.
+        first. Periodic images within the interaction range are ghosts: points of their own. For an
+        analysis on a GPU positions and ids may be arrays in its memory.
     types
         ``(n_local + n_ghost,)`` integers, LAMMPS atom types or atomic numbers.
     ids
@@ -63,7 +64,8 @@ class Frame:
 
     def __post_init__(self) -> None:
         for array in (self.positions, self.types, self.ids, self.cell, self.origin, self.pbc):
-            array.flags.writeable = False
+            if isinstance(array, np.ndarray):  # device arrays have no such flag
+                array.flags.writeable = False
 
     @property
     def n_ghost(self) -> int:

@@ -11,7 +11,7 @@ the two. Periodic images of a rank's own atoms are looked up on that rank.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +60,8 @@ class _Owners:
         #: ``(n_ghost,)`` int32 owned atom, or n_local + k for the k-th atom of other ranks, or −1.
         self.of_ghost: NDArray[np.int32] = owners
         self.received = len(others)
+        #: ``(received,)`` ids of these atoms; −1: nobody owns it.
+        self.others = np.where(rank >= 0, others, -1)
         #: ``(received,)`` a ghost of each atom of other ranks, as an index into the frame's arrays.
         self.ghosts = np.zeros(len(others), dtype=np.intp)
         ghosts = np.flatnonzero(owners >= n)
@@ -173,6 +175,16 @@ class Halo:
         return self.owners.received
 
     @property
+    def ids(self) -> NDArray[np.int64]:
+        """``(received,)`` ids of these atoms, −1 where nobody owns it."""
+        return self.owners.others
+
+    @property
+    def taken(self) -> int:
+        """Number of those whose features this rank takes in the frame."""
+        return sum(map(len, self._take.values()))
+
+    @property
     def ghosts_received(self) -> NDArray[np.intp]:
         """``(received,)`` a ghost of each of them, as an index into the frame's arrays."""
         return self.owners.ghosts
@@ -196,15 +208,16 @@ class Halo:
         used = np.zeros(self.received, dtype=np.uint8)
         if self.received:
             compiled().mark_read(read, self.owners.n_local, used)
-        self._choose(used.astype(bool))
+        self.choose_used(used.astype(bool))
 
-    def _choose(self, used: NDArray[np.bool_]) -> None:
+    def choose_used(self, used: NDArray[np.bool_]) -> None:
+        """Do the same with a mark ``(received,)`` for each atom of other ranks; collective."""
         started = time.perf_counter()
-        self._chosen = True
-        self._take, wanted = {}, {}
+        take, wanted = {}, {}
         for r, (places, index) in self.owners.sources.items():
             some = used[places]
-            self._take[r], wanted[r] = places[some], index[some]
+            take[r], wanted[r] = places[some], index[some]
+        self._take, self._chosen = take, True  # what could fail on one rank is behind us
         self._send = self._ranks.trade(wanted, self.owners.clients, np.int32)
         self.waited += time.perf_counter() - started
 
@@ -218,17 +231,40 @@ class Halo:
         rows
             Of the frame.
         """
-        started = time.perf_counter()
-        came = self._trade({r: values[rows.row_of[k]] for r, k in self._send.items()})
         n = self.owners.n_local
+
+        def put(places: NDArray[np.intp], came: NDArray[np.float32]) -> None:
+            values[n + places] = came
+
+        self.fill_by(lambda own: values[rows.row_of[own]], put)
+
+    def fill_by(
+        self,
+        gather: Callable[[NDArray[np.int32]], NDArray[np.float32]],
+        put: Callable[[NDArray[np.intp], NDArray[np.float32]], None],
+    ) -> None:
+        """Exchange the features that were chosen, wherever they are; collective.
+
+        Parameters
+        ----------
+        gather
+            Returns the features ``(k, width)`` of owned atoms, given by index.
+        put
+            Takes those of other ranks' atoms: their numbers ``(k,)`` among the received, and
+            ``(k, width)``.
+        """
+        parts = {r: gather(k) for r, k in self._send.items()}
+        started = time.perf_counter()
+        came = self._trade(parts)
         for r, places in self._take.items():
-            values[n + places] = came[r].reshape(len(places), self._width)
+            put(places, came[r].reshape(len(places), self._width))
         self.waited += time.perf_counter() - started
 
     def _trade(self, parts: Mapping[int, NDArray[np.float32]]) -> Mapping[int, NDArray[np.float32]]:
-        self._left -= 1
         most = {r: len(places) * self._width for r, places in self._take.items()}
-        return self._ranks.trade({r: p.ravel() for r, p in parts.items()}, most, np.float32)
+        flat = {r: p.ravel() for r, p in parts.items()}
+        self._left -= 1
+        return self._ranks.trade(flat, most, np.float32)
 
     def finish(self) -> None:
         """Take part in what is left of the frame's rounds, for a rank whose analysis failed.
@@ -236,7 +272,7 @@ class Halo:
         Its atoms have features of 0 elsewhere; the frame is given up when the ranks next agree.
         """
         if self._left and not self._chosen:
-            self._choose(np.zeros(self.received, dtype=bool))
+            self.choose_used(np.zeros(self.received, dtype=bool))
         while self._left:
             self._trade(
                 {r: np.zeros(len(k) * self._width, np.float32) for r, k in self._send.items()}

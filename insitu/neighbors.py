@@ -34,11 +34,11 @@ def compiled() -> Any:
 
 
 #: Cells along each side of the box in which atoms are counted to tell their density.
-_GRID = 16
+GRID = 16
 #: Atoms that the cells in which a density is read off hold on average, at least.
 _POPULATED = 32.0
 #: Keeps the planes of a perfect crystal off the limits of the cells.
-_OFFSET = 0.0137931
+OFFSET = 0.0137931
 
 
 def survey(frame: Frame) -> NDArray[np.float64]:
@@ -47,11 +47,11 @@ def survey(frame: Frame) -> NDArray[np.float64]:
     Whole numbers, so that their sum does not depend on the decomposition.
     """
     r = frame.positions[: frame.n_local] - frame.origin
-    s = r @ np.linalg.inv(frame.cell) + _OFFSET
+    s = r @ np.linalg.inv(frame.cell) + OFFSET
     s = np.where(frame.pbc, s - np.floor(s), np.clip(s, 0.0, 1.0 - 1e-9))
-    at = np.minimum((s * _GRID).astype(np.int64), _GRID - 1)
-    flat = (at[:, 0] * _GRID + at[:, 1]) * _GRID + at[:, 2]
-    return np.bincount(flat, minlength=_GRID**3).astype(np.float64)
+    at = np.minimum((s * GRID).astype(np.int64), GRID - 1)
+    flat = (at[:, 0] * GRID + at[:, 1]) * GRID + at[:, 2]
+    return np.bincount(flat, minlength=GRID**3).astype(np.float64)
 
 
 def spacing(counts: NDArray[np.float64], cell: NDArray[np.float64]) -> float:
@@ -67,8 +67,8 @@ def spacing(counts: NDArray[np.float64], cell: NDArray[np.float64]) -> float:
     cell
         ``(3, 3)`` cell vectors [Å].
     """
-    grid = counts.reshape(_GRID, _GRID, _GRID)
-    volume = abs(float(np.linalg.det(cell))) / _GRID**3
+    grid = counts.reshape(GRID, GRID, GRID)
+    volume = abs(float(np.linalg.det(cell))) / GRID**3
     while grid.size > 1 and grid.sum() < _POPULATED * np.count_nonzero(grid):
         half = grid.shape[0] // 2
         grid = grid.reshape(half, 2, half, 2, half, 2).sum(axis=(1, 3, 5))

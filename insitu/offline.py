@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from insitu.analyzers.phases import Phases, decide
+from insitu.device import DeviceMemoryError, in_device_memory, memory_error
+from insitu.device_frame import frame_on_device, survey_on_device
+from insitu.device_search import DeviceSearch
 from insitu.errors import SettingError
 from insitu.frame import Frame
 from insitu.models.store import AnyModel, load
@@ -64,7 +67,8 @@ def classify(
     Parameters
     ----------
     positions
-        ``(n, 3)`` [Å].
+        ``(n, 3)`` [Å]; on a GPU also an array in its memory (``__cuda_array_interface__`` or DLPack),
+        which is used in place.
     cell
         ``(3, 3)`` cell vectors as rows, or ``(3,)`` lengths [Å]; None if nothing is periodic.
     pbc
@@ -74,7 +78,8 @@ def classify(
     model
         Name of a shipped model, or path of an artefact.
     device
-        "auto" or "cpu".
+        Where the analysis runs: "cpu", "cuda", "cuda:N", or "auto": a GPU if there is one that can be
+        used (:func:`insitu.device.choose`).
     threshold
         Largest probability below which an atom is unknown; None: the model's own.
     threads
@@ -102,12 +107,8 @@ def classify(
     >>> insitu.classify(positions, cell, True).fractions["fcc"]
     1.0
     """
-    if device not in ("auto", "cpu"):
-        raise SettingError(
-            f"device='{device}' is not available in this version; allowed: auto, cpu"
-        )
     check_threads(threads)
-    loaded = load(model, engine=engine)
+    loaded = load(model, engine=engine, device=device)
     loaded.threads = thread_count(threads, len(os.sched_getaffinity(0)))
     return classify_with(loaded, positions, cell, pbc, species, threshold=threshold)
 
@@ -123,6 +124,13 @@ def classify_with(
 ) -> Classification:
     """Classify every atom of a sample with a loaded model; arguments as of :func:`classify`."""
     analyzer = Phases(model, threshold)
+    if model.on_device is not None:
+        return _on_device(analyzer, positions, cell, pbc, species)
+    if in_device_memory(positions):
+        raise SettingError(
+            "positions are in a GPU's memory and the analysis runs on the CPU; give device='cuda', or "
+            "copy them to the host"
+        )
     if analyzer.scale_free:
         bare = Frame.from_arrays(positions, cell, pbc, reach=0.0)
         analyzer.measure(survey(bare), bare.cell)
@@ -135,5 +143,44 @@ def classify_with(
     for atoms, batch, found in analyzer.probabilities(neighbors):
         probabilities[atoms] = batch
         sizes[atoms] = found
+    labels, confidence = decide(probabilities, analyzer.threshold, sizes)
+    return Classification(labels, confidence, probabilities, analyzer.classes[:-1])
+
+
+def _on_device(
+    analyzer: Phases,
+    positions: ArrayLike,
+    cell: ArrayLike | None,
+    pbc: ArrayLike | bool,
+    species: ArrayLike | None,
+) -> Classification:
+    model = analyzer.model.on_device
+    assert model is not None
+    device = model.device
+    try:
+        with device.here():
+            there = device.holds(positions)
+
+            def frame(reach: float) -> Frame:
+                if there:
+                    return frame_on_device(device, positions, cell, pbc, reach=reach, types=species)
+                return Frame.from_arrays(positions, cell, pbc, reach=reach, types=species)
+
+            if analyzer.scale_free:
+                bare = frame(0.0)
+                counts = survey_on_device(bare, device) if there else survey(bare)
+                analyzer.measure(counts, bare.cell)
+            if known := model.card.elements:
+                analyzer.color(from_numbers(species, known))
+            search = DeviceSearch(frame(analyzer.search * 1.0001), analyzer.search, device)
+            result, found = model.classify(search, analyzer.spacing)
+            atoms = device.read(search.atoms)
+            probabilities = np.empty(result.shape, dtype=np.float32)
+            sizes = np.empty(len(atoms), dtype=np.int32)
+            probabilities[atoms], sizes[atoms] = device.read(result), device.read(found)
+    except DeviceMemoryError:
+        raise
+    except MemoryError:
+        raise memory_error(device, f"{len(positions):,} atoms") from None  # type: ignore[arg-type]
     labels, confidence = decide(probabilities, analyzer.threshold, sizes)
     return Classification(labels, confidence, probabilities, analyzer.classes[:-1])

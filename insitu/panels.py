@@ -31,6 +31,22 @@ STYLES: dict[str, tuple[str, Any]] = {
     "sc": ("#8f10e6", (0, (2, 1.2))),
     "icosahedral": ("#b89b00", (0, (1, 1))),
     "disordered": ("#404040", "-"),
+    "liquid": ("#2f7fb3", "-"),
+    "amorphous": ("#c0392b", (0, (5, 1.5))),
+    # Phases of SiO2 by their coordination: tetrahedral from green to blue, octahedral orange to violet.
+    "alpha_quartz": ("#0f7d5c", "-"),
+    "beta_quartz": ("#4bab86", (0, (5, 1.5))),
+    "alpha_cristobalite": ("#666f00", "-"),
+    "beta_cristobalite": ("#98a13a", (0, (5, 1.5))),
+    "low_tridymite": ("#8a5f10", "-"),
+    "high_tridymite": ("#c2903f", (0, (5, 1.5))),
+    "moganite": ("#2f9fb3", (0, (7, 1.5, 1.5, 1.5))),
+    "keatite": ("#7a5c3a", (0, (2, 1.2))),
+    "coesite": ("#3f6fd1", "-"),
+    "stishovite": ("#e07b00", "-"),
+    "seifertite": ("#8f10e6", "-"),
+    "pyrite_type": ("#cc5c9c", "-"),
+    "melt": ("#404040", "-"),
     "other": ("#404040", "-"),
     "unknown": ("#b3b3b3", (0, (3, 2))),
 }
@@ -156,6 +172,43 @@ def energy(axes: Axes, view: View) -> None:
             axes.set_ylabel(_label("Potential energy", found[1]))
 
 
+def profile(axes: Axes, view: View) -> None:
+    """Position over the abscissa, coloured by phase: colours mix as the phases do in a bin."""
+    part = view.data["profile"]
+    order = np.argsort(view.x, kind="stable")
+    x, z = view.x[order].astype(float), part["bin"].values
+    known = {n: view.phases.get(n, STYLES["unknown"])[0] for n in part["phase"].values}
+    colors = np.array([[int(c[k : k + 2], 16) / 255.0 for k in (1, 3, 5)] for c in known.values()])
+    shares = part.values[order]
+    empty = ~np.isfinite(shares).all(axis=2)
+    image = np.nan_to_num(shares) @ colors
+    image[empty] = 1.0
+    if len(x) == 1:  # an area needs two sides
+        x, image = x[0] + np.array([-0.5, 0.5]), np.repeat(image, 2, axis=0)
+    axes.pcolormesh(x, z, image.swapaxes(0, 1), shading="nearest", rasterized=True)
+    for name, (color, _) in view.phases.items():  # for the legend
+        axes.plot([], [], linewidth=5, color=color, label=_words(name))
+    axes.grid(visible=False)
+    along = str(part.attrs.get("long_name", "")).rpartition(" along ")[2]
+    words = f"Position along {along}" if along else "Position"
+    axes.set_ylabel(_label(words, str(part["bin"].attrs.get("units", ""))))
+
+
+def rdf(axes: Axes, view: View) -> None:
+    """Radial distribution function of all atoms as a map: distance over the abscissa."""
+    g = view.data["rdf"].isel(pair=0)
+    order = np.argsort(view.x, kind="stable")
+    x, r = view.x[order].astype(float), g["radius"].values
+    # Up to the height of a liquid's first peak: a crystal's shells would leave nothing else to see.
+    drawn = axes.pcolormesh(
+        x, r, g.values[order].T, vmin=0.0, vmax=3.0, cmap="magma_r", shading="nearest", rasterized=True,
+    )  # fmt: skip
+    assert axes.figure is not None
+    axes.figure.colorbar(drawn, ax=axes, pad=0.01, extend="max", label="g(r)")
+    axes.set_ylabel(_label("Distance", str(view.data["radius"].attrs.get("units", ""))))
+    axes.set_ylim(bottom=1.5 if r[-1] > 4 else 0.0)
+
+
 def cost(axes: Axes, view: View) -> None:
     """Wall time of the analysis in percent of that of the simulation."""
     if (share := analysis_share(view.data)) is not None:
@@ -214,9 +267,11 @@ def _finite(name: str) -> Callable[[xarray.Dataset], bool]:
 PANELS = {
     "phases": Panel(phases, 2.0, lambda _: True),
     "difference": Panel(difference, 1.0, lambda _: True, default=False),
+    "profile": Panel(profile, 2.0, lambda data: "profile" in data and data["profile"].ndim == 3),
     "temperature": Panel(temperature, 1.0, _finite("temperature")),
     "energy": Panel(energy, 1.0, lambda data: energy_per_atom(data) is not None),
     "pressure": Panel(pressure, 1.0, _finite("pressure"), default=False),
+    "rdf": Panel(rdf, 1.6, lambda data: "rdf" in data and data.sizes["step"] > 1, default=False),
     "cost": Panel(cost, 1.0, lambda data: analysis_share(data) is not None, default=False),
 }
 

@@ -8,31 +8,22 @@ Every rank walks through the same stages. A stage that can fail on one rank is r
 from __future__ import annotations
 
 import logging
-import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from insitu import signals
-from insitu.analyzers.base import Observable
-from insitu.analyzers.phases import Phases
-from insitu.analyzers.rdf import Rdf
 from insitu.errors import DeckError, InsituError, describe, guarded
 from insitu.feedback import Feedback
 from insitu.frame import Frame
 from insitu.ghosts import require_cutoff, unreliable, unstable
 from insitu.lammps_view import LammpsView, Thermo
-from insitu.models.store import load
 from insitu.neighbors import Neighbors, survey
-from insitu.provenance import provenance
+from insitu.recording import Recorder
 from insitu.reduce import Packing, Ranks
+from insitu.requested import make_further, make_phases
 from insitu.settings import Settings, thread_count
-from insitu.species import check_species, from_masses
-from insitu.units import THERMO_UNITS
-
-if TYPE_CHECKING:
-    from insitu.series import Series
 
 log = logging.getLogger(__name__)
 
@@ -68,16 +59,15 @@ class Pipeline:
     def __init__(self, settings: Settings, view: LammpsView, ranks: Ranks) -> None:
         self.settings = settings
         self.ranks = ranks
-        self.series: Series | None = None
         self.row_names = [f"group {g}" for g in settings.groups]
         if settings.types:
             self.row_names += [f"type {t}" for t in range(1, view.setting("ntypes") + 1)]
         self._warned = False
-        self._write_time = self._lost_time = 0.0
-        self._joined = False
+        self._write_time = 0.0
         self._seen: tuple[int, float, int] | None = None
         self._system = (view.units, view.setting("ntypes"))
         self._left = time.perf_counter()
+        self._local_rank = 0 if settings.device == "cpu" else ranks.local_rank()
         ranks.agree(guarded(lambda: self._prepare(view)))
         ranks.agree(self._another_model())
         self.classes = self.analyzer.classes
@@ -100,20 +90,13 @@ class Pipeline:
             from insitu.file_access import check_writable
 
             check_writable(self.settings.file, self.settings.if_exists)
-        self.analyzer = Phases(
-            load(self.settings.model, engine=self.settings.engine),
-            self.settings.threshold,
-            self.settings.groups,
-            view.setting("ntypes") if self.settings.types else 0,
-        )
-        self._color(view)
+        self.analyzer = make_phases(self.settings, view, self._local_rank)
         #: Analyses beside that of the phases.
-        self.further: list[Rdf] = []
-        if self.settings.rdf is not None:
-            unit = "" if view.units == "lj" else "Angstrom"
-            n_types = view.setting("ntypes")
-            self.further.append(Rdf(self.settings.rdf, self.settings.rdf_bins, n_types, unit))
+        self.further = make_further(self.settings, view)
         self._stages = (*_STAGES, *(a.name for a in self.further))
+        self.recorder = Recorder(
+            self.settings, self.analyzer, self.further, self._stages, self.ranks.size
+        )
         if view.units == "lj" and not self.analyzer.model.card.scale_free:
             raise InsituError(
                 f"model '{self.analyzer.model.card.name}' works on distances in Å and the deck has "
@@ -125,14 +108,6 @@ class Pipeline:
             import torch
 
             torch.set_num_threads(threads)
-
-    def _color(self, view: LammpsView) -> None:
-        """Tell the analyzer the elements of the atom types, if its model asks for them."""
-        if known := self.analyzer.model.card.elements:
-            masses = {e: about["mass"] for e, about in known.items()}
-            species = self.settings.species or from_masses(view.masses(), masses)
-            check_species(species, view.setting("ntypes"), known)
-            self.analyzer.color(dict(enumerate(species, 1)))
 
     def _another_model(self) -> str | None:
         """Return what is wrong if the ranks loaded different files under one name; collective."""
@@ -167,19 +142,11 @@ class Pipeline:
 
     def _begin(self, view: LammpsView, first_step: int) -> None:
         self.feedback.check(view)
-        self._continue_at(view.step + 1, first_step)
-
-    def _continue_at(self, step: int, first_step: int) -> None:
-        if self.series is None:  # as on all ranks but 0
-            return
-        before = self.series.last_step
-        self.series = self.series.begin(step, first_step)
-        if self.series is None or self.series.last_step != before:
-            self._lost_time = 0.0
+        self.recorder.continue_at(view.step + 1, first_step)
 
     def is_rewound(self, view: LammpsView) -> bool:
         """Return whether the history has frames of later steps than the present; collective."""
-        last = self.series.last_step if self.series is not None else None
+        last = self.recorder.last_step
         return bool(self.ranks.sum(np.array([last is not None and view.step < last], float))[0])
 
     def require_ghosts(self, view: LammpsView, ghost_cutoff: float, skin: float) -> None:
@@ -291,11 +258,11 @@ class Pipeline:
         `wall` are the times spent so far, to be summed as well.
         """
         mine: dict[str, Any] | None = None
-        neighbors: Neighbors | None = None
+        neighbors = None
         trouble = None
         started = time.perf_counter()
         try:
-            neighbors = Neighbors(frame, self.analyzer.search)
+            neighbors = self.analyzer.neighbors(frame)
         except Exception as error:
             trouble = describe(error)
         searched = time.perf_counter()
@@ -312,8 +279,11 @@ class Pipeline:
             waited += self.analyzer.waited
             wall |= self.analyzer.timing
             for a in self.further:
-                # A search of its own, where it goes further: the images' is as short as can be.
-                wide = neighbors if a.cutoff <= neighbors.cutoff else Neighbors(frame, a.cutoff)
+                # A search of its own, where it goes further (the images' is as short as can be) or
+                # where that one is on a device.
+                wide = neighbors
+                if not isinstance(wide, Neighbors) or a.cutoff > wide.cutoff:
+                    wide = Neighbors(frame, a.cutoff)
                 sums |= {f"{a.name}/{k}": v for k, v in a(frame, wide).items()}
                 wall |= a.timing
             mine = {
@@ -358,94 +328,29 @@ class Pipeline:
 
     def _deliver(self, view: LammpsView, frame: Frame, values: dict[str, Any]) -> None:
         rows = [values.get(f"phases/by_{k}/fraction", ()) for k in ("group", "type")]
+        wanted = self.feedback.wants_atoms  # on a GPU they stay there otherwise
         self.feedback.write(
             view,
-            self.analyzer.atom_codes(frame),
-            self.analyzer.confidence,
+            self.analyzer.atom_codes(frame) if wanted else np.zeros(0, np.int32),
+            self.analyzer.confidence if wanted else np.zeros(0, np.float32),
             values["phases/fraction"],
             np.array([row for part in rows for row in part]).reshape(-1, len(self.classes)),
         )
         if self.ranks.rank == 0:
-            began, _ = view.run_span
-            first_step = frame.step if began is None else min(frame.step, began + 1)
-            self._continue_at(frame.step, first_step)
-            if self.series is None:
-                self.series = self._create(view, first_step)
-                if self.settings.if_exists == "new":
-                    log.warning("insitu: the history is '%s'", self.series.path)
-            self.series.append(frame.step, self._time(frame, view.timestep), values)
-
-    def _time(self, frame: Frame, timestep: float) -> float:
-        # A restart file that LAMMPS writes during a run holds the time at which that run began, and
-        # reset_timestep to an earlier step sets the time to 0: the history's own goes on.
-        assert self.series is not None
-        last, step = self.series.last_time, self.series.last_step
-        if last is None or step is None:
-            self._joined = True
-            return frame.time
-        expected = last + (frame.step - step) * timestep
-        behind = (expected - frame.time - self._lost_time) / timestep if timestep else 0.0
-        # Another time step than the history's would hardly be behind by whole steps.
-        whole = behind > 0.5 and abs(behind - round(behind)) < 1e-3
-        if frame.time + self._lost_time <= last or (whole and not self._joined):
-            self._lost_time = expected - frame.time
-            log.warning(
-                "insitu: LAMMPS' clock is behind the history by %g at step %d, as after a restart "
-                "file written during a run; the history's time goes on from step %d",
-                self._lost_time, frame.step, step,
-            )  # fmt: skip
-        self._joined = True
-        return frame.time + self._lost_time
+            self.recorder.append(view, frame, values)
 
     def disable(self, view: LammpsView, reason: str) -> None:
         """End the analysis, not the run; every rank is told, none needs to answer."""
         self.feedback.blank(view)
         if self.ranks.rank == 0:
             step = view.step
-            noted = guarded(lambda: self._note(view, step, reason))
+            noted = guarded(lambda: self.recorder.note(view, step, reason))
             log.warning(
                 "insitu: the analysis is disabled from step %d on, the simulation goes on: %s%s",
                 step, reason, f" (this is not in the history: {noted})" if noted else "",
             )  # fmt: skip
         self.close()
 
-    def _note(self, view: LammpsView, step: int, reason: str) -> None:
-        if self.series is None:
-            kept = os.path.exists(self.settings.file) and self.settings.if_exists != "new"
-            if kept and self.settings.if_exists != "append":
-                raise InsituError(f"file='{self.settings.file}' is of an earlier run and is kept")
-            self.series = self._create(view, None if kept else step)
-        self.series.note_disabled(step, reason)
-
-    def _create(self, view: LammpsView, first_step: int | None) -> Series:
-        from insitu.series import Series
-
-        kelvin, energy, pressure = THERMO_UNITS[view.units]
-        observables = [
-            *self.analyzer.observables,
-            *(o for a in self.further for o in a.observables),
-            Observable("thermo/temperature", (), "f8", kelvin, "compute thermo_temp"),
-            Observable("thermo/potential_energy", (), "f8", energy, "compute thermo_pe, all atoms"),
-            Observable("thermo/pressure", (), "f8", pressure, "compute thermo_press"),
-            Observable("thermo/atoms", (), "i8", "", "atoms of the simulation"),
-            Observable("timing/simulation", (), "f8", "s", "since the last frame, mean of ranks"),
-            *[Observable(f"timing/{s}", (), "f8", "s", "mean of the ranks") for s in self._stages],
-            Observable("timing/reduce", (), "f8", "s", "exchange, waiting and all-reduce, rank 0"),
-            Observable("timing/write", (), "f8", "s", "of the frame before, rank 0"),
-        ]
-        return Series.create(
-            self.settings.file,
-            observables,
-            time_unit=view.time_unit,
-            provenance=provenance(self.settings, self.analyzer, view, self.ranks.size),
-            classes=self.analyzer.classes,
-            codes=self.analyzer.codes,
-            if_exists=self.settings.if_exists,
-            first_step=first_step,
-        )
-
     def close(self) -> None:
         """Close the history (every frame in it is already on disk)."""
-        if self.series is not None:
-            self.series.close()
-            self.series = None
+        self.recorder.close()

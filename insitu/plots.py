@@ -91,7 +91,8 @@ def phase_history(
         Areas over one another instead of lines.
     panels
         What to draw, from top to bottom: ``phases``, ``temperature``, ``energy``, ``pressure``,
-        ``cost``, ``difference``; by default phases, temperature and energy.
+        ``cost``, ``profile``, ``rdf``, ``difference``; by default phases, profile, temperature and
+        energy.
     reference
         Name and history of another analysis of the same steps, drawn as points into the phases.
     tolerance

@@ -36,7 +36,8 @@ def provenance(
     return {
         "model": model.card.name,
         "model_sha256": model.sha256,
-        "engine": "native" if model.native else "torchscript",
+        "engine": model.engine,
+        "device": "cpu" if model.on_device is None else model.on_device.device.name,
         "descriptor": model.card.inputs,
         "threshold": analyzer.threshold,
         "group": settings.group,

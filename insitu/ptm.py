@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Polyhedral template matching of OVITO on a dump of the same run (the one home of ovito)."""
+"""Structures by OVITO: PTM of a dump of the same run, labels of atoms (the one home of ovito)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import xarray
+from numpy.typing import NDArray
 
 from insitu.errors import InsituError, SettingError
 
@@ -22,6 +23,10 @@ _TYPES = {
     "cubic_diamond": "CUBIC_DIAMOND",
     "hexagonal_diamond": "HEX_DIAMOND",
 }
+#: Structures that common neighbour analysis knows, the diamonds by their neighbours' neighbours.
+CNA_STRUCTURES = ("fcc", "hcp", "bcc", "icosahedral", "cubic_diamond", "hexagonal_diamond")
+#: Structures that template matching knows.
+PTM_STRUCTURES = tuple(_TYPES)
 
 
 def match(
@@ -122,3 +127,90 @@ def without_order(dataset: xarray.Dataset) -> xarray.Dataset:
     ]  # fmt: skip
     others = dataset.drop_dims("phase")
     return others.assign(dict(zip(names, parts, strict=True)))
+
+
+def _sample(positions: NDArray[np.float64], cell: NDArray[np.float64], pbc: Any) -> Any:
+    """Return a configuration as OVITO has it; cell vectors are rows."""
+    from ovito.data import DataCollection, Particles, SimulationCell
+
+    data = DataCollection()
+    a, b, c = (bool(p) for p in np.broadcast_to(pbc, (3,)))
+    box = SimulationCell(pbc=(a, b, c))
+    box[:, :3] = np.asarray(cell).T
+    data.objects.append(box)
+    particles = Particles(count=len(positions))
+    particles.create_property("Position", data=positions)
+    data.objects.append(particles)
+    return data
+
+
+def structures(
+    positions: NDArray[np.float64],
+    cell: NDArray[np.float64],
+    pbc: Any,
+    method: str,
+    *,
+    sought: Sequence[str] = (),
+    rmsd: float = 0.1,
+    near_diamond: bool = False,
+) -> NDArray[np.str_]:
+    """Return the structure of each atom ``(n,)`` by OVITO, ``"other"`` where it finds none.
+
+    Parameters
+    ----------
+    positions
+        ``(n, 3)`` [Å].
+    cell
+        ``(3, 3)`` cell vectors as rows [Å].
+    pbc
+        One flag or three.
+    method
+        ``ptm``: polyhedral template matching; ``cna``: adaptive common neighbour analysis.
+    sought
+        Structures to look for besides fcc, hcp and bcc: more templates, more mistakes.
+    rmsd
+        Largest deviation from a template [nearest-neighbour distances].
+    near_diamond
+        Count as diamond what `cna` calls the first and second neighbours of its atoms.
+
+    Raises
+    ------
+    InsituError
+        OVITO is not installed.
+    """
+    try:
+        from ovito.modifiers import (
+            CommonNeighborAnalysisModifier,
+            IdentifyDiamondModifier,
+            PolyhedralTemplateMatchingModifier,
+        )
+    except ImportError as error:
+        raise InsituError(
+            f"labels by '{method}' need OVITO, which cannot be imported ({error}); install it with "
+            "pip install ovito, or give columns that LAMMPS has written (ptm/atom, cna/atom)"
+        ) from error
+    data = _sample(positions, cell, pbc)
+    found = np.full(len(positions), "other", dtype="<U17")
+    passes: list[tuple[Any, dict[str, list[str]]]]
+    if method == "ptm":
+        modifier = PolyhedralTemplateMatchingModifier(rmsd_cutoff=rmsd)
+        for name, kind in _TYPES.items():
+            enabled = name in ("fcc", "hcp", "bcc", *sought)
+            modifier.structures[int(getattr(modifier.Type, kind))].enabled = enabled
+        passes = [(modifier, {name: [kind] for name, kind in _TYPES.items()})]
+    else:
+        adaptive = CommonNeighborAnalysisModifier()
+        passes = [(adaptive, {n: [_TYPES[n]] for n in ("fcc", "hcp", "bcc", "icosahedral")})]
+        diamonds = {}
+        for name, kind in (("cubic_diamond", "CUBIC"), ("hexagonal_diamond", "HEX")):
+            if name in sought:
+                ends = ("", "_FIRST_NEIGHBOR", "_SECOND_NEIGHBOR") if near_diamond else ("",)
+                diamonds[name] = [f"{kind}_DIAMOND{end}" for end in ends]
+        if diamonds:
+            passes.append((IdentifyDiamondModifier(), diamonds))
+    for modifier, kinds in passes:
+        data.apply(modifier)
+        types = np.asarray(data.particles["Structure Type"])
+        for name, types_of in kinds.items():
+            found[np.isin(types, [int(getattr(modifier.Type, t)) for t in types_of])] = name
+    return found

@@ -55,7 +55,8 @@ def open(
         ``temperature``, ``potential_energy``, ``pressure`` ``(step,)``; wall times ``timing_*``
         ``(step,)`` [s]; ``rdf`` ``(step, pair, radius)`` where the run recorded g(r); any other
         observable as ``<group>_<name>``; where the run recorded them
-        ``fraction_by_group``, ``count_by_group`` ``(step, group, phase)`` and ``…_by_type``. An
+        ``fraction_by_group``, ``count_by_group`` ``(step, group, phase)`` and ``…_by_type``; ``profile``,
+        ``profile_count`` ``(step, bin, phase)`` along an axis, `bin` is the position. An
         analysis that was disabled by an error leaves it in ``attrs["disabled"]``. Coordinates ``step``,
         ``time``, ``phase`` and ``code`` (the integer of each phase in LAMMPS and in files).
         Units are the attribute ``units`` of each variable, the provenance is ``attrs`` (nested

@@ -16,10 +16,17 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.errors import DeckError, InsituError, launched, say
+from insitu.errors import DeckError, InsituError, describe, launched, say
 
 #: Of messages from rank to rank: LAMMPS uses the same communicator, with other tags.
 _TAG = 1517
+
+
+#: What launchers call a process' number on its node.
+_LOCAL_RANKS = (
+    "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PALS_LOCAL_RANKID", "MV2_COMM_WORLD_LOCAL_RANK",
+    "SLURM_LOCALID",
+)  # fmt: skip
 
 
 class Ranks:
@@ -35,6 +42,23 @@ class Ranks:
         self._comm = comm
         self.rank: int = comm.Get_rank() if comm is not None else 0
         self.size: int = comm.Get_size() if comm is not None else 1
+
+    def local_rank(self) -> int:
+        """Return this process' number on its node; collective.
+
+        From the launcher, which knows all partitions of a run; else among the ranks of this LAMMPS.
+        """
+        for name in _LOCAL_RANKS:
+            if os.environ.get(name, "").isdecimal():
+                return int(os.environ[name])
+        if self._comm is None:
+            return 0
+        from mpi4py import MPI
+
+        node = self._comm.Split_type(MPI.COMM_TYPE_SHARED)
+        mine = int(node.Get_rank())
+        node.Free()
+        return mine
 
     def agree(self, problem: str | None) -> None:
         """Raise on all ranks if any rank has a problem; collective.
@@ -116,6 +140,14 @@ class Ranks:
         """
         if self._comm is None:
             return {}
+        try:
+            return self._trade(sent, most, dtype)
+        except Exception as error:  # others wait for this rank's messages
+            self.abort(f"the exchange of features failed: {describe(error)}")
+
+    def _trade(
+        self, sent: Mapping[int, NDArray[Any]], most: Mapping[int, int], dtype: type[Any]
+    ) -> dict[int, NDArray[Any]]:
         from mpi4py import MPI
 
         came = {r: np.empty(n, dtype=dtype) for r, n in most.items()}
@@ -130,10 +162,6 @@ class Ranks:
             r: a[: s.Get_count(MPI.BYTE) // width]
             for (r, a), s in zip(came.items(), status, strict=True)
         }
-
-    def largest(self, value: float) -> float:
-        """Return the largest value of all ranks."""
-        return float(self.allgather(np.array([float(value)])).max())
 
     def abort(self, message: str) -> NoReturn:
         """End the run at once: for a failure within a collective call, when ranks cannot agree."""

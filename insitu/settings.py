@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from insitu.analyzers.profile import ProfileSettings
+from insitu.device import check_device
 from insitu.errors import SettingError, did_you_mean
 
 IF_EXISTS = ("refuse", "append", "overwrite", "new")
@@ -65,6 +67,9 @@ class Settings:
     engine
         What runs the network: ``native``, the kernels, without torch; ``torchscript``, the
         reference; ``auto``, the kernels if the model has weights for them.
+    device
+        Where the analysis runs: ``cpu``; ``cuda``, the GPUs of a node in turn; ``cuda:N``; ``auto``, a
+        GPU if there is one that can be used.
     species
         Elements of the atom types in their order, for models that are coloured by species; None: told
         from the masses.
@@ -73,6 +78,9 @@ class Settings:
         pair of atom types.
     rdf_bins
         Bins of g(r).
+    profile
+        Also count the phases in bins along an axis: ``z,50`` (axis and number of bins, over the box of
+        the first analysed step), or ``z,50,0,400`` (from 0 to 400, in the deck's unit of length).
     """
 
     model: str = "metals"
@@ -91,9 +99,11 @@ class Settings:
     first: bool = False
     threads: int | None = None
     engine: str = "auto"
+    device: str = "cpu"
     species: tuple[str, ...] = ()
     rdf: float | None = None
     rdf_bins: int = 160
+    profile: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.every is not None and not 1 <= self.every <= MOST_STEPS:
@@ -108,6 +118,7 @@ class Settings:
         ):  # fmt: skip
             _one_of(name, getattr(self, name), allowed)
         check_engine(self.engine)
+        check_device(self.device)
         if self.rdf is not None and not 0.1 <= self.rdf <= 100.0:
             raise SettingError(f"rdf={self.rdf} is not a usable distance; give 0.1 … 100 Å")
         if not 1 <= self.rdf_bins <= MOST_BINS:
@@ -123,6 +134,8 @@ class Settings:
                     f"name starts with {start}, for example {start}{_COLUMN[name]}, and the deck has "
                     f"`fix columns all property/atom {start}{_COLUMN[name]}`"
                 )
+        if self.profile:
+            ProfileSettings.parse(self.profile)
         twice = sorted({g for g in self.groups if self.groups.count(g) > 1})
         if twice or "" in self.groups:
             raise SettingError(
@@ -170,7 +183,10 @@ _KINDS: dict[str, Any] = {
     "every": int, "threads": int, "threshold": float, "first": bool, "types": bool, "rdf": float,
     "rdf_bins": int,
 }  # fmt: skip
-_LISTS = {"groups": "names of groups", "species": "symbols of elements"}
+_LISTS = {
+    "groups": "names of groups", "species": "symbols of elements",
+    "profile": "an axis and a number of bins, for example z,50",
+}  # fmt: skip
 _YES_NO = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
 
 
@@ -221,9 +237,10 @@ def _convert(name: str, value: Any) -> Any:
         return value
     if name in _LISTS:  # a list in Python, separated by commas on a fix line
         many = value.split(",") if isinstance(value, str) else value
-        if not isinstance(many, list | tuple) or not all(isinstance(g, str) for g in many):
+        kinds = (str, int, float) if name == "profile" else str
+        if not isinstance(many, list | tuple) or not all(isinstance(g, kinds) for g in many):
             raise SettingError(f"{name}={value!r} is not understood; give {_LISTS[name]}")
-        return tuple(g.strip() for g in many)
+        return tuple(str(g).strip() for g in many)
     if kind is bool:
         word = str(value).lower()
         if word not in _YES_NO:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 #: Points below which neither lines nor a curve are fitted.
 _FEWEST = 8
 _SAMPLES = 200
+#: Ratio of rates from which on a cooling counts as two ramps.
+_TWO_RAMPS = 1.5
 _BOLTZMANN = 8.617333e-5  # eV/K
 
 
@@ -55,20 +57,23 @@ def kink(
         Fewer than 8 points.
     """
     t, e = _points(temperature, energy, window)
-
-    def meet(t: NDArray[np.float64], e: NDArray[np.float64]) -> tuple[float, float, float]:
-        low, high = np.quantile(t, [0.05, 0.95])
-        best = (np.inf, 0.0, 0.0, 0.0)
-        for at in np.linspace(low, high, 181):
-            a = np.stack([np.ones_like(t), np.minimum(t - at, 0.0), np.maximum(t - at, 0.0)], 1)
-            x, *_ = np.linalg.lstsq(a, e, rcond=None)
-            miss = float(((a @ x - e) ** 2).sum())
-            if miss < best[0]:
-                best = (miss, float(at), float(x[1]), float(x[2]))
-        return best[1:]
-
-    at, below, above = meet(t, e)
-    return Estimate(at, _bootstrap(lambda t, e: meet(t, e)[0], t, e), slopes=(below, above))
+    first, last = (float(q) for q in np.quantile(t, [0.05, 0.95]))
+    grid = np.linspace(first, last, 361)
+    # Scaled, so that the normal equations are well conditioned.
+    scale, height = np.ptp(t), max(float(np.ptp(e)), 1e-300)
+    x, y = (t - grid[:, None]) / scale, (e - e.mean()) / height
+    a = np.stack([np.ones_like(x), np.minimum(x, 0.0), np.maximum(x, 0.0)], axis=2)
+    products = np.einsum("gni,gnj->ngij", a, a)
+    weights = _samples(len(t))
+    matrix = np.tensordot(weights, products, 1)  # (samples, grid, 3, 3)
+    right = np.tensordot(weights, a.transpose(1, 0, 2) * y[:, None, None], 1)
+    lines = np.linalg.solve(matrix + 1e-12 * np.eye(3), right[..., None])[..., 0]
+    miss = (weights @ y**2)[:, None] - (lines * right).sum(axis=2)
+    best = miss.argmin(axis=1)
+    _, below, above = lines[0, best[0]] * height / scale
+    return Estimate(
+        float(grid[best[0]]), float(np.std(grid[best[1:]])), slopes=(float(below), float(above))
+    )
 
 
 def midpoint(
@@ -94,22 +99,34 @@ def midpoint(
         Fewer than 8 points.
     """
     t, f = _points(temperature, fraction, window)
+    low, high, widths = float(t.min()), float(t.max()), np.geomspace(2.0, 500.0, 25)
+    at, width = low, 1.0
+    for _ in range(3):  # a grid, then finer ones around its best place
+        grid = np.linspace(low, high, 41)
+        i, j = np.unravel_index(
+            _squares(t, f, grid, widths).sum(axis=0).argmin(), (41, len(widths))
+        )
+        at, width = float(grid[i]), float(widths[j])
+        step = (high - low) / 40
+        low, high, widths = at - step, at + step, width * np.geomspace(0.8, 1.25, 15)
+    # As far as noise takes the step: a few times its width over the root of the points on it.
+    reach = 10.0 * (width + np.ptp(t) / len(t)) / np.sqrt(max(1.0, len(t) * width / np.ptp(t)))
+    grid, widths = np.linspace(at - reach, at + reach, 81), width * np.geomspace(0.6, 1.6, 9)
+    squares = _squares(t, f, grid, widths).reshape(len(t), -1)
+    best = (_samples(len(t))[1:] @ squares).argmin(axis=1)
+    return Estimate(at, float(np.std(grid[best // len(widths)])), width=width)
 
-    def half(t: NDArray[np.float64], f: NDArray[np.float64]) -> tuple[float, float]:
-        low, high, widths = float(t.min()), float(t.max()), np.geomspace(2.0, 500.0, 25)
-        at, width = low, 1.0
-        for _ in range(3):  # a grid, then finer ones around its best place
-            grid = np.linspace(low, high, 41)
-            x = (t[:, None, None] - grid[:, None]) / widths
-            miss = ((1.0 / (1.0 + np.exp(np.clip(x, -60, 60))) - f[:, None, None]) ** 2).sum(axis=0)
-            i, j = np.unravel_index(miss.argmin(), miss.shape)
-            at, width = float(grid[i]), float(widths[j])
-            step = (high - low) / 40
-            low, high, widths = at - step, at + step, width * np.geomspace(0.8, 1.25, 15)
-        return at, width
 
-    at, width = half(t, f)
-    return Estimate(at, _bootstrap(lambda t, f: half(t, f)[0], t, f, 40), width=width)
+def _squares(
+    t: NDArray[np.float64], f: NDArray[np.float64], grid: NDArray[np.float64],
+    widths: NDArray[np.float64],
+) -> NDArray[np.float64]:  # fmt: skip
+    """Return the squared distances ``(n, grid, widths)`` of points from logistic steps."""
+    x = (t[:, None, None] - grid[:, None]) / widths
+    squares: NDArray[np.float64] = (
+        1.0 / (1.0 + np.exp(np.clip(x, -60, 60))) - f[:, None, None]
+    ) ** 2
+    return squares
 
 
 def on_ramp(
@@ -157,6 +174,38 @@ def heating(history: xarray.Dataset) -> xarray.Dataset:
     return history.isel(step=slice(0, int(hot[0]) + 1))
 
 
+def slowest(history: xarray.Dataset) -> xarray.Dataset:
+    """Return the frames of the slower one of two cooling ramps; of a single ramp all.
+
+    Raises
+    ------
+    SettingError
+        Fewer than 8 frames.
+    """
+    time, t = history["time"].values, history["temperature"].values
+    bend = kink(time, t)
+    before, after = np.abs(bend.slopes)
+    if max(before, after) < _TWO_RAMPS * min(before, after):
+        return history
+    late = time > bend.temperature
+    return history.isel(step=np.flatnonzero(late if after < before else ~late))
+
+
+def melting(history: xarray.Dataset) -> Estimate:
+    """Return where the potential energy of a heating run steps up most steeply; no error is known.
+
+    The middle of the four frames between which it rises most.
+
+    Raises
+    ------
+    SettingError
+        Fewer than 8 frames.
+    """
+    t, e = _points(history["temperature"].values, history["potential_energy"].values, None)
+    k = int(np.argmax(e[4:] - e[:-4]))
+    return Estimate(float(t[k : k + 5].mean()), float("nan"))
+
+
 def _points(
     x: ArrayLike, y: ArrayLike, window: tuple[float, float] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -172,10 +221,9 @@ def _points(
     return t[keep], v[keep]
 
 
-def _bootstrap(  # type: ignore[no-untyped-def]
-    fit, x: NDArray[np.float64], y: NDArray[np.float64], samples: int = _SAMPLES
-) -> float:
-    """Return the standard deviation of a fit over samples of the points with replacement."""
+def _samples(n: int) -> NDArray[np.float64]:
+    """Return how often each of n points is in a bootstrap sample ``(samples, n)``; in the first, once."""
     rng = np.random.default_rng(1)
-    picks = (rng.integers(0, len(x), len(x)) for _ in range(samples))
-    return float(np.std([fit(x[p], y[p]) for p in picks]))
+    picks = rng.integers(0, n, (_SAMPLES, n))
+    counts = np.array([np.bincount(p, minlength=n) for p in picks], dtype=float)
+    return np.concatenate([np.ones((1, n)), counts])

@@ -218,6 +218,7 @@ NB_MODULE(_kernels, m) {
         .def("convolve", &convolve, "layer"_a, "shared"_a, "rows"_a, "features"_a.noconvert(),
              "next"_a.noconvert(), "probabilities"_a.noconvert(), "threads"_a = 1);
     insitu::bind_cnn(m);
+    m.def("search_radius", &insitu::search_radius, "cutoff"_a);
     insitu::bind_spatial(m);
     m.def("isa_available", &insitu::isa_available);
     m.def("isa_default", [] { return std::string(insitu::isa_choose("").name); });

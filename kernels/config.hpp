@@ -3,14 +3,30 @@
 // that the CPU and the CUDA build must have in common.
 #pragma once
 
+#define INSITU_PRAGMA(words) _Pragma(#words)
 #if defined(__CUDACC__) || defined(__CUDACC_RTC__)
-#define INSITU_HD __host__ __device__ __forceinline__
+#define INSITU_HD __device__ __forceinline__
+#define INSITU_UNROLL(n) INSITU_PRAGMA(unroll n)
+#else
+#define INSITU_HD inline __attribute__((always_inline))
+#define INSITU_UNROLL(n) INSITU_PRAGMA(GCC unroll n)
+#endif
+
+#ifdef __CUDACC_RTC__  // the run-time compiler has no headers
+namespace std {
+using int32_t = int;
+using uint32_t = unsigned int;
+using int64_t = long long;
+using uint64_t = unsigned long long;
+}  // namespace std
 #else
 #include <cstdint>
-#define INSITU_HD inline __attribute__((always_inline))
+#include <cstring>
 #endif
 
 namespace insitu {
+
+using Size = decltype(sizeof(0));
 
 // Distances that differ by less than this part of the local length count as equal: the order of a
 // shell of equal distances is then decided by atom id, not by rounding noise, and so does not

@@ -51,45 +51,50 @@ struct EdgeNetwork {
 // Scratch of a layer for each atom.
 INSITU_HD int edge_words(const EdgeNetwork& g) { return g.hidden + g.classes; }
 
-// Weight and weighted features of one atom's edges. dx, dy, dz, d (in one unit with `cut` and `unit`)
-// and `kind` have s.padded() entries; behind the last edge d is `cut`, and so the weight 0.
+// Weight and weighted features of edges, one a lane; `kind` is the neighbours' species. `out` is the
+// weight's place, the features follow at steps of s.padded(). An edge at `cut` has the weight 0.
+template <class F>
+INSITU_HD void describe_edge(const EdgeSettings& s, F dx, F dy, F dz, F d, F kind, float cut, float unit,
+                             float* out) {
+    const int pad = s.padded(), block = (3 + s.radial) * pad;
+    const float inverse_unit = 1.0f / unit, part = 2.0f * inverse_unit / s.range;
+    const F zero = zeros<F>(), one = zero + 1.0f;
+    const F x = d * (1.0f / cut);
+    const F q = d < zero + cut ? rectified(one - x * x) : zero, weight = q * q;  // not by rounding
+    F t = d * part - 1.0f;
+    t = t > one ? one : t;
+    memcpy(out, &weight, sizeof(F));
+    for (int b = 0; b < s.kinds; ++b) {
+        const F mine = s.kinds == 1 ? weight : (kind == zero + float(b) ? weight : zero);
+        float* to = out + pad + b * block;
+        const auto put = [&](F value) {
+            const F product = mine * value;
+            memcpy(to, &product, sizeof(F));
+            to += pad;
+        };
+        put(dx * inverse_unit);
+        put(dy * inverse_unit);
+        put(dz * inverse_unit);
+        F before = one, now = t;
+        for (int f = 0; f < s.radial; ++f) {
+            put(now);
+            const F next = 2.0f * t * now - before;
+            before = now;
+            now = next;
+        }
+    }
+}
+
+// The same for all edges of an atom. dx, dy, dz, d (in one unit with `cut` and `unit`) and `kind` have
+// s.padded() entries; behind the last edge d is `cut`.
 template <class F>
 INSITU_HD void describe_edges(const EdgeSettings& s, const float* dx, const float* dy,
                               const float* dz, const float* d, const float* kind, float cut,
                               float unit, float* out) {
     constexpr int lanes = int(sizeof(F) / sizeof(float));
-    const int pad = s.padded(), block = (3 + s.radial) * pad;
-    const float inverse_cut = 1.0f / cut, inverse_unit = 1.0f / unit;
-    const float part = 2.0f * inverse_unit / s.range;
-    const F zero = zeros<F>(), one = zero + 1.0f;
-    for (int k = 0; k < pad; k += lanes) {
-        const F distance = lanes_at<F>(d + k);
-        const F x = distance * inverse_cut;
-        const F q = rectified(one - x * x), weight = q * q;
-        F t = distance * part - 1.0f;
-        t = t > one ? one : t;
-        F value[3 + kMostRadial];
-        value[0] = lanes_at<F>(dx + k) * inverse_unit;
-        value[1] = lanes_at<F>(dy + k) * inverse_unit;
-        value[2] = lanes_at<F>(dz + k) * inverse_unit;
-        F before = one, now = t;
-        for (int f = 0; f < s.radial; ++f) {
-            value[3 + f] = now;
-            const F next = 2.0f * t * now - before;
-            before = now;
-            now = next;
-        }
-        __builtin_memcpy(out + k, &weight, sizeof(F));
-        const F whose = lanes_at<F>(kind + k);
-        for (int b = 0; b < s.kinds; ++b) {
-            const F mine = s.kinds == 1 ? weight : (whose == zero + float(b) ? weight : zero);
-            float* to = out + pad + b * block + k;
-            for (int f = 0; f < 3 + s.radial; ++f, to += pad) {
-                const F product = mine * value[f];
-                __builtin_memcpy(to, &product, sizeof(F));
-            }
-        }
-    }
+    for (int k = 0; k < s.padded(); k += lanes)
+        describe_edge<F>(s, lanes_at<F>(dx + k), lanes_at<F>(dy + k), lanes_at<F>(dz + k),
+                         lanes_at<F>(d + k), lanes_at<F>(kind + k), cut, unit, out + k);
 }
 
 // Largest of `most` and the messages of T edges, for V vectors of outputs.
@@ -98,26 +103,26 @@ INSITU_HD void largest_messages(const float* shared, Size width, const int* rows
                                 int pad, int features, const float* w, F* most) {
     constexpr int lanes = int(sizeof(F) / sizeof(float));
     F sum[T][V];
-#pragma GCC unroll 8
+INSITU_UNROLL(8)
     for (int t = 0; t < T; ++t) {
         // An edge that is not there has the weight 0.
         const float* other = shared + Size(rows[t] < 0 ? 0 : rows[t]) * width;
-#pragma GCC unroll 8
+INSITU_UNROLL(8)
         for (int v = 0; v < V; ++v) sum[t][v] = edges[t] * lanes_at<F>(other + v * lanes);
     }
     for (int f = 0; f < features; ++f) {
         edges += pad;
         F weight[V];
-#pragma GCC unroll 8
+INSITU_UNROLL(8)
         for (int v = 0; v < V; ++v) weight[v] = lanes_at<F>(w + Size(f) * width + v * lanes);
-#pragma GCC unroll 8
+INSITU_UNROLL(8)
         for (int t = 0; t < T; ++t)
-#pragma GCC unroll 8
+INSITU_UNROLL(8)
             for (int v = 0; v < V; ++v) sum[t][v] += edges[t] * weight[v];
     }
-#pragma GCC unroll 8
+INSITU_UNROLL(8)
     for (int t = 0; t < T; ++t)
-#pragma GCC unroll 8
+INSITU_UNROLL(8)
         for (int v = 0; v < V; ++v) most[v] = sum[t][v] > most[v] ? sum[t][v] : most[v];
 }
 
@@ -127,15 +132,15 @@ INSITU_HD void add_largest(const EdgeSettings& s, const float* shared, Size widt
                            int count, const float* edges, const float* w, float* out) {
     constexpr int lanes = int(sizeof(F) / sizeof(float)), T = kEdgesTogether;
     F most[V];
-#pragma GCC unroll 8
+INSITU_UNROLL(8)
     for (int v = 0; v < V; ++v) most[v] = zeros<F>();
     for (int k = 0; k < count; k += T)
         largest_messages<T, V, F>(shared, width, rows + k, edges + k, s.padded(), s.features(), w,
                                   most);
-#pragma GCC unroll 8
+INSITU_UNROLL(8)
     for (int v = 0; v < V; ++v) {
         const F value = rectified(lanes_at<F>(out + v * lanes) + most[v]);
-        __builtin_memcpy(out + v * lanes, &value, sizeof(F));
+        memcpy(out + v * lanes, &value, sizeof(F));
     }
 }
 

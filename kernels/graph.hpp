@@ -20,7 +20,7 @@
 
 namespace insitu {
 
-using Size = decltype(sizeof(0));
+
 
 constexpr int kMostLayers = 4;
 
@@ -48,14 +48,14 @@ struct Inputs {
 template <class F>
 INSITU_HD F lanes_at(const float* p) {
     F v;
-    __builtin_memcpy(&v, p, sizeof(v));
+    memcpy(&v, p, sizeof(v));
     return v;
 }
 
 template <class F>
 INSITU_HD F zeros() {
     F v;
-    __builtin_memset(&v, 0, sizeof(v));
+    memset(&v, 0, sizeof(v));
     return v;
 }
 
@@ -71,27 +71,27 @@ INSITU_HD void dense_tile(const Inputs& in, int n, const float* w, int stride, c
                           Size step, float* out, Size out_step, bool relu) {
     constexpr int lanes = int(sizeof(F) / sizeof(float));
     F sum[M][V];
-#pragma GCC unroll 8
+INSITU_UNROLL(8)
     for (int m = 0; m < M; ++m)
-#pragma GCC unroll 8
+INSITU_UNROLL(8)
         for (int v = 0; v < V; ++v) sum[m][v] = lanes_at<F>(start + Size(m) * step + v * lanes);
     for (int i = 0; i < n; ++i) {
         F weight[V];
-#pragma GCC unroll 8
+INSITU_UNROLL(8)
         for (int v = 0; v < V; ++v) weight[v] = lanes_at<F>(w + i * stride + v * lanes);
-#pragma GCC unroll 8
+INSITU_UNROLL(8)
         for (int m = 0; m < M; ++m) {
             const float x = in.at[Size(m) * in.atom + Size(i) * in.input];
-#pragma GCC unroll 8
+INSITU_UNROLL(8)
             for (int v = 0; v < V; ++v) sum[m][v] += x * weight[v];
         }
     }
-#pragma GCC unroll 8
+INSITU_UNROLL(8)
     for (int m = 0; m < M; ++m)
-#pragma GCC unroll 8
+INSITU_UNROLL(8)
         for (int v = 0; v < V; ++v) {
             const F value = relu ? rectified(sum[m][v]) : sum[m][v];
-            __builtin_memcpy(out + Size(m) * out_step + v * lanes, &value, sizeof(F));
+            memcpy(out + Size(m) * out_step + v * lanes, &value, sizeof(F));
         }
 }
 
@@ -149,21 +149,21 @@ INSITU_HD void mean_part(const float* shared, Size width, const int* rows, int c
                          const float* own, float* out) {
     constexpr int lanes = int(sizeof(F) / sizeof(float));
     F a[V], sum[V];
-#pragma GCC unroll 4
+INSITU_UNROLL(4)
     for (int v = 0; v < V; ++v) {
         a[v] = lanes_at<F>(own + v * lanes);
         sum[v] = zeros<F>();
     }
     for (int k = 0; k < count; ++k) {
         const float* other = shared + Size(rows[k]) * width;
-#pragma GCC unroll 4
+INSITU_UNROLL(4)
         for (int v = 0; v < V; ++v) sum[v] += rectified(a[v] + lanes_at<F>(other + v * lanes));
     }
     const float part = count ? 1.0f / float(count) : 0.0f;
-#pragma GCC unroll 4
+INSITU_UNROLL(4)
     for (int v = 0; v < V; ++v) {
         sum[v] *= part;
-        __builtin_memcpy(out + v * lanes, &sum[v], sizeof(F));
+        memcpy(out + v * lanes, &sum[v], sizeof(F));
     }
 }
 
@@ -188,7 +188,7 @@ INSITU_HD void softmax(float* score, int padded, int classes, float* out) {
     for (int c = 1; c < classes; ++c) top = score[c] > top ? score[c] : top;
     for (int c = 0; c < padded; c += lanes) {
         const F e = exp2_lanes<F, U>((lanes_at<F>(score + c) - top) * 1.44269504f);
-        __builtin_memcpy(score + c, &e, sizeof(F));
+        memcpy(score + c, &e, sizeof(F));
     }
     for (int c = 0; c < classes; ++c) sum += score[c];
     const float part = 1.0f / sum;
@@ -197,7 +197,7 @@ INSITU_HD void softmax(float* score, int padded, int classes, float* out) {
 
 // Asks for what an atom's neighbours share, which lies anywhere, before it is needed.
 INSITU_HD void fetch_ahead(const GraphNetwork& g, const float* shared, const int* rows, int most) {
-#if !defined(__CUDACC__) && !defined(__CUDACC_RTC__)
+#ifndef INSITU_CUDA
     for (int k = 0; k < most && rows[k] >= 0; ++k)
         for (int at = 0; at < g.message; at += kMostLanes)
             __builtin_prefetch(shared + Size(rows[k]) * Size(g.message) + at, 0, 2);

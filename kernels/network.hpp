@@ -27,53 +27,8 @@ INSITU_HD void exchange(U& a, U& b) {
     b = high;
 }
 
-template <int I, int End, int Step, int Distance, class U>
-INSITU_HD void exchange_all(U* v) {
-    if constexpr (I + Distance < End) {
-        exchange(v[I], v[I + Distance]);
-        exchange_all<I + Step, End, Step, Distance>(v);
-    }
-}
-
-template <int Low, int Count, int Step, class U>
-INSITU_HD void odd_even_merge(U* v) {
-    if constexpr (2 * Step < Count) {
-        odd_even_merge<Low, Count, 2 * Step>(v);
-        odd_even_merge<Low + Step, Count, 2 * Step>(v);
-        exchange_all<Low + Step, Low + Count, 2 * Step, Step>(v);
-    } else {
-        exchange(v[Low], v[Low + Step]);
-    }
-}
-
-template <int Low, int Count, class U>
-INSITU_HD void odd_even_sort(U* v) {
-    if constexpr (Count > 1) {
-        odd_even_sort<Low, Count / 2>(v);
-        odd_even_sort<Low + Count / 2, Count / 2>(v);
-        odd_even_merge<Low, Count, 1>(v);
-    }
-}
-
-template <int Low, int Count, class U>
-INSITU_HD void bitonic(U* v) {
-    if constexpr (Count > 1) {
-        exchange_all<Low, Low + Count, 1, Count / 2>(v);
-        bitonic<Low, Count / 2>(v);
-        bitonic<Low + Count / 2, Count / 2>(v);
-    }
-}
-
-template <int I, class U>
-INSITU_HD void copy_block(const U* from, U* to) {
-    if constexpr (I < kBlock) {
-        to[I] = from[I];
-        copy_block<I + 1>(from, to);
-    }
-}
-
-// The same for N values of any number: what comparators with values behind the last would do is
-// left out, as if these were larger than all.
+// Comparators among the first N values: what those with values behind the last would do is left
+// out, as if these were larger than all.
 template <int N, int I, int End, int Step, int Distance, class U>
 INSITU_HD void exchange_below(U* v) {
     if constexpr (I + Distance < End && I + Distance < N) {
@@ -99,6 +54,23 @@ INSITU_HD void sort_below(U* v) {
         sort_below<N, Low, Count / 2>(v);
         sort_below<N, Low + Count / 2, Count / 2>(v);
         merge_below<N, Low, Count, 1>(v);
+    }
+}
+
+template <int Low, int Count, class U>
+INSITU_HD void bitonic(U* v) {
+    if constexpr (Count > 1) {
+        exchange_below<Low + Count, Low, Low + Count, 1, Count / 2>(v);
+        bitonic<Low, Count / 2>(v);
+        bitonic<Low + Count / 2, Count / 2>(v);
+    }
+}
+
+template <int I, class U>
+INSITU_HD void copy_block(const U* from, U* to) {
+    if constexpr (I < kBlock) {
+        to[I] = from[I];
+        copy_block<I + 1>(from, to);
     }
 }
 
@@ -128,13 +100,13 @@ template <class U>
 INSITU_HD void merge_blocks(const U* first, const U* second, U* run) {
     copy_block<0>(first, run);
     copy_block<0>(second, run + kBlock);
-    odd_even_merge<0, 2 * kBlock, 1>(run);
+    merge_below<2 * kBlock, 0, 2 * kBlock, 1>(run);
 }
 
 // A run of two blocks becomes the smallest values of itself and of another sorted run.
 template <class U>
 INSITU_HD void smaller_run(const U* other, U* run) {
-#pragma GCC unroll 32
+INSITU_UNROLL(32)
     for (int i = 0; i < 2 * kBlock; ++i) {
         const U b = other[2 * kBlock - 1 - i];
         run[i] = run[i] < b ? run[i] : b;
@@ -145,7 +117,7 @@ INSITU_HD void smaller_run(const U* other, U* run) {
 // The same with a single block.
 template <class U>
 INSITU_HD void smaller_block(const U* block, U* run) {
-#pragma GCC unroll 16
+INSITU_UNROLL(16)
     for (int i = 0; i < kBlock; ++i) {
         const U b = block[kBlock - 1 - i];
         run[kBlock + i] = run[kBlock + i] < b ? run[kBlock + i] : b;
@@ -167,7 +139,7 @@ INSITU_HD void smallest_run(U* column, int blocks, U* run) {
         merge_blocks(column, column + kBlock, run);
     } else {
         copy_block<0>(column, run);
-#pragma GCC unroll 16
+INSITU_UNROLL(16)
         for (int i = 0; i < kBlock; ++i) run[kBlock + i] = (column[0] & 0u) + 0xffffffffu;
     }
     for (b = 2; b + 1 < blocks; b += 2) smaller_run(column + b * kBlock, run);
@@ -190,12 +162,7 @@ INSITU_HD void sort_blocks(U* column, int blocks) {
 template <class U>
 INSITU_HD void sort_columns(U* column, int count, int keep) {
     const int run = run_length(keep);
-    for (int from = 0; from < count; from += kBlock) {
-        U v[kBlock];
-        copy_block<0>(column + from, v);
-        odd_even_sort<0, kBlock>(v);
-        copy_block<0>(v, column + from);
-    }
+    sort_blocks(column, (count + kBlock - 1) / kBlock);
     for (int first = 0; first < count; first += run) {
         U* mine = column + first;
         for (int length = kBlock; length < run; length *= 2)

@@ -11,14 +11,14 @@ constexpr std::uint32_t kInfinityBits = 0x7f800000u;
 template <class F, class U>
 INSITU_HD U float_bits(F value) {
     U bits;
-    __builtin_memcpy(&bits, &value, sizeof(bits));
+    memcpy(&bits, &value, sizeof(bits));
     return bits;
 }
 
 template <class F, class U>
 INSITU_HD F bits_float(U bits) {
     F value;
-    __builtin_memcpy(&value, &bits, sizeof(value));
+    memcpy(&value, &bits, sizeof(value));
     return value;
 }
 

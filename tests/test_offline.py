@@ -25,8 +25,8 @@ def test_fields() -> None:
 
 
 def test_devices() -> None:
-    with pytest.raises(SettingError, match=r"device='cuda'.*allowed: auto, cpu"):
-        insitu.classify(np.zeros((1, 3)), None, False, device="cuda")
+    with pytest.raises(SettingError, match=r"device='gpu'.*allowed: auto, cpu, cuda"):
+        insitu.classify(np.zeros((1, 3)), None, False, device="gpu")
 
 
 def test_no_atoms_and_one_atom() -> None:

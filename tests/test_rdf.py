@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """g(r) against a sum over all pairs, in cells that are triclinic, open, small, and of one type."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import insitu
+from insitu.analyzers.base import Observable
 from insitu.analyzers.rdf import Rdf
-from insitu.errors import SettingError
+from insitu.check import check_file
+from insitu.errors import HistoryError, SettingError
 from insitu.frame import Frame
 from insitu.neighbors import Neighbors
+from insitu.series import Series
 from insitu.settings import make
 
 CELLS = {
@@ -79,7 +85,8 @@ def test_pairs_that_the_sample_has_not_are_nan() -> None:
     frame = Frame.from_arrays(r, [10, 10, 10], True, reach=4.001)
     rdf = Rdf(4.0, 10, 2)
     g = rdf.finish(rdf(frame, Neighbors(frame, 4.0)))["rdf"]
-    assert np.isfinite(g[:2]).all() and np.isnan(g[2:]).all()
+    assert np.isfinite(g[:2]).all()
+    assert np.isnan(g[2:]).all()
     assert (g[0] == g[1]).all()
 
 
@@ -90,3 +97,53 @@ def test_pairs_that_the_sample_has_not_are_nan() -> None:
 def test_unusable_settings_are_named(setting: str, value: str, words: str) -> None:
     with pytest.raises(SettingError, match=words):
         make(**{setting: value})
+
+
+def history(path: Path, radius: float, if_exists: str = "refuse", step: int = 10) -> Series:
+    """Write one frame of g(r) into a history."""
+    rdf = Rdf(radius, 20, 2)
+    observables = [Observable("phases/fraction", (2,), "f8", "", "fraction"), *rdf.observables]
+    series = Series.create(
+        path, observables, time_unit="ps", provenance={}, classes=["fcc", "unknown"], codes=[1, 0],
+        if_exists=if_exists,
+    )  # fmt: skip
+    series.append(step, 0.1 * step, {"phases/fraction": [1.0, 0.0], "rdf": np.full((4, 20), 0.5)})
+    series.close()
+    return series
+
+
+def test_pairs_and_radii_are_in_the_history(tmp_path: Path) -> None:
+    history(tmp_path / "a.h5", 8.0)
+    history(tmp_path / "a.h5", 8.0, "append", 20)
+    assert check_file(tmp_path / "a.h5") == []
+    data = insitu.open(tmp_path / "a.h5")
+    assert data["rdf"].dims == ("step", "pair", "radius")
+    assert data["rdf"].dtype == np.float32
+    assert data["pair"].values.tolist() == ["all", "1-1", "1-2", "2-2"]
+    assert np.allclose(data["radius"], np.arange(0.2, 8.0, 0.4))
+    assert data["radius"].attrs["units"] == "Angstrom"
+    assert data["step"].values.tolist() == [10, 20]
+
+
+def test_another_radius_does_not_go_into_the_same_history(tmp_path: Path) -> None:
+    history(tmp_path / "a.h5", 8.0)
+    with pytest.raises(HistoryError, match="has observables"):
+        history(tmp_path / "a.h5", 6.0, "append", 20)
+    history(tmp_path / "b.h5", 6.0, step=20)
+    with pytest.raises(HistoryError, match="radius"):
+        insitu.open([tmp_path / "a.h5", tmp_path / "b.h5"])
+
+
+def test_the_panel_is_a_map_over_time(tmp_path: Path) -> None:
+    from insitu import plots
+
+    history(tmp_path / "a.h5", 8.0)
+    history(tmp_path / "a.h5", 8.0, "append", 20)
+    data = insitu.open(tmp_path / "a.h5")
+    assert len(plots.phase_history(data).axes) == 1  # only where it is asked for
+    axes = plots.phase_history(data, panels=["phases", "rdf"]).axes[1]
+    (drawn,) = axes.collections
+    assert drawn.get_array().size == 40
+    assert axes.get_ylabel() == "Distance\n(Angstrom)"
+    with pytest.raises(SettingError, match="panel 'rdf': the history has no such data"):
+        plots.phase_history(data.drop_vars("rdf"), panels=["rdf"])

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from threads import ThreadRanks, deal, together
 
+import insitu
 from insitu import _kernels
 from insitu.analyzers.phases import Phases
 from insitu.descriptors.neighbors_map import NeighborsMap
@@ -161,6 +164,17 @@ def test_probabilities_are_those_of_the_formula() -> None:
         assert np.abs(found[i] - e / e.sum()).max() < 1e-9
 
 
+@pytest.mark.parametrize("noise", [0.05, 0.4])
+def test_the_shipped_model_on_both_engines(noise: float) -> None:
+    """A distorted crystal at the density of SiO2 under pressure."""
+    model, reference = store.load("sio2"), store.load("sio2", engine="torchscript")
+    r, cell = lattice("cubic_diamond", 4.4, (5, 5, 5))
+    r = r + noise * np.random.default_rng(3).normal(size=r.shape)
+    native, torchs = (classify_with(m, r, cell, True) for m in (model, reference))
+    assert np.abs(native.probabilities - torchs.probabilities).max() < 1e-4
+    assert (native.labels == torchs.labels).all()
+
+
 def test_every_instruction_set_gives_the_same_probabilities(artefacts: dict[str, Path]) -> None:
     path = artefacts["species"]
     with zipfile.ZipFile(path) as archive:
@@ -225,21 +239,50 @@ def test_labels_do_not_depend_on_the_decomposition(
             assert np.abs(confidence - expected.confidence).max() < 1e-5
 
 
-def test_nothing_jumps_when_an_atom_crosses_the_cutoff(artefacts: dict[str, Path]) -> None:
-    """An atom is moved through the (K+1)-th neighbour's place: probabilities stay smooth."""
-    for name in ("local", "angstrom"):
-        model = store.load(str(artefacts[name]))
-        r, cell, _ = sample(noise=0.3)
-        path = np.linspace(-1.0, 1.0, 201)
-        found = []
-        for t in path:
-            moved = r.copy()
-            moved[0] += t * np.array([0.8, 0.5, -0.3])
-            found.append(classify_with(model, moved, cell, True).probabilities)
-        steps = np.abs(np.diff(np.array(found), axis=0)).max(axis=(1, 2))
-        # Half the step, half the change: a jump would stay.
-        coarse = np.abs(np.array(found[2::2]) - np.array(found[:-2:2])).max(axis=(1, 2))
-        assert steps.max() < 0.75 * coarse.max()
+@pytest.mark.parametrize("engine", ["native", "torchscript"])
+def test_a_rank_without_atoms(artefacts: dict[str, Path], engine: str) -> None:
+    r, cell, species = sample()
+    box = cell * np.array([[3.0], [1.0], [1.0]])
+    model = store.load(str(artefacts["angstrom"]), engine=engine)
+    expected = classify_with(model, r, box, True, species)
+    frames = deal(r, box, (3, 1, 1), 4.01, species)
+    assert min(f.n_local for f in frames) == 0
+
+    def work(ranks: ThreadRanks) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        frame, analyzer = frames[ranks.rank], Phases(model)
+        analyzer.exchange(frame, ranks)
+        analyzer(frame, Neighbors(frame, analyzer.search))
+        return frame.ids[: frame.n_local], analyzer.labels
+
+    for result in together(3, work):
+        assert not isinstance(result, Exception), result
+        assert (result[1] == expected.labels[result[0] - 1]).all()
+
+
+@pytest.mark.parametrize("engine", ["native", "torchscript"])
+def test_nothing_jumps_when_an_atom_comes_or_goes(tmp_path: Path, engine: str) -> None:
+    """Through the limit of the search, and through the place of the (K+1)-th neighbour."""
+    settings = SpatialSettings(5, 4.0, "angstrom", 2, local=0, radial=4, range=4.0)
+    model = store.load(str(artefact_of(tmp_path, settings)), engine=engine)
+    rng = np.random.default_rng(2)
+    jumps = []
+    for _ in range(20):
+        away = rng.normal(size=(4, 3)) * [0.3, 1.0, 1.0] - [1.5, 0.0, 0.0]
+        few = np.concatenate([[[0.0, 0.0, 0.0]], away])
+
+        def found(*further: tuple[float, float, float], few: NDArray = few) -> NDArray[np.float32]:  # type: ignore[type-arg]
+            r = np.concatenate([few, np.array(further)])
+            return classify_with(model, r, None, False).probabilities
+
+        near, far = found((4.0 - 1e-4, 0.0, 0.0)), found((4.0 + 1e-4, 0.0, 0.0))
+        moved = found((3.5, 0.0, 0.0))
+        jumps.append(np.abs(near - far).max())
+        assert np.abs(moved - far).max() > 1e-3
+        one, other = (
+            found((3.0 + e, 0.5, 0.0), (3.0 - e, -0.5, 0.0), (0.0, 0.0, 2.0)) for e in (1e-4, -1e-4)
+        )
+        jumps.append(np.abs(one - other).max())
+    assert max(jumps) < 1e-4
 
 
 @pytest.mark.parametrize("when", ["search", "layer"])
@@ -268,7 +311,7 @@ def test_a_rank_that_fails_keeps_no_other_waiting(
                         raise TypeError("broken")
                     return getattr(engine, name)
 
-            engine, model._engine = model._engine, Broken()
+            engine, model._kernels = model._kernels, Broken()
         assert analyzer.halo is not None
         try:
             analyzer(frame, search)
@@ -302,6 +345,79 @@ def test_few_atoms_and_vapour_are_unknown(artefacts: dict[str, Path]) -> None:
         two = np.array([[0.0, 0.0, 0.0], [2.5, 0.0, 0.0]])
         assert (classify_with(model, two, None, False).labels == -1).all()
         assert len(classify_with(model, np.zeros((0, 3)), [9, 9, 9], True).labels) == 0
+
+
+class Surroundings(torch.nn.Module):
+    """A network of one atom's surroundings at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = torch.nn.Linear(3, len(CLASSES))
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(4.0 * self.last(vectors.abs().amax(1)), dim=1)
+
+
+def test_a_network_of_one_atoms_surroundings(tmp_path: Path) -> None:
+    settings = SpatialSettings(neighbors=12, layers=0)
+    card = store.Card("local", CLASSES, NeighborsMap(), spatial=settings)
+    torch.manual_seed(1)
+    network = Surroundings()
+    save(network, card, tmp_path / "model.pt")
+    model = store.load(str(tmp_path / "model.pt"))
+    assert isinstance(model, SpatialModel)
+    assert not model.native
+    r, cell, _ = sample(noise=0.2)
+    whole = classify_with(model, r, cell, True).probabilities
+    d = r[:, None] - r[None]
+    d -= np.rint(d @ np.linalg.inv(cell)) @ cell
+    nearest = np.argsort((d**2).sum(axis=2), axis=0)[1:13]
+    vectors = -np.take_along_axis(d.transpose(1, 0, 2), nearest.T[:, :, None], axis=1)
+    expected = network(torch.from_numpy(vectors.astype("f4"))).detach().numpy()
+    assert np.abs(whole - expected).max() < 1e-5
+    frames = deal(r, cell, (2, 1, 1), 6.0)
+
+    def work(ranks: ThreadRanks) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        frame, analyzer = frames[ranks.rank], Phases(model)
+        analyzer.measure(ranks.sum(survey(frame)), frame.cell)
+        analyzer.exchange(frame, ranks)
+        ((atoms, found, _),) = analyzer.probabilities(Neighbors(frame, analyzer.search))
+        return frame.ids[atoms], found
+
+    for result in together(2, work):
+        assert not isinstance(result, Exception), result
+        assert np.abs(result[1] - whole[result[0] - 1]).max() < 1e-6
+
+
+@pytest.mark.full
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc on PATH")
+def test_nvcc_takes_the_header(tmp_path: Path) -> None:
+    """The same templates with single floats are the layers of a CUDA thread."""
+    (tmp_path / "layer.cu").write_text(
+        """#include "edge_conv.hpp"
+using namespace insitu;
+extern "C" __global__ void spatial_edges(EdgeSettings s, const float* x, const float* y, const float* z,
+    const float* d, const float* kind, const float* cut, const float* unit, float* out) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x, p = i * s.padded();
+    describe_edges<float>(s, x + p, y + p, z + p, d + p, kind + p, cut[i], unit[i], out + i * s.words());
+}
+extern "C" __global__ void spatial_layer(EdgeNetwork g, int layer, const float* shared, const int* rows,
+    const float* edges, const int* kinds, float* h, float* scratch, float* next, float* result,
+    int classes) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    edge_layer<1, 4, float, unsigned>(g, layer, shared, rows + i * g.edges.padded(),
+        edges + i * g.edges.words(), kinds + i, 1, h + i * g.layers * g.width,
+        scratch + i * edge_words(g), next + i * g.width, result + i * classes, classes);
+}
+"""
+    )
+    kernels = Path(insitu.__file__).parent / "kernels"
+    done = subprocess.run(
+        ["nvcc", "-std=c++17", "-arch=sm_90", "-cubin", "-diag-suppress", "1675", "-I", str(kernels),
+         "layer.cu"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def test_weights_and_metadata_have_to_fit(tmp_path: Path) -> None:

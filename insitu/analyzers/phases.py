@@ -11,6 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyzers.base import Observable
+from insitu.analyzers.on_device import DeviceLabels, decide_on_device
+from insitu.analyzers.profile import Profile
+from insitu.device import DeviceMemoryError, memory_error
+from insitu.device_search import DeviceSearch
 from insitu.errors import SettingError
 from insitu.frame import Frame
 from insitu.halo import Halo
@@ -39,6 +43,8 @@ class Phases:
         LAMMPS groups to count on their own, among the analysed atoms.
     n_types
         Atom types to count on their own, 1 … `n_types`.
+    profile
+        Bins along an axis in which to count, too; None: none.
 
     Raises
     ------
@@ -54,6 +60,7 @@ class Phases:
         threshold: float | None = None,
         groups: Sequence[str] = (),
         n_types: int = 0,
+        profile: Profile | None = None,
     ) -> None:
         self.model = model
         self.threshold = model.card.threshold if threshold is None else float(threshold)
@@ -73,11 +80,12 @@ class Phases:
         #: Columns of the history: the model's classes, then unknown.
         self.classes = [*model.card.classes, "unknown"]
         self.codes = class_codes(model.card.classes)
-        self.groups, self.n_types = tuple(groups), n_types
+        self.groups, self.n_types, self.profile = tuple(groups), n_types, profile
         p = len(self.classes)
         self.sums: Mapping[str, tuple[int, ...]] = {
             "count": (p,), "confidence": (p,), "neighbors": (),
             "by_group": (len(groups), p), "by_type": (n_types, p),
+            **(profile.sums if profile else {}),
         }  # fmt: skip
         self.observables = (
             Observable("phases/fraction", (p,), "f8", "", "fraction of the atoms in each phase"),
@@ -92,14 +100,16 @@ class Phases:
             ),
             *self._subsets("group", self.groups, p),
             *self._subsets("type", tuple(range(1, n_types + 1)), p),
+            *(profile.observables if profile else ()),
         )  # fmt: skip
         #: Wall times of the last frame [s]: of its maps (`metals`: with the perceptron, fused) and of
         #: the network with the labels; and the time spent in exchanges with other ranks.
         self.timing: dict[str, float] = {}
         self.waited = 0.0
-        #: Labels and confidence of the owned atoms of the last frame; −1 is unknown.
-        self.labels: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-        self.confidence: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+        self._labels: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self._confidence: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+        #: The same on a device, until somebody asks for them.
+        self._there: DeviceLabels | None = None
 
     @staticmethod
     def _subsets(name: str, values: tuple[Any, ...], p: int) -> list[Observable]:
@@ -134,8 +144,10 @@ class Phases:
 
     def exchange(self, frame: Frame, ranks: Ranks) -> None:
         """Prepare the exchange of features for a frame, if the model has one; collective."""
-        if self.graph is not None:
+        if self.graph is not None and self.graph.exchanged:
             g = self.graph
+            if g.on_device is not None and ranks.size == 1:
+                return  # a device looks up its own images
             self.halo = Halo(frame, ranks, g.exchanged, g.rounds, self.halo)
 
     def color(self, elements: Mapping[int, str]) -> None:
@@ -153,6 +165,8 @@ class Phases:
         self.colors = np.zeros((self.model.card.channels - 1, max(elements, default=0) + 1), "f4")
         for kind, symbol in elements.items():
             self.colors[:, kind] = known[symbol]["weights"]
+        if isinstance(self.model, Model) and self.model.on_device is not None:
+            self.model.on_device.colors = self.colors
 
     def probabilities(
         self, neighbors: Neighbors
@@ -169,6 +183,7 @@ class Phases:
         inference = 0.0
         started = time.perf_counter()
         descriptor = self.model.card.descriptor
+        self._check_colors()
         weights = None if self.colors is None else self.colors[:, neighbors.frame.types]
         for atoms, images, found in descriptor.batches(
             neighbors, weights=weights, batch=self.model.batch, threads=self.model.threads
@@ -182,20 +197,83 @@ class Phases:
             "model": inference,
         }
 
-    def __call__(self, frame: Frame, neighbors: Neighbors) -> dict[str, Any]:
+    def _check_colors(self) -> None:
+        card = self.model.card
+        if self.graph is None and card.channels > 1 and self.colors is None:
+            raise SettingError(
+                f"model '{card.name}' has {card.channels} channels and the species of the atoms are not "
+                "known here; use it in a run, or with insitu.classify(species=…)"
+            )
+
+    def neighbors(self, frame: Frame) -> Neighbors | DeviceSearch:
+        """Return the neighbour search over a frame, where the model runs."""
+        there = self.model.on_device
+        if there is None:
+            return Neighbors(frame, self.search)
+        self._there = None  # before more memory is taken
+        try:
+            with there.device.here():
+                return DeviceSearch(frame, self.search, there.device)
+        except MemoryError:
+            raise memory_error(there.device, f"{len(frame.positions):,} atoms") from None
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Labels ``(n_local,)`` of the owned atoms of the last frame; −1 is unknown."""
+        self._bring()
+        return self._labels
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """Confidence ``(n_local,)`` of the owned atoms of the last frame."""
+        self._bring()
+        return self._confidence
+
+    def _bring(self) -> None:
+        if self._there is not None:
+            with self._there.device.here():
+                (self._labels, self._confidence), self._there = self._there.read(), None
+
+    def _on_device(self, frame: Frame, search: DeviceSearch) -> dict[str, Any]:
+        started = time.perf_counter()
+        model = self.model.on_device
+        assert model is not None
+        self._check_colors()
+        try:
+            with model.device.here():
+                probabilities, found = model.classify(search, self.spacing, self.halo)
+                self._there, count, confidence, size = decide_on_device(
+                    search, probabilities, found, self.threshold, _FEWEST
+                )
+        except DeviceMemoryError:
+            raise
+        except MemoryError:
+            raise memory_error(model.device, f"{search.points:,} atoms") from None
+        sums: dict[str, Any] = {"count": count, "confidence": confidence, "neighbors": size}
+        sums |= self._count_subsets(frame)
+        self.timing, self.waited = dict(model.timing), model.waited
+        self.timing["model"] += (
+            time.perf_counter() - started - self.waited - sum(self.timing.values())
+        )
+        return sums
+
+    def __call__(self, frame: Frame, neighbors: Neighbors | DeviceSearch) -> dict[str, Any]:
         """Return the sums of one rank: atoms and confidence for each phase, neighbours found."""
+        if isinstance(neighbors, DeviceSearch):
+            return self._on_device(frame, neighbors)
         started = time.perf_counter()
         p = len(self.classes)
         count, confidence, size = np.zeros(p), np.zeros(p), 0.0
-        self.labels = np.full(frame.n_local, -1, dtype=np.int64)
-        self.confidence = np.zeros(frame.n_local, dtype=np.float32)
+        self._there = None
+        self._labels = np.full(frame.n_local, -1, dtype=np.int64)
+        self._confidence = np.zeros(frame.n_local, dtype=np.float32)
         for atoms, probabilities, found in self.probabilities(neighbors):
             labels, sure = decide(probabilities, self.threshold, found)
             column = np.where(labels < 0, p - 1, labels)
             count += np.bincount(column, minlength=p)
             confidence += np.bincount(column, weights=sure, minlength=p)
             size += float(found.sum())
-            self.labels[atoms], self.confidence[atoms] = labels, sure
+            self._labels[atoms], self._confidence[atoms] = labels, sure
         sums: dict[str, Any] = {"count": count, "confidence": confidence, "neighbors": size}
         sums |= self._count_subsets(frame)
         self.timing["model"] += (
@@ -205,6 +283,8 @@ class Phases:
 
     def _count_subsets(self, frame: Frame) -> dict[str, Any]:
         p = len(self.classes)
+        if not (self.groups or self.n_types or self.profile):  # labels may stay where they are
+            return {"by_group": np.zeros((0, p)), "by_type": np.zeros((0, p))}
         column = np.where(self.labels < 0, p - 1, self.labels)
         counted = np.ones(frame.n_local, bool) if frame.selected is None else frame.selected
         by_group = [
@@ -218,6 +298,7 @@ class Phases:
         return {
             "by_group": np.array(by_group).reshape(-1, p),
             "by_type": np.array(by_type).reshape(-1, p),
+            **(self.profile.count(frame, column, counted) if self.profile else {}),
         }
 
     def atom_codes(self, frame: Frame) -> NDArray[np.int32]:
@@ -242,6 +323,9 @@ class Phases:
             if len(part):
                 values[f"phases/by_{name}/count"] = part
                 values[f"phases/by_{name}/fraction"] = _fractions(part)
+        if self.profile is not None:
+            values["phases/profile_count"] = part = np.rint(sums["by_bin"]).astype(np.int64)
+            values["phases/profile"] = _fractions(part)
         return values
 
     def advice(self, sums: Mapping[str, NDArray[np.float64]]) -> str:

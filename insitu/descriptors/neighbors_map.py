@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from insitu.device import Device, choose
+from insitu.device_search import DeviceSearch
 from insitu.errors import SettingError
 from insitu.frame import Frame
 from insitu.neighbors import Neighbors, compiled
@@ -202,7 +204,8 @@ def neighbors_map(
     scale_free
         Ball by number of neighbours, lengths relative. The search widens until it has found them.
     device
-        "cpu".
+        "cpu", "cuda", "cuda:N" or "auto" (:func:`insitu.device.choose`). On a GPU the images have up
+        to 32 pixels and stay there: a CuPy array comes back, torch takes it through DLPack.
     ball, local
         Neighbours in a scale-free ball (default `size`), and in its local length.
 
@@ -214,7 +217,7 @@ def neighbors_map(
     Raises
     ------
     SettingError
-        A setting or a shape is not usable.
+        A setting, a shape or the device is not usable.
 
     References
     ----------
@@ -228,8 +231,7 @@ def neighbors_map(
     >>> insitu.neighbors_map(positions, cell, True).shape
     (108, 1, 32, 32)
     """
-    if device != "cpu":
-        raise SettingError(f"device='{device}' is not available in this version; allowed: 'cpu'")
+    there = choose(device)
     ball = size if ball is None else ball
     settings = NeighborsMap(cutoff, size, gamma, beta, scale_free, ball, local)
     radius = cutoff
@@ -244,14 +246,26 @@ def neighbors_map(
         if weights is not None:
             color = _channel_weights(np.asarray(weights), n)[1:][:, owner]
         settings = settings.searching(radius)
-        images, found = _collect(settings, Neighbors(frame, radius), color, n)
+        if there is None:
+            images, found = _collect(settings, Neighbors(frame, radius), color, n)
+        else:
+            with there.here():
+                images, found = _collect_on(
+                    there, settings, DeviceSearch(frame, radius, there), color
+                )
         # A scale-free ball, and its unit of length, are numbers of neighbours: a sparse sample needs
         # a wider search.
         everything = len(frame.positions) == n and radius >= _extent(frame)
         if not scale_free or not len(found) or found.min() >= max(ball, local) or everything:
             break
         radius *= 1.5
-    return images if indices is None else images[wanted]
+    if indices is None:
+        return images
+    if there is None:
+        return images[wanted]
+    with there.here():
+        chosen: NDArray[np.float32] = images[there.array(wanted, np.int64)]
+    return chosen
 
 
 def _chosen(indices: ArrayLike, n: int) -> NDArray[np.intp]:
@@ -277,3 +291,23 @@ def _collect(
         images[atoms] = batch
         counts.append(found.copy())
     return images, np.concatenate(counts) if counts else np.zeros(0, dtype=np.int32)
+
+
+def _collect_on(
+    device: Device,
+    settings: NeighborsMap,
+    search: DeviceSearch,
+    weights: NDArray[np.float32] | None,
+) -> tuple[Any, NDArray[np.int32]]:
+    """Do the same on a device; the images stay there."""
+    from insitu.descriptors.device_maps import DeviceDescriber
+
+    places = search.places
+    if search.frame.selected is not None:
+        places = places[device.array(search.frame.selected, np.bool_)[search.atoms]]
+    describer = DeviceDescriber(settings, device)
+    colors = None if weights is None else describer.colors(search, weights)
+    batch, found = describer.images(search, places, colors)
+    images = device.xp.zeros((search.frame.n_local, *batch.shape[1:]), dtype=np.float32)
+    images[search.index[places]] = batch
+    return images, device.read(found)

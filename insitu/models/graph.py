@@ -24,6 +24,8 @@ from insitu.models.weights import LANES, padded, read_weights, torch_module, wid
 from insitu.neighbors import Neighbors, compiled
 
 if TYPE_CHECKING:
+    from insitu.device import Device
+    from insitu.models.device_graph import DeviceGraph
     from insitu.models.store import Card
 
 #: Ball sizes; what neighbours read of a layer, or the probabilities; which rows they read.
@@ -127,6 +129,8 @@ class GraphModel:
         self.threads = 1
         self._room = Rooms()
         self._module: Any = None
+        #: The same on a GPU, if that is where it runs.
+        self.on_device: DeviceGraph | None = None
         if weights is None:
             self._module = torch_module(path)
             return
@@ -135,6 +139,7 @@ class GraphModel:
             widths = [int(w) for w in arrays["widths"]]
             flat = arrays["weights"].astype(np.float32)
             self._engine = compiled().GraphEngine(flat, widths, isa)
+            self._weights = (widths, flat)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"model {path}: {error}; copy or train it again") from None
         size, classes = card.descriptor.size, len(card.classes)
@@ -145,6 +150,22 @@ class GraphModel:
                 f"{size}×{size}, {classes} classes and {self.graph.layers} layers; export it "
                 "with the right settings"
             )
+
+    def move(self, device: Device) -> None:
+        """Let the model run on a device; its errors are those of :class:`DeviceGraph`."""
+        from insitu.models.device_graph import DeviceGraph
+
+        if not self.native:
+            raise SettingError(
+                "engine='torchscript' with a model that has graph layers runs on the CPU only; leave "
+                "`engine` out, or give device=cpu"
+            )
+        self.on_device = DeviceGraph(self.card, *self._weights, device)
+
+    @property
+    def engine(self) -> str:
+        """Name of what runs the network."""
+        return "native" if self.native else "torchscript"
 
     @property
     def native(self) -> bool:

@@ -7,10 +7,8 @@ as TorchScript, which is the reference.
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,131 +18,19 @@ from numpy.typing import NDArray
 from insitu.errors import InsituError, ModelError, SettingError
 from insitu.halo import NOBODYS, Halo, Rows
 from insitu.models.rooms import Rooms
-from insitu.models.weights import padded, read_weights, torch_module, wide
+from insitu.models.spatial_graph import SpatialSettings as SpatialSettings
+from insitu.models.spatial_graph import neighbors_of as neighbors_of
+from insitu.models.spatial_graph import pack as pack
+from insitu.models.weights import read_weights, torch_module, wide
 from insitu.neighbors import Neighbors, compiled
 
 if TYPE_CHECKING:
+    from insitu.device import Device
+    from insitu.models.device_spatial import DeviceSpatial
     from insitu.models.store import Card
 
-UNITS = ("spacing", "angstrom")
 #: Neighbours found; what neighbours read of a layer, or the probabilities; which rows they read.
 Stage = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]
-
-
-@dataclass(frozen=True)
-class SpatialSettings:
-    """The graph of a whole sample, and what its edges are described by.
-
-    Parameters
-    ----------
-    neighbors
-        Nearest neighbours of an atom that send messages, 1 … 64.
-    reach
-        Radius within which they are searched: it bounds the distance of messages.
-    unit
-        Unit of `reach`: ``spacing``, of the sample, (volume an atom)^(1/3); or ``angstrom``.
-    layers
-        Graph layers, 1 … 4; 0: a network of one atom's surroundings at a time, as TorchScript.
-    local
-        Nearest neighbours whose mean distance is an atom's unit of length; 0: that of `unit`.
-    radial
-        Radial functions, Chebyshev polynomials T_1 … of the distance, 0 … 16.
-    range
-        Distance up to which these reach, in units of length.
-    species
-        Atomic numbers that the network tells apart; none: it does not look at species.
-    by_species
-        Whether an edge's features are separate for each species of the neighbour.
-    """
-
-    neighbors: int = 16
-    reach: float = 2.1
-    unit: str = "spacing"
-    layers: int = 3
-    local: int = 4
-    radial: int = 6
-    range: float = 2.5
-    species: tuple[int, ...] = ()
-    by_species: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "species", tuple(int(z) for z in self.species))
-        limits: list[tuple[str, float, float]] = [
-            ("neighbors", 1, 64), ("layers", 0, 4), ("local", 0, 64), ("radial", 0, 16),
-            ("reach", 1e-3, 1e3), ("range", 1e-3, 1e3),
-        ]  # fmt: skip
-        for name, low, high in limits:
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise SettingError(
-                    f"{name}={value} of the spatial graph is not usable; give {low:g} … {high:g}"
-                )
-        if self.unit not in UNITS:
-            raise SettingError(
-                f"unit='{self.unit}' of the spatial graph is not known; allowed: {', '.join(UNITS)}"
-            )
-        if self.by_species and len(self.species) < 2:
-            raise SettingError("by_species of the spatial graph needs two species; name them")
-
-    @property
-    def relative(self) -> bool:
-        """Whether radii follow from the density of the sample."""
-        return self.unit == "spacing"
-
-    @property
-    def n_species(self) -> int:
-        """Inputs of the first layer."""
-        return max(len(self.species), 1)
-
-    @property
-    def kinds(self) -> int:
-        """Blocks of an edge's features, one for each species of the neighbour."""
-        return len(self.species) if self.by_species else 1
-
-    @property
-    def features(self) -> int:
-        """Features of an edge: displacement and radial functions."""
-        return (3 + self.radial) * self.kinds
-
-    def length(self, spacing: float) -> float:
-        """Return the unit of `reach` [Å]."""
-        return spacing if self.relative else 1.0
-
-
-def pack(
-    state: dict[str, NDArray[np.float32]], settings: SpatialSettings, path: io.BytesIO
-) -> None:
-    """Write the weights of a WholeSampleGraph as the native kernels take them.
-
-    Parameters
-    ----------
-    state
-        Arrays of its ``state_dict()``.
-    settings
-        Its graph.
-    path
-        File object that receives ``widths``, ``range`` and ``weights`` (npz).
-    """
-    s = {k: v.astype(np.float64) for k, v in state.items()}
-    width, hidden, classes = len(s["own.0.bias"]), len(s["head.bias"]), len(s["last.bias"])
-    w, h, c = wide(width), wide(hidden), wide(classes)
-    parts = []
-    for k in range(settings.layers):
-        own, other, edge = (s[f"{name}.{k}.weight"].T for name in ("own", "other", "edge"))
-        inputs = len(own) if k == 0 else w
-        parts += [padded(own, inputs, w), padded(s[f"own.{k}.bias"][None], 1, w)]
-        parts += [padded(other, inputs, w), padded(edge, settings.features, w)]
-    # The head reads the layers side by side, each padded.
-    head = s["head.weight"].T.reshape(settings.layers, width, hidden)
-    parts += [padded(layer, w, h) for layer in head]
-    parts += [padded(s["head.bias"][None], 1, h)]
-    parts += [padded(s["last.weight"].T, h, c), padded(s["last.bias"][None], 1, c)]
-    flat = np.concatenate([p.ravel() for p in parts]).astype(np.float32)
-    widths = [
-        settings.n_species, w, settings.layers, h, c, settings.neighbors, settings.radial,
-        settings.kinds,
-    ]  # fmt: skip
-    np.savez(path, widths=np.array(widths, dtype=np.int32), weights=flat)
 
 
 class SpatialModel:
@@ -175,6 +61,8 @@ class SpatialModel:
         self._rooms = Rooms()
         self._kind_of_type = np.zeros(1, dtype=np.int32)
         self._module: Any = None
+        #: The same on a GPU, if that is where it runs.
+        self.on_device: DeviceSpatial | None = None
         if weights is None:
             self._module = torch_module(path)
             if self.graph.layers and self.graph.layers != int(self._module.layers):
@@ -187,7 +75,8 @@ class SpatialModel:
         try:
             self._widths = [int(w) for w in arrays["widths"]]
             flat = arrays["weights"].astype(np.float32)
-            self._engine = compiled().SpatialEngine(flat, self._widths, self.graph.range, isa)
+            self._kernels = compiled().SpatialEngine(flat, self._widths, self.graph.range, isa)
+            self._weights = flat
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"model {path}: {error}; copy or train it again") from None
         g, classes = self.graph, len(card.classes)
@@ -197,6 +86,22 @@ class SpatialModel:
                 f"model {path}: the network's widths are {self._widths}, its metadata say {classes} "
                 f"classes and {g}; export it with the right settings"
             )
+
+    def move(self, device: Device) -> None:
+        """Let the model run on a device; its errors are those of :class:`DeviceSpatial`."""
+        from insitu.models.device_spatial import DeviceSpatial
+
+        if not self.native:
+            raise SettingError(
+                "engine='torchscript' with a model on the sample's graph, or a network that has no "
+                "weights for the kernels, runs on the CPU only; give device=cpu"
+            )
+        self.on_device = DeviceSpatial(self.card, self._widths, self._weights, device)
+
+    @property
+    def engine(self) -> str:
+        """Name of what runs the network."""
+        return "native" if self.native else "torchscript"
 
     @property
     def native(self) -> bool:
@@ -216,7 +121,9 @@ class SpatialModel:
     @property
     def exchanged(self) -> int:
         """Width of the features that ranks exchange."""
-        return int(self._module.width) if self._module is not None else self._widths[1]
+        if not self.graph.layers:
+            return 0
+        return self._widths[1] if self.native else int(self._module.width)
 
     def radius(self, spacing: float) -> float:
         """Return the radius of the search [Å], within which all neighbours of an atom lie."""
@@ -269,6 +176,8 @@ class SpatialModel:
         self._kind_of_type = np.zeros(max(elements, default=0) + 1, dtype=np.int32)
         for kind, symbol in elements.items():
             self._kind_of_type[kind] = known.index(symbol)
+        if self.on_device is not None:
+            self.on_device.kind_of_type = self._kind_of_type
 
     def _kinds(self, search: Neighbors, halo: Halo) -> NDArray[np.int32]:
         """Return the species of the owned atoms in cell order and of other ranks' atoms."""
@@ -284,7 +193,7 @@ class SpatialModel:
 
         The caller fills in the rows of other ranks' atoms before it goes on.
         """
-        engine, places, room = self._engine, search.owned[0], self._rooms
+        engine, places, room = self._kernels, search.owned[0], self._rooms
         n, layers, width = len(places), self.graph.layers, self._widths[1]
         list_ = room("rows", n, engine.padded, np.int32)
         edges = room("edges", n, engine.edge_words)
@@ -350,41 +259,3 @@ class SpatialModel:
             with torch.inference_mode():
                 result[some] = self._module(torch.from_numpy(vectors)).numpy()
         yield found, result, np.zeros((0, 1), dtype=np.int32)
-
-
-def neighbors_of(
-    search: Neighbors, graph: SpatialSettings, spacing: float,
-    places: NDArray[np.int32] | None = None,
-) -> tuple[
-    NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.int32],
-    NDArray[np.int32],
-]:  # fmt: skip
-    """Return the neighbours of all owned atoms in cell order, nearest first.
-
-    Parameters
-    ----------
-    search
-        Neighbour search of at least the graph's radius.
-    graph
-        How many neighbours, and how far.
-    spacing
-        Of the sample [Å].
-    places
-        Places of the cell order instead of those of the owned atoms.
-
-    Returns
-    -------
-    vectors, cut, unit, nearest, found
-        ``(n, k, 3)`` displacements [Å], 0 where there is no neighbour; ``(n,)`` cut-off and unit of
-        length [Å]; ``(n, k)`` places in the cell order, −1 where there is none; ``(n,)`` how many.
-    """
-    places = search.owned[0] if places is None else places
-    n, k, length = len(places), graph.neighbors, graph.length(spacing)
-    vectors = np.empty((n, k, 3), dtype=np.float32)
-    cut, unit = np.empty(n, dtype=np.float32), np.empty(n, dtype=np.float32)
-    nearest, found = np.empty((n, k), dtype=np.int32), np.empty(n, dtype=np.int32)
-    compiled().spatial_neighbors(
-        search.cells, places, nearest, vectors, cut, unit, found, graph.reach * length, graph.local,
-        length,
-    )  # fmt: skip
-    return vectors, cut, unit, nearest, found

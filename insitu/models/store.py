@@ -13,14 +13,16 @@ import os
 import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from insitu.descriptors.neighbors_map import NeighborsMap
-from insitu.errors import ModelError, SettingError, did_you_mean
+from insitu.device import check_device, choose, tell
+from insitu.errors import InsituError, ModelError, SettingError, did_you_mean
 from insitu.models.cnn import NativeCNN
+from insitu.models.device_check import compare_with_cpu
 from insitu.models.graph import GraphModel, GraphSettings
 from insitu.models.spatial import SpatialModel, SpatialSettings
 from insitu.models.torchscript import TorchScript
@@ -28,6 +30,10 @@ from insitu.models.weights import read_weights
 from insitu.neighbors import compiled
 from insitu.settings import check_engine
 from insitu.species import MASSES, SYMBOLS
+
+if TYPE_CHECKING:
+    from insitu.device import Device
+    from insitu.models.device_maps import DeviceMaps
 
 #: Artefacts with a graph layer on maps have the second format; those coloured by species, and those on
 #: positions alone, the third. Others can still be read by older versions.
@@ -181,11 +187,24 @@ class Model:
         self.sha256 = sha256
         self.path = path
         self.network = network
+        #: The same on a GPU, if that is where it runs.
+        self.on_device: DeviceMaps | None = None
+
+    def move(self, device: Device) -> None:
+        """Let the model run on a device, in torch; its errors are those of :class:`DeviceMaps`."""
+        from insitu.models.device_maps import DeviceMaps
+
+        self.on_device = DeviceMaps(self.card, self.path, device)
+
+    @property
+    def engine(self) -> str:
+        """Name of what runs the network."""
+        return "native" if self.native else "torchscript"
 
     @property
     def native(self) -> bool:
         """Whether the kernels run it, and torch is not needed."""
-        return isinstance(self.network, NativeCNN)
+        return isinstance(self.network, NativeCNN) and self.on_device is None
 
     def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the class probabilities ``(b, C)`` of images ``(b, channels, size, size)``."""
@@ -245,7 +264,7 @@ def _inside(path: Path, content: bytes) -> tuple[Card | None, bytes | None]:
         return None, None
 
 
-def load(name: str, *, engine: str = "auto") -> AnyModel:
+def load(name: str, *, engine: str = "auto", device: str = "cpu", local_rank: int = 0) -> AnyModel:
     """Load a model and check its metadata.
 
     Parameters
@@ -256,6 +275,8 @@ def load(name: str, *, engine: str = "auto") -> AnyModel:
         What runs the network: ``native`` (the kernels), ``torchscript`` (the reference), or
         ``auto``: the kernels if the artefact has weights for them, which is faster and needs no
         torch.
+    device, local_rank
+        Where it runs, see :func:`insitu.device.choose`.
 
     Raises
     ------
@@ -263,8 +284,38 @@ def load(name: str, *, engine: str = "auto") -> AnyModel:
         Missing, damaged, no TorchScript, no metadata, newer format, network and metadata do
         not fit each other, or the engine cannot run it.
     SettingError
-        No such engine.
+        No such engine or device, or a GPU was asked for and cannot be used.
     """
+    check_device(device)
+    model = _load(name, engine)
+    if device == "cpu":
+        return model
+    try:
+        there = choose(device, local_rank)
+        if there is not None:
+            if engine == "native" and isinstance(model, Model):
+                raise SettingError(
+                    f"engine='native' has no CUDA kernels for the network of model '{name}', which torch "
+                    "runs on a GPU; leave `engine` out, or give device=cpu"
+                )
+            with there.here():
+                model.move(there)
+                compare_with_cpu(model)
+    except Exception as error:  # of the driver, the compiler, torch, or for want of memory
+        model.on_device = None
+        if device == "auto":
+            tell(f"the analysis runs on the CPU: {error}")
+        elif isinstance(error, InsituError):
+            raise
+        else:
+            what = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+            raise SettingError(
+                f"device='{device}' cannot run model '{name}' ({what}); give device=cpu"
+            ) from error
+    return model
+
+
+def _load(name: str, engine: str) -> AnyModel:
     check_engine(engine)
     try:
         compiled().isa_default()

@@ -187,7 +187,7 @@ def deck(job: Job, protocol: dict[str, Any]) -> str:
     )
 
 
-def _portable(deck: str) -> str:
+def portable(deck: str) -> str:
     """Return a deck without the folders of its files: another environment's is the same deck."""
     return re.sub(r"(?<=\s)/\S*/", "", deck)
 
@@ -198,7 +198,7 @@ def simulate(job: Job, protocol: dict[str, Any], out: Path) -> Path:
     commands = deck(job, protocol)
     if result.exists():
         with np.load(result) as z:
-            if _portable(str(z["deck"])) == _portable(commands):
+            if portable(str(z["deck"])) == portable(commands):
                 return result
     s = start(job)
     folder = out / job.name

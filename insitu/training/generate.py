@@ -108,7 +108,7 @@ def simulate(
     positions, cell = lattice(
         system["lattice"], system["a"], tuple(system["crystal" if crystal else "liquid"])
     )
-    ramp = protocol["ramp" if crystal else "cool"]
+    ramp = system.get("ramp", protocol["ramp"]) if crystal else protocol["cool"]
     steps = protocol["ramp_steps" if crystal else "cool_steps"]
     start = 2 * ramp[0] * melting if crystal else 2 * protocol["melt"] * melting
     deck = (_CRYSTAL if crystal else _MELT).format(
@@ -128,11 +128,16 @@ def simulate(
     return folder
 
 
+def kinds(recipe: dict[str, Any]) -> tuple[str, ...]:
+    """Return what is simulated of each system: crystals, and melts if they are a class."""
+    return ("crystal", "melt") if "disordered" in recipe["classes"] else ("crystal",)
+
+
 def generate(recipe: dict[str, Any], out: Path, *, workers: int = 1) -> None:
     """Run every trajectory of a recipe that `out` does not hold yet, `workers` at a time."""
     data = recipe["data"]
     seeds = data["train_seeds"] + data["validation_seeds"] + data["test_seeds"]
-    jobs = [(s, seed, k) for seed in seeds for s in recipe["system"] for k in ("crystal", "melt")]
+    jobs = [(s, seed, k) for seed in seeds for s in recipe["system"] for k in kinds(recipe)]
     with ThreadPoolExecutor(workers) as pool:
         runs = [pool.submit(simulate, recipe, s, seed, k, out) for s, seed, k in jobs]
         for run in bar(runs, "molecular dynamics"):
@@ -150,7 +155,7 @@ def snapshots(recipe: dict[str, Any], seeds: list[int], out: Path) -> list[Snaps
     found: list[Snapshot] = []
     for seed in seeds:
         for system in recipe["system"]:
-            for kind in ("crystal", "melt"):
+            for kind in kinds(recipe):
                 folder = out / f"{system['name']}-{kind}-{seed}"
                 if not (folder / "done").exists():
                     raise SettingError(

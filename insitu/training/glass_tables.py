@@ -102,9 +102,9 @@ def readme(recipe: dict[str, Any], card: Card, m: Measured, one: Measured | None
         f"{card.threshold}. Descriptor: `{card.descriptor}`, {card.channels} channel"
         f"{'s' if card.channels > 1 else ''}. Species: {card.species}. Trained on "
         f"{card.more['maps']['train']} maps ({atoms} atoms a snapshot) of trajectories "
-        f"{data['train_seeds']}; trajectory {data['validation_seeds']} chose the epoch, and the tables "
-        f"are of trajectories {data['test_seeds']}, which took part in neither. Absolute distances in "
-        "Å: no other density or element is covered.\n\n"
+        f"{data['train_seeds']}; the epoch was chosen on trajectories {data['validation_seeds']}, and the "
+        f"tables are of trajectories {data['test_seeds']}, which took part in neither. Absolute distances "
+        "in Å: no other density or element is covered.\n\n"
         f"Rebuild with `insitu train {card.name}` (recipe hash `{card.recipe_sha256[:12]}`).\n\n"
         f"## Snapshots in the labelled ranges\n\nAccuracy {100 * m.accuracy:.2f} %"
     )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from insitu.training.dynamics import portable
 from insitu.training.runs import potentials_folder, read_dump, run_lammps
 
 _HEAD = """\
@@ -130,7 +131,7 @@ def simulate(recipe: dict[str, Any], seed: int, out: Path) -> Path:
     folder = out / f"{recipe['system']['name']}-stages-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     done, commands = folder / "done", deck(recipe, seed)
-    if done.exists() and done.read_text() == commands:
+    if done.exists() and portable(done.read_text()) == portable(commands):
         return folder
     done.unlink(missing_ok=True)
     run_lammps(folder, commands)

@@ -52,7 +52,7 @@ def load_recipe(name: str) -> tuple[dict[str, Any], str]:
         # whose materials and classes are not taken over.
         base = recipe.pop("base")
         settings, base_hash = load_recipe(base)
-        for key in ("material", "classes", "description", "reference", "species"):
+        for key in ("material", "source", "classes", "description", "reference", "species"):
             settings.pop(key, None)
         recipe = _merged(settings, recipe)
         digest.update(base_hash.encode())
@@ -174,6 +174,10 @@ def train(name: str, out: Path, data: Path, *, workers: int = 1, device: str = "
         from insitu.training.vitrification import train_stages
 
         return train_stages(recipe, recipe_hash, out, data, workers=workers)
+    if "annotation" in recipe:
+        from insitu.training.annotated import train_annotated
+
+        return train_annotated(recipe, recipe_hash, out, data, workers=workers)
     generate(recipe, data, workers=workers)
     rng = np.random.default_rng(recipe["training"]["seed"])
     seeds = recipe["data"]
@@ -185,7 +189,8 @@ def train(name: str, out: Path, data: Path, *, workers: int = 1, device: str = "
     network = fit(recipe, split["train"], split["validation"])
     test = split["test"]
     probabilities = predict(network, test.images)
-    full = split["train"].found[split["train"].removed == 0.0]
+    sparse = recipe["data"].get("sparse", False)
+    full = split["train"].found[(split["train"].removed == 0.0) | sparse]
     card = Card(
         name=recipe["name"],
         classes=recipe["classes"],

@@ -72,9 +72,24 @@ def colors(recipe: dict[str, Any]) -> NDArray[np.float32] | None:
 
 
 def build(
-    recipe: dict[str, Any], seeds: list[int], data: Path, rng: np.random.Generator
+    recipe: dict[str, Any],
+    seeds: list[int],
+    data: Path,
+    rng: np.random.Generator,
+    share: float = 1.0,
 ) -> StageMaps:
-    """Describe a sample of the atoms of the labelled snapshots of some trajectories."""
+    """Describe a sample of the atoms of the labelled snapshots of some trajectories.
+
+    Parameters
+    ----------
+    recipe, seeds, data
+        The recipe, its trajectories to take, the folder that holds them.
+    rng
+        Chooses the atoms.
+    share
+        Factor on the recipe's number of atoms of a snapshot.
+    """
+    wanted = max(1, round(share * recipe["data"]["atoms"]))
     settings, table = NeighborsMap(**recipe["descriptor"]), colors(recipe)
     parts: list[tuple[Any, ...]] = []
     chosen = [
@@ -84,7 +99,7 @@ def build(
     ]
     for c, label in bar(chosen, "Neighbors Maps"):
         some = np.zeros(len(c.positions), dtype=bool)
-        some[rng.permutation(len(some))[: recipe["data"]["atoms"]]] = True
+        some[rng.permutation(len(some))[:wanted]] = True
         frame = Frame.from_arrays(
             c.positions, c.cell, True, reach=settings.cutoff * 1.0001, types=c.types, selected=some
         )
@@ -110,7 +125,10 @@ def train_stages(
         for run in bar(runs, "molecular dynamics"):
             run.result()
     rng = np.random.default_rng(recipe["training"]["seed"])
-    maps = {part: build(recipe, split[part], data, rng) for part in ("train", "validation")}
+    maps = {
+        part: build(recipe, split[part], data, rng, share)
+        for part, share in (("train", 1.0), ("validation", 0.25))
+    }
     log.info("maps: %s", {k: len(v) for k, v in maps.items()})
     card = _card(recipe, recipe_hash, maps)
     out.mkdir(parents=True, exist_ok=True)

@@ -28,11 +28,29 @@ SIZES: dict[str, dict[str, object]] = {
     "in.deposit": {"width": 4, "layers": 3, "atoms": 4, "steps": 100, "every": 20},
     "in.monitors": {"radius": 3, "steps": 60, "every": 20},
     "in.disable": {"cells": 3, "steps": 40, "every": 20},
+    "in.shock": {"width": 2, "length": 10, "settle": 20, "steps": 160, "every": 40},
     "in.job": {"cells": 3, "often": 40, "every": 20, "total": 60},
+    "vitrification/in.vitrification_ni": {
+        "cells": 3,
+        "heat": 40,
+        "hold": 20,
+        "quench": 40,
+        "every": 20,
+    },
+    "vitrification/in.vitrification_cuzr": {
+        "atoms": 60,
+        "soft": 50,
+        "hold": 20,
+        "fast": 20,
+        "slow": 20,
+        "every": 20,
+    },
 }
 ENSEMBLE = {"cells": 5, "steps": 40, "every": 20}
 POTENTIAL = {
     "in.film": "AlFe_mm.eam.fs", "in.ensemble": "Fe_mm.eam.fs", "in.disable": "Si.sw",
+    "vitrification/in.vitrification_ni": "Ni_u3.eam",
+    "vitrification/in.vitrification_cuzr": "CuZr_mm.eam.fs",
 }  # fmt: skip
 
 
@@ -220,6 +238,44 @@ def test_disabled_analysis_is_noted(done: Done) -> None:
     lowest = re.findall(r"^ *(\d+)(?: +\S+){2} +(\S+) +(\S+) *$", text, re.M)
     assert lowest[-1] == ("80", "-1", "-1")
     assert ("40", "6", "6") in lowest
+
+
+def test_shock(done: Done) -> None:
+    """The bins hold all atoms, and behind the piston there are none."""
+    history = done.history("shock.h5")
+    assert done.steps("shock.h5") == done.frames(0, 160, 40)
+    count = history["profile_count"].sum("phase")
+    atoms = int(history["atoms"][-1])
+    assert (count.sum("bin") == atoms).all()
+    piston = -0.5 + 25 * float(history["time"][-1])
+    edges = history["bin"].values + 0.5 * float(history["bin"][1] - history["bin"][0])
+    first, last = count.isel(step=0).values, count.isel(step=-1).values
+    assert first[:3].sum() > 50
+    assert not last[edges < piston - 0.5].any()
+    assert (edges < piston - 0.5).any()
+    # What the piston has met is denser than it was.
+    assert last.max() > 1.2 * first[5:35].max()
+
+
+def test_vitrification_of_nickel(done: Done) -> None:
+    """One history of three runs, with the model's phases and g(r) of the crystal that it begins with."""
+    history = done.history("vitrification_ni.h5")
+    assert done.steps("vitrification_ni.h5") == done.frames(0, 100)
+    assert history["phase"].values.tolist() == ["fcc", "liquid", "amorphous", "unknown"]
+    assert history["pair"].values.tolist() == ["all"]
+    g = history["rdf"].sel(pair="all").isel(step=0)
+    assert float(g["radius"][g.argmax("radius")]) == pytest.approx(3.52 / 2**0.5, abs=0.15)
+
+
+def test_vitrification_of_copper_and_zirconium(done: Done) -> None:
+    """Types are elements by their masses; g(r) of the pairs adds up to that of all."""
+    history = done.history("vitrification_cuzr.h5")
+    assert done.steps("vitrification_cuzr.h5") == done.frames(0, 60)
+    assert (history["count"].sum("phase") == 120).all()
+    assert (history["count_by_type"].sum("phase") == 60).all()
+    g = history["rdf"].isel(step=-1)
+    pairs = g.sel(pair=["1-1", "1-2", "2-2"]).values * [[60 * 59], [2 * 60 * 60], [60 * 59]]
+    assert np.allclose(pairs.sum(axis=0), g.sel(pair="all").values * 120 * 119, rtol=1e-5)
 
 
 def test_ensemble(potentials: Path, tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def test_ranks_with_different_models(host: Host, potentials: Path, tmp_path: Pat
     spy = tmp_path / "spy"
     spy.mkdir()
     (spy / "sitecustomize.py").write_text(
-        "import os, insitu.pipeline as p\nload = p.load\n"
+        "import os, insitu.requested as p\nload = p.load\n"
         "r = os.environ.get('OMPI_COMM_WORLD_RANK') or os.environ['PMI_RANK']\n"
         f"p.load = lambda name, **more: load(f'{tmp_path}/' + r + '/m.pt', **more)\n"
     )

@@ -116,4 +116,5 @@ def test_a_radius_beyond_the_ghosts_is_refused(host: Host, tmp_path: Path, colou
     deck = DECK.format(copper=63.55)
     deck += host.monitor(1, file="g.h5", model=str(coloured), rdf=9.6)
     text = host.run(tmp_path, deck + "run 1\n", 2).text
-    assert "rdf needs all atoms within 9.6" in text and "comm_modify cutoff 1" in text
+    assert "rdf needs all atoms within 9.6" in text
+    assert "comm_modify cutoff 1" in text

@@ -41,11 +41,11 @@ def _faults() -> None:
         return
     import insitu.analyzers.phases as phases
     import insitu.lammps_view as lammps_view
-    import insitu.pipeline as pipeline
     import insitu.reduce as reduce
+    import insitu.requested as requested
 
     if where == "load":
-        _break(pipeline, "load", 1)
+        _break(requested, "load", 1)
     elif where == "frame":
         original = lammps_view.LammpsView.frame
 

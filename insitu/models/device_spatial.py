@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A network on the whole sample's graph on a device: counterpart of :mod:`insitu.models.spatial`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.device import Device, blocks_of, room_for
+from insitu.device_rows import DeviceRows
+from insitu.device_search import DeviceSearch
+from insitu.errors import InsituError
+from insitu.halo import NOBODYS
+from insitu.models.weights import LANES
+
+if TYPE_CHECKING:
+    from insitu.halo import Halo
+    from insitu.models.store import Card
+
+_THREADS, _WARP, _ENTRY, _TILE = 128, 32, 20, 32
+
+
+class DeviceSpatial:
+    """The network's weights in device memory.
+
+    Parameters
+    ----------
+    card
+        Metadata of the model.
+    widths, weights
+        As :func:`insitu.models.spatial.pack` writes them.
+    device
+        Where.
+    """
+
+    def __init__(
+        self, card: Card, widths: list[int], weights: NDArray[np.float32], device: Device
+    ) -> None:
+        assert card.spatial is not None
+        self.card, self.graph, self.device = card, card.spatial, device
+        self._widths = [*(np.int32(w) for w in widths), np.float32(card.spatial.range)]
+        self._width, self._hidden, self._padded = widths[1], widths[3], widths[4]
+        zeros = np.zeros(self._width, dtype=np.float32)
+        self._weights = device.array(np.concatenate([zeros, weights]), np.float32)
+        #: ``(highest type + 1,)`` species of the atom types.
+        self.kind_of_type: NDArray[np.int32] = np.zeros(1, dtype=np.int32)
+        #: Neighbours within reach that a warp has room for; grows when a frame needs more.
+        self._room = 64
+        self.timing: dict[str, float] = {}
+        self.waited = 0.0
+
+    def classify(
+        self, search: DeviceSearch, spacing: float, halo: Halo | None = None
+    ) -> tuple[Any, Any]:
+        """Return class probabilities ``(n, C)`` and neighbours ``(n,)`` of the rows, on the device.
+
+        Arguments as of :meth:`insitu.models.spatial.SpatialModel.classify`; so are the errors.
+        """
+        started = time.perf_counter()
+        xp, n, g = self.device.xp, search.frame.n_local, self.graph
+        whole = blocks_of(n, _TILE) * _TILE
+        before = 0.0 if halo is None else halo.waited
+        of = DeviceRows(search, halo, whole)
+        kind = self._kinds(search, halo, whole)
+        rows, near, edges, found = self._balls(search, spacing, of.of_place, kind)
+        begun = time.perf_counter()
+        h = xp.empty((whole, g.layers * self._width), dtype=np.float32)
+        shared = xp.empty((whole + of.received, self._width), dtype=np.float32)
+        following = xp.empty_like(shared)
+        classes = len(self.card.classes)
+        result = xp.empty((n, classes), dtype=np.float32)
+        if g.layers > 1:
+            of.choose(rows)
+        for layer in range(g.layers):
+            if layer:
+                of.fill(shared)
+            if n:
+                self.device.launch(
+                    "edge_convolve", blocks_of(n, _TILE), _THREADS,
+                    [self._weights, *self._widths, np.int32(layer), np.int32(n), shared,
+                     rows if layer else near, edges, kind, np.int32(_TILE), h, following, result,
+                     np.int32(classes)],
+                    4 * _TILE * (self._hidden + self._padded),
+                )  # fmt: skip
+            shared, following = following, shared
+        self.waited = 0.0 if halo is None else halo.waited - before
+        self.timing = {
+            "descriptor": begun - started,
+            "model": time.perf_counter() - begun - self.waited,
+        }
+        return result, found
+
+    def _kinds(self, search: DeviceSearch, halo: Halo | None, whole: int) -> Any:
+        """Return the species of the rows, other ranks' atoms included."""
+        received = 0 if halo is None else halo.received
+        kinds = np.zeros(whole + received, dtype=np.int32)
+        if self.graph.species:
+            types = search.frame.types
+            kinds[: search.frame.n_local] = self.kind_of_type[types[: search.frame.n_local]]
+            if halo is not None:
+                kinds[whole:] = self.kind_of_type[types[halo.ghosts_received]]
+        there = self.device.array(kinds, np.int32)
+        n = search.frame.n_local
+        there[:n] = there[:n][search.atoms]
+        return there
+
+    def _balls(
+        self, search: DeviceSearch, spacing: float, row_of_place: Any, kind: Any
+    ) -> tuple[Any, Any, Any, Any]:
+        """Return rows and species of the neighbours ``(n, padded)``, edges, and their number ``(n,)``."""
+        xp, n, g = self.device.xp, search.frame.n_local, self.graph
+        pad, length = -(-g.neighbors // LANES) * LANES, g.length(spacing)
+        rows, near = (xp.empty((n, pad), dtype=np.int32) for _ in range(2))
+        edges = xp.empty((n, 1 + g.features, pad), dtype=np.float32)
+        found = xp.empty(n, dtype=np.int32)
+        while n:
+            trouble = xp.zeros(2, dtype=np.int32)
+            warps = room_for(self.device, _ENTRY * self._room)
+            self.device.launch(
+                "edge_balls", blocks_of(n, warps), _WARP * warps,
+                [*search.arrays, search.places, np.int32(n), row_of_place, kind,
+                 np.float64(g.reach * length), np.float64(search.r2), np.float64(length),
+                 np.int32(g.local), np.int32(g.neighbors), np.int32(g.radial), np.int32(g.kinds),
+                 np.float32(g.range), np.int32(self._room), rows, near, edges, found, trouble],
+                _ENTRY * self._room * warps,
+            )  # fmt: skip
+            most, nobodys = self.device.read(trouble)
+            if most > self._room:  # not the nearest ones: again with more room
+                self._room = -(-int(most) // _WARP) * _WARP
+                continue
+            if nobodys:
+                raise InsituError(NOBODYS)
+            break
+        return rows, near, edges, found

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The general model's network for a tile of atoms by a block of threads: the layers of graph.hpp, each
+// thread with a small part of a layer's outputs. What a tile needs of a layer stays in shared memory.
+#pragma once
+
+#include "../edge_conv.hpp"
+#include "../graph.hpp"
+
+namespace insitu {
+
+constexpr int kTileAtoms = 4, kTileOutputs = 4;  // of a thread at a time; tiles are multiples of it
+
+// out = in * w + start for a tile of `count` atoms.
+INSITU_HD void tile_dense(Inputs in, int count, int n, const float* w, int outputs, const float* start,
+                          Size step, float* out, Size out_step, bool relu) {
+    const int wide = outputs / kTileOutputs, parts = count / kTileAtoms * wide;
+    for (int t = int(threadIdx.x); t < parts; t += int(blockDim.x)) {
+        const Size m = Size(t / wide) * kTileAtoms, v = Size(t % wide) * kTileOutputs;
+        dense_tile<kTileAtoms, kTileOutputs, float>({in.at + m * in.atom, in.atom, in.input}, n, w + v,
+                                                    outputs, start + m * step + v, step,
+                                                    out + m * out_step + v, out_step, relu);
+    }
+    __syncthreads();
+}
+
+// The network's pointers from one array in the order of insitu/models/graph.py.
+INSITU_HD GraphNetwork graph_network(const float* w, int inputs, int hidden, int features, int message,
+                                     int classes, int layers) {
+    GraphNetwork g;
+    g.inputs = inputs;
+    g.hidden = hidden;
+    g.features = features;
+    g.message = message;
+    g.classes = classes;
+    g.layers = layers;
+    const auto take = [&w](int rows, int columns) {
+        const float* at = w;
+        w += rows * columns;
+        return at;
+    };
+    g.w1 = take(inputs, hidden);
+    g.b1 = take(1, hidden);
+    g.w2 = take(hidden, features);
+    g.b2 = take(1, features);
+    for (int l = 0; l < layers; ++l) {
+        g.share[l] = take(features, message);
+        g.own[l] = take(features, g.own_width());
+        g.share_bias[l] = take(1, message);
+        g.own_bias[l] = take(1, g.own_width());
+        g.gather[l] = take(message, features);
+    }
+    g.w3 = take(features, classes);
+    g.b3 = take(1, classes);
+    return g;
+}
+
+// Widths of a network on the whole sample's graph, and its pointers from one array: `width` zeros, then
+// what insitu/models/spatial.py packs.
+struct EdgeWidths {
+    std::int32_t species, width, layers, hidden, classes, most, radial, kinds;
+    float range;
+};
+
+INSITU_HD EdgeNetwork edge_network(const float* w, const EdgeWidths& of) {
+    EdgeNetwork g;
+    g.species = of.species;
+    g.width = of.width;
+    g.layers = of.layers;
+    g.hidden = of.hidden;
+    g.classes = of.classes;
+    g.edges = {of.most, of.radial, of.kinds, of.range};
+    const auto take = [&w](int rows, int columns) {
+        const float* at = w;
+        w += rows * columns;
+        return at;
+    };
+    g.zero = take(1, of.width);
+    for (int l = 0; l < of.layers; ++l) {
+        const int inputs = l ? of.width : of.species;
+        g.own[l] = take(inputs, of.width);
+        g.own_bias[l] = take(1, of.width);
+        g.share[l] = take(inputs, of.width);
+        g.edge[l] = take(g.edges.features(), of.width);
+    }
+    g.w1 = take(of.layers * of.width, of.hidden);
+    g.b1 = take(1, of.hidden);
+    g.w2 = take(of.hidden, of.classes);
+    g.b2 = take(1, of.classes);
+    return g;
+}
+
+}  // namespace insitu
