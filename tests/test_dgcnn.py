@@ -15,7 +15,14 @@ from insitu.models.spatial import SpatialSettings
 from insitu.testing import lattice
 from insitu.training import dgcnn
 from insitu.training.dgcnn import Schedule, combined_loss, random_rotations, spread
-from insitu.training.environments import Environments, clouds, environments, surroundings, whole
+from insitu.training.environments import (
+    Environments,
+    Samples,
+    clouds,
+    environments,
+    surroundings,
+    whole,
+)
 from insitu.training.normalised import Normalised
 from insitu.training.phase_dynamics import Snapshot
 from insitu.training.variants import SHIPPED, VARIANTS, variant
@@ -178,7 +185,19 @@ def test_both_networks_learn_and_are_measured_on_other_trajectories(two: Environ
     p, y = dgcnn.predict(network, clouds(other.nearest(32), settings), rotations=3)
     assert p.shape == (3, 80 * 32, 2)
     assert dgcnn.accuracy(dgcnn.confusion(p[0], y)) > 0.8
-    samples = [whole(thermal(k, a, 0.07, 10), ["fcc", "bcc"], settings)
+
+
+def test_a_network_that_was_trained_on_whole_samples_is_measured_on_others() -> None:
+    """Environments have a surface that periodic samples lack: what is trained on one is not the other's."""
+    classes, settings = ["fcc", "bcc"], SpatialSettings(neighbors=12, layers=2)
+    train = [
+        whole(thermal(k, a * (1 + 0.01 * s), 0.06, s), classes, settings)
+        for s in range(4) for k, a in (("fcc", 4.0), ("bcc", 3.2))
+    ]  # fmt: skip
+    torch.manual_seed(0)
+    network = Normalised(2, settings, width=32, hidden=32)
+    dgcnn.fit(network, Samples(train), Schedule(epochs=30, batch=2, rate=3e-3), 0)
+    samples = [whole(thermal(k, a, 0.07, 10), classes, settings)
                for k, a in (("fcc", 4.1), ("bcc", 3.3))]  # fmt: skip
     p, y = dgcnn.predict_whole(network, samples)
     assert len(y) == 500 + 250
