@@ -52,7 +52,7 @@ def fractions(axes: Any, history: Any, temperature: Any) -> None:
 def mark(axes: Any, found: Estimate, words: str, color: str = INK, height: float = 0.04) -> None:
     """Mark a temperature."""
     axes.axvline(found.temperature, color=color, linewidth=0.9, linestyle=(0, (4, 2)))
-    error = f" ± {found.error:.0f}" if np.isfinite(found.error) else ""
+    error = f" ± {max(found.error, 1.0):.0f}" if np.isfinite(found.error) else ""
     axes.text(
         found.temperature, height, f" {words}\n {found.temperature:.0f}{error} K", color=color,
         fontsize=8, transform=axes.get_xaxis_transform(), va="bottom",
@@ -68,7 +68,8 @@ def g_of_r(axes: Any, history: Any, temperatures: list[float]) -> None:
         color = plt.get_cmap("coolwarm")(k / max(1, len(temperatures) - 1))
         axes.plot(g["radius"], g + 0.6 * k, color=color, linewidth=1.1, label=f"{at:.0f} K")
     axes.set(xlabel="Distance (Å)", ylabel="g(r), shifted", xlim=(1.8, 8.0))
-    axes.legend(frameon=False, fontsize=8, reverse=True)
+    axes.set_ylim(top=1.3 * axes.get_ylim()[1])  # room for the legend
+    axes.legend(frameon=False, fontsize=8, reverse=True, ncols=3, loc="upper center")
 
 
 def draw(history: Any, out: Path) -> dict[str, Estimate]:
@@ -142,7 +143,7 @@ def main() -> None:
     options = parser.parse_args()
     out = options.out or options.history.with_suffix(".png")
     for name, e in draw(insitu.open(options.history), out).items():
-        error = f" ± {e.error:.0f}" if np.isfinite(e.error) else ""
+        error = f" ± {max(e.error, 1.0):.0f}" if np.isfinite(e.error) else ""
         print(f"{name:8s} {e.temperature:6.0f}{error} K")
     print(out)
 
