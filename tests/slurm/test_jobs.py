@@ -62,7 +62,9 @@ def test_requeue_continues_the_same_history(make_cluster: MakeCluster, host: str
     cluster.call("scontrol", "requeue", job)
     cluster.slurm.wait(lambda: cluster.slurm.state(job) == "PENDING", "the requeued job")
     cluster.gone()
-    cluster.call("scontrol", "update", f"jobid={job}", "starttime=now")  # SLURM waits two minutes
+    # SLURM waits two minutes; in the second of the requeue its nodes refuse the job, whose credential
+    # they have just revoked.
+    cluster.call("scontrol", "update", f"jobid={job}", "starttime=now+2")
     cluster.continued()
     cluster.call("scancel", "--signal=TERM", job)
     assert cluster.slurm.ended(job) == "COMPLETED", cluster.output(job)
