@@ -8,17 +8,17 @@ TorchScript, which is the reference.
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import InsituError, ModelError, SettingError
 from insitu.halo import NOBODYS, Halo, Rows
+from insitu.models.layered import LayeredModel, Stage
 from insitu.models.rooms import Rooms
 from insitu.models.weights import LANES, padded, read_weights, torch_module, wide
 from insitu.neighbors import Neighbors, compiled
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from insitu.device import Device
     from insitu.models.device_graph import DeviceGraph
     from insitu.models.store import Card
-
-#: Ball sizes; what neighbours read of a layer, or the probabilities; which rows they read.
-Stage = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ def pack(state: dict[str, NDArray[np.float32]], path: io.BytesIO) -> None:
     np.savez(path, widths=widths, weights=flat)
 
 
-class GraphModel:
+class GraphModel(LayeredModel):
     """A loaded model with a graph layer.
 
     Parameters
@@ -121,14 +118,9 @@ class GraphModel:
         self, card: Card, weights: bytes | None, sha256: str, path: Path, isa: str = ""
     ) -> None:
         assert card.graph is not None
-        self.card, self.graph, self.sha256, self.path = card, card.graph, sha256, path
-        #: Wall times of the last call [s], without that spent waiting for other ranks.
-        self.timing: dict[str, float] = {}
-        self.waited = 0.0
-        #: Threads of the kernels.
-        self.threads = 1
+        super().__init__(card, sha256, path)
+        self.graph = card.graph
         self._room = Rooms()
-        self._module: Any = None
         #: The same on a GPU, if that is where it runs.
         self.on_device: DeviceGraph | None = None
         if weights is None:
@@ -163,16 +155,6 @@ class GraphModel:
         self.on_device = DeviceGraph(self.card, *self._weights, device)
 
     @property
-    def engine(self) -> str:
-        """Name of what runs the network."""
-        return "native" if self.native else "torchscript"
-
-    @property
-    def native(self) -> bool:
-        """Whether the kernels run it, and torch is not needed."""
-        return self._module is None
-
-    @property
     def relative(self) -> bool:
         """Whether the radii follow from the density of the sample."""
         return True
@@ -191,43 +173,9 @@ class GraphModel:
         """Return the radius of the search [Å]."""
         return self.graph.reach * spacing
 
-    def classify(
-        self, search: Neighbors, spacing: float, halo: Halo | None = None
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
-        """Return owned atoms ``(n,)``, class probabilities ``(n, C)`` and ball sizes ``(n,)``.
-
-        Collective if there is a `halo`; whoever made it calls :meth:`Halo.finish` if this raises.
-
-        Parameters
-        ----------
-        search
-            Neighbour search whose radius is `reach` spacings, up to which the frame's ghosts have to
-            be complete.
-        spacing
-            Of the sample [Å].
-        halo
-            Where features of other ranks' atoms come from; None: all atoms are this rank's.
-        """
-        started = time.perf_counter()
-        halo = halo or Halo.alone(search.frame)
-        before, rows = halo.waited, halo.rows(search)
-        layers = self._torch if self._module is not None else self._native
-        work = layers(search, rows, halo.received, spacing)
-        found, shared, read = next(work)
-        embedded = time.perf_counter()
-        halo.choose(read)
-        for _ in range(self.graph.layers):
-            halo.fill(shared, rows)
-            shared = next(work)[1]
-        self.waited = halo.waited - before
-        self.timing = {
-            "descriptor": embedded - started,
-            "model": time.perf_counter() - embedded - self.waited,
-        }
-        if search.frame.selected is None:
-            return search.atoms, shared, found
-        chosen = rows.row_of[search.atoms]
-        return search.atoms, shared[chosen], found[chosen]
+    def _stages(self, search: Neighbors, rows: Rows, spacing: float, halo: Halo) -> Iterator[Stage]:
+        layers = self._native if self.native else self._torch
+        return layers(search, rows, halo.received, spacing)
 
     def _native(
         self, search: Neighbors, of: Rows, n_received: int, spacing: float

@@ -7,16 +7,16 @@ as TorchScript, which is the reference.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import InsituError, ModelError, SettingError
 from insitu.halo import NOBODYS, Halo, Rows
+from insitu.models.layered import LayeredModel, Stage
 from insitu.models.rooms import Rooms
 from insitu.models.spatial_graph import SpatialSettings as SpatialSettings
 from insitu.models.spatial_graph import neighbors_of as neighbors_of
@@ -29,11 +29,8 @@ if TYPE_CHECKING:
     from insitu.models.device_spatial import DeviceSpatial
     from insitu.models.store import Card
 
-#: Neighbours found; what neighbours read of a layer, or the probabilities; which rows they read.
-Stage = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]
 
-
-class SpatialModel:
+class SpatialModel(LayeredModel):
     """A loaded network on the whole sample's graph.
 
     Parameters
@@ -52,15 +49,10 @@ class SpatialModel:
         self, card: Card, weights: bytes | None, sha256: str, path: Path, isa: str = ""
     ) -> None:
         assert card.spatial is not None
-        self.card, self.graph, self.sha256, self.path = card, card.spatial, sha256, path
-        #: Wall times of the last call [s], without that spent waiting for other ranks.
-        self.timing: dict[str, float] = {}
-        self.waited = 0.0
-        #: Threads of the kernels.
-        self.threads = 1
+        super().__init__(card, sha256, path)
+        self.graph = card.spatial
         self._rooms = Rooms()
         self._kind_of_type = np.zeros(1, dtype=np.int32)
-        self._module: Any = None
         #: The same on a GPU, if that is where it runs.
         self.on_device: DeviceSpatial | None = None
         if weights is None:
@@ -99,16 +91,6 @@ class SpatialModel:
         self.on_device = DeviceSpatial(self.card, self._widths, self._weights, device)
 
     @property
-    def engine(self) -> str:
-        """Name of what runs the network."""
-        return "native" if self.native else "torchscript"
-
-    @property
-    def native(self) -> bool:
-        """Whether the kernels run it, and torch is not needed."""
-        return self._module is None
-
-    @property
     def relative(self) -> bool:
         """Whether the radii follow from the density of the sample."""
         return self.graph.relative
@@ -129,46 +111,11 @@ class SpatialModel:
         """Return the radius of the search [Å], within which all neighbours of an atom lie."""
         return self.graph.reach * self.graph.length(spacing)
 
-    def classify(
-        self, search: Neighbors, spacing: float, halo: Halo | None = None
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
-        """Return owned atoms ``(n,)``, class probabilities ``(n, C)`` and neighbours found ``(n,)``.
-
-        Collective if there is a `halo`; whoever made it calls :meth:`Halo.finish` if this raises.
-
-        Parameters
-        ----------
-        search
-            Neighbour search of :meth:`radius`, up to which the frame's ghosts have to be complete.
-        spacing
-            Of the sample [Å].
-        halo
-            Where features of other ranks' atoms come from; None: all atoms are this rank's.
-        """
-        started = time.perf_counter()
-        halo = halo or Halo.alone(search.frame)
-        before, rows = halo.waited, halo.rows(search)
-        kinds = self._kinds(search, halo)
-        layers = self._native if self._module is None else self._torch
+    def _stages(self, search: Neighbors, rows: Rows, spacing: float, halo: Halo) -> Iterator[Stage]:
+        layers = self._native if self.native else self._torch
         if not self.graph.layers:
             layers = self._surroundings
-        work = layers(search, rows, kinds, spacing, halo)
-        found, shared, read = next(work)
-        begun = time.perf_counter()
-        if self.rounds:
-            halo.choose(read)
-        for _ in range(self.rounds):
-            halo.fill(shared, rows)
-            shared = next(work)[1]
-        self.waited = halo.waited - before
-        self.timing = {
-            "descriptor": begun - started,
-            "model": time.perf_counter() - begun - self.waited,
-        }
-        if search.frame.selected is None:
-            return search.atoms, shared, found
-        chosen = rows.row_of[search.atoms]
-        return search.atoms, shared[chosen], found[chosen]
+        return layers(search, rows, self._kinds(search, halo), spacing, halo)
 
     def name_types(self, elements: Mapping[int, str]) -> None:
         """Say which element each atom type is: symbols among those of the card, by type."""
