@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.device import Device, blocks_of, room_for
+from insitu.device import Device
+from insitu.device_balls import WARP, WarpBalls
 from insitu.device_search import DeviceSearch
 from insitu.errors import SettingError
 
 if TYPE_CHECKING:
     from insitu.descriptors.neighbors_map import NeighborsMap
 
-_WARP = 32
 #: Bytes of shared memory: of a neighbour, and of a warp's image.
 _ENTRY, _TILE = 40, 4 * 32 * 33
 
@@ -37,14 +37,13 @@ class DeviceDescriber:
     """
 
     def __init__(self, descriptor: NeighborsMap, device: Device) -> None:
-        if descriptor.size > _WARP:
+        if descriptor.size > WARP:
             raise SettingError(
                 f"size={descriptor.size} is too large for a GPU, whose warps make images of up to "
-                f"{_WARP} pixels; give device=cpu, or a smaller size"
+                f"{WARP} pixels; give device=cpu, or a smaller size"
             )
         self.descriptor, self.device = descriptor, device
-        #: Atoms of a ball that a warp has room for; grows when a frame needs more.
-        self._room = 96
+        self._warps = WarpBalls(device, 96, _ENTRY, _TILE, centre=True)
 
     def colors(self, search: DeviceSearch, weights: NDArray[np.float32]) -> Any:
         """Return the weights ``(channels, points)`` of all channels by place, on the device.
@@ -82,25 +81,18 @@ class DeviceDescriber:
         images = xp.empty((n, channels, d.size, d.size), dtype=np.float32)
         found = xp.empty(n, dtype=np.int32)
         r2 = search.r2 * (d.cutoff / search.cutoff) ** 2
-        while n:
-            if channels > 1 and self._room > 1024:
-                raise SettingError(
-                    "a ball of more than 1024 atoms is too large for more than one channel: reduce the "
-                    "cutoff"
-                )
-            trouble = xp.zeros(2, dtype=np.int32)
-            bytes_of_a_warp = _ENTRY * self._room + _TILE
-            warps = room_for(self.device, bytes_of_a_warp)
-            self.device.launch(
-                "neighbors_maps", blocks_of(n, warps), _WARP * warps,
-                [*search.arrays, places, np.int32(n), np.float64(d.cutoff), np.float64(r2),
-                 np.int32(d.scale_free), np.int32(d.ball), np.int32(d.local), np.int32(d.size),
-                 np.int32(channels), np.float32(d.gamma), np.float32(d.beta), weight,
-                 np.int64(search.points), np.int32(self._room), images, found, trouble],
-                bytes_of_a_warp * warps,
-            )  # fmt: skip
-            most = int(self.device.read(trouble)[0])
-            if most < self._room:  # an entry is the centre's
-                break
-            self._room = -(-(most + 1) // _WARP) * _WARP
+        limit = None
+        if channels > 1:
+            limit = (
+                1024,
+                "a ball of more than 1024 atoms is too large for more than one channel: reduce the "
+                "cutoff",
+            )
+        self._warps.launch(
+            "neighbors_maps", search, places,
+            [np.float64(d.cutoff), np.float64(r2), np.int32(d.scale_free), np.int32(d.ball),
+             np.int32(d.local), np.int32(d.size), np.int32(channels), np.float32(d.gamma),
+             np.float32(d.beta), weight, np.int64(search.points)],
+            [images, found], limit,
+        )  # fmt: skip
         return images, found

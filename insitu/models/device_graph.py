@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.device import Device, blocks_of, room_for
+from insitu.device import Device, blocks_of
+from insitu.device_balls import WARP, WarpBalls
 from insitu.device_rows import DeviceRows
 from insitu.device_search import DeviceSearch
 from insitu.errors import InsituError, ModelError
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
     from insitu.halo import Halo
     from insitu.models.store import Card
 
-#: Threads of a block, and bytes of a ball's entry in shared memory (kernels/cuda/warp_ball.hpp).
-_THREADS, _ENTRY = 128, 20
-_WARP = 32
+#: Threads of a block.
+_THREADS = 128
 
 
 class DeviceGraph:
@@ -47,16 +47,15 @@ class DeviceGraph:
     ) -> None:
         assert card.graph is not None
         self.card, self.graph, self.device = card, card.graph, device
-        if card.descriptor.ball > _WARP or card.descriptor.size > card.descriptor.ball:
+        if card.descriptor.ball > WARP or card.descriptor.size > card.descriptor.ball:
             raise ModelError(
                 f"model '{card.name}' has images of {card.descriptor.size} pixels and balls of "
-                f"{card.descriptor.ball} atoms; on a GPU both may have up to {_WARP}, the image no more "
+                f"{card.descriptor.ball} atoms; on a GPU both may have up to {WARP}, the image no more "
                 "than the ball: use device=cpu"
             )
         self._widths = [np.int32(w) for w in widths]
         self._weights = device.array(_split(widths, weights), np.float32)
-        #: Neighbours within reach that a warp has room for; grows when a frame needs more.
-        self._room = 64
+        self._warps = WarpBalls(device, 64)
         #: Wall times of the last call [s]; the device may still be at work behind it.
         self.timing: dict[str, float] = {}
         self.waited = 0.0
@@ -117,24 +116,15 @@ class DeviceGraph:
         points = xp.empty((n, d.ball, 3), dtype=np.float32)
         found = xp.empty(n, dtype=np.int32)
         rows = xp.empty((n, graph.neighbors), dtype=np.int32)
-        while n:
-            trouble = xp.zeros(2, dtype=np.int32)
-            warps = room_for(self.device, _ENTRY * self._room)
-            self.device.launch(
-                "graph_balls", blocks_of(n, warps), _WARP * warps,
-                [*search.arrays, search.places, np.int32(n), row_of_place,
-                 np.float64(graph.reach * spacing), np.float64(search.r2),
-                 np.float64(graph.near * spacing), np.int32(d.ball), np.int32(d.local),
-                 np.int32(graph.neighbors), np.int32(self._room), points, found, rows, trouble],
-                _ENTRY * self._room * warps,
-            )  # fmt: skip
-            most, nobodys = self.device.read(trouble)
-            if most > self._room:  # not the nearest ones: again with more room
-                self._room = -(-int(most) // _WARP) * _WARP
-                continue
-            if nobodys:
-                raise InsituError(NOBODYS)
-            break
+        nobodys = self._warps.launch(
+            "graph_balls", search, search.places,
+            [row_of_place, np.float64(graph.reach * spacing), np.float64(search.r2),
+             np.float64(graph.near * spacing), np.int32(d.ball), np.int32(d.local),
+             np.int32(graph.neighbors)],
+            [points, found, rows],
+        )  # fmt: skip
+        if nobodys:
+            raise InsituError(NOBODYS)
         return points, found, rows
 
     def _tile(self, inputs: int, hidden: int) -> int:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.device import Device, blocks_of, room_for
+from insitu.device import Device, blocks_of
+from insitu.device_balls import WarpBalls
 from insitu.device_rows import DeviceRows
 from insitu.device_search import DeviceSearch
 from insitu.errors import InsituError
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from insitu.halo import Halo
     from insitu.models.store import Card
 
-_THREADS, _WARP, _ENTRY, _TILE = 128, 32, 20, 32
+#: Threads of a block, and its atoms.
+_THREADS, _TILE = 128, 32
 
 
 class DeviceSpatial:
@@ -47,8 +49,7 @@ class DeviceSpatial:
         self._weights = device.array(np.concatenate([zeros, weights]), np.float32)
         #: ``(highest type + 1,)`` species of the atom types.
         self.kind_of_type: NDArray[np.int32] = np.zeros(1, dtype=np.int32)
-        #: Neighbours within reach that a warp has room for; grows when a frame needs more.
-        self._room = 64
+        self._warps = WarpBalls(device, 64)
         self.timing: dict[str, float] = {}
         self.waited = 0.0
 
@@ -116,22 +117,13 @@ class DeviceSpatial:
         rows, near = (xp.empty((n, pad), dtype=np.int32) for _ in range(2))
         edges = xp.empty((n, 1 + g.features, pad), dtype=np.float32)
         found = xp.empty(n, dtype=np.int32)
-        while n:
-            trouble = xp.zeros(2, dtype=np.int32)
-            warps = room_for(self.device, _ENTRY * self._room)
-            self.device.launch(
-                "edge_balls", blocks_of(n, warps), _WARP * warps,
-                [*search.arrays, search.places, np.int32(n), row_of_place, kind,
-                 np.float64(g.reach * length), np.float64(search.r2), np.float64(length),
-                 np.int32(g.local), np.int32(g.neighbors), np.int32(g.radial), np.int32(g.kinds),
-                 np.float32(g.range), np.int32(self._room), rows, near, edges, found, trouble],
-                _ENTRY * self._room * warps,
-            )  # fmt: skip
-            most, nobodys = self.device.read(trouble)
-            if most > self._room:  # not the nearest ones: again with more room
-                self._room = -(-int(most) // _WARP) * _WARP
-                continue
-            if nobodys:
-                raise InsituError(NOBODYS)
-            break
+        nobodys = self._warps.launch(
+            "edge_balls", search, search.places,
+            [row_of_place, kind, np.float64(g.reach * length), np.float64(search.r2),
+             np.float64(length), np.int32(g.local), np.int32(g.neighbors), np.int32(g.radial),
+             np.int32(g.kinds), np.float32(g.range)],
+            [rows, near, edges, found],
+        )  # fmt: skip
+        if nobodys:
+            raise InsituError(NOBODYS)
         return rows, near, edges, found
