@@ -11,8 +11,8 @@ import ctypes
 import logging
 import os
 import re
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -76,6 +76,18 @@ class Device(Protocol):
 
     def free_memory(self) -> int:
         """Return the bytes that could still be allocated."""
+
+
+@contextmanager
+def on(device: Device, what: str) -> Iterator[None]:
+    """Make a device the current one; too little memory there is said to be too little for `what`."""
+    try:
+        with device.here():
+            yield
+    except DeviceMemoryError:
+        raise
+    except MemoryError:
+        raise memory_error(device, what) from None
 
 
 def source_text(folder: Path = SOURCES) -> str:

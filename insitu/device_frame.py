@@ -7,12 +7,11 @@ import itertools
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from insitu.device import Device
 from insitu.errors import InsituError, SettingError
 from insitu.frame import FAR, Frame, heights
-from insitu.neighbors import GRID, OFFSET
 
 
 def frame_on_device(
@@ -85,15 +84,3 @@ def frame_on_device(
         positions=xp.concatenate(points), types=kinds, ids=everyone + 1, n_local=n,
         cell=box, pbc=periodic,
     )  # fmt: skip
-
-
-def survey_on_device(frame: Frame, device: Device) -> NDArray[np.float64]:
-    """Return what :func:`insitu.neighbors.survey` does of a frame in device memory."""
-    xp, n = device.xp, frame.n_local
-    r = frame.positions[:n] - device.array(frame.origin, np.float64)
-    s = r @ device.array(np.linalg.inv(frame.cell), np.float64) + OFFSET
-    inside = xp.clip(s, 0.0, 1.0 - 1e-9)
-    s = xp.where(device.array(frame.pbc, np.bool_), s - xp.floor(s), inside)
-    at = xp.minimum((s * GRID).astype(np.int64), GRID - 1)
-    flat = (at[:, 0] * GRID + at[:, 1]) * GRID + at[:, 2]
-    return device.read(xp.bincount(flat, minlength=GRID**3)).astype(np.float64)

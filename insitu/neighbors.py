@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from insitu.device import Device
 from insitu.errors import InsituError
 from insitu.frame import Frame
 
@@ -34,24 +35,37 @@ def compiled() -> Any:
 
 
 #: Cells along each side of the box in which atoms are counted to tell their density.
-GRID = 16
+_GRID = 16
 #: Atoms that the cells in which a density is read off hold on average, at least.
 _POPULATED = 32.0
 #: Keeps the planes of a perfect crystal off the limits of the cells.
-OFFSET = 0.0137931
+_OFFSET = 0.0137931
 
 
-def survey(frame: Frame) -> NDArray[np.float64]:
+def survey(frame: Frame, device: Device | None = None) -> NDArray[np.float64]:
     """Return the number of owned atoms in each cell of a grid over the box, to be summed over ranks.
 
     Whole numbers, so that their sum does not depend on the decomposition.
+
+    Parameters
+    ----------
+    frame
+        The frame.
+    device
+        Where its positions are, if in device memory.
     """
-    r = frame.positions[: frame.n_local] - frame.origin
-    s = r @ np.linalg.inv(frame.cell) + OFFSET
-    s = np.where(frame.pbc, s - np.floor(s), np.clip(s, 0.0, 1.0 - 1e-9))
-    at = np.minimum((s * GRID).astype(np.int64), GRID - 1)
-    flat = (at[:, 0] * GRID + at[:, 1]) * GRID + at[:, 2]
-    return np.bincount(flat, minlength=GRID**3).astype(np.float64)
+    xp: Any = np if device is None else device.xp
+
+    def there(values: NDArray[Any]) -> Any:
+        return values if device is None else device.array(values, values.dtype)
+
+    r = frame.positions[: frame.n_local] - there(frame.origin)
+    s = r @ there(np.linalg.inv(frame.cell)) + _OFFSET
+    s = xp.where(there(frame.pbc), s - xp.floor(s), xp.clip(s, 0.0, 1.0 - 1e-9))
+    at = xp.minimum((s * _GRID).astype(np.int64), _GRID - 1)
+    flat = (at[:, 0] * _GRID + at[:, 1]) * _GRID + at[:, 2]
+    counts = xp.bincount(flat, minlength=_GRID**3)
+    return (counts if device is None else device.read(counts)).astype(np.float64)
 
 
 def spacing(counts: NDArray[np.float64], cell: NDArray[np.float64]) -> float:
@@ -67,8 +81,8 @@ def spacing(counts: NDArray[np.float64], cell: NDArray[np.float64]) -> float:
     cell
         ``(3, 3)`` cell vectors [Å].
     """
-    grid = counts.reshape(GRID, GRID, GRID)
-    volume = abs(float(np.linalg.det(cell))) / GRID**3
+    grid = counts.reshape(_GRID, _GRID, _GRID)
+    volume = abs(float(np.linalg.det(cell))) / _GRID**3
     while grid.size > 1 and grid.sum() < _POPULATED * np.count_nonzero(grid):
         half = grid.shape[0] // 2
         grid = grid.reshape(half, 2, half, 2, half, 2).sum(axis=(1, 3, 5))

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from insitu.analyzers.phases import Phases, decide
-from insitu.device import DeviceMemoryError, in_device_memory, memory_error
-from insitu.device_frame import frame_on_device, survey_on_device
+from insitu.device import in_device_memory, on
+from insitu.device_frame import frame_on_device
 from insitu.device_search import DeviceSearch
 from insitu.errors import SettingError
 from insitu.frame import Frame
@@ -157,30 +157,25 @@ def _on_device(
     model = analyzer.model.on_device
     assert model is not None
     device = model.device
-    try:
-        with device.here():
-            there = device.holds(positions)
+    with on(device, f"{len(positions):,} atoms"):  # type: ignore[arg-type]
+        there = device.holds(positions)
 
-            def frame(reach: float) -> Frame:
-                if there:
-                    return frame_on_device(device, positions, cell, pbc, reach=reach, types=species)
-                return Frame.from_arrays(positions, cell, pbc, reach=reach, types=species)
+        def frame(reach: float) -> Frame:
+            if there:
+                return frame_on_device(device, positions, cell, pbc, reach=reach, types=species)
+            return Frame.from_arrays(positions, cell, pbc, reach=reach, types=species)
 
-            if analyzer.scale_free:
-                bare = frame(0.0)
-                counts = survey_on_device(bare, device) if there else survey(bare)
-                analyzer.measure(counts, bare.cell)
-            if known := model.card.elements:
-                analyzer.color(from_numbers(species, known))
-            search = DeviceSearch(frame(analyzer.search * 1.0001), analyzer.search, device)
-            result, found = model.classify(search, analyzer.spacing)
-            atoms = device.read(search.atoms)
-            probabilities = np.empty(result.shape, dtype=np.float32)
-            sizes = np.empty(len(atoms), dtype=np.int32)
-            probabilities[atoms], sizes[atoms] = device.read(result), device.read(found)
-    except DeviceMemoryError:
-        raise
-    except MemoryError:
-        raise memory_error(device, f"{len(positions):,} atoms") from None  # type: ignore[arg-type]
+        if analyzer.scale_free:
+            bare = frame(0.0)
+            counts = survey(bare, device if there else None)
+            analyzer.measure(counts, bare.cell)
+        if known := model.card.elements:
+            analyzer.color(from_numbers(species, known))
+        search = DeviceSearch(frame(analyzer.search * 1.0001), analyzer.search, device)
+        result, found = model.classify(search, analyzer.spacing)
+        atoms = device.read(search.atoms)
+        probabilities = np.empty(result.shape, dtype=np.float32)
+        sizes = np.empty(len(atoms), dtype=np.int32)
+        probabilities[atoms], sizes[atoms] = device.read(result), device.read(found)
     labels, confidence = decide(probabilities, analyzer.threshold, sizes)
     return Classification(labels, confidence, probabilities, analyzer.classes[:-1])

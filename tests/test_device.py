@@ -21,7 +21,7 @@ from insitu.analyzers.phases import Phases
 from insitu.descriptors.device_maps import DeviceDescriber
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.device import CudaDevice, Device, has_driver
-from insitu.device_frame import frame_on_device, survey_on_device
+from insitu.device_frame import frame_on_device
 from insitu.device_search import DeviceSearch
 from insitu.errors import InsituError
 from insitu.frame import Frame
@@ -170,7 +170,7 @@ def test_positions_in_device_memory_are_used_there(device: Device) -> None:
     want = Frame.from_arrays(r, cell, (True, False, True), reach=5.0)
     assert (device.read(made.ids) == want.ids).all()
     np.testing.assert_allclose(device.read(made.positions), want.positions, atol=1e-12)
-    np.testing.assert_array_equal(survey_on_device(made, device), survey(want))
+    np.testing.assert_array_equal(survey(made, device), survey(want))
     model = store.load("metals")
     host = classify_with(model, r, cell, True)
     model.move(device)

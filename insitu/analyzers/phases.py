@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from insitu.analyzers.base import Observable
 from insitu.analyzers.on_device import DeviceLabels, decide_on_device
 from insitu.analyzers.profile import Profile
-from insitu.device import DeviceMemoryError, memory_error
+from insitu.device import on
 from insitu.device_search import DeviceSearch
 from insitu.errors import SettingError
 from insitu.frame import Frame
@@ -211,11 +211,8 @@ class Phases:
         if there is None:
             return Neighbors(frame, self.search)
         self._there = None  # before more memory is taken
-        try:
-            with there.device.here():
-                return DeviceSearch(frame, self.search, there.device)
-        except MemoryError:
-            raise memory_error(there.device, f"{len(frame.positions):,} atoms") from None
+        with on(there.device, f"{len(frame.positions):,} atoms"):
+            return DeviceSearch(frame, self.search, there.device)
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -239,16 +236,11 @@ class Phases:
         model = self.model.on_device
         assert model is not None
         self._check_colors()
-        try:
-            with model.device.here():
-                probabilities, found = model.classify(search, self.spacing, self.halo)
-                self._there, count, confidence, size = decide_on_device(
-                    search, probabilities, found, self.threshold, _FEWEST
-                )
-        except DeviceMemoryError:
-            raise
-        except MemoryError:
-            raise memory_error(model.device, f"{search.points:,} atoms") from None
+        with on(model.device, f"{search.points:,} atoms"):
+            probabilities, found = model.classify(search, self.spacing, self.halo)
+            self._there, count, confidence, size = decide_on_device(
+                search, probabilities, found, self.threshold, _FEWEST
+            )
         sums: dict[str, Any] = {"count": count, "confidence": confidence, "neighbors": size}
         sums |= self._count_subsets(frame)
         self.timing, self.waited = dict(model.timing), model.waited
