@@ -15,6 +15,7 @@ from insitu.frame import Frame
 from insitu.models.graph import GraphSettings
 from insitu.neighbors import Neighbors, spacing, survey
 from insitu.training.dynamics import Sample
+from insitu.training.jobs import MOLTEN
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def graphs(
             if not s.kind.startswith("stack"):  # an outermost layer has no stacking of its own
                 part = rng.uniform(*training["cut"])
                 variants.append((part, 0.0, cut(s.positions, s.cell, part, rng)))
-            if s.kind != "melt":
+            if s.kind not in MOLTEN:
                 variants.append((0.0, training["strain"], variants[0][2]))
         elif copies == "fixed":
             variants += [(part, 0.0, thinned(part, n, rng)) for part in (0.25, 0.5)]
