@@ -155,7 +155,7 @@ def fit(
     """
     if isinstance(network, Normalised) and network.described:
         assert not isinstance(train, Environments)
-        every = torch.arange(len(train)).split(64)
+        every = [torch.arange(at, min(at + 64, len(train))) for at in range(0, len(train), 64)]
         still = torch.eye(3).expand(64, 3, 3)
         network.standardise(train.batch(pick, still[: len(pick)])[0] for pick in every)
     generator = torch.Generator().manual_seed(seed)
