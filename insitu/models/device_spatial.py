@@ -20,6 +20,7 @@ from insitu.models.weights import LANES
 
 if TYPE_CHECKING:
     from insitu.halo import Halo
+    from insitu.models.spatial_graph import SpatialSettings
     from insitu.models.store import Card
 
 #: Threads of a block.
@@ -53,12 +54,9 @@ class DeviceSpatial:
         self.card, self.graph, self.device = card, card.spatial, device
         self._widths = [*(np.int32(w) for w in widths), np.float32(card.spatial.range)]
         self._width, self._hidden, self._padded = widths[1], widths[3], widths[4]
-        of_an_atom = self._hidden + self._padded
-        #: Atoms of a block and bytes of its shared memory, of the first layer and of the others.
-        self._blocks = []
-        for words in (max(of_an_atom, self._spectra_words()), of_an_atom):
-            tile = tile_for(device, words, f"model '{card.name}'")
-            self._blocks.append((tile, 4 * tile * words))
+        #: Floats of shared memory that an atom needs in a layer and for its spectra, and atoms of a block.
+        self._words = (self._hidden + self._padded, _spectra_words(card.spatial))
+        self._tiles = [tile_for(device, w, f"model '{card.name}'") for w in self._words]
         zeros = np.zeros(self._width, dtype=np.float32)
         self._weights = device.array(np.concatenate([zeros, weights]), np.float32)
         #: ``(highest type + 1,)`` species of the atom types.
@@ -89,17 +87,23 @@ class DeviceSpatial:
         result = xp.empty((n, classes), dtype=np.float32)
         if g.layers > 1:
             of.choose(rows)
+        tile, tile_of_spectra = self._tiles
+        if n and g.degree:
+            self.device.launch(
+                "edge_spectra", blocks_of(n, tile_of_spectra), _THREADS,
+                [self._weights, *self._widths, np.int32(n), directions, np.int32(tile_of_spectra), h],
+                4 * tile_of_spectra * self._words[1],
+            )  # fmt: skip
         for layer in range(g.layers):
             if layer:
                 of.fill(shared)
             if n:
-                tile, bytes_of_block = self._blocks[min(layer, 1)]
                 self.device.launch(
                     "edge_convolve", blocks_of(n, tile), _THREADS,
                     [self._weights, *self._widths, np.int32(layer), np.int32(n), shared,
-                     rows if layer else near, edges, directions, kind, np.int32(tile), h, following,
-                     result, np.int32(classes)],
-                    bytes_of_block,
+                     rows if layer else near, edges, kind, np.int32(tile), h, following, result,
+                     np.int32(classes)],
+                    4 * tile * self._words[0],
                 )  # fmt: skip
             shared, following = following, shared
         self.waited = 0.0 if halo is None else halo.waited - before
@@ -108,12 +112,6 @@ class DeviceSpatial:
             "model": time.perf_counter() - begun - self.waited,
         }
         return result, found
-
-    def _spectra_words(self) -> int:
-        """Return the floats of shared memory that an atom's power spectra and their making need."""
-        g = self.graph
-        terms = (g.degree + 1) ** 2 if g.degree else 0
-        return g.spectra + (g.kinds * g.moments + _TOGETHER) * terms
 
     def _kinds(self, search: DeviceSearch, halo: Halo | None, whole: int) -> Any:
         """Return the species of the rows, other ranks' atoms included."""
@@ -161,3 +159,9 @@ class DeviceSpatial:
         if nobodys:
             raise InsituError(NOBODYS)
         return rows, near, edges, directions, found
+
+
+def _spectra_words(g: SpatialSettings) -> int:
+    """Return the floats of shared memory that an atom's power spectra and their making need."""
+    terms = (g.degree + 1) ** 2 if g.degree else 0
+    return g.spectra + (g.kinds * g.moments + _TOGETHER) * terms

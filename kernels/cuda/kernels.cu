@@ -242,16 +242,33 @@ extern "C" __global__ void edge_balls(const double* r, const std::int64_t* id,
     }
 }
 
-// One layer for a tile of atoms: as edge_layer() of edge_conv.hpp. h (whole tiles, layers * width).
+// The power spectra's part of the first layer, for a tile of atoms: a kernel of its own, since it takes
+// more registers than the layers do. h (whole tiles, layers * width).
+extern "C" __global__ void edge_spectra(const float* weights, std::int32_t species, std::int32_t width,
+                                        std::int32_t layers, std::int32_t hidden, std::int32_t classes,
+                                        std::int32_t most, std::int32_t radial, std::int32_t kinds,
+                                        std::int32_t degree, std::int32_t moments, float range,
+                                        std::int32_t n, const float* directions, std::int32_t tile,
+                                        float* h) {
+    const EdgeNetwork g = edge_network(weights, {species, width, layers, hidden, classes, most, radial,
+                                                 kinds, degree, moments, range});
+    const Size step = Size(layers) * Size(width);
+    const std::int64_t first = std::int64_t(blockIdx.x) * tile;
+    tile_spectra(g, directions, first, n, tile, reinterpret_cast<float*>(insitu_shared),
+                 h + first * std::int64_t(step), step);
+}
+
+// One layer for a tile of atoms: as edge_layer() of edge_conv.hpp. h (whole tiles, layers * width) holds
+// the power spectra's part, if there is one, and is completed.
 extern "C" __global__ void edge_convolve(const float* weights, std::int32_t species, std::int32_t width,
                                          std::int32_t layers, std::int32_t hidden,
                                          std::int32_t classes, std::int32_t most, std::int32_t radial,
                                          std::int32_t kinds, std::int32_t degree,
                                          std::int32_t moments, float range, std::int32_t layer,
                                          std::int32_t n, const float* shared, const std::int32_t* rows,
-                                         const float* edges, const float* directions,
-                                         const std::int32_t* kind, std::int32_t tile, float* h,
-                                         float* next, float* probabilities, std::int32_t given) {
+                                         const float* edges, const std::int32_t* kind,
+                                         std::int32_t tile, float* h, float* next,
+                                         float* probabilities, std::int32_t given) {
     const EdgeNetwork g = edge_network(weights, {species, width, layers, hidden, classes, most, radial,
                                                  kinds, degree, moments, range});
     const int thread = int(threadIdx.x), threads = int(blockDim.x);
@@ -264,11 +281,10 @@ extern "C" __global__ void edge_convolve(const float* weights, std::int32_t spec
         for (int t = thread; t < tile * width; t += threads) {
             const int a = t / width, v = t % width;
             const int whose = first + a < n ? kind[first + a] : 0;
-            out[Size(a) * step + Size(v)] = g.own[0][whose * width + v] + g.own_bias[0][v];
+            float* to = out + Size(a) * step + Size(v);
+            *to = g.own[0][whose * width + v] + g.own_bias[0][v] + (degree ? *to : 0.0f);
         }
         __syncthreads();
-        if (degree)
-            tile_spectra(g, directions, first, n, tile, reinterpret_cast<float*>(insitu_shared), out, step);
     } else {
         tile_dense({out - width, step, 1}, tile, width, g.own[layer], width, g.own_bias[layer], 0, out,
                    step, false);

@@ -90,8 +90,8 @@ INSITU_HD EdgeNetwork edge_network(const float* w, const EdgeWidths& of) {
     return g;
 }
 
-// Adds to the first layer's outputs what the power spectra of a tile of `count` atoms give. `first` to
-// `end` are the atoms that there are; shared holds count * (values + words) floats.
+// What the power spectra of a tile of `count` atoms give to the first layer's outputs. `first` to `end`
+// are the atoms that there are; shared holds count * (values + words) floats.
 INSITU_HD void tile_spectra(const EdgeNetwork& g, const float* directions, std::int64_t first,
                             std::int64_t end, int count, float* shared, float* out, Size step) {
     const EdgeSettings& e = g.edges;
@@ -107,7 +107,7 @@ INSITU_HD void tile_spectra(const EdgeNetwork& g, const float* directions, std::
         }
     }
     __syncthreads();
-    tile_dense({shared, 1, Size(count)}, count, values, g.spectra, g.width, out, step, out, step, false);
+    tile_dense({shared, 1, Size(count)}, count, values, g.spectra, g.width, g.zero, 0, out, step, false);
 }
 
 }  // namespace insitu
