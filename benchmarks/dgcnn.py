@@ -210,11 +210,12 @@ def report(rows: list[dict[str, Any]]) -> str:
             for method, title in TITLES.items():
                 some = [r for r in found if (r["points"], r["method"]) == (points, method)]
                 if some:
+                    source = PUBLISHED[points][method != "local"]
                     whole_ = [r["whole_accuracy"] for r in some if "whole_accuracy" in r]
                     lines.append([
                         f"{points}", title, f"{len(some)}", percent([r["accuracy"] for r in some]),
                         f"{np.mean([r['f1'] for r in some]):.3f}", percent(whole_) if whole_ else "–",
-                        f"{np.mean([r['seconds'] for r in some]):.0f}", PUBLISHED[points][method != "local"],
+                        f"{np.mean([r['seconds'] for r in some]):.0f}", source,
                     ])  # fmt: skip
         text += f"### Accuracy after {found[0]['epochs']} epochs, test trajectories\n\n" + markdown(
             ["points", "network", "seeds", "environments (%)", "macro-F1", "whole samples (%)",
