@@ -113,6 +113,8 @@ def train_whole(
     """Train a whole-sample network on environments of some points, and measure it."""
     torch.manual_seed(seed)
     network, graph = variant(name, len(data.classes), SpatialSettings(**data.recipe["spatial"]))
+    if network.described:
+        schedule = replace(schedule, strain=data.recipe["training"]["strain"])
     train = clouds(data.environments(parts[0]).nearest(points), graph)
     started = time.process_time()
     dgcnn.fit(network, train, schedule, seed)

@@ -176,7 +176,10 @@ def test_strained_graphs_are_graphs_of_strained_samples() -> None:
     pairs.append((one_.batch(torch.tensor([0]), None, scales), other_.batch(torch.tensor([0]))))
     for (found, _), (expected, _) in pairs:
         # Samples have their atoms in the order of the search's cells.
-        for mine, theirs in ((found[0].norm(dim=2), expected[0].norm(dim=2)), (found[1], expected[1])):
+        for mine, theirs in (
+            (found[0].norm(dim=2), expected[0].norm(dim=2)),
+            (found[1], expected[1]),
+        ):
             a, b = (np.sort(x.numpy().ravel()) for x in (mine, theirs))
             assert a == pytest.approx(b, abs=1e-4)
 
