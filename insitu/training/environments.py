@@ -131,7 +131,7 @@ class Clouds:
         return len(self.labels)
 
     def batch(
-        self, pick: Tensor, rotations: Tensor | None = None
+        self, pick: Tensor, rotations: Tensor | None = None, scales: Tensor | None = None
     ) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]:
         """Return the arguments of a network's ``logits`` for some graphs, and the labels.
 
@@ -141,15 +141,19 @@ class Clouds:
             ``(b,)`` int64.
         rotations
             ``(b, 3, 3)``, one a graph.
+        scales
+            ``(b,)`` factors of all distances.
         """
-        v = self.vectors[pick]
+        v, cut = self.vectors[pick], self.cut[pick]
         if rotations is not None:
             v = torch.einsum("bpki,bij->bpkj", v, rotations)
         b, p = v.shape[:2]
+        if scales is not None:
+            v, cut = v * scales.view(b, 1, 1, 1), cut * scales.view(b, 1)
         rows = self.rows[pick].long()
         rows = torch.where(rows >= 0, rows + p * torch.arange(b).view(b, 1, 1), -1)
         species, labels = self.species[pick].flatten(), self.labels[pick].flatten()
-        flat = v.flatten(0, 1), self.cut[pick].flatten(), self.unit[pick].flatten()
+        flat = v.flatten(0, 1), cut.flatten(), self.unit[pick].flatten()
         return (*flat, rows.flatten(0, 1), species), labels
 
 
@@ -209,7 +213,7 @@ class Samples:
         return len(self.items)
 
     def batch(
-        self, pick: Tensor, rotations: Tensor
+        self, pick: Tensor, rotations: Tensor, scales: Tensor | None = None
     ) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]:
         """Return the arguments of a network's ``logits`` for some graphs, and the labels.
 
@@ -219,15 +223,22 @@ class Samples:
             ``(b,)`` int64.
         rotations
             ``(b, 3, 3)``, one a graph.
+        scales
+            ``(b,)`` factors of all distances.
         """
         some = [self.items[i] for i in pick.tolist()]
+        factors = [1.0] * len(some) if scales is None else scales.tolist()
         rows, first = [], 0
         for w in some:
             rows.append(torch.where(w.rows >= 0, w.rows + first, -1))
             first += len(w.rows)
         flat = (
-            torch.cat([w.vectors @ turn for w, turn in zip(some, rotations, strict=True)]),
-            torch.cat([w.cut for w in some]), torch.cat([w.unit for w in some]), torch.cat(rows),
+            torch.cat([
+                w.vectors @ (f * turn)
+                for w, turn, f in zip(some, rotations, factors, strict=True)
+            ]),
+            torch.cat([f * w.cut for w, f in zip(some, factors, strict=True)]),
+            torch.cat([w.unit for w in some]), torch.cat(rows),
             torch.cat([w.species for w in some]),
         )  # fmt: skip
         return flat, torch.cat([w.labels for w in some])
