@@ -35,7 +35,13 @@ from insitu.training.phase_dynamics import Snapshot, snapshots
 from insitu.training.phases import classes_of, generate
 from insitu.training.tables import markdown
 from insitu.training.train import load_recipe
-from insitu.training.variants import DISPLACEMENTS, SHIPPED, VARIANTS, variant
+from insitu.training.variants import (
+    DISPLACEMENTS,
+    POSITIONS,
+    SHIPPED,
+    VARIANTS,
+    variant,
+)  # fmt: skip
 
 LARGEST = 129
 #: Accuracy after 10 epochs in the source, on its own data: (local, whole-sample) by points.
@@ -46,9 +52,10 @@ TURNS = 8
 LOCAL_RATE = 3e-3
 DESIGN = ("first", "others")
 #: Variants in the table of accuracy against points, by name there.
-METHODS = {"whole": DISPLACEMENTS, "spectra": SHIPPED}
+METHODS = {"whole": DISPLACEMENTS, "positions": POSITIONS, "spectra": SHIPPED}
 TITLES = {
-    "local": "local", "whole": "whole, displacements", "spectra": "whole, power spectra of species",
+    "local": "local", "whole": "whole, displacements", "positions": "whole, power spectra",
+    "spectra": "whole, power spectra of species",
 }  # fmt: skip
 
 

@@ -117,3 +117,15 @@ def test_shipped_models_know_crystals_from_crystallographic_data(
     species = np.where(types == 1, 14, 8) if store.load(model).card.elements else None
     found = insitu.classify(r, cell, True, species=species, model=model, threshold=0.0)
     assert found.fractions[name] > share
+
+
+@pytest.mark.parametrize("name", ["beta_cristobalite", "high_tridymite"])
+def test_the_stacking_of_tetrahedra_is_told(name: str) -> None:
+    """Cubic and hexagonal stacking of the same tetrahedra, which share all first and second neighbours."""
+    recipe = load_recipe("sio2")[0]
+    run = next(r for r in runs(recipe, "test") if r.phase["class"] == name)
+    sites, types, cell = start(run, 400)
+    r = sites + np.random.default_rng(7).normal(scale=0.05, size=sites.shape)
+    species = np.where(types == 1, 14, 8)
+    found = insitu.classify(r, cell, True, species=species, model="sio2", threshold=0.0)
+    assert found.fractions[name] > 0.8

@@ -210,7 +210,7 @@ def training_card(
     else:
         what = (
             f"the graph of the {graph.neighbors} nearest neighbours of all atoms within "
-            f"{graph.reach:g}, {graph.layers} layers, {size:,} weights"
+            f"{graph.reach:g}{'' if graph.relative else ' Å'}, {graph.layers} layers, {size:,} weights"
         )
         if graph.degree:
             what += (
