@@ -175,13 +175,16 @@ class SpatialModel(LayeredModel):
             torch.from_numpy(list_.astype(np.int64)),
             torch.from_numpy(kinds.astype(np.int64)),
         )
+        geometry = [torch.from_numpy(a) for a in (vectors, cut, unit)]
         n, kept = len(found), []
         with torch.inference_mode():
-            g, s = self._module.edges(
-                torch.from_numpy(vectors), torch.from_numpy(cut), torch.from_numpy(unit), index,
-                species,
-            )  # fmt: skip
-            kept.append(self._module.convolve(0, self._module.begin(species), index, g, s))
+            g, s = self._module.edges(*geometry, index, species)
+            h = self._module.begin(species)
+            # An artefact without spectra may be older than they are: its method takes no sixth.
+            spectra = (
+                [self._module.power_spectra(*geometry, index, species)] if self.graph.degree else []
+            )
+            kept.append(self._module.convolve(0, h, index, g, s, *spectra))
         for layer in range(1, self.graph.layers):
             shared = np.zeros((n + halo.received, self.exchanged), dtype=np.float32)
             shared[:n] = kept[-1].numpy()

@@ -17,6 +17,7 @@ from insitu.errors import SettingError
 from insitu.models.dgcnn import WholeSampleGraph
 from insitu.models.local_dgcnn import LocalDGCNN
 from insitu.training.environments import Clouds, Environments, Samples, Whole
+from insitu.training.normalised import Normalised
 from insitu.training.progress import bar
 
 log = logging.getLogger(__name__)
@@ -152,6 +153,11 @@ def fit(
     seed
         Of order and orientations.
     """
+    if isinstance(network, Normalised) and network.described:
+        assert not isinstance(train, Environments)
+        every = torch.arange(len(train)).split(64)
+        still = torch.eye(3).expand(64, 3, 3)
+        network.standardise(train.batch(pick, still[: len(pick)])[0] for pick in every)
     generator = torch.Generator().manual_seed(seed)
     steps = max(1, len(train) // schedule.batch)
     optimizer = torch.optim.Adam(network.parameters(), lr=schedule.rate)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +31,23 @@ class Normalised(WholeSampleGraph):
         self.shift = nn.ParameterList([torch.zeros(width) for _ in range(settings.layers)])
         self.head_norm = nn.BatchNorm1d(hidden)
 
+    @torch.no_grad()
+    def standardise(self, samples: Iterable[tuple[Tensor, ...]]) -> None:
+        """Set the spectra's mean and deviation to those of samples: the arguments of `logits`.
+
+        What is the same in all of them (a deviation of rounding errors) is left as it is.
+        """
+        n, total, squares = 0, torch.zeros(()), torch.zeros(())
+        for arguments in samples:
+            p = self.power_spectra(*arguments).double()
+            n, total, squares = n + len(p), total + p.sum(0), squares + p.square().sum(0)
+        mean = total / n
+        deviation = (squares / n - mean.square()).clamp(min=0.0).sqrt()
+        self.spectra_centre.copy_(mean)
+        self.spectra_scale.copy_(
+            torch.where(deviation > 1e-4, deviation, torch.ones_like(deviation))
+        )
+
     def messages(self, layer: int, h: Tensor, rows: Tensor, features: Tensor) -> Tensor:
         """Return the messages ``(n, k, width)`` of the neighbours, not yet weighted."""
         n, k = rows.shape
@@ -37,23 +56,23 @@ class Normalised(WholeSampleGraph):
         return message
 
     def convolve(
-        self, layer: int, h: Tensor, rows: Tensor, features: Tensor, weights: Tensor
-    ) -> Tensor:
+        self, layer: int, h: Tensor, rows: Tensor, features: Tensor, weights: Tensor,
+        spectra: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """Return the features of the first atoms behind a layer; parameters of the base class."""
         weighted = weights.unsqueeze(2) * self.messages(layer, h, rows, features)
-        y = self.own[layer](h[: rows.shape[0]]) + torch.relu(weighted.amax(1))
+        own = self.own[layer](h[: rows.shape[0]])
+        if layer == 0:
+            own = self.described_by(own, spectra)
+        y = own + torch.relu(weighted.amax(1))
         return torch.relu(self.norm[layer](y) + self.shift[layer])
 
     def logits(
         self, vectors: Tensor, cut: Tensor, unit: Tensor, rows: Tensor, species: Tensor
     ) -> Tensor:
         """Return unnormalised class scores ``(n, C)``; parameters of the base class."""
-        g, s = self.edges(vectors, cut, unit, rows, species)
-        h, kept = self.begin(species), []
-        for layer in range(self.layers):
-            h = self.convolve(layer, h, rows, g, s)
-            kept.append(h)
-        scores: Tensor = self.last(torch.relu(self.head_norm(self.head(torch.cat(kept, 1)))))
+        h = self.features_of(vectors, cut, unit, rows, species)
+        scores: Tensor = self.last(torch.relu(self.head_norm(self.head(h))))
         return scores
 
     @torch.no_grad()
@@ -65,7 +84,10 @@ class Normalised(WholeSampleGraph):
         for k in range(self.layers):
             mean, variance = own[f"norm.{k}.running_mean"], own[f"norm.{k}.running_var"]
             scale = torch.rsqrt(variance + self.norm[k].eps)
-            for part in (plain.own[k], plain.other[k], plain.edge[k]):
+            parts = [plain.own[k], plain.other[k], plain.edge[k]]
+            if k == 0 and self.described:
+                parts.append(plain.spectra)
+            for part in parts:
                 part.weight.mul_(scale.unsqueeze(1))  # type: ignore[operator]
             bias = plain.own[k].bias
             bias.sub_(mean).mul_(scale).add_(self.shift[k])  # type: ignore[operator]

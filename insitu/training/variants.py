@@ -64,8 +64,9 @@ class Dynamic(Normalised):
     """Neighbours chosen in feature space behind the first layer: half of the spatial candidates."""
 
     def convolve(
-        self, layer: int, h: Tensor, rows: Tensor, features: Tensor, weights: Tensor
-    ) -> Tensor:
+        self, layer: int, h: Tensor, rows: Tensor, features: Tensor, weights: Tensor,
+        spectra: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """Return the features of the first atoms behind a layer; parameters of the base class."""
         if layer:
             n, k = rows.shape
@@ -76,7 +77,7 @@ class Dynamic(Normalised):
                 1, distance.topk(k // 2, largest=False)[1], 1.0
             )
             weights = weights * chosen
-        return super().convolve(layer, h, rows, features, weights)
+        return super().convolve(layer, h, rows, features, weights, spectra)
 
 
 class Directional(Normalised):
