@@ -58,6 +58,8 @@ class Half:
         Time [ps] over which positions are averaged, which ends with each snapshot that is kept.
     seed
         Of the velocities and of the packing.
+    drag
+        Friction of the barostat: for pressures that are large beside the thermal one.
     """
 
     phase: str
@@ -72,6 +74,7 @@ class Half:
     length: float = 3.0
     average: float = 0.5
     seed: int = 7
+    drag: float = 0.0
 
     @property
     def name(self) -> str:
@@ -97,7 +100,7 @@ def cell_deck(recipe: dict[str, Any], half: Half, crystal: int) -> str:
     def bath(first: float, last: float) -> str:
         return f"fix hot melt langevin {first} {last} {_KELVIN} {seed + 1}\n"
 
-    press = f"fix move all nph z {bar} {bar} {_BAR}\n"
+    press = f"fix move all nph z {bar} {bar} {_BAR}{f' drag {half.drag}' if half.drag else ''}\n"
     return head(recipe, turned=False) + (
         f"group crystal id 1:{crystal}\ngroup melt subtract all crystal\n"
         "fix hold crystal setforce 0 0 0\nmin_style cg\nminimize 0 1e-2 200 400\nunfix hold\n"
@@ -113,8 +116,7 @@ def cell_deck(recipe: dict[str, Any], half: Half, crystal: int) -> str:
         f"dump out all custom {mean} positions.dump id x y z\n"
         f"dump mean all custom {mean} mean.dump id f_mean[1] f_mean[2] f_mean[3]\n"
         "dump_modify out sort id format float %.9g\n"
-        "dump_modify mean sort id format float %.9g colname 2 x colname 3 y colname 4 z\n"
-        + steps(half.length)
+        "dump_modify mean sort id format float %.9g\n" + steps(half.length)
     )  # fmt: skip
 
 
@@ -157,7 +159,7 @@ def simulate(recipe: dict[str, Any], half: Half, out: Path) -> Path:
     run_lammps(folder, text)
     # At the first step nothing is averaged yet.
     frames = [f[1:] for f in read_dump(folder / "positions.dump")][1:]
-    means = [f[1] for f in read_dump(folder / "mean.dump")][1:]
+    means = [f[1] for f in read_dump(folder / "mean.dump", "f_mean[1]")][1:]
     height = (r @ np.linalg.inv(cell))[:, 2]
     core = (height > _CORE) & (height < 1.0 - _CORE)
     away = np.full((len(frames), 2 * len(r)), np.inf)
