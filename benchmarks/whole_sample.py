@@ -76,14 +76,25 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=64, help="of the layers (64)")
     parser.add_argument("--hidden", type=int, default=64, help="width of the head (64)")
     parser.add_argument("--neighbors", type=int, default=16, help="of an atom (16)")
+    parser.add_argument("--degree", type=int, default=0, help="of the power spectra (0: none)")
+    parser.add_argument("--moments", type=int, default=4, help="of the power spectra (4)")
+    parser.add_argument("--kinds", type=int, default=1, help="species that are told apart (1)")
+    parser.add_argument("--radial", type=int, default=6, help="radial functions of an edge (6)")
+    parser.add_argument("--engines", default="", help="those to run, by comma (all)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.model:
         path = load(arguments.model).path
     else:
-        settings = SpatialSettings(neighbors=arguments.neighbors)
+        several = arguments.kinds > 1
+        settings = SpatialSettings(
+            neighbors=arguments.neighbors, degree=arguments.degree, moments=arguments.moments,
+            radial=arguments.radial, by_species=several,
+            species=tuple(range(1, arguments.kinds + 1)) if several else (),
+        )  # fmt: skip
         path = random_model(settings, arguments.width, arguments.hidden)
-    models = engines(path)
+    wanted = [e for e in arguments.engines.split(",") if e]
+    models = {e: m for e, m in engines(path).items() if not wanted or e in wanted}
     print(line(machine()))
     print(f"one core, {next(iter(models.values())).graph} [µs/atom]")
     print(

@@ -82,21 +82,23 @@ struct Near {
 class SpatialEngine {
   public:
     // `weights` holds the arrays of EdgeNetwork one behind the other; `widths` are species, width,
-    // layers, hidden, classes, neighbours, radial functions, kinds.
+    // layers, hidden, classes, neighbours, radial functions, kinds, and degree and moments of the power
+    // spectra.
     SpatialEngine(In<float, 1> weights, const std::vector<int>& widths, double range,
                   const std::string& isa)
         : isa_(isa_choose(isa)), table_(spatial_choose(isa)) {
-        if (widths.size() != 8) throw std::invalid_argument("a spatial network has eight widths");
+        if (widths.size() != 10) throw std::invalid_argument("a spatial network has ten widths");
         g_.species = widths[0];
         g_.width = widths[1];
         g_.layers = widths[2];
         g_.hidden = widths[3];
         g_.classes = widths[4];
-        g_.edges = {widths[5], widths[6], widths[7], float(range)};
+        g_.edges = {widths[5], widths[6], widths[7], float(range), widths[8], widths[9]};
         const EdgeSettings& e = g_.edges;
         if (g_.species < 1 || g_.layers < 1 || g_.layers > kMostLayers || e.most < 1 ||
             e.most > kMostEdges || e.radial < 0 || e.radial > kMostRadial || e.kinds < 1 ||
-            e.kinds > g_.species || !(range > 0))
+            e.kinds > g_.species || !(range > 0) || e.degree < 0 || e.degree > kMostDegree ||
+            (e.degree && (e.moments < 1 || e.moments > kMostMoments)))
             throw std::invalid_argument("the network's widths are out of range");
         for (int w : {g_.width, g_.hidden, g_.classes})
             if (w < 1 || w % kMostLanes)
@@ -117,6 +119,7 @@ class SpatialEngine {
             take(g_.own_bias[l], 1, g_.width);
             take(g_.share[l], inputs, g_.width);
             take(g_.edge[l], e.features(), g_.width);
+            if (l == 0) take(g_.spectra, e.spectra().values(), g_.width);
         }
         take(g_.w1, g_.layers * g_.width, g_.hidden);
         take(g_.b1, 1, g_.hidden);
@@ -148,18 +151,21 @@ class SpatialEngine {
         struct State {
             Describer describer;
             Near near;
-            Floats scratch;
+            Floats scratch, directions, work, spectra;
             std::vector<std::int32_t> species;
         };
         std::vector<State> states;
         for (int t = 0; t < std::max(threads, 1); ++t)
             states.push_back({Describer(cells.list, search_settings(search), isa_, 1, nullptr, 0),
-                              Near(pad), Floats(),
+                              Near(pad), Floats(), Floats(), Floats(), Floats(),
                               std::vector<std::int32_t>(std::size_t(kMostLanes * pad))});
         bool whole = true;
         nb::gil_scoped_release free;
         in_shares(n, kShare, threads, [&](int thread, std::int64_t from, std::int64_t to) {
             State& state = states[std::size_t(thread)];
+            const int words = e.direction_words();
+            float* directions = state.directions.room(std::size_t(lanes) * std::size_t(words));
+            float* spectra = state.spectra.room(std::size_t(lanes) * std::size_t(e.spectra().values()));
             for (std::int64_t i = from; i < to; i += lanes) {
                 const int group = int(std::min<std::int64_t>(lanes, to - i));
                 state.describer.search(places.data() + i, group);
@@ -184,10 +190,12 @@ class SpatialEngine {
                     }
                     table_.describe(e, near.dx.data(), near.dy.data(), near.dz.data(),
                                     near.d.data(), near.kind.data(), near.cut, near.unit,
-                                    edges.data() + (i + k) * e.words());
+                                    edges.data() + (i + k) * e.words(), directions + k * words);
                 }
-                layer(0, g_.share[0], state.species.data(), edges, kinds, i, group, h, state.scratch,
-                      next, probabilities);
+                if (e.degree)
+                    table_.spectra(e, directions, group, state.work.room(spectra_words(e)), spectra);
+                layer(0, g_.share[0], state.species.data(), edges, kinds, spectra, i, group, h,
+                      state.scratch, next, probabilities);
             }
         });
         return whole;
@@ -209,7 +217,7 @@ class SpatialEngine {
                 const int group = int(std::min<std::int64_t>(kAtoms, to - i));
                 fetch_ahead(shared.data(), rows.data() + (i + group) * pad,
                             int(std::min<std::int64_t>(kAtoms, n - i - group)));
-                layer(number, shared.data(), rows.data() + i * pad, edges, kinds, i, group, h,
+                layer(number, shared.data(), rows.data() + i * pad, edges, kinds, nullptr, i, group, h,
                       scratch[std::size_t(thread)], next, probabilities);
             }
         });
@@ -240,12 +248,12 @@ class SpatialEngine {
     }
 
     void layer(int number, const float* shared, const std::int32_t* rows, const Out<float, 2>& edges,
-               const In<std::int32_t, 1>& kinds, std::int64_t first, int count,
+               const In<std::int32_t, 1>& kinds, const float* spectra, std::int64_t first, int count,
                const Out<float, 2>& h, Floats& scratch, const Out<float, 2>& next,
                const Out<float, 2>& probabilities) const {
         const auto classes = std::int64_t(probabilities.shape(1));
         table_.layer(g_, number, shared, rows, edges.data() + first * g_.edges.words(),
-                     kinds.data() + first, count, h.data() + first * g_.layers * g_.width,
+                     kinds.data() + first, spectra, count, h.data() + first * g_.layers * g_.width,
                      scratch.room(std::size_t(count) * std::size_t(edge_words(g_))),
                      next.data() + first * g_.width, probabilities.data() + first * classes,
                      int(classes));

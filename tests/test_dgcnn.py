@@ -20,6 +20,7 @@ from insitu.training.environments import (
     Samples,
     clouds,
     environments,
+    nearest_images,
     surroundings,
     whole,
 )
@@ -107,9 +108,10 @@ def test_an_environment_has_the_graph_of_the_whole_sample_within(units: dict[str
     s, settings = thermal("fcc", 4.0, 0.15, 4), SpatialSettings(neighbors=14, **units)
     sample = whole(s, ["fcc"], settings)
     centres = np.arange(0, len(s.positions), 9)
-    v = surroundings(s.positions, s.cell, centres, 60)
+    v, atoms = nearest_images(s.positions, s.cell, centres, 60)
     zero = np.zeros(len(centres), dtype=np.int64)
-    found = clouds(Environments(v, zero, zero, np.full(len(zero), 4.0 / 4 ** (1 / 3))), settings)
+    spacing = np.full(len(zero), 4.0 / 4 ** (1 / 3))
+    found = clouds(Environments(v, zero, zero, spacing, s.types[atoms] - 1), settings)
     # Rows of the whole sample are in cell order: match by the first neighbour's displacement.
     first = sample.vectors[:, 0].numpy()
     for i in range(len(centres)):

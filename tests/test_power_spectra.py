@@ -135,10 +135,10 @@ def test_an_artefact_with_spectra_gives_the_networks_probabilities(tmp_path: Pat
     r = r + 0.2 * rng.normal(size=r.shape)
     species = np.where(rng.random(len(r)) < 0.4, 14, 8)
     found = classify_with(model, r, cell, True, species).probabilities
-    graph = periodic(r, cell, np.arange(len(r)), SPECIES)
-    kinds = torch.from_numpy((species == 8).astype(np.int64))[graph.labels]
+    kinds = (species == 8).astype(np.int64)
+    graph = periodic(r, cell, np.arange(len(r)), SPECIES, kinds)
     with torch.no_grad():
-        expected = network_of(SPECIES)(*graph.arguments()[:4], kinds)
+        expected = network_of(SPECIES)(*graph.arguments())
     assert found[graph.labels.numpy()] == pytest.approx(expected.numpy(), abs=1e-5)
     assert found.std(axis=0).max() > 0.01
 

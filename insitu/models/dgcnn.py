@@ -117,7 +117,9 @@ class WholeSampleGraph(nn.Module):
         self.last = nn.Linear(hidden, n_classes)
         if self.described:
             self.spectra = nn.Linear(settings.spectra, width, bias=False)
-            #: Mean and standard deviation of the spectra in training.
+            # Mean and standard deviation of the spectra in training, ``(Q,)``.
+            self.spectra_centre: Tensor
+            self.spectra_scale: Tensor
             self.register_buffer("spectra_centre", torch.zeros(settings.spectra))
             self.register_buffer("spectra_scale", torch.ones(settings.spectra))
 

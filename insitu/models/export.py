@@ -38,8 +38,7 @@ def save(network: torch.nn.Module, card: Card, path: Path | str) -> None:
         graph.pack(state, weights)
     elif isinstance(network, WholeSampleGraph):
         assert card.spatial is not None
-        if not card.spatial.degree:  # the kernels have no power spectra
-            spatial.pack(state, card.spatial, weights)
+        spatial.pack(state, card.spatial, weights)
     elif type(network) is NeighborsMapCNN and card.graph is None:  # no class derived from it
         cnn.pack(state, network.scale, weights)
     if weights.tell():

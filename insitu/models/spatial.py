@@ -65,15 +65,19 @@ class SpatialModel(LayeredModel):
             return
         arrays = read_weights(weights, path)
         try:
-            self._widths = [int(w) for w in arrays["widths"]]
+            # Eight in artefacts without power spectra.
+            self._widths = ([int(w) for w in arrays["widths"]] + [0, 0])[:10]
             flat = arrays["weights"].astype(np.float32)
             self._kernels = compiled().SpatialEngine(flat, self._widths, self.graph.range, isa)
             self._weights = flat
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"model {path}: {error}; copy or train it again") from None
         g, classes = self.graph, len(card.classes)
-        expected = [g.n_species, g.layers, wide(classes), g.neighbors, g.radial, g.kinds]
-        if [self._widths[k] for k in (0, 2, 4, 5, 6, 7)] != expected:
+        expected = [
+            g.n_species, g.layers, wide(classes), g.neighbors, g.radial, g.kinds, g.degree,
+            g.moments if g.degree else 0,
+        ]  # fmt: skip
+        if [self._widths[k] for k in (0, 2, *range(4, 10))] != expected:
             raise ModelError(
                 f"model {path}: the network's widths are {self._widths}, its metadata say {classes} "
                 f"classes and {g}; export it with the right settings"

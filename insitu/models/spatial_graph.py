@@ -133,11 +133,16 @@ def pack(
     width, hidden, classes = len(s["own.0.bias"]), len(s["head.bias"]), len(s["last.bias"])
     w, h, c = wide(width), wide(hidden), wide(classes)
     parts = []
+    if settings.degree:  # P (p - centre) / scale + a: as a matrix and a start
+        spectra = s["spectra.weight"].T / s["spectra_scale"][:, None]
+        s["own.0.bias"] = s["own.0.bias"] - s["spectra_centre"] @ spectra
     for k in range(settings.layers):
         own, other, edge = (s[f"{name}.{k}.weight"].T for name in ("own", "other", "edge"))
         inputs = len(own) if k == 0 else w
         parts += [padded(own, inputs, w), padded(s[f"own.{k}.bias"][None], 1, w)]
         parts += [padded(other, inputs, w), padded(edge, settings.features, w)]
+        if k == 0 and settings.degree:
+            parts.append(padded(spectra, None, w))
     # The head reads the layers side by side, each padded.
     head = s["head.weight"].T.reshape(settings.layers, width, hidden)
     parts += [padded(layer, w, h) for layer in head]
@@ -146,7 +151,7 @@ def pack(
     flat = np.concatenate([p.ravel() for p in parts]).astype(np.float32)
     widths = [
         settings.n_species, w, settings.layers, h, c, settings.neighbors, settings.radial,
-        settings.kinds,
+        settings.kinds, *([settings.degree, settings.moments] if settings.degree else []),
     ]  # fmt: skip
     np.savez(path, widths=np.array(widths, dtype=np.int32), weights=flat)
 

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from insitu.models.dgcnn import WholeSampleGraph
 from insitu.models.spatial import SpatialSettings
 
+#: Added to the variances of the standardised spectra's principal components before these are made 1.
+_LEAST = 1e-3
+
 
 class Normalised(WholeSampleGraph):
     """A :class:`WholeSampleGraph` whose layers are normalised over the atoms of a batch.
@@ -30,23 +33,40 @@ class Normalised(WholeSampleGraph):
         )
         self.shift = nn.ParameterList([torch.zeros(width) for _ in range(settings.layers)])
         self.head_norm = nn.BatchNorm1d(hidden)
+        if self.described:
+            self.whitening: Tensor
+            self.register_buffer("whitening", torch.eye(settings.spectra))
 
     @torch.no_grad()
     def standardise(self, samples: Iterable[tuple[Tensor, ...]]) -> None:
-        """Set the spectra's mean and deviation to those of samples: the arguments of `logits`.
+        """Set the spectra's mean, deviation and whitening to samples': the arguments of `logits`.
 
-        What is the same in all of them (a deviation of rounding errors) is left as it is.
+        Spectra are strongly correlated, and what tells two stackings apart is a small part of them:
+        training finds it where the network's inputs are not correlated. What is the same in all
+        samples (a deviation of rounding errors) is left as it is.
         """
-        n, total, squares = 0, torch.zeros(()), torch.zeros(())
+        q = len(self.spectra_centre)
+        n, total = 0, torch.zeros(q, dtype=torch.float64)
+        products = torch.zeros(q, q, dtype=torch.float64)
         for arguments in samples:
             p = self.power_spectra(*arguments).double()
-            n, total, squares = n + len(p), total + p.sum(0), squares + p.square().sum(0)
+            n, total, products = n + len(p), total + p.sum(0), products + p.t() @ p
         mean = total / n
-        deviation = (squares / n - mean.square()).clamp(min=0.0).sqrt()
+        covariance = products / n - torch.outer(mean, mean)
+        deviation = covariance.diagonal().clamp(min=0.0).sqrt()
+        deviation = torch.where(deviation > 1e-4, deviation, torch.ones_like(deviation))
+        values, axes = torch.linalg.eigh(covariance / torch.outer(deviation, deviation))
         self.spectra_centre.copy_(mean)
-        self.spectra_scale.copy_(
-            torch.where(deviation > 1e-4, deviation, torch.ones_like(deviation))
-        )
+        self.spectra_scale.copy_(deviation)
+        self.whitening.copy_(axes @ torch.diag((values.clamp(min=0.0) + _LEAST) ** -0.5) @ axes.t())
+
+    def described_by(self, own: Tensor, spectra: Tensor | None) -> Tensor:
+        """Return what the first layer adds to an atom's messages, with its power spectra in it."""
+        if spectra is None:
+            return own
+        x = (spectra - self.spectra_centre) / self.spectra_scale
+        mixed: Tensor = own + self.spectra(x @ self.whitening)
+        return mixed
 
     def messages(self, layer: int, h: Tensor, rows: Tensor, features: Tensor) -> Tensor:
         """Return the messages ``(n, k, width)`` of the neighbours, not yet weighted."""
@@ -86,6 +106,7 @@ class Normalised(WholeSampleGraph):
             scale = torch.rsqrt(variance + self.norm[k].eps)
             parts = [plain.own[k], plain.other[k], plain.edge[k]]
             if k == 0 and self.described:
+                plain.spectra.weight.copy_(plain.spectra.weight @ self.whitening)
                 parts.append(plain.spectra)
             for part in parts:
                 part.weight.mul_(scale.unsqueeze(1))  # type: ignore[operator]

@@ -101,21 +101,35 @@ class Directional(Normalised):
         return torch.cat([g, directed], 2), s
 
 
+#: Edges that carry displacements, 16 within 4 Å: what comes with spectra is compared with it.
+_DISPLACEMENTS: dict[str, Any] = {
+    "degree": 0, "neighbors": 16, "reach": 4.0, "radial": 8, "range": 4.5, "species": (),
+    "by_species": False,
+}  # fmt: skip
 _RELATIVE = {"unit": "spacing", "reach": 2.1, "local": 4, "range": 2.5}
-SHIPPED = "smooth weight"
+_BLIND: dict[str, Any] = {"species": (), "by_species": False}
+DISPLACEMENTS = "smooth weight"
+SHIPPED = "power spectra of both species"
 #: Name of a variant → its class and what it changes in the settings of the graph.
 VARIANTS: dict[str, tuple[type[Normalised], dict[str, Any]]] = {
-    "relative positions only, unweighted": (Unweighted, {"radial": 0}),
-    "and radial functions, unweighted": (Unweighted, {}),
+    "relative positions only, unweighted": (Unweighted, _DISPLACEMENTS | {"radial": 0}),
+    "and radial functions, unweighted": (Unweighted, _DISPLACEMENTS),
+    DISPLACEMENTS: (Normalised, _DISPLACEMENTS),
+    "smooth weight, no radial functions": (Normalised, _DISPLACEMENTS | {"radial": 0}),
+    "smooth weight, distances without directions": (Distances, _DISPLACEMENTS),
+    "smooth weight, directional radial functions": (Directional, _DISPLACEMENTS),
+    "smooth weight and learned gate": (Gated, _DISPLACEMENTS),
+    "smooth weight, 12 of 24 chosen in feature space": (
+        Dynamic, _DISPLACEMENTS | {"neighbors": 24},
+    ),
+    "smooth weight, 24 neighbours": (Normalised, _DISPLACEMENTS | {"neighbors": 24}),
+    "smooth weight, lengths in units of the 4 nearest": (Normalised, _DISPLACEMENTS | _RELATIVE),
+    "power spectra, 16 neighbours within 4 Å, positions": (
+        Normalised, _BLIND | {"neighbors": 16, "reach": 4.0, "range": 4.5},
+    ),
+    "power spectra, positions": (Normalised, _BLIND),
     SHIPPED: (Normalised, {}),
-    "smooth weight, no radial functions": (Normalised, {"radial": 0}),
-    "smooth weight, distances without directions": (Distances, {}),
-    "smooth weight, directional radial functions": (Directional, {}),
-    "smooth weight and learned gate": (Gated, {}),
-    "smooth weight, 12 of 24 chosen in feature space": (Dynamic, {"neighbors": 24}),
-    "smooth weight, 24 neighbours": (Normalised, {"neighbors": 24}),
-    "smooth weight, lengths in units of the 4 nearest": (Normalised, _RELATIVE),
-}
+}  # fmt: skip
 
 
 def variant(
