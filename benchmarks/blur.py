@@ -7,7 +7,7 @@ if its average is still on the site that it started from. Each interface is fitt
 the share of atoms labelled as the crystal goes from one plateau to another as a logistic function of the
 distance, and the width is that between 10 and 90 % of this step.
 
-    python benchmarks/blur.py --data data --metals dgcnn-metals/model.pt dgcnn-metals/local.pt
+    python benchmarks/blur.py --data data --metals dgcnn-metals/whole.pt dgcnn-metals/local.pt
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from interfaces import crossings, profile
 from numpy.typing import NDArray
 from ovito_labels import other_methods
 
-from insitu.models.store import load
+from insitu.models.store import AnyModel, load
 from insitu.offline import classify_with
 from insitu.training.phase_interfaces import LEFT, Half, simulate
 from insitu.training.tables import markdown
@@ -161,11 +161,15 @@ def rows(title: str, found: dict[str, list[Step | None]]) -> list[list[str]]:
     return lines
 
 
-def by_model(path: str, crystal: str) -> Labels:
-    """Return which atoms a model labels as the crystal."""
-    model = load(path)
-    at = model.card.classes.index(crystal)
-    return lambda r, cell: classify_with(model, r, cell, True).probabilities.argmax(1) == at
+def by_models(paths: list[str], crystal: str) -> dict[str, Labels]:
+    """Return by their names which atoms models label as the crystal."""
+
+    def one(model: AnyModel) -> Labels:
+        at = model.card.classes.index(crystal)
+        return lambda r, cell: classify_with(model, r, cell, True).probabilities.argmax(1) == at
+
+    models = [load(path) for path in paths]
+    return {m.card.name: one(m) for m in models if crystal in m.card.classes}
 
 
 def sio2(data: Path, models: list[str]) -> Iterator[tuple[str, list[Cell], dict[str, Labels]]]:
@@ -178,7 +182,7 @@ def sio2(data: Path, models: list[str]) -> Iterator[tuple[str, list[Cell], dict[
                 for r, cell, away in zip(z["positions"], z["cell"], z["away"], strict=True)
             ]
         title = f"{half.phase}, {half.pressure:g} GPa, {half.temperature:g} K"
-        yield title, cells, {m: by_model(m, half.phase) for m in models}
+        yield title, cells, by_models(models, half.phase)
 
 
 def metals(data: Path, models: list[str]) -> Iterator[tuple[str, list[Cell], dict[str, Labels]]]:
@@ -200,8 +204,7 @@ def metals(data: Path, models: list[str]) -> Iterator[tuple[str, list[Cell], dic
                 Cell(m["name"], crystal, r, cell, others["a-CNA"](q, qc) == truth)
                 for r, cell, q, qc in columns
             ]
-        known = {name: by_model(name, crystal) for name in models}
-        known |= {k: _is(f, truth) for k, f in others.items()}
+        known = by_models(models, crystal) | {k: _is(f, truth) for k, f in others.items()}
         yield f"{m['name']} ({crystal})", cells, known
 
 
@@ -224,7 +227,6 @@ def main() -> None:
         *metals(options.data, [*options.metals, "metals", "crystals-cnn"]),
     ):
         lines += rows(title, measure(cells, methods))
-        print(markdown(HEAD, lines[-1 - len(methods) :]), flush=True)
     print(markdown(HEAD, lines))
 
 

@@ -41,7 +41,7 @@ from insitu.training.tables import markdown
 from insitu.training.train import load_recipe
 
 GRAPH = SpatialSettings(
-    neighbors=16, unit="spacing", reach=2.1, layers=3, local=8, radial=8, range=2.5, degree=6
+    neighbors=20, unit="spacing", reach=2.25, layers=3, local=4, radial=8, range=2.75, degree=6
 )
 LOCAL = SpatialSettings(neighbors=32, unit="spacing", reach=2.6, layers=0)
 NAMES = {"whole": "whole-sample DGCNN", "local": "local DGCNN"}
@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--out", type=Path, default=Path("dgcnn-metals"))
     parser.add_argument("--each", type=int, default=3, help="snapshots of a trajectory (3)")
-    parser.add_argument("--epochs", type=int, default=16, help="of the whole-sample network (16)")
+    parser.add_argument("--epochs", type=int, default=12, help="of the whole-sample network (12)")
     parser.add_argument("--only", nargs="*", default=list(NAMES), help="networks to train")
     parser.add_argument("--untested", action="store_true", help="train, do not measure")
     options = parser.parse_args()

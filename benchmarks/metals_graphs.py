@@ -68,7 +68,7 @@ def environments(
                 spacing += [float(np.cbrt(abs(np.linalg.det(v.cell)) / len(v.labels)))] * n
     return Environments(
         np.concatenate(vectors), np.array(labels), np.zeros(len(labels), dtype=np.int64),
-        np.array(spacing),
+        np.array(spacing), np.zeros((len(labels), k), dtype=np.int64),
     )  # fmt: skip
 
 
