@@ -25,6 +25,7 @@ from ovito_labels import other_methods
 
 from insitu.models.store import AnyModel, load
 from insitu.offline import classify_with
+from insitu.species import SYMBOLS
 from insitu.training.phase_interfaces import LEFT, Half, simulate
 from insitu.training.tables import markdown
 from insitu.training.train import load_recipe
@@ -44,18 +45,24 @@ FAR = 16.0
 #: Places [Å] and scales [Å] that are tried, then refined.
 PLACES, SCALES = np.linspace(-9, 9, 73), np.geomspace(0.05, 5.0, 47)
 
-Labels = Callable[[NDArray, NDArray], NDArray]
-
 
 @dataclass(frozen=True)
 class Cell:
-    """A snapshot with two phases: positions ``(n, 3)``, cell ``(3, 3)`` [Å], who is crystal ``(n,)``."""
+    """A snapshot with two phases: positions ``(n, 3)``, cell ``(3, 3)`` [Å], who is crystal ``(n,)``.
+
+    `species` are atomic numbers ``(n,)``, for models that tell them apart.
+    """
 
     name: str
     crystal: str
     positions: NDArray
     cell: NDArray
     truth: NDArray
+    species: NDArray | None = None
+
+
+#: Which atoms of a cell a method labels as its crystal.
+Labels = Callable[[Cell], NDArray]
 
 
 @dataclass(frozen=True)
@@ -130,7 +137,7 @@ def measure(cells: list[Cell], methods: dict[str, Labels]) -> dict[str, list[Ste
     """Return the steps of every method at every interface; places count from the reference's."""
     found: dict[str, list[Step | None]] = {"reference": []}
     for c in cells:
-        labels = {name: label(c.positions, c.cell) for name, label in methods.items()}
+        labels = {name: label(c) for name, label in methods.items()}
         for some, d in distances(c):
             true = fit(d[some], c.truth[some])
             if true is None:
@@ -166,7 +173,9 @@ def by_models(paths: list[str], crystal: str) -> dict[str, Labels]:
 
     def one(model: AnyModel) -> Labels:
         at = model.card.classes.index(crystal)
-        return lambda r, cell: classify_with(model, r, cell, True).probabilities.argmax(1) == at
+        return lambda c: (
+            classify_with(model, c.positions, c.cell, True, c.species).probabilities.argmax(1) == at
+        )
 
     models = [load(path) for path in paths]
     return {m.card.name: one(m) for m in models if crystal in m.card.classes}
@@ -175,10 +184,12 @@ def by_models(paths: list[str], crystal: str) -> dict[str, Labels]:
 def sio2(data: Path, models: list[str]) -> Iterator[tuple[str, list[Cell], dict[str, Labels]]]:
     """Yield the cells of SiO2, simulated where they are missing, and the models."""
     recipe, _ = load_recipe("sio2")
+    numbers = np.array([SYMBOLS.index(e) for e in recipe["potential"]["elements"]])
     for half in HALVES:
         with np.load(simulate(recipe, half, data)) as z:
+            species = numbers[z["types"] - 1]
             cells = [
-                Cell(half.name, half.phase, r, cell, away < LEFT)
+                Cell(half.name, half.phase, r, cell, away < LEFT, species)
                 for r, cell, away in zip(z["positions"], z["cell"], z["away"], strict=True)
             ]
         title = f"{half.phase}, {half.pressure:g} GPa, {half.temperature:g} K"
@@ -208,8 +219,8 @@ def metals(data: Path, models: list[str]) -> Iterator[tuple[str, list[Cell], dic
         yield f"{m['name']} ({crystal})", cells, known
 
 
-def _is(label: Labels, crystal: int) -> Labels:
-    return lambda r, cell: label(r, cell) == crystal
+def _is(label: Callable[[NDArray, NDArray], NDArray], crystal: int) -> Labels:
+    return lambda c: label(c.positions, c.cell) == crystal
 
 
 def main() -> None:

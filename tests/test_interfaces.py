@@ -50,8 +50,8 @@ def test_labels_that_reach_out_are_measured_at_both_interfaces() -> None:
     z = r[:, 2] % cell[2, 2]
     here = Cell("x", "sc", r, cell, (z > 12.0) & (z < 34.0))
     methods = {
-        "wider": lambda r, cell: (r[:, 2] % 50 > 9.0) & (r[:, 2] % 50 < 37.0),
-        "blind": lambda r, cell: np.zeros(len(r), dtype=bool),
+        "wider": lambda c: (c.positions[:, 2] % 50 > 9.0) & (c.positions[:, 2] % 50 < 37.0),
+        "blind": lambda c: np.zeros(len(c.positions), dtype=bool),
     }
     found = measure([here], methods)
     assert len(found["reference"]) == 2
