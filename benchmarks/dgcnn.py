@@ -35,7 +35,13 @@ from insitu.training.phase_dynamics import Snapshot, snapshots
 from insitu.training.phases import classes_of, generate
 from insitu.training.tables import markdown
 from insitu.training.train import load_recipe
-from insitu.training.variants import DISPLACEMENTS, SHIPPED, VARIANTS, variant
+from insitu.training.variants import (
+    DISPLACEMENTS,
+    POSITIONS,
+    SHIPPED,
+    VARIANTS,
+    variant,
+)  # fmt: skip
 
 LARGEST = 129
 #: Accuracy after 10 epochs in the source, on its own data: (local, whole-sample) by points.
@@ -46,9 +52,10 @@ TURNS = 8
 LOCAL_RATE = 3e-3
 DESIGN = ("first", "others")
 #: Variants in the table of accuracy against points, by name there.
-METHODS = {"whole": DISPLACEMENTS, "spectra": SHIPPED}
+METHODS = {"whole": DISPLACEMENTS, "positions": POSITIONS, "spectra": SHIPPED}
 TITLES = {
-    "local": "local", "whole": "whole, displacements", "spectra": "whole, power spectra of species",
+    "local": "local", "whole": "whole, displacements", "positions": "whole, power spectra",
+    "spectra": "whole, power spectra of species",
 }  # fmt: skip
 
 
@@ -113,6 +120,8 @@ def train_whole(
     """Train a whole-sample network on environments of some points, and measure it."""
     torch.manual_seed(seed)
     network, graph = variant(name, len(data.classes), SpatialSettings(**data.recipe["spatial"]))
+    if network.described:
+        schedule = replace(schedule, strain=data.recipe["training"]["strain"])
     train = clouds(data.environments(parts[0]).nearest(points), graph)
     started = time.process_time()
     dgcnn.fit(network, train, schedule, seed)
@@ -210,11 +219,12 @@ def report(rows: list[dict[str, Any]]) -> str:
             for method, title in TITLES.items():
                 some = [r for r in found if (r["points"], r["method"]) == (points, method)]
                 if some:
+                    source = PUBLISHED[points][method != "local"]
                     whole_ = [r["whole_accuracy"] for r in some if "whole_accuracy" in r]
                     lines.append([
                         f"{points}", title, f"{len(some)}", percent([r["accuracy"] for r in some]),
                         f"{np.mean([r['f1'] for r in some]):.3f}", percent(whole_) if whole_ else "–",
-                        f"{np.mean([r['seconds'] for r in some]):.0f}", PUBLISHED[points][method != "local"],
+                        f"{np.mean([r['seconds'] for r in some]):.0f}", source,
                     ])  # fmt: skip
         text += f"### Accuracy after {found[0]['epochs']} epochs, test trajectories\n\n" + markdown(
             ["points", "network", "seeds", "environments (%)", "macro-F1", "whole samples (%)",

@@ -30,16 +30,19 @@ constexpr int kEdgesTogether = 4;  // that share a load of their weights
 struct EdgeSettings {
     int most;       // neighbours of an atom, K
     int radial;     // radial functions, G
-    int kinds;      // blocks of the features, one for each species of the neighbour; 1: one for all
+    int kinds;      // blocks of the weights, one for each species of the neighbour; 1: one for all
     float range;    // of the radial functions, in units of length u_i
     int degree;     // of the power spectra; 0: none, and edges carry their displacement
     int moments;    // of the power spectra
 
     INSITU_HD Spectra spectra() const { return {degree, moments, kinds}; }
-    INSITU_HD int features() const { return ((degree ? 0 : 3) + radial) * kinds; }
-    INSITU_HD int padded() const { return (most + kMostLanes - 1) / kMostLanes * kMostLanes; }
-    // Floats of an atom's edges: weight and weighted features, feature by feature.
-    INSITU_HD int words() const { return (1 + features()) * padded(); }
+    INSITU_HD int features() const { return (degree ? 0 : 3) + radial; }  // of an edge
+    INSITU_HD int padded() const { return round_up(most); }
+    // Floats of an atom's edges: weight and weighted features, feature by feature; then how many
+    // neighbours are of each species, in whose order they come, if species are told apart.
+    INSITU_HD int words() const { return counts() + (kinds > 1 ? round_up(kinds) : 0); }
+    INSITU_HD int counts() const { return (1 + features()) * padded(); }
+    INSITU_HD static int round_up(int n) { return (n + kMostLanes - 1) / kMostLanes * kMostLanes; }
     // Floats of an atom's directions, which the power spectra are made of.
     INSITU_HD int direction_words() const { return degree ? kDirectionFields * padded() : 0; }
 };
@@ -67,7 +70,7 @@ INSITU_HD int edge_words(const EdgeNetwork& g) { return g.hidden + g.classes; }
 template <class F>
 INSITU_HD void describe_edge(const EdgeSettings& s, F dx, F dy, F dz, F d, F kind, float cut, float unit,
                              float* out, float* direction) {
-    const int pad = s.padded(), block = ((s.degree ? 0 : 3) + s.radial) * pad;
+    const int pad = s.padded();
     const float inverse_unit = 1.0f / unit, part = 2.0f * inverse_unit / s.range;
     const F zero = zeros<F>(), one = zero + 1.0f;
     const F x = d * (1.0f / cut);
@@ -81,25 +84,21 @@ INSITU_HD void describe_edge(const EdgeSettings& s, F dx, F dy, F dz, F d, F kin
 INSITU_UNROLL(8)
         for (int f = 0; f < kDirectionFields; ++f) put(fields[f], direction + f * pad);
     }
-    for (int b = 0; b < s.kinds; ++b) {
-        const F mine = s.kinds == 1 ? weight : (kind == zero + float(b) ? weight : zero);
-        float* to = out + pad + b * block;
-        const auto add = [&](F value) {
-            put(mine * value, to);
-            to += pad;
-        };
-        if (!s.degree) {
-            add(dx * inverse_unit);
-            add(dy * inverse_unit);
-            add(dz * inverse_unit);
-        }
-        F before = one, now = t;
-        for (int f = 0; f < s.radial; ++f) {
-            add(now);
-            const F next = 2.0f * t * now - before;
-            before = now;
-            now = next;
-        }
+    const auto add = [&](F value) {
+        out += pad;
+        put(weight * value, out);
+    };
+    if (!s.degree) {
+        add(dx * inverse_unit);
+        add(dy * inverse_unit);
+        add(dz * inverse_unit);
+    }
+    F before = one, now = t;
+    for (int f = 0; f < s.radial; ++f) {
+        add(now);
+        const F next = 2.0f * t * now - before;
+        before = now;
+        now = next;
     }
 }
 
@@ -150,12 +149,18 @@ template <int V, class F>
 INSITU_HD void add_largest(const EdgeSettings& s, const float* shared, Size width, const int* rows,
                            int count, const float* edges, const float* w, float* out) {
     constexpr int lanes = int(sizeof(F) / sizeof(float)), T = kEdgesTogether;
+    const int pad = s.padded(), features = s.features();
     F most[V];
 INSITU_UNROLL(8)
     for (int v = 0; v < V; ++v) most[v] = zeros<F>();
-    for (int k = 0; k < count; k += T)
-        largest_messages<T, V, F>(shared, width, rows + k, edges + k, s.padded(), s.features(), w,
-                                  most);
+    for (int b = 0, k = 0; b < s.kinds; ++b, w += Size(features) * width) {
+        const bool last = b + 1 == s.kinds;  // behind which edges have the weight 0
+        const int end = last ? count : k + int(edges[s.counts() + b]), room = last ? pad : end;
+        for (; k < end && k + T <= room; k += T)
+            largest_messages<T, V, F>(shared, width, rows + k, edges + k, pad, features, w, most);
+        for (; k < end; ++k)
+            largest_messages<1, V, F>(shared, width, rows + k, edges + k, pad, features, w, most);
+    }
 INSITU_UNROLL(8)
     for (int v = 0; v < V; ++v)
         put(rectified(lanes_at<F>(out + v * lanes) + most[v]), out + v * lanes);

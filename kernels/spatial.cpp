@@ -55,28 +55,57 @@ struct Near {
     explicit Near(int padded)
         : dx(std::size_t(padded)), dy(dx), dz(dx), d(dx), kind(dx), place(std::size_t(padded)) {}
 
+    // The neighbours of an atom of the describer's group, nearest first.
     void take(Describer& describer, int k, const Search& s) {
-        const int known = describer.neighbors(k), padded = int(dx.size());
-        count = std::min(known, s.most);
-        const double* away = describer.distances();
-        cut = float(known > s.most ? std::min(away[s.most], s.radius) : s.radius);
-        unit = float(s.local > 0 && known ? describer.length() : s.unit);
-        for (int i = 0; i < padded; ++i) {
-            const bool there = i < count;
-            const auto at = std::size_t(i);
-            dx[at] = there ? float(describer.displacement(0)[i]) : 0.0f;
-            dy[at] = there ? float(describer.displacement(1)[i]) : 0.0f;
-            dz[at] = there ? float(describer.displacement(2)[i]) : 0.0f;
-            d[at] = there ? float(away[i]) : cut;
-            place[at] = there ? describer.place(i) : -1;
-            kind[at] = 0.0f;
+        find(describer, k, s);
+        fill(describer, [](int i) { return i; });
+    }
+
+    // The same in order of their species, which kind_of(place) tells, and how many are of each.
+    template <class Kind>
+    void take_sorted(Describer& describer, int k, const Search& s, int kinds, Kind&& kind_of, float* counts) {
+        find(describer, k, s);
+        int whose[kMostEdges], order[kMostEdges + 1], at = 0;
+        for (int i = 0; i < count; ++i) whose[i] = kind_of(describer.place(i));
+        for (int b = 0; b < kinds; ++b) {
+            const int before = at;
+            for (int i = 0; i < count; ++i) {  // without a branch that nobody can foresee
+                order[at] = i;
+                at += whose[i] == b;
+            }
+            counts[b] = float(at - before);
         }
+        fill(describer, [&order](int i) { return order[i]; });
     }
 
     std::vector<float> dx, dy, dz, d, kind;
     std::vector<std::int32_t> place;
     int count = 0;
     float cut = 1.0f, unit = 1.0f;
+
+  private:
+    void find(Describer& describer, int k, const Search& s) {
+        const int known = describer.neighbors(k);
+        count = std::min(known, s.most);
+        cut = float(known > s.most ? std::min(describer.distances()[s.most], s.radius) : s.radius);
+        unit = float(s.local > 0 && known ? describer.length() : s.unit);
+    }
+
+    // Neighbour order(i) of the describer comes i-th.
+    template <class Order>
+    void fill(Describer& describer, Order&& order) {
+        for (int i = 0; i < int(dx.size()); ++i) {
+            const bool there = i < count;
+            const auto at = std::size_t(i);
+            const int from = there ? order(i) : 0;
+            dx[at] = there ? float(describer.displacement(0)[from]) : 0.0f;
+            dy[at] = there ? float(describer.displacement(1)[from]) : 0.0f;
+            dz[at] = there ? float(describer.displacement(2)[from]) : 0.0f;
+            d[at] = there ? float(describer.distances()[from]) : cut;
+            place[at] = there ? describer.place(from) : -1;
+            kind[at] = 0.0f;
+        }
+    }
 };
 
 class SpatialEngine {
@@ -118,7 +147,7 @@ class SpatialEngine {
             take(g_.own[l], inputs, g_.width);
             take(g_.own_bias[l], 1, g_.width);
             take(g_.share[l], inputs, g_.width);
-            take(g_.edge[l], e.features(), g_.width);
+            take(g_.edge[l], e.features() * e.kinds, g_.width);
             if (l == 0) take(g_.spectra, e.spectra().values(), g_.width);
         }
         take(g_.w1, g_.layers * g_.width, g_.hidden);
@@ -159,6 +188,10 @@ class SpatialEngine {
             states.push_back({Describer(cells.list, search_settings(search), isa_, 1, nullptr, 0),
                               Near(pad), Floats(), Floats(), Floats(), Floats(),
                               std::vector<std::int32_t>(std::size_t(kMostLanes * pad))});
+        const auto kind_of = [&](std::int32_t place) {
+            const std::int32_t row = row_of_place(std::size_t(place));
+            return row < 0 ? 0 : int(kinds(std::size_t(row)));
+        };
         bool whole = true;
         nb::gil_scoped_release free;
         in_shares(n, kShare, threads, [&](int thread, std::int64_t from, std::int64_t to) {
@@ -171,7 +204,11 @@ class SpatialEngine {
                 state.describer.search(places.data() + i, group);
                 for (int k = 0; k < group; ++k) {
                     Near& near = state.near;
-                    near.take(state.describer, k, search);
+                    float* described = edges.data() + (i + k) * e.words();
+                    if (e.kinds > 1)
+                        near.take_sorted(state.describer, k, search, e.kinds, kind_of, described + e.counts());
+                    else
+                        near.take(state.describer, k, search);
                     found(std::size_t(i + k)) = near.count;
                     std::int32_t* list = rows.data() + (i + k) * pad;
                     std::int32_t* species = state.species.data() + k * pad;
@@ -190,7 +227,7 @@ class SpatialEngine {
                     }
                     table_.describe(e, near.dx.data(), near.dy.data(), near.dz.data(),
                                     near.d.data(), near.kind.data(), near.cut, near.unit,
-                                    edges.data() + (i + k) * e.words(), directions + k * words);
+                                    described, directions + k * words);
                 }
                 if (e.degree)
                     table_.spectra(e, directions, group, state.work.room(spectra_words(e)), spectra);

@@ -16,7 +16,7 @@ from insitu.device_search import DeviceSearch
 from insitu.errors import InsituError
 from insitu.halo import NOBODYS
 from insitu.models.device_tiles import TILES, tile_for
-from insitu.models.weights import LANES
+from insitu.models.weights import wide
 
 if TYPE_CHECKING:
     from insitu.halo import Halo
@@ -137,16 +137,17 @@ class DeviceSpatial:
         rows, near
             ``(n, padded)`` int32 rows and species.
         edges
-            ``(n, 1 + features, padded)`` weights and weighted features.
+            ``(n, words)`` weights, weighted features and how many neighbours are of each species.
         directions
             ``(n, fields, padded)`` what the power spectra are made of; None if there are none.
         found
             ``(n,)`` their number.
         """
         xp, n, g = self.device.xp, search.frame.n_local, self.graph
-        pad, length = -(-g.neighbors // LANES) * LANES, g.length(spacing)
+        pad, length = wide(g.neighbors), g.length(spacing)
         rows, near = (xp.empty((n, pad), dtype=np.int32) for _ in range(2))
-        edges = xp.empty((n, 1 + g.features, pad), dtype=np.float32)
+        words = (1 + g.features // g.kinds) * pad + (wide(g.kinds) if g.kinds > 1 else 0)
+        edges = xp.empty((n, words), dtype=np.float32)
         directions = xp.empty((n, _FIELDS, pad), dtype=np.float32) if g.degree else None
         found = xp.empty(n, dtype=np.int32)
         nobodys = self._warps.launch(

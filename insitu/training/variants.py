@@ -109,6 +109,7 @@ _DISPLACEMENTS: dict[str, Any] = {
 _RELATIVE = {"unit": "spacing", "reach": 2.1, "local": 4, "range": 2.5}
 _BLIND: dict[str, Any] = {"species": (), "by_species": False}
 DISPLACEMENTS = "smooth weight"
+POSITIONS = "power spectra, positions"
 SHIPPED = "power spectra of both species"
 #: Name of a variant → its class and what it changes in the settings of the graph.
 VARIANTS: dict[str, tuple[type[Normalised], dict[str, Any]]] = {
@@ -127,7 +128,7 @@ VARIANTS: dict[str, tuple[type[Normalised], dict[str, Any]]] = {
     "power spectra, 16 neighbours within 4 Å, positions": (
         Normalised, _BLIND | {"neighbors": 16, "reach": 4.0, "range": 4.5},
     ),
-    "power spectra, positions": (Normalised, _BLIND),
+    POSITIONS: (Normalised, _BLIND),
     SHIPPED: (Normalised, {}),
 }  # fmt: skip
 

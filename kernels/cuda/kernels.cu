@@ -227,19 +227,30 @@ extern "C" __global__ void edge_balls(const double* r, const std::int64_t* id,
     const double end = known > most ? b.distance[most] : radius;
     const float cut = float(end < radius ? end : radius);
     const float unit_here = float(local > 0 && known ? length : unit);
-    for (int k = lane; k < pad; k += kWarp) {
-        const bool there = k < count;
-        const int place = there ? b.place[k] : at;
-        const int row = there ? row_of_place[place] : -1;
-        if (there && row < 0) atomicMax(trouble + 1, 1);
-        const int whose = row < 0 ? (there ? 0 : -1) : kind[row];
-        rows[i * pad + k] = row;
-        kinds_near[i * pad + k] = whose;
+    const auto put_edge = [&](int slot, int place, double away, int row, int whose) {
+        rows[i * pad + slot] = row;
+        kinds_near[i * pad + slot] = whose;
         describe_edge<float>(s, float(displacement(p, at, place, 0)), float(displacement(p, at, place, 1)),
-                             float(displacement(p, at, place, 2)), there ? float(b.distance[k]) : cut,
-                             float(whose < 0 ? 0 : whose), cut, unit_here, edges + i * s.words() + k,
-                             directions + (degree ? i * s.direction_words() + k : 0));
+                             float(displacement(p, at, place, 2)), float(away), float(whose < 0 ? 0 : whose),
+                             cut, unit_here, edges + i * s.words() + slot,
+                             directions + (degree ? i * s.direction_words() + slot : 0));
+    };
+    int slot = 0;
+    for (int sort = 0; sort < kinds; ++sort) {  // in order of their species
+        const int before = slot;
+        for (int from = 0; from < count; from += kWarp) {
+            const int k = from + lane;
+            const int row = k < count ? row_of_place[b.place[k]] : -1;
+            if (k < count && row < 0) atomicMax(trouble + 1, 1);
+            const int whose = row < 0 ? 0 : kind[row];
+            const bool in = k < count && (kinds == 1 || whose == sort);
+            const unsigned votes = __ballot_sync(kWholeWarp, in);
+            if (in) put_edge(slot + __popc(votes & ((1u << lane) - 1u)), b.place[k], b.distance[k], row, whose);
+            slot += __popc(votes);
+        }
+        if (kinds > 1 && lane == 0) edges[i * s.words() + s.counts() + sort] = float(slot - before);
     }
+    for (int k = slot + lane; k < pad; k += kWarp) put_edge(k, at, cut, -1, -1);
 }
 
 // The power spectra's part of the first layer, for a tile of atoms: a kernel of its own, since it takes

@@ -80,7 +80,7 @@ INSITU_HD EdgeNetwork edge_network(const float* w, const EdgeWidths& of) {
         g.own[l] = take(inputs, of.width);
         g.own_bias[l] = take(1, of.width);
         g.share[l] = take(inputs, of.width);
-        g.edge[l] = take(g.edges.features(), of.width);
+        g.edge[l] = take(g.edges.features() * of.kinds, of.width);
         if (l == 0) g.spectra = take(g.edges.spectra().values(), of.width);
     }
     g.w1 = take(of.layers * of.width, of.hidden);
