@@ -31,7 +31,7 @@ from insitu.training.tables import markdown
 from insitu.training.train import load_recipe
 
 HALVES = (
-    Half("beta_quartz", 0.0, 1200.0), Half("stishovite", 35.0, 1500.0, room=1.15, drag=1.0),
+    Half("beta_quartz", 0.0, 1200.0), Half("stishovite", 35.0, 1500.0, room=1.3, hot=3500.0, drag=1.0),
     Half("coesite", 5.5, 1050.0),
 )  # fmt: skip
 #: Of OVITO's methods, which stand in the table.
