@@ -47,7 +47,7 @@ def test_the_split_is_by_trajectory_and_labels_do_not_overlap(name: str) -> None
     rules = recipe["labels"]
     assert {r["class"] for r in rules} == set(recipe["classes"])
     assert {r["stage"] for r in rules} <= stages
-    marks = Landmarks(Estimate(900.0, 20.0), {1: Estimate(2200.0, float("nan"))})
+    marks = Landmarks(Estimate(900.0, 20.0, (3e-4, 4e-4)), {1: Estimate(2200.0, float("nan"))})
     for a in rules:
         for b in rules:
             if a["class"] != b["class"] and a["stage"] == b["stage"]:
@@ -120,10 +120,14 @@ def test_labels_follow_the_kink_and_the_step_of_the_energy(tmp_path: Path) -> No
     assert marks.kink.temperature == pytest.approx(900, abs=4 * marks.kink.error + 4)
     assert marks.kink.error < 15
     assert [marks.melting[s].temperature for s in (1, 2)] == pytest.approx([2100, 2200], abs=12)
-    crystal, _, *rest = recipe["labels"]
+    _, crystal, *rest = recipe["labels"]
     assert marks.range(crystal, 2)[1] == pytest.approx(0.97 * 2200, abs=12)
     glass = next(r for r in rest if r["class"] == "amorphous")
-    assert marks.range(glass, 1)[1] == glass["between"][1] * marks.kink.temperature
+    below = marks.kink.temperature - marks.range(glass, 1)[1]
+    liquid = min(marks.range(r, 1)[0] for r in rest if r.get("of") == "kink" and r is not glass)
+    assert below == pytest.approx((1 - glass["between"][1]) * marks.kink.temperature)
+    # As far in energy, with the slopes of this curve.
+    assert liquid - marks.kink.temperature == pytest.approx(below * 3.0 / 3.8, rel=0.05)
     with pytest.raises(SettingError, match="one of melting, kink"):
         marks.range({"class": "fcc", "of": "kinks", "between": [0, 1]}, 1)
     with pytest.raises(SettingError, match=r"relative to the melting, which .* trajectory 3"):

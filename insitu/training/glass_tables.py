@@ -113,7 +113,8 @@ def _labels_text(recipe: dict[str, Any], marks: Landmarks) -> str:
         of = [*recipe["data"]["train_seeds"], *recipe["data"]["validation_seeds"]]
         text += (
             f"Kink of the energy on cooling, trajectories {sorted(set(of))} together: "
-            f"{marks.kink.temperature:.0f} ± {marks.kink.error:.0f} K. "
+            f"{marks.kink.temperature:.0f} ± {marks.kink.error:.0f} K; distances above it are shortened "
+            f"by the ratio of the slopes, {marks.shortened:.2f}, so that they are equal in energy. "
         )
     if marks.kink or marks.melting:
         text += "The ranges are multiples of these (of the first trajectory, where they differ). "

@@ -56,8 +56,21 @@ class Landmarks:
                 f"trajectory {seed} does not show; look at its {rule['stage']}.thermo, or give "
                 "temperature = [low, high] in K"
             )
-        low, high = rule["between"]
-        return low * at.temperature, high * at.temperature
+        shares = list(rule["between"])
+        if of == "kink":
+            shares = [x if x < 1 else 1 + (x - 1) * self.shortened for x in shares]
+        return shares[0] * at.temperature, shares[1] * at.temperature
+
+    @property
+    def shortened(self) -> float:
+        """Factor on distances above the kink that makes them equal in energy to those below it.
+
+        A liquid's structure changes faster than a glass's, as its energy does. A model's limit lies half
+        way between its labels in structure: at equal distances in temperature it would lie above the kink.
+        """
+        assert self.kink is not None
+        below, above = self.kink.slopes
+        return below / above if below < above else 1.0
 
 
 def find(recipe: dict[str, Any], data: Path) -> Landmarks:
