@@ -118,8 +118,8 @@ def draw(history: Any, out: Path) -> dict[str, Estimate]:
         grid[0, 2].set(xlabel="Temperature (K)", ylabel="Energy (eV/atom)", title="heating")
         fractions(grid[1, 2], warm, t)
         grid[1, 2].set_title("heating")
-        for axes in (grid[0, 2], grid[1, 2]):
-            mark(axes, found["energy step"], "energy step", height=0.62, left=True)
+        for axes, height in ((grid[0, 2], 0.05), (grid[1, 2], 0.35)):
+            mark(axes, found["energy step"], "energy step", height=height, left=True)
     for letter, axes in zip("abcdef", grid.ravel(), strict=False):
         axes.set_title(f"({letter})", loc="left", fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
