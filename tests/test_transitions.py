@@ -7,6 +7,8 @@ import xarray
 
 from insitu.errors import SettingError
 from insitu.transitions import (
+    crossing,
+    energy_step,
     heating,
     kink,
     melting,
@@ -96,11 +98,31 @@ def test_the_slower_one_of_two_ramps() -> None:
     assert slowest(history(two[::-1].copy()))["step"].values[0] == 0
 
 
-def test_melting_is_where_the_energy_steps_up() -> None:
+@pytest.mark.parametrize(
+    ("at", "width", "n"), [(2100, 10.0, 50), (2300, 10.0, 400), (900, 40.0, 120)]
+)
+def test_the_energy_step_is_half_way_between_two_lines(at: float, width: float, n: int) -> None:
+    t = np.linspace(300, 2500, n)
+    e = 3e-4 * t + 0.15 / (1 + np.exp(-(t - at) / width))
+    e += np.random.default_rng(6).normal(0, 1e-3, n)
+    found = energy_step(t, e)
+    assert found.temperature == pytest.approx(at, abs=8)
+    if width > 2200 / n:  # quarters of a logistic step lie ln 3 widths away from its middle
+        assert found.width == pytest.approx(2 * np.log(3) * width, rel=0.35)
+
+
+def test_a_crossing() -> None:
+    x = np.arange(5.0)
+    assert crossing(x, np.array([0.0, 0.2, 0.8, 1.0, 1.0])) == pytest.approx(1.5)
+    assert np.isnan(crossing(x, np.zeros(5)))
+
+
+def test_melting_of_a_history_is_its_energy_step() -> None:
     t = np.linspace(300, 2500, 50)
-    e = 3e-4 * t + 0.15 / (1 + np.exp(-(t - 2100) / 15))
-    found = melting(history(t, e))
-    assert found.temperature == pytest.approx(2100, abs=50)
+    total = 3e-4 * t + 0.15 / (1 + np.exp(-(t - 2100) / 15))
+    noise = np.random.default_rng(7).normal(0, 20, 50)
+    found = melting(history(t + noise, total - 1.5 * BOLTZMANN * (t + noise)))
+    assert found.temperature == pytest.approx(2100, abs=15)
     assert np.isnan(found.error)
 
 

@@ -12,6 +12,11 @@ from numpy.typing import NDArray
 
 from insitu.training.dynamics import portable
 from insitu.training.runs import potentials_folder, read_dump, run_lammps
+from insitu.transitions import BOLTZMANN
+
+#: Steps between two records of temperature and energy, if `every` is a multiple of it: the means of
+#: many have less noise than the values of the snapshots.
+_FINE = 10
 
 _HEAD = """\
 units metal
@@ -59,7 +64,7 @@ _STAGE = """\
 fix move all {fix}
 dump out all custom {every} {name}.dump id type x y z
 dump_modify out sort id format float %.5f
-fix thermo all ave/time {every} 1 {every} c_thermo_temp c_thermo_pe file {name}.thermo format " %.8g"
+fix thermo all ave/time {fine} 1 {fine} c_thermo_temp c_thermo_pe file {name}.thermo format " %.8g"
 run {steps}
 undump out
 unfix thermo
@@ -69,10 +74,15 @@ unfix move
 
 @dataclass(frozen=True)
 class Configuration:
-    """One snapshot: stage, temperature [K], energy [eV an atom], positions and cell [Å], types."""
+    """One snapshot of a trajectory.
+
+    `ramp` is the temperature of the thermostat, `temperature` that of the atoms [K]; `energy` the
+    potential one [eV an atom]; positions and cell [Å].
+    """
 
     seed: int
     stage: str
+    ramp: float
     temperature: float
     energy: float
     positions: NDArray[np.float64]
@@ -116,7 +126,8 @@ def deck(recipe: dict[str, Any], seed: int) -> str:
         if stage.get("ensemble", "npt") == "npt":
             ensemble += f" iso 0 0 {1000 * dt:g}"
         text += "reset_timestep 0\n"
-        text += _STAGE.format(fix=ensemble, **stage)
+        fine = _FINE if stage["every"] % _FINE == 0 else stage["every"]
+        text += _STAGE.format(fix=ensemble, fine=fine, **stage)
     return text
 
 
@@ -143,14 +154,45 @@ def configurations(recipe: dict[str, Any], seed: int, folder: Path) -> list[Conf
     """Return all snapshots of a trajectory that :func:`simulate` has made, in order."""
     found: list[Configuration] = []
     for stage in recipe["stage"]:
-        dump = folder / f"{stage['name']}.dump"
+        name, dump = stage["name"], folder / f"{stage['name']}.dump"
         types = _types(dump)
-        rows = np.loadtxt(folder / f"{stage['name']}.thermo")
-        for row, (step, r, cell) in zip(rows, read_dump(dump), strict=True):
+        rows = {int(row[0]): row for row in np.loadtxt(folder / f"{name}.thermo")}
+        for step, r, cell in read_dump(dump):
             if step:  # the first step belongs to the stage before
-                energy = row[2] / len(r)
-                found.append(Configuration(seed, stage["name"], row[1], energy, r, cell, types))
+                t, e = rows[step][1], rows[step][2] / len(r)
+                found.append(Configuration(seed, name, _ramp(stage, step), t, e, r, cell, types))
     return found
+
+
+def curve(
+    recipe: dict[str, Any], folder: Path, name: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the energy of a stage against temperature, means of the time from snapshot to snapshot.
+
+    Parameters
+    ----------
+    recipe, folder, name
+        The recipe, a folder that :func:`simulate` has made, the stage.
+
+    Returns
+    -------
+    temperature, energy
+        ``(n,)`` of the thermostat [K]; potential and kinetic energy [eV an atom], whose sum fluctuates
+        less than either.
+    """
+    (stage,) = (s for s in recipe["stage"] if s["name"] == name)
+    step, t, e = np.loadtxt(folder / f"{name}.thermo")[1:].T
+    energy = e / len(_types(folder / f"{name}.dump")) + 1.5 * BOLTZMANN * t
+    n = max(1, stage["every"] // round(step[1] - step[0]))
+    blocks = (np.stack([_ramp(stage, step), energy])[:, : len(step) // n * n]).reshape(2, -1, n)
+    line, mean = blocks.mean(axis=2)
+    return line, mean
+
+
+def _ramp(stage: dict[str, Any], step: Any) -> Any:
+    """Return the temperature of the thermostat at a step or at many [K]."""
+    start, end = stage["temperature"]
+    return start + (end - start) * step / stage["steps"]
 
 
 def _types(dump: Path) -> NDArray[np.int64]:

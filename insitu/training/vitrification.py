@@ -21,6 +21,7 @@ from insitu.models.export import save
 from insitu.models.store import Card
 from insitu.neighbors import Neighbors
 from insitu.training.glass_tables import measure, readme
+from insitu.training.landmarks import Landmarks, find
 from insitu.training.progress import bar
 from insitu.training.stages import Configuration, configurations, simulate
 from insitu.training.train import fit
@@ -40,8 +41,12 @@ class StageMaps:
         return len(self.labels)
 
 
-def labelled(recipe: dict[str, Any], found: list[Configuration]) -> list[tuple[Configuration, str]]:
+def labelled(
+    recipe: dict[str, Any], found: list[Configuration], marks: Landmarks
+) -> list[tuple[Configuration, str]]:
     """Return the snapshots of one trajectory that have a label, and it.
+
+    The temperature is that of the thermostat at the snapshot.
 
     Raises
     ------
@@ -50,13 +55,13 @@ def labelled(recipe: dict[str, Any], found: list[Configuration]) -> list[tuple[C
     """
     chosen = []
     for rule in recipe["labels"]:
-        low, high = rule["temperature"]
-        inside = [c for c in found if c.stage == rule["stage"] and low <= c.temperature <= high]
+        low, high = marks.range(rule, found[0].seed)
+        inside = [c for c in found if c.stage == rule["stage"] and low <= c.ramp <= high]
         if len(inside) < rule["number"]:
             raise SettingError(
                 f"stage '{rule['stage']}' of trajectory {found[0].seed} has {len(inside)} snapshots "
-                f"between {low} and {high} K and the recipe wants {rule['number']}; widen the range, "
-                "or lower `every` of the stage"
+                f"between {low:.0f} and {high:.0f} K and the recipe wants {rule['number']}; widen the "
+                "range, or lower `every` of the stage"
             )
         picks = np.linspace(0, len(inside) - 1, rule["number"]).round().astype(int)
         chosen += [(inside[k], rule["class"]) for k in picks]
@@ -76,6 +81,7 @@ def build(
     seeds: list[int],
     data: Path,
     rng: np.random.Generator,
+    marks: Landmarks,
     share: float = 1.0,
 ) -> StageMaps:
     """Describe a sample of the atoms of the labelled snapshots of some trajectories.
@@ -86,6 +92,8 @@ def build(
         The recipe, its trajectories to take, the folder that holds them.
     rng
         Chooses the atoms.
+    marks
+        What the recipe's ranges are multiples of.
     share
         Factor on the recipe's number of atoms of a snapshot.
     """
@@ -95,7 +103,9 @@ def build(
     chosen = [
         pair
         for seed in seeds
-        for pair in labelled(recipe, configurations(recipe, seed, simulate(recipe, seed, data)))
+        for pair in labelled(
+            recipe, configurations(recipe, seed, simulate(recipe, seed, data)), marks
+        )
     ]
     for c, label in bar(chosen, "Neighbors Maps"):
         some = np.zeros(len(c.positions), dtype=bool)
@@ -125,21 +135,22 @@ def train_stages(
         for run in bar(runs, "molecular dynamics"):
             run.result()
     rng = np.random.default_rng(recipe["training"]["seed"])
+    marks = find(recipe, data)
     maps = {
-        part: build(recipe, split[part], data, rng, share)
+        part: build(recipe, split[part], data, rng, marks, share)
         for part, share in (("train", 1.0), ("validation", 0.25))
     }
     log.info("maps: %s", {k: len(v) for k, v in maps.items()})
     card = _card(recipe, recipe_hash, maps)
     out.mkdir(parents=True, exist_ok=True)
     save(fit(recipe, maps["train"], maps["validation"]), card, out / "model.pt")
-    trajectories = [configurations(recipe, s, simulate(recipe, s, data)) for s in split["test"]]
-    measured = measure(recipe, out / "model.pt", trajectories)
+    test = [simulate(recipe, seed, data) for seed in split["test"]]
+    measured = measure(recipe, out / "model.pt", test, marks)
     one = None
     if recipe["training"].get("compare_one_channel"):
-        one = measure(recipe, _one_channel(recipe, recipe_hash, maps, out), trajectories)
+        one = measure(recipe, _one_channel(recipe, recipe_hash, maps, out), test, marks)
     (out / "card.json").write_text(json.dumps(json.loads(card.to_json()), indent=1) + "\n")
-    (out / "README.md").write_text(readme(recipe, card, measured, one))
+    (out / "README.md").write_text(readme(recipe, card, marks, measured, one))
     return out / "model.pt"
 
 

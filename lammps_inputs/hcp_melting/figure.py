@@ -3,7 +3,7 @@
 
 Runs in.hcp_melting unless the folder has its history, and draws the potential energy, the fraction of hcp
 atoms of the analysis in the run, and, with OVITO (pip install ovito), that of PTM with an RMSD of 0.1 on
-the same atoms. The temperature is that of the thermostat, which rises linearly.
+the same atoms. The temperature is that of the thermostat, which rises in two straight lines.
 
 example:
   python lammps_inputs/hcp_melting/figure.py --out melting --ranks 2
@@ -22,9 +22,11 @@ import numpy as np
 
 import insitu
 from insitu.training.runs import potentials_folder
+from insitu.transitions import BOLTZMANN, crossing, energy_step
 
 HERE = Path(__file__).parent
-LOW, HIGH = 300.0, 4300.0
+#: Temperatures of the thermostat [K] at the first step, after the quick rise, and at the last step.
+RAMP = (300.0, 2300.0, 3250.0)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -34,40 +36,12 @@ def run(options: argparse.Namespace) -> None:
     command = [str(folder / "mpiexec"), "-n", str(options.ranks), str(folder / "lmp")]
     command += ["-in", str(HERE / "in.hcp_melting"), "-log", "log.lammps", "-screen", "none"]
     given = {"model": options.model, "seed": options.seed, "steps": options.steps,
-             "every": options.every, "dump": "yes"}  # fmt: skip
+             "every": options.every, "rise": options.rise, "dump": "yes"}  # fmt: skip
     for name, value in (given | dict(zip(("nx", "ny", "nz"), options.cells, strict=True))).items():
         command += ["-var", name, str(value)]
     environment = os.environ | {"LAMMPS_POTENTIALS": str(potentials_folder())}
     environment["OMP_NUM_THREADS"] = "1"
     subprocess.run(command, cwd=options.out, env=environment, check=True)
-
-
-def energy_step(temperature: np.ndarray, energy: np.ndarray) -> float:
-    """Return the temperature at which the energy is half way between the lines of the two phases.
-
-    The lines are fitted to the 15 % of the range on each side of the steepest rise, 6 % away from it.
-    """
-    n = len(energy)
-    width, gap = max(3, round(0.15 * n)), max(2, round(0.06 * n))
-    smooth = np.convolve(energy, np.ones(3) / 3, mode="same")
-    rise = np.gradient(smooth, temperature)[2:-2]
-    at = int(rise.argmax()) + 2
-    below = slice(max(0, at - gap - width), max(2, at - gap))
-    above = slice(min(n - 2, at + gap), min(n, at + gap + width))
-    lines = [np.polyfit(temperature[s], energy[s], 1) for s in (below, above)]
-    low, high = (np.polyval(line, temperature) for line in lines)
-    share = np.convolve((energy - low) / (high - low), np.ones(3) / 3, mode="same")
-    near = slice(max(0, at - gap), at + gap + 1)
-    return crossing(temperature[near], share[near])
-
-
-def crossing(x: np.ndarray, y: np.ndarray) -> float:
-    """Return where y goes through one half for the last time; NaN if it does not."""
-    passes = np.flatnonzero((y[:-1] - 0.5) * (y[1:] - 0.5) <= 0)
-    if not len(passes):
-        return float("nan")
-    k = int(passes[-1])
-    return float(x[k] + (0.5 - y[k]) / (y[k + 1] - y[k]) * (x[k + 1] - x[k]))
 
 
 def main() -> int:
@@ -78,7 +52,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("hcp_melting"), help="folder")
     parser.add_argument("--model", default="hcp-melting")
     parser.add_argument("--cells", type=int, nargs=3, default=[10, 6, 6], help="(10 6 6)")
-    parser.add_argument("--steps", type=int, default=10000, help="of the heating (10000)")
+    parser.add_argument("--rise", type=int, default=4000, help="steps from 300 to 2300 K (4000)")
+    parser.add_argument("--steps", type=int, default=9500, help="steps to 3250 K (9500)")
     parser.add_argument("--every", type=int, default=100, help="steps between frames (100)")
     parser.add_argument("--seed", type=int, default=4711)
     parser.add_argument("--ranks", type=int, default=2)
@@ -91,11 +66,14 @@ def main() -> int:
         run(options)
     history = insitu.open(str(file))
     steps = history["step"].values
-    total = max(int(steps[-1]), 1)
-    temperature = LOW + (HIGH - LOW) * steps / total
+    ends = (0, options.rise, options.rise + options.steps)
+    temperature = np.interp(steps, ends, RAMP)
     energy = history["potential_energy"].values / history["count"].sum("phase").values
     hcp = history["fraction"].sel(phase="hcp").values
-    melting = energy_step(temperature, energy)
+    # With the kinetic energy, whose fluctuations are those of the potential energy turned round.
+    kinetic = 1.5 * BOLTZMANN * history["temperature"].values
+    slow = steps > options.rise
+    melting = energy_step(temperature[slow], (energy + kinetic)[slow]).temperature
     drop = crossing(temperature, hcp)
     solid = temperature <= 0.97 * melting
     print(f"energy step at {melting:.0f} K, drop of the hcp fraction at {drop:.0f} K "
@@ -108,7 +86,7 @@ def main() -> int:
 
         found = match(options.out / "hcp_melting.dump", ["fcc", "hcp", "bcc"], steps.tolist())
         ptm = found["fraction"].sel(phase="hcp").values
-        ptm_at = LOW + (HIGH - LOW) * found["step"].values / total
+        ptm_at = np.interp(found["step"].values, ends, RAMP)
         for part in (0.3, 0.5, 0.7, 0.9, 0.97):
             k, j = (int(np.abs(t - part * melting).argmin()) for t in (temperature, ptm_at))
             print(f"{part:.2f} T_m: hcp {hcp[k]:.3f} in situ, {ptm[j]:.3f} PTM")

@@ -49,13 +49,13 @@ def fractions(axes: Any, history: Any, temperature: Any) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def mark(axes: Any, found: Estimate, words: str, color: str = INK, height: float = 0.04) -> None:
-    """Mark a temperature."""
-    axes.axvline(found.temperature, color=color, linewidth=0.9, linestyle=(0, (4, 2)))
+def mark(axes: Any, found: Estimate, words: str, height: float = 0.04, left: bool = False) -> None:
+    """Mark a temperature, with words on its right or left."""
+    axes.axvline(found.temperature, color=INK, linewidth=0.9, linestyle=(0, (4, 2)))
     error = f" ± {max(found.error, 1.0):.0f}" if np.isfinite(found.error) else ""
     axes.text(
-        found.temperature, height, f" {words}\n {found.temperature:.0f}{error} K", color=color,
-        fontsize=8, transform=axes.get_xaxis_transform(), va="bottom",
+        found.temperature, height, f" {words} \n {found.temperature:.0f}{error} K ", color=INK,
+        fontsize=8, transform=axes.get_xaxis_transform(), va="bottom", ha="right" if left else "left",
     )  # fmt: skip
 
 
@@ -86,10 +86,10 @@ def draw(history: Any, out: Path) -> dict[str, Estimate]:
 
     line, total = on_ramp(cold["time"], cold["temperature"], energy_per_atom(cold))
     window = (float(line.min()), min(float(line.max()), 1700.0))
-    found["energy"] = k = kink(line, total, window)
+    found["kink of the energy"] = k = kink(line, total, window)
     both = cold["fraction"].sel(phase=["liquid", "amorphous"])
     share = (both.sel(phase="amorphous") / both.sum("phase")).values
-    found["model"] = midpoint(line, share)
+    found["half amorphous by the model"] = glass = midpoint(line, share)
 
     axes = grid[0, 1]
     axes.plot(line, total, "o", color=INK, markersize=2.6)
@@ -105,21 +105,21 @@ def draw(history: Any, out: Path) -> dict[str, Estimate]:
     axes = grid[1, 1]
     fractions(axes, cold, line)
     axes.set_title("quench")
-    mark(axes, found["model"], "model", height=0.5)
+    mark(axes, glass, "model", height=0.5)
 
     hottest = 100 * np.floor(float(line.max()) / 100)
     g_of_r(grid[1, 0], cold, [300, 600, round(k.temperature, -2), 1300, hottest])
     if melts:
-        found["melting"] = melting(warm)
-        t = warm["temperature"].values
-        grid[0, 2].plot(t, energy_per_atom(warm), "o", color=INK, markersize=2.6)
-        grid[0, 2].set(
-            xlabel="Temperature (K)", ylabel="Potential energy (eV/atom)", title="heating"
-        )
+        t, total = on_ramp(warm["time"], warm["temperature"], energy_per_atom(warm))
+        found["energy step"] = melting(warm)
+        fcc = warm["fraction"].sel(phase="fcc").values
+        found["half molten by the model"] = midpoint(t, fcc)
+        grid[0, 2].plot(t, total, "o", color=INK, markersize=2.6)
+        grid[0, 2].set(xlabel="Temperature (K)", ylabel="Energy (eV/atom)", title="heating")
         fractions(grid[1, 2], warm, t)
         grid[1, 2].set_title("heating")
-        for axes in (grid[0, 2], grid[1, 2]):
-            mark(axes, found["melting"], "energy step", height=0.5)
+        for axes, height in ((grid[0, 2], 0.05), (grid[1, 2], 0.35)):
+            mark(axes, found["energy step"], "energy step", height=height, left=True)
     for letter, axes in zip("abcdef", grid.ravel(), strict=False):
         axes.set_title(f"({letter})", loc="left", fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
@@ -144,7 +144,7 @@ def main() -> None:
     out = options.out or options.history.with_suffix(".png")
     for name, e in draw(insitu.open(options.history), out).items():
         error = f" ± {max(e.error, 1.0):.0f}" if np.isfinite(e.error) else ""
-        print(f"{name:8s} {e.temperature:6.0f}{error} K")
+        print(f"{name:28s}{e.temperature:5.0f}{error} K")
     print(out)
 
 
