@@ -15,7 +15,7 @@ from insitu.models.spatial import SpatialSettings
 from insitu.training import dynamics
 from insitu.training.environments import Environments, Whole, periodic, surroundings
 from insitu.training.graphs import Variant, variants
-from insitu.training.jobs import jobs
+from insitu.training.jobs import MOLTEN, jobs
 
 #: Material, kind of trajectory and whether atoms are missing.
 Key = tuple[str, str, bool]
@@ -89,7 +89,7 @@ def balanced(
             right[key, c].append(float((guess[w.labels == c] == c).float().mean()))
     groups: dict[str, list[float]] = defaultdict(list)
     for ((_, kind, gone), _), values in right.items():
-        name = "liquid" if kind == "melt" else "stack" if kind.startswith("stack") else "crystal"
+        name = "liquid" if kind in MOLTEN else "stack" if kind.startswith("stack") else "crystal"
         for group in ("all", name + (", atoms removed" if gone else "")):
             groups[group].append(float(np.mean(values)))
     return {k: round(float(np.mean(v)), 4) for k, v in sorted(groups.items())}
