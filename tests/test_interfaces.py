@@ -19,7 +19,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 @pytest.fixture
 def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    for name in ("blur", "interfaces", "ovito_labels"):
+    for name in ("blur", "interfaces", "metals_graphs", "ovito_labels"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
@@ -108,3 +108,30 @@ def test_a_cell_of_crystal_and_melt_knows_who_is_crystal(tmp_path: Path) -> None
     before = path.stat().st_mtime_ns
     simulate(recipe, half, tmp_path)
     assert path.stat().st_mtime_ns == before
+
+
+@pytest.mark.usefixtures("scripts")
+def test_environments_and_scores_count_classes_alike() -> None:
+    from metals_graphs import balanced, environments
+
+    from insitu.models.dgcnn import WholeSampleGraph
+    from insitu.models.spatial import SpatialSettings
+    from insitu.training.graphs import Variant
+
+    found = []
+    for k, (name, a, size) in enumerate((("fcc", 4.0, 3), ("bcc", 3.0, 4))):
+        r, cell = lattice(name, a, (size, size, size))
+        found.append(((name, name, False), Variant(0.0, 0.0, r, cell, np.full(len(r), k))))
+    some = environments(found, 2, 30, 13, 5)
+    assert np.bincount(some.labels).tolist() == [30, 30]
+    # The centre, and 12 atoms at a/sqrt(2), or 8 at a sqrt(3)/2 and some of the next six.
+    distance = np.linalg.norm(some.vectors, axis=2)
+    assert np.abs(distance[some.labels == 0, 1:] - 4.0 / 2**0.5).max() < 1e-5
+    assert np.abs(distance[some.labels == 1, 1:9] - 3.0 * 0.75**0.5).max() < 1e-5
+    assert np.abs(distance[some.labels == 1, 9:] - 3.0).max() < 1e-5
+    graph = SpatialSettings(neighbors=12, layers=1)
+    network = WholeSampleGraph(2, graph)
+    for p in network.parameters():
+        p.data.zero_()
+    network.last.bias.data[0] = 1.0  # all fcc: 108 atoms right, 128 wrong
+    assert balanced(network, found, graph) == {"all": 0.5, "crystal": 0.5}
