@@ -12,6 +12,7 @@ import pytest
 from conftest import Host, Run, require
 
 import insitu
+from insitu.models.store import load
 
 DECKS = Path(__file__).resolve().parents[2] / "lammps_inputs"
 HOSTS = ["wheel", "debian", *(["own"] if os.environ.get("INSITU_TEST_LAMMPS") else [])]
@@ -133,7 +134,7 @@ def test_labels(done: Done) -> None:
         rows = dumped[step]
         assert len(rows) == int(melted.sel(step=step)) > 0
         assert (rows[:, 5] == int(history["code"].sel(phase="disordered"))).all()
-        assert ((rows[:, 6] >= 0.65) & (rows[:, 6] <= 1.0)).all()
+        assert ((rows[:, 6] >= load("metals").card.threshold) & (rows[:, 6] <= 1.0)).all()
     # The dynamic group follows: on a step of analysis it has the labels of the one before.
     found = re.findall(r"^ *(\d+)(?: +\S+){3} +(\d+) +(\S+) *$", done.output("in.labels"), re.M)
     counted = {int(step): int(n) for step, n, _ in found}
