@@ -156,7 +156,9 @@ def test_from_recipe_to_a_model_that_classifies(tmp_path: Path) -> None:
         text = text.replace(f"steps = {stage['steps']}", "steps = 100")
         text = text.replace(f"every = {stage['every']}", "every = 10")
     for rule in load_recipe("vitrification-cuzr")[0]["labels"]:  # wherever it gets to in a second
-        text = text.replace(f"temperature = {rule['temperature']}\nn", "temperature = [0, 20000]\nn")
+        text = text.replace(
+            f"temperature = {rule['temperature']}\nn", "temperature = [0, 20000]\nn"
+        )
     text = re.sub(r"number = \d+", "number = 2", text)
     text = text.replace("atoms = [400, 400]", "atoms = [60, 60]\nsoft_steps = 100")
     text = text.replace("window = [300, 1300]", "window = [0, 20000]")
