@@ -50,7 +50,8 @@ def comparison(classes: list[str], scores: dict[str, list[Score]]) -> str:
                 continue
             if s.kind.startswith("stack") and s.kind != "stack-faults":
                 continue
-            kind = {"melt": "liquid", "stack-faults": "fault layers"}.get(s.kind, "crystal")
+            named = {"melt": "liquid", "glass": "glass", "stack-faults": "fault layers"}
+            kind = named.get(s.kind, "crystal")
             if kind == "fault layers" and classes[s.truth] != "hcp":
                 continue
             gone = f", {100 * s.removed:.0f} % removed" if s.removed else ""

@@ -35,7 +35,13 @@ from insitu.training.phase_dynamics import Snapshot, snapshots
 from insitu.training.phases import classes_of, generate
 from insitu.training.tables import markdown
 from insitu.training.train import load_recipe
-from insitu.training.variants import SHIPPED, VARIANTS, variant
+from insitu.training.variants import (
+    DISPLACEMENTS,
+    POSITIONS,
+    SHIPPED,
+    VARIANTS,
+    variant,
+)  # fmt: skip
 
 LARGEST = 129
 #: Accuracy after 10 epochs in the source, on its own data: (local, whole-sample) by points.
@@ -45,6 +51,12 @@ TURNS = 8
 #: Learning rate of the local network; that of the other would be too large for it.
 LOCAL_RATE = 3e-3
 DESIGN = ("first", "others")
+#: Variants in the table of accuracy against points, by name there.
+METHODS = {"whole": DISPLACEMENTS, "positions": POSITIONS, "spectra": SHIPPED}
+TITLES = {
+    "local": "local", "whole": "whole, displacements", "positions": "whole, power spectra",
+    "spectra": "whole, power spectra of species",
+}  # fmt: skip
 
 
 class Data:
@@ -108,6 +120,8 @@ def train_whole(
     """Train a whole-sample network on environments of some points, and measure it."""
     torch.manual_seed(seed)
     network, graph = variant(name, len(data.classes), SpatialSettings(**data.recipe["spatial"]))
+    if network.described:
+        schedule = replace(schedule, strain=data.recipe["training"]["strain"])
     train = clouds(data.environments(parts[0]).nearest(points), graph)
     started = time.process_time()
     dgcnn.fit(network, train, schedule, seed)
@@ -142,17 +156,20 @@ def runs(data: Data, tables: list[str], epochs: int, quick: int) -> Iterator[tup
         for phi, alpha in LOSSES:
             key = {"table": "loss", "phi": phi, "alpha": alpha, "epochs": quick}
             s = Schedule(epochs=quick, rotations=2, phi=phi, alpha=alpha)
-            yield key, lambda s=s: train_whole(data, 32, 0, s, parts=DESIGN, rotations=TURNS)
+            yield key, lambda s=s: train_whole(data, 32, 0, s, DISPLACEMENTS, DESIGN, TURNS)
+        key = {"table": "loss", "phi": 1.0, "alpha": 0.0, "epochs": quick, "name": SHIPPED}
+        yield key, lambda: train_whole(data, 32, 0, Schedule(epochs=quick), SHIPPED, DESIGN, TURNS)
     if "points" in tables:
         for seed in range(3):
             for points in (32, 64, 128):
                 if points > 32 and seed:
                     continue
                 key = {"table": "points", "points": points, "seed": seed, "epochs": epochs}
-                yield (
-                    key | {"method": "whole"},
-                    lambda p=points, s=seed: train_whole(data, p, s, plain),
-                )
+                for method, name in METHODS.items():
+                    yield (
+                        key | {"method": method},
+                        lambda p=points, s=seed, n=name: train_whole(data, p, s, plain, n),
+                    )
                 if points <= 64:
                     yield (
                         key | {"method": "local"},
@@ -190,23 +207,24 @@ def report(rows: list[dict[str, Any]]) -> str:
             "trajectories\n\n"
         )
         text += markdown(
-            ["φ", "α", "environments (%)", "whole samples (%)",
+            ["network", "φ", "α", "environments (%)", "whole samples (%)",
              f"spread over {TURNS} rotations", "labels that change (%)"],
-            [[f"{r['phi']:g}", f"{r['alpha']:g}", percent([r["accuracy"]]),
+            [[r.get("name", DISPLACEMENTS), f"{r['phi']:g}", f"{r['alpha']:g}", percent([r["accuracy"]]),
               percent([r["whole_accuracy"]]), f"{r['spread']:.4f}", percent([r["flips"]])]
              for r in found],
         )  # fmt: skip
     if found := by["points"]:
         lines = []
         for points in (32, 64, 128):
-            for k, method in enumerate(("local", "whole")):
+            for method, title in TITLES.items():
                 some = [r for r in found if (r["points"], r["method"]) == (points, method)]
                 if some:
+                    source = PUBLISHED[points][method != "local"]
                     whole_ = [r["whole_accuracy"] for r in some if "whole_accuracy" in r]
                     lines.append([
-                        f"{points}", method, f"{len(some)}", percent([r["accuracy"] for r in some]),
+                        f"{points}", title, f"{len(some)}", percent([r["accuracy"] for r in some]),
                         f"{np.mean([r['f1'] for r in some]):.3f}", percent(whole_) if whole_ else "–",
-                        f"{np.mean([r['seconds'] for r in some]):.0f}", PUBLISHED[points][k],
+                        f"{np.mean([r['seconds'] for r in some]):.0f}", source,
                     ])  # fmt: skip
         text += f"### Accuracy after {found[0]['epochs']} epochs, test trajectories\n\n" + markdown(
             ["points", "network", "seeds", "environments (%)", "macro-F1", "whole samples (%)",

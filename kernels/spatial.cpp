@@ -55,48 +55,79 @@ struct Near {
     explicit Near(int padded)
         : dx(std::size_t(padded)), dy(dx), dz(dx), d(dx), kind(dx), place(std::size_t(padded)) {}
 
+    // The neighbours of an atom of the describer's group, nearest first.
     void take(Describer& describer, int k, const Search& s) {
-        const int known = describer.neighbors(k), padded = int(dx.size());
-        count = std::min(known, s.most);
-        const double* away = describer.distances();
-        cut = float(known > s.most ? std::min(away[s.most], s.radius) : s.radius);
-        unit = float(s.local > 0 && known ? describer.length() : s.unit);
-        for (int i = 0; i < padded; ++i) {
-            const bool there = i < count;
-            const auto at = std::size_t(i);
-            dx[at] = there ? float(describer.displacement(0)[i]) : 0.0f;
-            dy[at] = there ? float(describer.displacement(1)[i]) : 0.0f;
-            dz[at] = there ? float(describer.displacement(2)[i]) : 0.0f;
-            d[at] = there ? float(away[i]) : cut;
-            place[at] = there ? describer.place(i) : -1;
-            kind[at] = 0.0f;
+        find(describer, k, s);
+        fill(describer, [](int i) { return i; });
+    }
+
+    // The same in order of their species, which kind_of(place) tells, and how many are of each.
+    template <class Kind>
+    void take_sorted(Describer& describer, int k, const Search& s, int kinds, Kind&& kind_of, float* counts) {
+        find(describer, k, s);
+        int whose[kMostEdges], order[kMostEdges + 1], at = 0;
+        for (int i = 0; i < count; ++i) whose[i] = kind_of(describer.place(i));
+        for (int b = 0; b < kinds; ++b) {
+            const int before = at;
+            for (int i = 0; i < count; ++i) {  // without a branch that nobody can foresee
+                order[at] = i;
+                at += whose[i] == b;
+            }
+            counts[b] = float(at - before);
         }
+        fill(describer, [&order](int i) { return order[i]; });
     }
 
     std::vector<float> dx, dy, dz, d, kind;
     std::vector<std::int32_t> place;
     int count = 0;
     float cut = 1.0f, unit = 1.0f;
+
+  private:
+    void find(Describer& describer, int k, const Search& s) {
+        const int known = describer.neighbors(k);
+        count = std::min(known, s.most);
+        cut = float(known > s.most ? std::min(describer.distances()[s.most], s.radius) : s.radius);
+        unit = float(s.local > 0 && known ? describer.length() : s.unit);
+    }
+
+    // Neighbour order(i) of the describer comes i-th.
+    template <class Order>
+    void fill(Describer& describer, Order&& order) {
+        for (int i = 0; i < int(dx.size()); ++i) {
+            const bool there = i < count;
+            const auto at = std::size_t(i);
+            const int from = there ? order(i) : 0;
+            dx[at] = there ? float(describer.displacement(0)[from]) : 0.0f;
+            dy[at] = there ? float(describer.displacement(1)[from]) : 0.0f;
+            dz[at] = there ? float(describer.displacement(2)[from]) : 0.0f;
+            d[at] = there ? float(describer.distances()[from]) : cut;
+            place[at] = there ? describer.place(from) : -1;
+            kind[at] = 0.0f;
+        }
+    }
 };
 
 class SpatialEngine {
   public:
     // `weights` holds the arrays of EdgeNetwork one behind the other; `widths` are species, width,
-    // layers, hidden, classes, neighbours, radial functions, kinds.
+    // layers, hidden, classes, neighbours, radial functions, kinds, and degree and moments of the power
+    // spectra.
     SpatialEngine(In<float, 1> weights, const std::vector<int>& widths, double range,
                   const std::string& isa)
         : isa_(isa_choose(isa)), table_(spatial_choose(isa)) {
-        if (widths.size() != 8) throw std::invalid_argument("a spatial network has eight widths");
+        if (widths.size() != 10) throw std::invalid_argument("a spatial network has ten widths");
         g_.species = widths[0];
         g_.width = widths[1];
         g_.layers = widths[2];
         g_.hidden = widths[3];
         g_.classes = widths[4];
-        g_.edges = {widths[5], widths[6], widths[7], float(range)};
+        g_.edges = {widths[5], widths[6], widths[7], float(range), widths[8], widths[9]};
         const EdgeSettings& e = g_.edges;
         if (g_.species < 1 || g_.layers < 1 || g_.layers > kMostLayers || e.most < 1 ||
             e.most > kMostEdges || e.radial < 0 || e.radial > kMostRadial || e.kinds < 1 ||
-            e.kinds > g_.species || !(range > 0))
+            e.kinds > g_.species || !(range > 0) || e.degree < 0 || e.degree > kMostDegree ||
+            (e.degree && (e.moments < 1 || e.moments > kMostMoments)))
             throw std::invalid_argument("the network's widths are out of range");
         for (int w : {g_.width, g_.hidden, g_.classes})
             if (w < 1 || w % kMostLanes)
@@ -116,7 +147,8 @@ class SpatialEngine {
             take(g_.own[l], inputs, g_.width);
             take(g_.own_bias[l], 1, g_.width);
             take(g_.share[l], inputs, g_.width);
-            take(g_.edge[l], e.features(), g_.width);
+            take(g_.edge[l], e.features() * e.kinds, g_.width);
+            if (l == 0) take(g_.spectra, e.spectra().values(), g_.width);
         }
         take(g_.w1, g_.layers * g_.width, g_.hidden);
         take(g_.b1, 1, g_.hidden);
@@ -148,24 +180,35 @@ class SpatialEngine {
         struct State {
             Describer describer;
             Near near;
-            Floats scratch;
+            Floats scratch, directions, work, spectra;
             std::vector<std::int32_t> species;
         };
         std::vector<State> states;
         for (int t = 0; t < std::max(threads, 1); ++t)
             states.push_back({Describer(cells.list, search_settings(search), isa_, 1, nullptr, 0),
-                              Near(pad), Floats(),
+                              Near(pad), Floats(), Floats(), Floats(), Floats(),
                               std::vector<std::int32_t>(std::size_t(kMostLanes * pad))});
+        const auto kind_of = [&](std::int32_t place) {
+            const std::int32_t row = row_of_place(std::size_t(place));
+            return row < 0 ? 0 : int(kinds(std::size_t(row)));
+        };
         bool whole = true;
         nb::gil_scoped_release free;
         in_shares(n, kShare, threads, [&](int thread, std::int64_t from, std::int64_t to) {
             State& state = states[std::size_t(thread)];
+            const int words = e.direction_words();
+            float* directions = state.directions.room(std::size_t(lanes) * std::size_t(words));
+            float* spectra = state.spectra.room(std::size_t(lanes) * std::size_t(e.spectra().values()));
             for (std::int64_t i = from; i < to; i += lanes) {
                 const int group = int(std::min<std::int64_t>(lanes, to - i));
                 state.describer.search(places.data() + i, group);
                 for (int k = 0; k < group; ++k) {
                     Near& near = state.near;
-                    near.take(state.describer, k, search);
+                    float* described = edges.data() + (i + k) * e.words();
+                    if (e.kinds > 1)
+                        near.take_sorted(state.describer, k, search, e.kinds, kind_of, described + e.counts());
+                    else
+                        near.take(state.describer, k, search);
                     found(std::size_t(i + k)) = near.count;
                     std::int32_t* list = rows.data() + (i + k) * pad;
                     std::int32_t* species = state.species.data() + k * pad;
@@ -184,10 +227,12 @@ class SpatialEngine {
                     }
                     table_.describe(e, near.dx.data(), near.dy.data(), near.dz.data(),
                                     near.d.data(), near.kind.data(), near.cut, near.unit,
-                                    edges.data() + (i + k) * e.words());
+                                    described, directions + k * words);
                 }
-                layer(0, g_.share[0], state.species.data(), edges, kinds, i, group, h, state.scratch,
-                      next, probabilities);
+                if (e.degree)
+                    table_.spectra(e, directions, group, state.work.room(spectra_words(e)), spectra);
+                layer(0, g_.share[0], state.species.data(), edges, kinds, spectra, i, group, h,
+                      state.scratch, next, probabilities);
             }
         });
         return whole;
@@ -209,7 +254,7 @@ class SpatialEngine {
                 const int group = int(std::min<std::int64_t>(kAtoms, to - i));
                 fetch_ahead(shared.data(), rows.data() + (i + group) * pad,
                             int(std::min<std::int64_t>(kAtoms, n - i - group)));
-                layer(number, shared.data(), rows.data() + i * pad, edges, kinds, i, group, h,
+                layer(number, shared.data(), rows.data() + i * pad, edges, kinds, nullptr, i, group, h,
                       scratch[std::size_t(thread)], next, probabilities);
             }
         });
@@ -240,12 +285,12 @@ class SpatialEngine {
     }
 
     void layer(int number, const float* shared, const std::int32_t* rows, const Out<float, 2>& edges,
-               const In<std::int32_t, 1>& kinds, std::int64_t first, int count,
+               const In<std::int32_t, 1>& kinds, const float* spectra, std::int64_t first, int count,
                const Out<float, 2>& h, Floats& scratch, const Out<float, 2>& next,
                const Out<float, 2>& probabilities) const {
         const auto classes = std::int64_t(probabilities.shape(1));
         table_.layer(g_, number, shared, rows, edges.data() + first * g_.edges.words(),
-                     kinds.data() + first, count, h.data() + first * g_.layers * g_.width,
+                     kinds.data() + first, spectra, count, h.data() + first * g_.layers * g_.width,
                      scratch.room(std::size_t(count) * std::size_t(edge_words(g_))),
                      next.data() + first * g_.width, probabilities.data() + first * classes,
                      int(classes));

@@ -58,7 +58,7 @@ def test_whole_sample_networks_take_positions_on_the_device(
 ) -> None:
     r, cell, species = some(0.3)
     device = EmulatedDevice(folder)
-    for name in ("species", "angstrom"):
+    for name in ("species", "angstrom", "spectra"):
         model = store.load(artefacts[name])
         want = classify_with(model, r, cell, True, species)
         model.move(device)
@@ -66,7 +66,7 @@ def test_whole_sample_networks_take_positions_on_the_device(
         np.testing.assert_allclose(got.probabilities, want.probabilities, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", ["metals", "species", "local", "one layer"])
+@pytest.mark.parametrize("name", ["metals", "species", "local", "one layer", "spectra"])
 @pytest.mark.parametrize("grid", [(2, 1, 1), (1, 2, 2)])
 def test_ranks_with_devices_give_what_one_rank_does(
     artefacts: dict[str, str], folder: Path, name: str, grid: tuple[int, int, int]
@@ -145,6 +145,23 @@ def test_a_ghost_of_nobody_is_an_error(artefacts: dict[str, str], folder: Path) 
         foreign = Frame(frame.positions, frame.types, ids, frame.n_local, frame.cell)
         with pytest.raises(InsituError, match="a neighbour belongs to no rank"):
             analyzer(foreign, analyzer.neighbors(foreign))
+
+
+@pytest.mark.parametrize("name", ["metals", "local", "spectra"])
+def test_what_shared_memory_holds_decides_how_many_atoms_a_block_takes(
+    artefacts: dict[str, str], folder: Path, name: str
+) -> None:
+    r, cell, species = some(0.3)
+    model = store.load(artefacts[name])
+    want = classify_with(model, r, cell, True, species).probabilities
+    model.move(EmulatedDevice(folder, shared_limit=11_000))
+    got = classify_with(model, r, cell, True, species).probabilities
+    np.testing.assert_allclose(got, want, atol=2e-5)
+    with pytest.raises(
+        SettingError,
+        match=r"model '\w+' needs \d+ bytes .* emulation has 700; use device=cpu, or train a narrower",
+    ):
+        model.move(EmulatedDevice(folder, shared_limit=700))
 
 
 def test_networks_without_kernels_stay_on_the_cpu(artefacts: dict[str, str], folder: Path) -> None:

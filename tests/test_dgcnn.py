@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,13 @@ from insitu.training.environments import (
     Samples,
     clouds,
     environments,
+    nearest_images,
     surroundings,
     whole,
 )
 from insitu.training.normalised import Normalised
 from insitu.training.phase_dynamics import Snapshot
-from insitu.training.variants import SHIPPED, VARIANTS, variant
+from insitu.training.variants import DISPLACEMENTS, SHIPPED, VARIANTS, variant
 
 
 def count(module: torch.nn.Module) -> int:
@@ -107,9 +109,10 @@ def test_an_environment_has_the_graph_of_the_whole_sample_within(units: dict[str
     s, settings = thermal("fcc", 4.0, 0.15, 4), SpatialSettings(neighbors=14, **units)
     sample = whole(s, ["fcc"], settings)
     centres = np.arange(0, len(s.positions), 9)
-    v = surroundings(s.positions, s.cell, centres, 60)
+    v, atoms = nearest_images(s.positions, s.cell, centres, 60)
     zero = np.zeros(len(centres), dtype=np.int64)
-    found = clouds(Environments(v, zero, zero, np.full(len(zero), 4.0 / 4 ** (1 / 3))), settings)
+    spacing = np.full(len(zero), 4.0 / 4 ** (1 / 3))
+    found = clouds(Environments(v, zero, zero, spacing, s.types[atoms] - 1), settings)
     # Rows of the whole sample are in cell order: match by the first neighbour's displacement.
     first = sample.vectors[:, 0].numpy()
     for i in range(len(centres)):
@@ -153,11 +156,50 @@ def test_the_loss_is_the_documents_with_the_spread_over_rotations() -> None:
         ({"phi": 0.0}, "give 0 < phi <= 1"),
         ({"alpha": -1.0}, "give 0 or more"),
         ({"phi": 0.5, "rotations": 1}, "give rotations of 2 or more, or phi=1"),
+        ({"strain": 0.5}, "give 0 … 0.2, a part of lengths"),
     ],
 )
 def test_a_loss_that_cannot_be_is_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         Schedule(**settings)
+
+
+def test_strained_graphs_are_graphs_of_strained_samples() -> None:
+    """Environments and whole samples whose lengths are multiplied, by their definition and directly."""
+    settings = SpatialSettings(neighbors=14, unit="angstrom", reach=9.0, local=0)
+    s, factor = thermal("bcc", 3.2, 0.1, 5), 1.07
+    larger = replace(s, positions=factor * s.positions, cell=factor * s.cell)
+    scales, still = torch.tensor([factor]), torch.eye(3).unsqueeze(0)
+    one, other = (Samples([whole(x, ["bcc"], settings)]) for x in (s, larger))
+    pairs = [(one.batch(torch.tensor([0]), still, scales), other.batch(torch.tensor([0]), still))]
+    one_, other_ = (clouds(environments([x], ["bcc"], 1, 40, 3), settings) for x in (s, larger))
+    pairs.append((one_.batch(torch.tensor([0]), None, scales), other_.batch(torch.tensor([0]))))
+    for (found, _), (expected, _) in pairs:
+        # Samples have their atoms in the order of the search's cells.
+        for mine, theirs in (
+            (found[0].norm(dim=2), expected[0].norm(dim=2)),
+            (found[1], expected[1]),
+        ):
+            a, b = (np.sort(x.numpy().ravel()) for x in (mine, theirs))
+            assert a == pytest.approx(b, abs=1e-4)
+
+
+def test_species_of_points_are_those_of_their_atoms() -> None:
+    """In environments and in whole samples: here a point's type follows from where it is."""
+    s = thermal("bcc", 3.2, 0.05, 6)
+    near = np.rint(np.linalg.inv(s.cell / 5).T @ s.positions.T * 2).astype(int) % 2
+    s = replace(s, types=1 + near[0])  # corners and centres of the cubic cell
+    settings = SpatialSettings(neighbors=8, species=(14, 8))
+    found = clouds(environments([s], ["bcc"], 6, 30, 0), settings)
+    assert set(found.species.unique().tolist()) == {0, 1}
+    sample_ = whole(s, ["bcc"], settings)
+    # All 8 neighbours are of the other kind; of an environment those of the centre are all there.
+    others = sample_.species[sample_.rows]
+    assert (others == 1 - sample_.species.unsqueeze(1)).all()
+    for rows, species in zip(found.rows[:, 0].long(), found.species, strict=True):
+        assert (species[rows] == 1 - species[0]).all()
+    blind = clouds(environments([s], ["bcc"], 6, 30, 0), replace(settings, species=()))
+    assert not blind.species.any()
 
 
 def test_scores() -> None:
@@ -219,7 +261,12 @@ def test_the_rotation_term_narrows_the_spread_over_rotations(two: Environments) 
 @pytest.mark.parametrize("name", list(VARIANTS))
 def test_variants_of_the_weighting_are_what_they_say(name: str, two: Environments) -> None:
     torch.manual_seed(0)
-    network, settings = variant(name, 2, SpatialSettings(neighbors=16, layers=2))
+    shipped = SpatialSettings(
+        neighbors=24, layers=2, species=(14, 8), by_species=True, degree=3, moments=2
+    )
+    network, settings = variant(name, 2, shipped)
+    assert (settings == shipped) == (name == SHIPPED)
+    assert bool(settings.degree) == ("power spectra" in name)
     arguments, _ = clouds(two.nearest(32), settings).batch(torch.arange(4))
     _, s = network.edges(*arguments)
     assert s.shape[1] == settings.neighbors
@@ -229,7 +276,9 @@ def test_variants_of_the_weighting_are_what_they_say(name: str, two: Environment
         network.eval()
         p = torch.softmax(network.logits(*arguments), 1)
         turned = torch.softmax(network.logits(arguments[0] @ turn, *arguments[1:]), 1)
-    assert (float((p - turned).abs().max()) < 1e-5) == ("without directions" in name)
+    assert (float((p - turned).abs().max()) < 1e-5) == (
+        "without directions" in name or "power spectra" in name
+    )
     base = Normalised(2, settings)
     if "directional" in name:
         assert network.edge[0].in_features == 3 + 4 * settings.radial
@@ -240,7 +289,8 @@ def test_variants_of_the_weighting_are_what_they_say(name: str, two: Environment
     same = type(network) is Normalised
     assert (float((p - plain).abs().max()) < 1e-6) == same
     assert same == (
-        name == SHIPPED or "neighbours" in name or "units" in name or "no radial" in name
+        name in (SHIPPED, DISPLACEMENTS)
+        or any(part in name for part in ("neighbours", "units", "no radial", "power spectra"))
     )
 
 

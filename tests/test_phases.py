@@ -63,13 +63,21 @@ def test_a_trajectory_is_simulated_once(small: dict[str, Any], data: Path) -> No
     assert path.stat().st_mtime_ns == before
 
 
+def test_species_are_those_of_the_atom_types(small: dict[str, Any], tmp_path: Path) -> None:
+    turned = small | {"spatial": small["spatial"] | {"species": [8, 14]}}
+    with pytest.raises(SettingError, match="give their atomic numbers in this order"):
+        train_phases(turned, "", tmp_path, tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["whole_sample", pytest.param("local", marks=pytest.mark.full)])
 def test_a_recipe_becomes_a_model(
     kind: str, small: dict[str, Any], data: Path, tmp_path: Path
 ) -> None:
     recipe = small | {"name": kind}
     if kind == "local":
-        spatial = recipe["spatial"] | {"neighbors": 16, "layers": 0, "reach": 6.0}
+        spatial = recipe["spatial"] | {
+            "neighbors": 16, "layers": 0, "reach": 6.0, "species": [], "by_species": False, "degree": 0,
+        }  # fmt: skip
         training = recipe["training"] | {"points": 17}
         recipe |= {"spatial": spatial, "network": {"kind": "local"}, "training": training}
     path = train_phases(recipe, "0" * 64, tmp_path / "model", data)
@@ -78,9 +86,12 @@ def test_a_recipe_becomes_a_model(
     assert card["more"]["trajectories"] == {"training": 2, "test": 2}
     assert "Confusion" in (path.parent / "README.md").read_text()
     sample = next(s for s in snapshots(small, "test", data) if s.label == "stishovite")
-    found = insitu.classify(sample.positions, sample.cell, True, model=str(path))
-    reference = insitu.classify(
-        sample.positions, sample.cell, True, model=str(path), engine="torchscript"
+    species = np.where(sample.types == 1, 14, 8) if kind == "whole_sample" else None
+    found, reference = (
+        insitu.classify(
+            sample.positions, sample.cell, True, species=species, model=str(path), engine=engine
+        )
+        for engine in ("auto", "torchscript")
     )
     assert found.probabilities == pytest.approx(reference.probabilities, abs=1e-4)
     right = found.probabilities.argmax(1) == 1
@@ -101,7 +112,20 @@ def test_shipped_models_know_crystals_from_crystallographic_data(
         pytest.skip(f"{model} is not shipped")
     recipe = load_recipe("sio2")[0]
     run = next(r for r in runs(recipe, "test") if r.phase["class"] == name)
-    sites, _, cell = start(run, 200)
+    sites, types, cell = start(run, 200)
     r = sites + np.random.default_rng(5).normal(scale=0.05, size=sites.shape)
-    found = insitu.classify(r, cell, True, model=model, threshold=0.0)
+    species = np.where(types == 1, 14, 8) if store.load(model).card.elements else None
+    found = insitu.classify(r, cell, True, species=species, model=model, threshold=0.0)
     assert found.fractions[name] > share
+
+
+@pytest.mark.parametrize("name", ["beta_cristobalite", "high_tridymite"])
+def test_the_stacking_of_tetrahedra_is_told(name: str) -> None:
+    """Cubic and hexagonal stacking of the same tetrahedra, which share all first and second neighbours."""
+    recipe = load_recipe("sio2")[0]
+    run = next(r for r in runs(recipe, "test") if r.phase["class"] == name)
+    sites, types, cell = start(run, 400)
+    r = sites + np.random.default_rng(7).normal(scale=0.05, size=sites.shape)
+    species = np.where(types == 1, 14, 8)
+    found = insitu.classify(r, cell, True, species=species, model="sio2", threshold=0.0)
+    assert found.fractions[name] > 0.8

@@ -31,7 +31,7 @@ from insitu.species import MASSES, SYMBOLS
 from insitu.testing import lattice
 
 CLASSES = ["quartz", "coesite", "stishovite", "melt", "amorphous"]
-#: Both rules for lengths, with and without species, and widths that need padding.
+#: Both rules for lengths, with and without species and power spectra, and widths that need padding.
 SETTINGS = {
     "local": SpatialSettings(),
     "angstrom": SpatialSettings(9, 4.0, "angstrom", 2, local=0, radial=4, range=4.0),
@@ -39,6 +39,9 @@ SETTINGS = {
         16, 2.1, layers=3, local=4, radial=6, species=(14, 8), by_species=True
     ),
     "one layer": SpatialSettings(20, 2.1, layers=1, local=0, radial=0, range=1.5, species=(8, 14)),
+    "spectra": SpatialSettings(
+        16, 2.1, layers=3, species=(14, 8), by_species=True, degree=4, moments=3
+    ),
 }
 Sample = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
 
@@ -49,6 +52,9 @@ def network_of(settings: SpatialSettings, seed: int = 3) -> WholeSampleGraph:
     network = WholeSampleGraph(len(CLASSES), settings, width=40, hidden=24)
     with torch.no_grad():
         network.last.weight *= 20.0
+        if settings.degree:
+            network.spectra_centre.normal_()
+            network.spectra_scale.uniform_(1.0, 4.0)
     return network
 
 
@@ -170,13 +176,17 @@ def test_the_shipped_model_on_both_engines(noise: float) -> None:
     model, reference = store.load("sio2"), store.load("sio2", engine="torchscript")
     r, cell = lattice("cubic_diamond", 4.4, (5, 5, 5))
     r = r + noise * np.random.default_rng(3).normal(size=r.shape)
-    native, torchs = (classify_with(m, r, cell, True) for m in (model, reference))
+    species = np.where(np.arange(len(r)) % 3, 8, 14)
+    native, torchs = (classify_with(m, r, cell, True, species) for m in (model, reference))
     assert np.abs(native.probabilities - torchs.probabilities).max() < 1e-4
     assert (native.labels == torchs.labels).all()
 
 
-def test_every_instruction_set_gives_the_same_probabilities(artefacts: dict[str, Path]) -> None:
-    path = artefacts["species"]
+@pytest.mark.parametrize("name", ["species", "spectra"])
+def test_every_instruction_set_gives_the_same_probabilities(
+    artefacts: dict[str, Path], name: str
+) -> None:
+    path = artefacts[name]
     with zipfile.ZipFile(path) as archive:
         (name,) = [n for n in archive.namelist() if n.endswith("insitu.npz")]
         weights = archive.read(name)
@@ -202,7 +212,7 @@ def test_every_instruction_set_gives_the_same_probabilities(artefacts: dict[str,
 def test_labels_do_not_depend_on_the_decomposition(
     artefacts: dict[str, Path], grid: tuple[int, int, int], engine: str
 ) -> None:
-    for name in ("species", "angstrom"):
+    for name in ("species", "angstrom", "spectra"):
         model = store.load(str(artefacts[name]), engine=engine)
         perfect = (*lattice("bcc", 3.0, (6, 6, 6)), np.arange(432) % 2 * 6 + 8)
         for r, cell, species in (sample(), perfect):
@@ -215,11 +225,10 @@ def test_labels_do_not_depend_on_the_decomposition(
                 ranks: ThreadRanks,
                 frames: list[Frame] = frames,
                 model: SpatialModel = model,
-                name: str = name,
             ) -> tuple[NDArray[np.int64], Phases]:
                 frame = frames[ranks.rank]
                 analyzer = Phases(model)
-                analyzer.color({8: "O", 14: "Si"} if name == "species" else {})
+                analyzer.color({8: "O", 14: "Si"} if model.graph.species else {})
                 if analyzer.scale_free:
                     analyzer.measure(ranks.sum(survey(frame)), frame.cell)
                 for _ in range(2):  # the second frame of the same atoms keeps their owners
@@ -397,16 +406,24 @@ def test_nvcc_takes_the_header(tmp_path: Path) -> None:
         """#include "edge_conv.hpp"
 using namespace insitu;
 extern "C" __global__ void spatial_edges(EdgeSettings s, const float* x, const float* y, const float* z,
-    const float* d, const float* kind, const float* cut, const float* unit, float* out) {
+    const float* d, const float* kind, const float* cut, const float* unit, float* out,
+    float* directions) {
     const int i = blockIdx.x * blockDim.x + threadIdx.x, p = i * s.padded();
-    describe_edges<float>(s, x + p, y + p, z + p, d + p, kind + p, cut[i], unit[i], out + i * s.words());
+    describe_edges<float>(s, x + p, y + p, z + p, d + p, kind + p, cut[i], unit[i], out + i * s.words(),
+        directions + i * s.direction_words());
+}
+extern "C" __global__ void spatial_spectra(EdgeSettings s, const float* directions, float* work,
+    float* out) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    power_spectra<4, float>(s.spectra(), s.most, s.padded(), directions + i * s.direction_words(), 1,
+        work + i, out + i, blockDim.x);
 }
 extern "C" __global__ void spatial_layer(EdgeNetwork g, int layer, const float* shared, const int* rows,
-    const float* edges, const int* kinds, float* h, float* scratch, float* next, float* result,
-    int classes) {
+    const float* edges, const int* kinds, const float* spectra, float* h, float* scratch, float* next,
+    float* result, int classes) {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
     edge_layer<1, 4, float, unsigned>(g, layer, shared, rows + i * g.edges.padded(),
-        edges + i * g.edges.words(), kinds + i, 1, h + i * g.layers * g.width,
+        edges + i * g.edges.words(), kinds + i, {spectra + i, 1, blockDim.x}, 1, h + i * g.layers * g.width,
         scratch + i * edge_words(g), next + i * g.width, result + i * classes, classes);
 }
 """

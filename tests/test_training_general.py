@@ -23,6 +23,7 @@ from insitu.training.accuracy import Case, Measured, Score, evaluate, threshold_
 from insitu.training.dynamics import Sample
 from insitu.training.graphs import Graph, cut, graphs
 from insitu.training.jobs import jobs
+from insitu.training.runs import run_lammps, write_data
 from insitu.training.structures import crystal, random_flags, sequence, stacking
 from insitu.training.tables import summary_rows, tables
 from insitu.training.train import load_recipe, train
@@ -165,6 +166,46 @@ def test_atoms_off_their_sites_are_told() -> None:
     assert found[5:].all()
     sheared = s.cell * np.array([[1.12], [0.95], [0.95]])
     assert not dynamics.on_site(s, s.positions, sheared, proportions=True).any()
+
+
+@pytest.mark.parametrize(("kind", "a"), [("fcc", 4.05), ("hcp", 2.86), ("bcc", 3.24)])
+def test_crystals_are_found_in_a_quenched_melt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, a: float
+) -> None:
+    require("wheel")
+    monkeypatch.setenv("PATH", str(BIN), prepend=":")
+    al = next(m for m in load_recipe("metals")[0]["material"] if m["name"] == "Al")
+    s = crystal(kind, a, 1400)
+    # One half is a crystal under small displacements, the other has none of its order left.
+    rng = np.random.default_rng(3)
+    ordered = s.positions[:, 2] < 0.5 * s.cell[2, 2]
+    r = s.positions + rng.normal(0, 1, s.positions.shape) * np.where(ordered, 0.03, 0.5)[:, None]
+    write_data(tmp_path / "data", r, s.cell)
+    text = dynamics.head(al, 1, 1.0)
+    text += "write_dump all custom quenched.dump id x y z modify sort id\n"
+    run_lammps(tmp_path, text)
+    (found,) = dynamics.crystalline(tmp_path, al)
+    z = s.positions[:, 2] / s.cell[2, 2]
+    inside = (z > 0.2) & (z < 0.3)
+    assert found[inside].all()
+    assert found[(z > 0.6) & (z < 0.9)].mean() < 0.05
+
+
+def test_a_quenched_melt_is_a_trajectory_of_its_own() -> None:
+    recipe, _ = load_recipe("metals")
+    protocol = recipe["protocol"]
+    for role in ("training", "selection", "headline"):
+        glasses = [j for j in jobs(recipe, role) if j.kind == "glass"]
+        assert len(glasses) >= 3
+        assert {j.temperatures for j in glasses} == {tuple(protocol["quenched"])}
+        assert {j.atoms for j in glasses} == {protocol["quenched_atoms"]}
+    deck = dynamics.deck(glasses[0], protocol)
+    dt = glasses[0].material.get("timestep", 0.002)
+    hold, gap = (round(protocol[k] / dt) for k in ("quenched_hold", "gap"))
+    write = "write_dump .*\n"
+    assert len(re.findall(f"run {hold}\n{write}run {gap}\n{write}", deck)) == len(
+        protocol["quenched"]
+    )
 
 
 def test_tables_count_what_was_given() -> None:

@@ -15,6 +15,7 @@ from insitu.device_rows import DeviceRows
 from insitu.device_search import DeviceSearch
 from insitu.errors import InsituError, ModelError
 from insitu.halo import NOBODYS
+from insitu.models.device_tiles import tile_for
 
 if TYPE_CHECKING:
     from insitu.halo import Halo
@@ -40,6 +41,8 @@ class DeviceGraph:
     ------
     ModelError
         An image or a ball is larger than the kernels take.
+    SettingError
+        A layer is wider than the device's shared memory.
     """
 
     def __init__(
@@ -54,6 +57,14 @@ class DeviceGraph:
                 "than the ball: use device=cpu"
             )
         self._widths = [np.int32(w) for w in widths]
+        inputs, hidden, features, message, padded, _ = widths
+        #: Floats of shared memory that an atom needs in the first layer and in a graph layer.
+        self._words = (
+            (inputs | 1) + max(hidden, 3 * (card.descriptor.ball + 1)),
+            2 * message + features + padded,
+        )
+        #: Atoms of a block.
+        self._tile = tile_for(device, max(self._words), f"model '{card.name}'")
         self._weights = device.array(_split(widths, weights), np.float32)
         self._warps = WarpBalls(device, 64)
         #: Wall times of the last call [s]; the device may still be at work behind it.
@@ -69,8 +80,8 @@ class DeviceGraph:
         """
         started = time.perf_counter()
         xp, n, graph = self.device.xp, search.frame.n_local, self.graph
-        inputs, hidden, features, message, padded, layers = (int(w) for w in self._widths)
-        tile = self._tile(inputs, hidden)
+        _, _, features, message, _, layers = (int(w) for w in self._widths)
+        tile = self._tile
         whole = blocks_of(n, tile) * tile  # rows of whole tiles; those of other ranks' atoms follow
         before = 0.0 if halo is None else halo.waited
         of = DeviceRows(search, halo, whole)
@@ -84,7 +95,7 @@ class DeviceGraph:
                 "graph_embed", blocks_of(n, tile), _THREADS,
                 [points, found, np.int32(n), np.int32(d.size), np.int32(d.ball), np.float32(d.gamma),
                  np.float32(d.beta), self._weights, *self._widths[1:], np.int32(tile), h, shared],
-                4 * tile * _embed_words(inputs, hidden, d.ball),
+                4 * tile * self._words[0],
             )  # fmt: skip
         embedded = time.perf_counter()
         classes = len(self.card.classes)
@@ -98,7 +109,7 @@ class DeviceGraph:
                     [self._weights, *self._widths, np.int32(layer), np.int32(n), shared, rows,
                      np.int32(graph.neighbors), np.int32(tile), h, following, result,
                      np.int32(classes)],
-                    4 * tile * (2 * message + features + padded),
+                    4 * tile * self._words[1],
                 )  # fmt: skip
             shared, following = following, shared
         self.waited = 0.0 if halo is None else halo.waited - before
@@ -126,16 +137,6 @@ class DeviceGraph:
         if nobodys:
             raise InsituError(NOBODYS)
         return points, found, rows
-
-    def _tile(self, inputs: int, hidden: int) -> int:
-        """Return how many atoms a block takes: what they need of the first layer is in shared memory."""
-        words = _embed_words(inputs, hidden, self.card.descriptor.ball)
-        return next((t for t in (32, 16, 8) if 4 * t * words <= self.device.shared_limit), 4)
-
-
-def _embed_words(inputs: int, hidden: int, ball: int) -> int:
-    """Return the floats of shared memory that an atom needs in the first layer."""
-    return (inputs | 1) + max(hidden, 3 * (ball + 1))
 
 
 def _split(widths: list[int], flat: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -15,14 +15,18 @@ from insitu.device_rows import DeviceRows
 from insitu.device_search import DeviceSearch
 from insitu.errors import InsituError
 from insitu.halo import NOBODYS
-from insitu.models.weights import LANES
+from insitu.models.device_tiles import TILES, tile_for
+from insitu.models.weights import wide
 
 if TYPE_CHECKING:
     from insitu.halo import Halo
+    from insitu.models.spatial_graph import SpatialSettings
     from insitu.models.store import Card
 
-#: Threads of a block, and its atoms.
-_THREADS, _TILE = 128, 32
+#: Threads of a block.
+_THREADS = 128
+#: Fields of an edge's direction and edges whose harmonics are there at a time (kernels/power_spectra.hpp).
+_FIELDS, _TOGETHER = 6, 4
 
 
 class DeviceSpatial:
@@ -36,6 +40,11 @@ class DeviceSpatial:
         As :func:`insitu.models.spatial.pack` writes them.
     device
         Where.
+
+    Raises
+    ------
+    SettingError
+        A layer is wider than the device's shared memory.
     """
 
     def __init__(
@@ -45,6 +54,9 @@ class DeviceSpatial:
         self.card, self.graph, self.device = card, card.spatial, device
         self._widths = [*(np.int32(w) for w in widths), np.float32(card.spatial.range)]
         self._width, self._hidden, self._padded = widths[1], widths[3], widths[4]
+        #: Floats of shared memory that an atom needs in a layer and for its spectra, and atoms of a block.
+        self._words = (self._hidden + self._padded, _spectra_words(card.spatial))
+        self._tiles = [tile_for(device, w, f"model '{card.name}'") for w in self._words]
         zeros = np.zeros(self._width, dtype=np.float32)
         self._weights = device.array(np.concatenate([zeros, weights]), np.float32)
         #: ``(highest type + 1,)`` species of the atom types.
@@ -62,11 +74,11 @@ class DeviceSpatial:
         """
         started = time.perf_counter()
         xp, n, g = self.device.xp, search.frame.n_local, self.graph
-        whole = blocks_of(n, _TILE) * _TILE
+        whole = blocks_of(n, TILES[0]) * TILES[0]
         before = 0.0 if halo is None else halo.waited
         of = DeviceRows(search, halo, whole)
         kind = self._kinds(search, halo, whole)
-        rows, near, edges, found = self._balls(search, spacing, of.of_place, kind)
+        rows, near, edges, directions, found = self._balls(search, spacing, of.of_place, kind)
         begun = time.perf_counter()
         h = xp.empty((whole, g.layers * self._width), dtype=np.float32)
         shared = xp.empty((whole + of.received, self._width), dtype=np.float32)
@@ -75,16 +87,23 @@ class DeviceSpatial:
         result = xp.empty((n, classes), dtype=np.float32)
         if g.layers > 1:
             of.choose(rows)
+        tile, tile_of_spectra = self._tiles
+        if n and g.degree:
+            self.device.launch(
+                "edge_spectra", blocks_of(n, tile_of_spectra), _THREADS,
+                [self._weights, *self._widths, np.int32(n), directions, np.int32(tile_of_spectra), h],
+                4 * tile_of_spectra * self._words[1],
+            )  # fmt: skip
         for layer in range(g.layers):
             if layer:
                 of.fill(shared)
             if n:
                 self.device.launch(
-                    "edge_convolve", blocks_of(n, _TILE), _THREADS,
+                    "edge_convolve", blocks_of(n, tile), _THREADS,
                     [self._weights, *self._widths, np.int32(layer), np.int32(n), shared,
-                     rows if layer else near, edges, kind, np.int32(_TILE), h, following, result,
+                     rows if layer else near, edges, kind, np.int32(tile), h, following, result,
                      np.int32(classes)],
-                    4 * _TILE * (self._hidden + self._padded),
+                    4 * tile * self._words[0],
                 )  # fmt: skip
             shared, following = following, shared
         self.waited = 0.0 if halo is None else halo.waited - before
@@ -110,20 +129,40 @@ class DeviceSpatial:
 
     def _balls(
         self, search: DeviceSearch, spacing: float, row_of_place: Any, kind: Any
-    ) -> tuple[Any, Any, Any, Any]:
-        """Return rows and species of the neighbours ``(n, padded)``, edges, and their number ``(n,)``."""
+    ) -> tuple[Any, Any, Any, Any, Any]:
+        """Return the neighbours of the atoms.
+
+        Returns
+        -------
+        rows, near
+            ``(n, padded)`` int32 rows and species.
+        edges
+            ``(n, words)`` weights, weighted features and how many neighbours are of each species.
+        directions
+            ``(n, fields, padded)`` what the power spectra are made of; None if there are none.
+        found
+            ``(n,)`` their number.
+        """
         xp, n, g = self.device.xp, search.frame.n_local, self.graph
-        pad, length = -(-g.neighbors // LANES) * LANES, g.length(spacing)
+        pad, length = wide(g.neighbors), g.length(spacing)
         rows, near = (xp.empty((n, pad), dtype=np.int32) for _ in range(2))
-        edges = xp.empty((n, 1 + g.features, pad), dtype=np.float32)
+        words = (1 + g.features // g.kinds) * pad + (wide(g.kinds) if g.kinds > 1 else 0)
+        edges = xp.empty((n, words), dtype=np.float32)
+        directions = xp.empty((n, _FIELDS, pad), dtype=np.float32) if g.degree else None
         found = xp.empty(n, dtype=np.int32)
         nobodys = self._warps.launch(
             "edge_balls", search, search.places,
             [row_of_place, kind, np.float64(g.reach * length), np.float64(search.r2),
              np.float64(length), np.int32(g.local), np.int32(g.neighbors), np.int32(g.radial),
-             np.int32(g.kinds), np.float32(g.range)],
-            [rows, near, edges, found],
+             np.int32(g.kinds), np.int32(g.degree), np.int32(g.moments), np.float32(g.range)],
+            [rows, near, edges, directions, found],
         )  # fmt: skip
         if nobodys:
             raise InsituError(NOBODYS)
-        return rows, near, edges, found
+        return rows, near, edges, directions, found
+
+
+def _spectra_words(g: SpatialSettings) -> int:
+    """Return the floats of shared memory that an atom's power spectra and their making need."""
+    terms = (g.degree + 1) ** 2 if g.degree else 0
+    return g.spectra + (g.kinds * g.moments + _TOGETHER) * terms

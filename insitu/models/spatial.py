@@ -65,15 +65,19 @@ class SpatialModel(LayeredModel):
             return
         arrays = read_weights(weights, path)
         try:
-            self._widths = [int(w) for w in arrays["widths"]]
+            # Eight in artefacts without power spectra.
+            self._widths = ([int(w) for w in arrays["widths"]] + [0, 0])[:10]
             flat = arrays["weights"].astype(np.float32)
             self._kernels = compiled().SpatialEngine(flat, self._widths, self.graph.range, isa)
             self._weights = flat
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"model {path}: {error}; copy or train it again") from None
         g, classes = self.graph, len(card.classes)
-        expected = [g.n_species, g.layers, wide(classes), g.neighbors, g.radial, g.kinds]
-        if [self._widths[k] for k in (0, 2, 4, 5, 6, 7)] != expected:
+        expected = [
+            g.n_species, g.layers, wide(classes), g.neighbors, g.radial, g.kinds, g.degree,
+            g.moments if g.degree else 0,
+        ]  # fmt: skip
+        if [self._widths[k] for k in (0, 2, *range(4, 10))] != expected:
             raise ModelError(
                 f"model {path}: the network's widths are {self._widths}, its metadata say {classes} "
                 f"classes and {g}; export it with the right settings"
@@ -175,13 +179,16 @@ class SpatialModel(LayeredModel):
             torch.from_numpy(list_.astype(np.int64)),
             torch.from_numpy(kinds.astype(np.int64)),
         )
+        geometry = [torch.from_numpy(a) for a in (vectors, cut, unit)]
         n, kept = len(found), []
         with torch.inference_mode():
-            g, s = self._module.edges(
-                torch.from_numpy(vectors), torch.from_numpy(cut), torch.from_numpy(unit), index,
-                species,
-            )  # fmt: skip
-            kept.append(self._module.convolve(0, self._module.begin(species), index, g, s))
+            g, s = self._module.edges(*geometry, index, species)
+            h = self._module.begin(species)
+            # An artefact without spectra may be older than they are: its method takes no sixth.
+            spectra = (
+                [self._module.power_spectra(*geometry, index, species)] if self.graph.degree else []
+            )
+            kept.append(self._module.convolve(0, h, index, g, s, *spectra))
         for layer in range(1, self.graph.layers):
             shared = np.zeros((n + halo.received, self.exchanged), dtype=np.float32)
             shared[:n] = kept[-1].numpy()

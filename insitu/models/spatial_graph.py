@@ -39,7 +39,13 @@ class SpatialSettings:
     species
         Atomic numbers that the network tells apart; none: it does not look at species.
     by_species
-        Whether an edge's features are separate for each species of the neighbour.
+        Whether what neighbours are described by is separate for each of their species.
+    degree
+        Highest degree of the spherical harmonics whose power spectra describe an atom in the first
+        layer, 1 … 6: edges then carry distances only, and nothing depends on orientation. 0: no
+        spectra, and edges carry their displacement.
+    moments
+        Radial functions T_0 … of the spectra, 1 … 8.
     """
 
     neighbors: int = 16
@@ -51,12 +57,14 @@ class SpatialSettings:
     range: float = 2.5
     species: tuple[int, ...] = ()
     by_species: bool = False
+    degree: int = 0
+    moments: int = 4
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "species", tuple(int(z) for z in self.species))
         limits: list[tuple[str, float, float]] = [
             ("neighbors", 1, 64), ("layers", 0, 4), ("local", 0, 64), ("radial", 0, 16),
-            ("reach", 1e-3, 1e3), ("range", 1e-3, 1e3),
+            ("reach", 1e-3, 1e3), ("range", 1e-3, 1e3), ("degree", 0, 6), ("moments", 1, 8),
         ]  # fmt: skip
         for name, low, high in limits:
             value = getattr(self, name)
@@ -70,6 +78,11 @@ class SpatialSettings:
             )
         if self.by_species and len(self.species) < 2:
             raise SettingError("by_species of the spatial graph needs two species; name them")
+        if self.degree and not self.radial:
+            raise SettingError(
+                f"degree={self.degree} of the spatial graph leaves edges their radial functions only, and "
+                "radial=0; give radial of 1 or more"
+            )
 
     @property
     def relative(self) -> bool:
@@ -88,8 +101,14 @@ class SpatialSettings:
 
     @property
     def features(self) -> int:
-        """Features of an edge: displacement and radial functions."""
-        return (3 + self.radial) * self.kinds
+        """Features of an edge: displacement, if there are no spectra, and radial functions."""
+        return ((0 if self.degree else 3) + self.radial) * self.kinds
+
+    @property
+    def spectra(self) -> int:
+        """Values of an atom's power spectra: all pairs of radial functions, all degrees."""
+        f = self.kinds * self.moments
+        return (self.degree + 1) * f * (f + 1) // 2 if self.degree else 0
 
     def length(self, spacing: float) -> float:
         """Return the unit of `reach` [Å]."""
@@ -114,11 +133,16 @@ def pack(
     width, hidden, classes = len(s["own.0.bias"]), len(s["head.bias"]), len(s["last.bias"])
     w, h, c = wide(width), wide(hidden), wide(classes)
     parts = []
+    if settings.degree:  # P (p - centre) / scale + a: as a matrix and a start
+        spectra = s["spectra.weight"].T / s["spectra_scale"][:, None]
+        s["own.0.bias"] = s["own.0.bias"] - s["spectra_centre"] @ spectra
     for k in range(settings.layers):
         own, other, edge = (s[f"{name}.{k}.weight"].T for name in ("own", "other", "edge"))
         inputs = len(own) if k == 0 else w
         parts += [padded(own, inputs, w), padded(s[f"own.{k}.bias"][None], 1, w)]
         parts += [padded(other, inputs, w), padded(edge, settings.features, w)]
+        if k == 0 and settings.degree:
+            parts.append(padded(spectra, None, w))
     # The head reads the layers side by side, each padded.
     head = s["head.weight"].T.reshape(settings.layers, width, hidden)
     parts += [padded(layer, w, h) for layer in head]
@@ -127,7 +151,7 @@ def pack(
     flat = np.concatenate([p.ravel() for p in parts]).astype(np.float32)
     widths = [
         settings.n_species, w, settings.layers, h, c, settings.neighbors, settings.radial,
-        settings.kinds,
+        settings.kinds, *([settings.degree, settings.moments] if settings.degree else []),
     ]  # fmt: skip
     np.savez(path, widths=np.array(widths, dtype=np.int32), weights=flat)
 

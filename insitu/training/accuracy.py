@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from insitu.models.store import Card
 from insitu.offline import classify_with
+from insitu.training.jobs import MOLTEN
 
 if TYPE_CHECKING:
     from insitu.models.store import AnyModel
@@ -128,7 +129,7 @@ def evaluate(card: Card, results: Iterable[tuple[Labelled, NDArray[np.float32]]]
         for k, values in enumerate((np.ones(len(sure)), right, sure)):
             m.calibration[:, k] += np.bincount(at, weights=values, minlength=len(BINS) - 1)
         if not g.removed:
-            part = int(g.sample.kind == "melt")
+            part = int(g.sample.kind in MOLTEN)
             for k, t in enumerate(THRESHOLDS):
                 known = sure >= t
                 m.thresholds[part, k] += len(sure), known.sum(), right[known].sum()
@@ -143,7 +144,7 @@ def threshold_for(results: Iterable[tuple[Labelled, NDArray[np.float32]]]) -> fl
     sure = [
         p.max(1)[(p.argmax(1) == g.labels) & (g.labels >= 0)]
         for g, p in results
-        if not g.removed and g.sample.kind != "melt" and g.sample.temperature <= 1.0
+        if not g.removed and g.sample.kind not in MOLTEN and g.sample.temperature <= 1.0
     ]
     limit = float(np.quantile(np.concatenate(sure), _LOST)) if sure else 0.5
     return float(np.clip(np.floor(limit * 20) / 20, 0.4, 0.9))

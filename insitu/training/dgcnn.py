@@ -17,6 +17,7 @@ from insitu.errors import SettingError
 from insitu.models.dgcnn import WholeSampleGraph
 from insitu.models.local_dgcnn import LocalDGCNN
 from insitu.training.environments import Clouds, Environments, Samples, Whole
+from insitu.training.normalised import Normalised
 from insitu.training.progress import bar
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,9 @@ class Schedule:
     phi, alpha
         Weight φ of the cross-entropy, 0 < φ ≤ 1, and factor α ≥ 0 of the rotation term, whose
         weight is (1 − φ)·α.
+    strain
+        Each environment is seen with its distances times a factor, uniform in 1 ± `strain`: a network
+        that knows lengths then does not tell classes by their densities in training alone.
     """
 
     epochs: int = 10
@@ -48,12 +52,17 @@ class Schedule:
     rotations: int = 1
     phi: float = 1.0
     alpha: float = 1.0
+    strain: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.phi <= 1.0:
             raise SettingError(f"phi={self.phi} of the training is not usable; give 0 < phi <= 1")
         if self.alpha < 0.0:
             raise SettingError(f"alpha={self.alpha} of the training is not usable; give 0 or more")
+        if not 0.0 <= self.strain <= 0.2:
+            raise SettingError(
+                f"strain={self.strain} of the training is not usable; give 0 … 0.2, a part of lengths"
+            )
         if self.phi < 1.0 and self.rotations < 2:
             raise SettingError(
                 f"phi={self.phi} compares orientations, and rotations={self.rotations}; give "
@@ -117,14 +126,15 @@ def combined_loss(logits: Tensor, labels: Tensor, phi: float, alpha: float) -> T
 
 def _turned(
     network: Network, data: Clouds | Samples | Environments, pick: Tensor, rotations: int,
-    generator: torch.Generator,
+    generator: torch.Generator, strain: float = 0.0,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return logits ``(r, n, C)`` of some environments in random orientations, and the labels."""
     found, labels = [], torch.empty(0)
     for _ in range(rotations):
         turn = random_rotations(len(pick), generator)
         if isinstance(data, Clouds | Samples):
-            arguments, labels = data.batch(pick, turn)
+            scales = 1.0 + strain * (2.0 * torch.rand(len(pick), generator=generator) - 1.0)
+            arguments, labels = data.batch(pick, turn, scales if strain else None)
             found.append(network.logits(*arguments))  # type: ignore[call-arg]
         else:
             # The centre itself is no point of the local network.
@@ -152,6 +162,11 @@ def fit(
     seed
         Of order and orientations.
     """
+    if isinstance(network, Normalised) and network.described:
+        assert not isinstance(train, Environments)
+        every = [torch.arange(at, min(at + 64, len(train))) for at in range(0, len(train), 64)]
+        still = torch.eye(3).expand(64, 3, 3)
+        network.standardise(train.batch(pick, still[: len(pick)])[0] for pick in every)
     generator = torch.Generator().manual_seed(seed)
     steps = max(1, len(train) // schedule.batch)
     optimizer = torch.optim.Adam(network.parameters(), lr=schedule.rate)
@@ -165,7 +180,9 @@ def fit(
         started, total = time.perf_counter(), 0.0
         for k in bar(range(steps), f"epoch {epoch + 1}/{schedule.epochs}"):
             pick = order[k * schedule.batch : (k + 1) * schedule.batch]
-            logits, labels = _turned(network, train, pick, schedule.rotations, generator)
+            logits, labels = _turned(
+                network, train, pick, schedule.rotations, generator, schedule.strain
+            )
             loss = combined_loss(logits, labels, schedule.phi, schedule.alpha)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import DeckError
-from insitu.training.jobs import Job
+from insitu.training.jobs import MOLTEN, Job
 from insitu.training.runs import potentials_folder, read_dump, run_lammps, write_data
 from insitu.training.structures import Structure, crystal, random_flags, stacking
 
@@ -21,6 +21,11 @@ from insitu.training.structures import Structure, crystal, random_flags, stackin
 _LEFT = 0.15
 #: Relative change of the cell's proportions beyond which the crystal has transformed.
 _TRANSFORMED = 0.06
+#: Share of crystalline atoms beyond which a quenched melt is no glass any more.
+_CRYSTALLISED = 0.2
+#: Cut-offs of common neighbour analysis for close-packed and body-centred crystals, in units of
+#: (volume an atom)^(1/3): halfway between the shells that count and those that do not.
+_CLOSE, _CENTRED = 1.355, 1.521
 MASKED = ""
 
 
@@ -62,7 +67,8 @@ def head(material: dict[str, Any], seed: int, start: float, data: str = "data") 
 def _stairs(job: Job, protocol: dict[str, Any]) -> str:
     """Return the commands that hold the sample at each temperature and write its snapshots."""
     melting, dt = job.material["melting"], job.material.get("timestep", 0.002)
-    liquid = job.kind == "melt"
+    liquid = job.kind in MOLTEN
+    hold = protocol["quenched_hold" if job.kind == "glass" else "equilibrate"]
     text = ""
     press = f"fix move all nph {'iso' if liquid else 'aniso'} 0 0 {500 * dt}\n"
     if liquid:
@@ -94,7 +100,7 @@ def _stairs(job: Job, protocol: dict[str, Any]) -> str:
                     f"run {round(protocol['equilibrate'] / dt)}\n" + write
                 )
             continue
-        text += f"run {round(protocol['equilibrate'] / dt)}\n" + write
+        text += f"run {round(hold / dt)}\n" + write
         for _ in range(protocol["snapshots"] - 1):
             text += f"run {round(protocol['gap'] / dt)}\n" + write
     return text
@@ -137,11 +143,36 @@ def quench(
     return [(r, cell) for _, r, cell in read_dump(folder / "quenched.dump")]
 
 
+def crystalline(folder: Path, material: dict[str, Any]) -> list[NDArray[np.bool_]]:
+    """Return which atoms ``(n,)`` of each snapshot of ``quenched.dump`` are in a crystal.
+
+    By common neighbour analysis of the inherent structure, as fcc, hcp or bcc (LAMMPS' ``compute
+    cna/atom``; Faken & Jonsson, Comput. Mater. Sci. 2, 279 (1994)).
+    """
+    text, steps = head(material, 1, 1.0), []
+    for step, r, cell in read_dump(folder / "quenched.dump"):
+        spacing = (abs(float(np.linalg.det(cell))) / len(r)) ** (1 / 3)
+        text += f"read_dump quenched.dump {step} x y z box yes replace yes\n"
+        text += f"compute close all cna/atom {_CLOSE * spacing}\n"
+        text += f"compute centred all cna/atom {_CENTRED * spacing}\n"
+        text += (
+            f"run 0\nwrite_dump all custom cna.{step} c_close c_centred modify sort id\n"
+            "uncompute close\nuncompute centred\n"
+        )
+        steps.append(step)
+    run_lammps(folder, text, name="in.cna")
+    found = []
+    for step in steps:
+        close, centred = np.loadtxt(folder / f"cna.{step}", skiprows=9).T
+        found.append((close == 1) | (close == 2) | (centred == 3))
+    return found
+
+
 def start(job: Job) -> Structure:
     """Return the starting structure of a trajectory; it depends on nothing but the job."""
     m = job.material
     kind, rng = job.kind, np.random.default_rng(job.seed)
-    if kind == "melt":
+    if kind in MOLTEN:
         kind = next(iter(m["structures"]))
     if kind.startswith("stack"):
         diamond = "cubic_diamond" in m["structures"]
@@ -181,7 +212,7 @@ def on_site(
 
 def deck(job: Job, protocol: dict[str, Any]) -> str:
     """Return the LAMMPS deck of a trajectory."""
-    hot = 2.5 if job.kind == "melt" else job.temperatures[0]
+    hot = 2.5 if job.kind in MOLTEN else job.temperatures[0]
     return head(job.material, job.seed, 2.0 * hot * job.material["melting"]) + _stairs(
         job, protocol
     )
@@ -216,8 +247,15 @@ def simulate(job: Job, protocol: dict[str, Any], out: Path) -> Path:
     each = len(job.strains) or protocol["snapshots"]
     temperatures = np.repeat(job.temperatures, each)[: len(frames)]
     labels = np.full((len(frames), len(s.positions)), "disordered", dtype="<U17")
-    if job.kind != "melt":
-        steps = [f[0] for f in frames]
+    steps = [f[0] for f in frames]
+    if job.kind == "glass":
+        quench(folder, job.material, steps)
+        for k, ordered in enumerate(crystalline(folder, job.material)):
+            labels[k][ordered] = MASKED
+            if ordered.mean() > _CRYSTALLISED:
+                labels[k:] = MASKED
+                break
+    elif job.kind != "melt":
         for k, (r, cell) in enumerate(
             quench(folder, job.material, steps, tilted=bool(job.strains))
         ):

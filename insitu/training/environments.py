@@ -23,20 +23,23 @@ class Environments:
     """Vectors ``(n, k, 3)`` [Å] from an atom to itself and its nearest others, class indices ``(n,)``.
 
     `run` ``(n,)`` is the number of the trajectory, `spacing` ``(n,)`` that of the sample,
-    (volume an atom)^(1/3) [Å].
+    (volume an atom)^(1/3) [Å], `species` ``(n, k)`` the points' atom type less 1.
     """
 
     vectors: NDArray[np.float32]
     labels: NDArray[np.int64]
     run: NDArray[np.int64]
     spacing: NDArray[np.float64]
+    species: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def nearest(self, k: int) -> Environments:
         """Return the same environments of `k` points."""
-        return Environments(self.vectors[:, :k], self.labels, self.run, self.spacing)
+        return Environments(
+            self.vectors[:, :k], self.labels, self.run, self.spacing, self.species[:, :k]
+        )
 
 
 def surroundings(
@@ -46,6 +49,13 @@ def surroundings(
 
     All periodic images count, so k may exceed the number of atoms.
     """
+    return nearest_images(positions, cell, centres, k)[0]
+
+
+def nearest_images(
+    positions: NDArray[np.float64], cell: NDArray[np.float64], centres: NDArray[np.int64], k: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the vectors of :func:`surroundings` and the indices ``(m, k)`` of their atoms."""
     near = np.linalg.inv(cell)
     # Spheres of about 2k atoms: the lattice of images that they can reach.
     volume = abs(float(np.linalg.det(cell))) / len(positions)
@@ -55,6 +65,7 @@ def surroundings(
         np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1
     ).reshape(-1, 3)
     result = np.empty((len(centres), k, 3), dtype=np.float32)
+    atoms = np.empty((len(centres), k), dtype=np.int64)
     for row, i in enumerate(centres):
         s = (positions - positions[i]) @ near
         s -= np.rint(s)
@@ -63,8 +74,9 @@ def surroundings(
         some = np.flatnonzero(length < radius**2)
         if len(some) < k:
             some = np.arange(len(d))
-        result[row] = d[some[np.argsort(length[some], kind="stable")[:k]]]
-    return result
+        first = some[np.argsort(length[some], kind="stable")[:k]]
+        result[row], atoms[row] = d[first], first % len(positions)
+    return result, atoms
 
 
 def environments(
@@ -76,7 +88,7 @@ def environments(
     for s in snapshots:
         of_class[s.label].append(s)
     names = sorted({s.run for found in of_class.values() for s in found})
-    parts: list[tuple[NDArray[np.float32], int, int, float]] = []
+    parts: list[tuple[NDArray[np.float32], int, int, float, NDArray[np.int64]]] = []
     for number, name in enumerate(classes):
         found = of_class[name]
         share = np.full(len(found), each // max(len(found), 1))
@@ -84,12 +96,13 @@ def environments(
         for s, count in zip(found, share.tolist(), strict=True):
             some = rng.choice(len(s.positions), min(count, len(s.positions)), replace=False)
             length = float(np.cbrt(abs(np.linalg.det(s.cell)) / len(s.positions)))
-            for v in surroundings(s.positions, s.cell, some, k):
-                parts.append((v, number, names.index(s.run), length))
+            for v, atoms in zip(*nearest_images(s.positions, s.cell, some, k), strict=True):
+                parts.append((v, number, names.index(s.run), length, s.types[atoms] - 1))
     parts = [parts[i] for i in rng.permutation(len(parts))]
     return Environments(
         np.array([p[0] for p in parts]), np.array([p[1] for p in parts]),
         np.array([p[2] for p in parts]), np.array([p[3] for p in parts]),
+        np.array([p[4] for p in parts]),
     )  # fmt: skip
 
 
@@ -103,8 +116,8 @@ class Clouds:
         ``(n, p, K, 3)`` displacements [Å] and ``(n, p, K)`` neighbours within the graph, −1: none.
     cut, unit
         ``(n, p)`` cut-off and unit of length [Å].
-    labels
-        ``(n, p)`` class indices.
+    labels, species
+        ``(n, p)`` class indices; which of the network's species.
     """
 
     vectors: Tensor
@@ -112,12 +125,13 @@ class Clouds:
     cut: Tensor
     unit: Tensor
     labels: Tensor
+    species: Tensor
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def batch(
-        self, pick: Tensor, rotations: Tensor | None = None
+        self, pick: Tensor, rotations: Tensor | None = None, scales: Tensor | None = None
     ) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]:
         """Return the arguments of a network's ``logits`` for some graphs, and the labels.
 
@@ -127,23 +141,27 @@ class Clouds:
             ``(b,)`` int64.
         rotations
             ``(b, 3, 3)``, one a graph.
+        scales
+            ``(b,)`` factors of all distances.
         """
-        v = self.vectors[pick]
+        v, cut = self.vectors[pick], self.cut[pick]
         if rotations is not None:
             v = torch.einsum("bpki,bij->bpkj", v, rotations)
         b, p = v.shape[:2]
+        if scales is not None:
+            v, cut = v * scales.view(b, 1, 1, 1), cut * scales.view(b, 1)
         rows = self.rows[pick].long()
         rows = torch.where(rows >= 0, rows + p * torch.arange(b).view(b, 1, 1), -1)
-        species = torch.zeros(b * p, dtype=torch.int64)
-        labels = self.labels[pick].flatten()
-        flat = v.flatten(0, 1), self.cut[pick].flatten(), self.unit[pick].flatten()
+        species, labels = self.species[pick].flatten(), self.labels[pick].flatten()
+        flat = v.flatten(0, 1), cut.flatten(), self.unit[pick].flatten()
         return (*flat, rows.flatten(0, 1), species), labels
 
 
 def clouds(found: Environments, settings: SpatialSettings) -> Clouds:
     """Return each environment as a graph of its own: nothing beyond its points is there.
 
-    The rules of neighbours, cut-off and unit are those of a whole sample.
+    Atom types count in the order of the settings' species. The rules of neighbours, cut-off and unit
+    are those of a whole sample.
     """
     points = torch.from_numpy(found.vectors)
     n, p, _ = points.shape
@@ -163,8 +181,9 @@ def clouds(found: Environments, settings: SpatialSettings) -> Clouds:
         table[i, :, :k] = torch.where(within, at[:, 1 : k + 1], -1).to(torch.int16)
         vectors[i, :, :k] = (x[at[:, 1 : k + 1]] - x.unsqueeze(1)) * within.unsqueeze(2)
         unit[i] = near[:, 1 : settings.local + 1].mean(1) if settings.local else length
-    labels = torch.from_numpy(found.labels)
-    return Clouds(vectors, table, cut, unit, labels.unsqueeze(1).expand(n, p).contiguous())
+    labels = torch.from_numpy(found.labels).unsqueeze(1).expand(n, p).contiguous()
+    species = torch.from_numpy(found.species if settings.species else 0 * found.species)
+    return Clouds(vectors, table, cut, unit, labels, species)
 
 
 @dataclass
@@ -175,12 +194,13 @@ class Whole:
     cut: Tensor
     unit: Tensor
     rows: Tensor
+    species: Tensor
     labels: Tensor
 
     def arguments(self, rotation: Tensor | None = None) -> tuple[Tensor, ...]:
         """Return the arguments of a network's ``logits``."""
         v = self.vectors if rotation is None else self.vectors @ rotation
-        return v, self.cut, self.unit, self.rows, torch.zeros(len(v), dtype=torch.int64)
+        return v, self.cut, self.unit, self.rows, self.species
 
 
 @dataclass
@@ -193,7 +213,7 @@ class Samples:
         return len(self.items)
 
     def batch(
-        self, pick: Tensor, rotations: Tensor
+        self, pick: Tensor, rotations: Tensor, scales: Tensor | None = None
     ) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]:
         """Return the arguments of a network's ``logits`` for some graphs, and the labels.
 
@@ -203,16 +223,23 @@ class Samples:
             ``(b,)`` int64.
         rotations
             ``(b, 3, 3)``, one a graph.
+        scales
+            ``(b,)`` factors of all distances.
         """
         some = [self.items[i] for i in pick.tolist()]
+        factors = [1.0] * len(some) if scales is None else scales.tolist()
         rows, first = [], 0
         for w in some:
             rows.append(torch.where(w.rows >= 0, w.rows + first, -1))
             first += len(w.rows)
         flat = (
-            torch.cat([w.vectors @ turn for w, turn in zip(some, rotations, strict=True)]),
-            torch.cat([w.cut for w in some]), torch.cat([w.unit for w in some]), torch.cat(rows),
-            torch.zeros(first, dtype=torch.int64),
+            torch.cat([
+                w.vectors @ (f * turn)
+                for w, turn, f in zip(some, rotations, factors, strict=True)
+            ]),
+            torch.cat([f * w.cut for w, f in zip(some, factors, strict=True)]),
+            torch.cat([w.unit for w in some]), torch.cat(rows),
+            torch.cat([w.species for w in some]),
         )  # fmt: skip
         return flat, torch.cat([w.labels for w in some])
 
@@ -222,7 +249,7 @@ def samples(found: Clouds) -> list[Whole]:
     return [
         Whole(
             found.vectors[i], found.cut[i], found.unit[i], found.rows[i].long(),
-            found.labels[i],
+            found.species[i], found.labels[i],
         )
         for i in range(len(found))
     ]  # fmt: skip
@@ -231,12 +258,13 @@ def samples(found: Clouds) -> list[Whole]:
 def whole(s: Snapshot, classes: list[str], settings: SpatialSettings) -> Whole:
     """Return a periodic configuration of one phase as a graph."""
     labels = np.full(len(s.positions), classes.index(s.label))
-    return periodic(s.positions, s.cell, labels, settings)
+    species = s.types - 1 if settings.species else None
+    return periodic(s.positions, s.cell, labels, settings, species)
 
 
 def periodic(
     positions: NDArray[np.float64], cell: NDArray[np.float64], labels: NDArray[np.int64],
-    settings: SpatialSettings,
+    settings: SpatialSettings, species: NDArray[np.int64] | None = None,
 ) -> Whole:  # fmt: skip
     """Return a periodic configuration as a graph, by the search that analyses use.
 
@@ -248,6 +276,8 @@ def periodic(
         ``(n,)`` class indices, −1: do not use.
     settings
         Of the graph.
+    species
+        ``(n,)`` which of the settings' species, 0 … ; all the first, if not given.
     """
     bare = Frame.from_arrays(positions, cell, True, reach=0.0)
     length = settings.length(spacing(survey(bare), bare.cell))
@@ -260,7 +290,9 @@ def periodic(
     row_of[order] = np.arange(frame.n_local)
     atom = frame.ids[search.index[nearest]] - 1
     rows = np.where(nearest >= 0, row_of[atom], -1)
+    kinds = np.zeros_like(labels) if species is None else species
     return Whole(
         torch.from_numpy(vectors), torch.from_numpy(cut), torch.from_numpy(unit),
-        torch.from_numpy(rows), torch.from_numpy(labels[order].astype(np.int64)),
+        torch.from_numpy(rows), torch.from_numpy(kinds[order].astype(np.int64)),
+        torch.from_numpy(labels[order].astype(np.int64)),
     )  # fmt: skip

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from insitu.frame import Frame
 from insitu.models.graph import GraphSettings
 from insitu.neighbors import Neighbors, spacing, survey
 from insitu.training.dynamics import Sample
+from insitu.training.jobs import MOLTEN
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,55 @@ def cut(
     return stay
 
 
+@dataclass(frozen=True)
+class Variant:
+    """A configuration or a harder copy: positions ``(n, 3)``, cell ``(3, 3)`` [Å], labels ``(n,)``.
+
+    `removed` is the fraction of atoms taken away, `strain` the largest component of the deformation.
+    """
+
+    removed: float
+    strain: float
+    positions: NDArray[np.float64]
+    cell: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+
+def variants(
+    s: Sample, labels: NDArray[np.int64], training: dict[str, Any], rng: np.random.Generator,
+    copies: str,
+) -> Iterator[Variant]:  # fmt: skip
+    """Yield a configuration and its harder copies.
+
+    Parameters
+    ----------
+    s, labels
+        The configuration and the class indices ``(n,)`` of its atoms.
+    training
+        The recipe's ``[training]``.
+    rng
+        Of the atoms that are removed and of the deformations.
+    copies
+        "training", "fixed" or "none", as for :func:`graphs`.
+    """
+    n = len(labels)
+    found = [(0.0, 0.0, np.ones(n, dtype=bool))]
+    if copies == "training":
+        for _ in range(training["copies"]):
+            part = rng.uniform(*training["removed"])
+            found.append((part, 0.0, thinned(part, n, rng)))
+        if not s.kind.startswith("stack"):  # an outermost layer has no stacking of its own
+            part = rng.uniform(*training["cut"])
+            found.append((part, 0.0, cut(s.positions, s.cell, part, rng)))
+        if s.kind not in MOLTEN:
+            found.append((0.0, training["strain"], found[0][2]))
+    elif copies == "fixed":
+        found += [(part, 0.0, thinned(part, n, rng)) for part in (0.25, 0.5)]
+    for part, strain, keep in found:
+        f = _deformation(strain, rng)
+        yield Variant(part, strain, s.positions[keep] @ f, s.cell @ f, labels[keep])
+
+
 def graphs(
     recipe: dict[str, Any], samples: Iterable[Sample], seed: int, *, copies: str
 ) -> list[Graph]:
@@ -114,29 +164,16 @@ def graphs(
     """
     settings = NeighborsMap(**recipe["descriptor"])
     graph = GraphSettings(**recipe["graph"])
-    training = recipe["training"]
     numbers = {c: k for k, c in enumerate(recipe["classes"])}
     rng = np.random.default_rng(seed)
     found = []
     for s in samples:
         labels = np.array([numbers.get(c, -1) for c in s.labels.tolist()])
-        n = len(labels)
         if not (labels >= 0).any():
             continue
-        variants = [(0.0, 0.0, np.ones(n, dtype=bool))]
-        if copies == "training":
-            for _ in range(training["copies"]):
-                part = rng.uniform(*training["removed"])
-                variants.append((part, 0.0, thinned(part, n, rng)))
-            if not s.kind.startswith("stack"):  # an outermost layer has no stacking of its own
-                part = rng.uniform(*training["cut"])
-                variants.append((part, 0.0, cut(s.positions, s.cell, part, rng)))
-            if s.kind != "melt":
-                variants.append((0.0, training["strain"], variants[0][2]))
-        elif copies == "fixed":
-            variants += [(part, 0.0, thinned(part, n, rng)) for part in (0.25, 0.5)]
-        for part, strain, keep in variants:
-            f = _deformation(strain, rng)
-            images, neighbors = describe(s.positions[keep] @ f, s.cell @ f, settings, graph)
-            found.append(Graph(s, part, strain, images.astype(np.float16), neighbors, labels[keep]))
+        for v in variants(s, labels, recipe["training"], rng, copies):
+            images, neighbors = describe(v.positions, v.cell, settings, graph)
+            found.append(
+                Graph(s, v.removed, v.strain, images.astype(np.float16), neighbors, v.labels)
+            )
     return found

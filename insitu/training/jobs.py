@@ -10,6 +10,8 @@ from insitu.errors import SettingError
 
 #: Parts of the split.
 ROLES = ("training", "selection", "headline")
+#: Kinds of trajectories that start from a melt.
+MOLTEN = ("melt", "glass")
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,11 @@ def jobs(recipe: dict[str, Any], role: str) -> list[Job]:
                 found.append(
                     replace(base, kind="melt", seed=base.seed + k, temperatures=tuple(stairs))
                 )
+        if m.get("quenched"):
+            found.append(
+                replace(base, kind="glass", seed=base.seed + 95, temperatures=tuple(p["quenched"]),
+                        atoms=p["quenched_atoms"])
+            )  # fmt: skip
         if role == "headline" and m.get("crystal", True):
             found += _headline_jobs(base, p)
     return found

@@ -82,19 +82,34 @@ def start(
     return r, types, cell
 
 
-def deck(recipe: dict[str, Any], run: Run) -> str:
-    """Return the LAMMPS deck of a trajectory."""
-    f, protocol, phase = recipe["potential"], recipe["protocol"], run.phase
-    dt, bar = protocol["timestep"], 1e4 * run.pressure
+def head(recipe: dict[str, Any], *, turned: bool) -> str:
+    """Return the first lines of a deck: atoms from ``data``, the potential, the time step.
+
+    Parameters
+    ----------
+    recipe
+        With ``[potential]`` and ``[protocol]``.
+    turned
+        Whether the file of the atoms has an orthogonal cell that is to be a triclinic one.
+    """
+    f = recipe["potential"]
     text = "units metal\nboundary p p p\natom_style charge\nbox tilt large\nread_data data\n"
-    if phase["cell"][3:] == [90.0, 90.0, 90.0]:
+    if turned:
         text += "change_box all triclinic\n"
     text += f"pair_style {f['pair']}\n" + "".join(f"pair_coeff {c}\n" for c in f["coeff"])
     text += f"kspace_style {f['kspace']}\n"
     text += "".join(f"mass {k + 1} {m}\n" for k, m in enumerate(f["masses"]))
-    text += (
-        f"timestep {dt}\nneighbor 1.0 bin\nneigh_modify every 1 delay 0 check yes\nthermo 1000\n"
+    return text + (
+        f"timestep {recipe['protocol']['timestep']}\nneighbor 1.0 bin\n"
+        "neigh_modify every 1 delay 0 check yes\nthermo 1000\n"
     )
+
+
+def deck(recipe: dict[str, Any], run: Run) -> str:
+    """Return the LAMMPS deck of a trajectory."""
+    protocol, phase = recipe["protocol"], run.phase
+    dt, bar = protocol["timestep"], 1e4 * run.pressure
+    text = head(recipe, turned=phase["cell"][3:] == [90.0, 90.0, 90.0])
 
     def hold(first: float, last: float, kind: str, steps: int) -> str:
         bath = f"fix move all npt temp {first} {last} {_KELVIN_STEPS * dt} {kind} {bar} {bar} {500 * dt}\n"

@@ -21,6 +21,7 @@ from insitu.models.export import save
 from insitu.models.local_dgcnn import LocalDGCNN
 from insitu.models.spatial import SpatialSettings
 from insitu.models.store import Card
+from insitu.species import SYMBOLS
 from insitu.training import dgcnn
 from insitu.training.dgcnn import Schedule
 from insitu.training.environments import (
@@ -157,11 +158,17 @@ def train_phases(
 
     The arguments are those of :func:`insitu.training.train.train`, with the recipe loaded.
     """
+    graph, elements = SpatialSettings(**recipe["spatial"]), recipe["potential"]["elements"]
+    if graph.species not in ((), tuple(SYMBOLS.index(e) for e in elements)):
+        raise SettingError(
+            f"species = {list(graph.species)} of [spatial] are not the atom types' elements {elements}; "
+            "give their atomic numbers in this order, or none"
+        )
     for part in PARTS:
         generate(recipe, part, data, workers=workers)
     split = {part: snapshots(recipe, part, data) for part in PARTS}
     classes = classes_of(recipe, split["training"])
-    t, graph = recipe["training"], SpatialSettings(**recipe["spatial"])
+    t = recipe["training"]
     found = environments(split["training"], classes, t["each"], t["points"], t["seed"])
     log.info("%d environments of %d points, %d classes", len(found), t["points"], len(classes))
     network = fit(recipe, classes, found, split["training"])
@@ -202,13 +209,20 @@ def training_card(
         what = f"the {graph.neighbors} nearest atoms of one atom at a time, {size:,} weights"
     else:
         what = (
-            f"the graph of the {graph.neighbors} nearest neighbours of all atoms, {graph.layers} "
-            f"layers, {size:,} weights"
+            f"the graph of the {graph.neighbors} nearest neighbours of all atoms within "
+            f"{graph.reach:g}{'' if graph.relative else ' Å'}, {graph.layers} layers, {size:,} weights"
         )
+        if graph.degree:
+            what += (
+                f"; in the first layer, power spectra of {graph.moments} radial functions"
+                f"{' of each species' if graph.kinds > 1 else ''} and harmonics up to degree "
+                f"{graph.degree}: a sample's orientation and handedness make no difference"
+            )
     unit = "units of the sample's spacing" if graph.relative else "Å: the model knows densities"
     if graph.layers == 0:
         unit = "units of the first neighbour's distance"
     t, p = recipe["training"], recipe["potential"]
+    strain = t.get("strain", 0.0)
     return (
         f"# {card.name}\n\n{card.description}.\n\nReference: {card.reference}.\n\n"
         f"Classes: {', '.join(card.classes)}; `unknown` when the largest probability is under "
@@ -216,7 +230,8 @@ def training_card(
         f"Data: molecular dynamics with `{p['pair']}`; {more['trajectories']['training']} trajectories; "
         f"{'' if graph.layers == 0 else 'all their configurations whole, and '}"
         f"{more['environments']:,} environments of {more['points']} points, {t['epochs']} epochs, "
-        f"φ = {t.get('phi', 1.0):g}, orientations a step: {t.get('rotations', 1)}. Measured on "
+        f"φ = {t.get('phi', 1.0):g}, orientations a step: {t.get('rotations', 1)}"
+        f"{f', lengths varied by up to {100 * strain:g} %' if strain else ''}. Measured on "
         f"{more['trajectories']['test']} other trajectories, at temperatures and pressures that training "
         "has not seen. Recipe hash "
         f"`{card.recipe_sha256[:12]}`; rebuild with `insitu train {card.name}`.\n\n"

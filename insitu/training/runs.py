@@ -92,8 +92,13 @@ def run_lammps(folder: Path, deck: str, *, name: str = "in.deck") -> None:
         raise DeckError(f"LAMMPS failed in {folder}: {tail}")
 
 
-def read_dump(path: Path) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield step, positions ``(n, 3)`` and cell ``(3, 3)`` of a text dump sorted by id."""
+def read_dump(
+    path: Path, first: str = "x"
+) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield step, positions ``(n, 3)`` and cell ``(3, 3)`` of a text dump sorted by id.
+
+    `first` is the column of the first coordinate.
+    """
     with path.open() as file:
         while file.readline():
             step = int(file.readline())
@@ -101,7 +106,7 @@ def read_dump(path: Path) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np
             n = int(file.readline())
             file.readline()
             rows = [[float(v) for v in file.readline().split()] for _ in range(3)]
-            at = file.readline().split().index("x") - 2
+            at = file.readline().split().index(first) - 2
             atoms = np.array([file.readline().split() for _ in range(n)], dtype=float)
             xy, xz, yz = (r[2] if len(r) > 2 else 0.0 for r in rows)
             low = [rows[0][0] - min(0.0, xy, xz, xy + xz), rows[1][0] - min(0.0, yz), rows[2][0]]

@@ -11,6 +11,7 @@ import numpy as np
 
 from insitu.models.store import Card
 from insitu.training.accuracy import BINS, THRESHOLDS, Measured, Score
+from insitu.training.jobs import MOLTEN
 
 
 def _percent(scores: Iterable[Score]) -> str:
@@ -47,7 +48,7 @@ def by(
 def tables(classes: list[str], m: Measured, strains: list[str] | None = None) -> str:
     """Return all tables of a model as Markdown."""
     plain = [s for s in m.scores if not s.removed and s.deformed < 0]
-    solid = [s for s in plain if s.kind != "melt"]
+    solid = [s for s in plain if s.kind not in MOLTEN]
     crystals = [s for s in solid if not s.kind.startswith("stack")]
 
     def who(s: Score) -> str:
@@ -67,7 +68,13 @@ def tables(classes: list[str], m: Measured, strains: list[str] | None = None) ->
     if liquids:
         text += "### Liquids: labelled disordered (%) against T/T_m\n\n"
         text += by(liquids, lambda s: s.material, at, "liquid")
-    gaps = [s for s in m.scores if s.deformed < 0 and not s.kind.startswith("stack")]
+    glasses = [s for s in plain if s.kind == "glass"]
+    if glasses:
+        text += "### Quenched melts: labelled disordered (%) against T/T_m\n\n"
+        text += by(glasses, lambda s: s.material, at, "glass")
+    gaps = [
+        s for s in m.scores if s.deformed < 0 and s.kind.split("-")[0] not in ("stack", "glass")
+    ]
     text += "### Atoms removed at random, all temperatures up to melting: right labels (%)\n\n"
     text += by(
         [s for s in gaps if s.temperature <= 1.0],
@@ -101,12 +108,17 @@ def summary_rows(classes: list[str], m: Measured) -> list[list[str]]:
     def fault(s: Score) -> bool:
         return s.kind == "stack-faults" and classes[s.truth] in ("hcp", "hexagonal_diamond")
 
+    def glass(s: Score) -> bool:
+        return s.kind == "glass"
+
     wanted: list[tuple[str, str, Callable[[Score], bool], float, float]] = [
         ("crystals at T_m", "99.5, worst 98", solid, 1.0, 0.0),
         ("crystals at 0.9 T_m", "–", solid, 0.9, 0.0),
         ("crystals at 1.1 T_m", "–", solid, 1.1, 0.0),
         ("liquids at T_m", "99.5, worst 98", lambda s: s.kind == "melt", 1.0, 0.0),
         ("liquids at 0.85 T_m", "99, worst 98", lambda s: s.kind == "melt", 0.85, 0.0),
+        ("quenched melts at 0.5 T_m", "99, worst 98", glass, 0.5, 0.0),
+        ("quenched melts at 0.1 T_m", "99, worst 98", glass, 0.1, 0.0),
         ("layers of single faults and twins, 0.5 T_m", "99.9", fault, 0.5, 0.0),
         ("layers of single faults and twins, 0.9 T_m", "98", fault, 0.9, 0.0),
         ("crystals, 25 % of atoms removed, 0.5 T_m", "99", solid, 0.5, 0.25),

@@ -64,8 +64,9 @@ class Dynamic(Normalised):
     """Neighbours chosen in feature space behind the first layer: half of the spatial candidates."""
 
     def convolve(
-        self, layer: int, h: Tensor, rows: Tensor, features: Tensor, weights: Tensor
-    ) -> Tensor:
+        self, layer: int, h: Tensor, rows: Tensor, features: Tensor, weights: Tensor,
+        spectra: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """Return the features of the first atoms behind a layer; parameters of the base class."""
         if layer:
             n, k = rows.shape
@@ -76,7 +77,7 @@ class Dynamic(Normalised):
                 1, distance.topk(k // 2, largest=False)[1], 1.0
             )
             weights = weights * chosen
-        return super().convolve(layer, h, rows, features, weights)
+        return super().convolve(layer, h, rows, features, weights, spectra)
 
 
 class Directional(Normalised):
@@ -100,21 +101,36 @@ class Directional(Normalised):
         return torch.cat([g, directed], 2), s
 
 
+#: Edges that carry displacements, 16 within 4 Å: what comes with spectra is compared with it.
+_DISPLACEMENTS: dict[str, Any] = {
+    "degree": 0, "neighbors": 16, "reach": 4.0, "radial": 8, "range": 4.5, "species": (),
+    "by_species": False,
+}  # fmt: skip
 _RELATIVE = {"unit": "spacing", "reach": 2.1, "local": 4, "range": 2.5}
-SHIPPED = "smooth weight"
+_BLIND: dict[str, Any] = {"species": (), "by_species": False}
+DISPLACEMENTS = "smooth weight"
+POSITIONS = "power spectra, positions"
+SHIPPED = "power spectra of both species"
 #: Name of a variant → its class and what it changes in the settings of the graph.
 VARIANTS: dict[str, tuple[type[Normalised], dict[str, Any]]] = {
-    "relative positions only, unweighted": (Unweighted, {"radial": 0}),
-    "and radial functions, unweighted": (Unweighted, {}),
+    "relative positions only, unweighted": (Unweighted, _DISPLACEMENTS | {"radial": 0}),
+    "and radial functions, unweighted": (Unweighted, _DISPLACEMENTS),
+    DISPLACEMENTS: (Normalised, _DISPLACEMENTS),
+    "smooth weight, no radial functions": (Normalised, _DISPLACEMENTS | {"radial": 0}),
+    "smooth weight, distances without directions": (Distances, _DISPLACEMENTS),
+    "smooth weight, directional radial functions": (Directional, _DISPLACEMENTS),
+    "smooth weight and learned gate": (Gated, _DISPLACEMENTS),
+    "smooth weight, 12 of 24 chosen in feature space": (
+        Dynamic, _DISPLACEMENTS | {"neighbors": 24},
+    ),
+    "smooth weight, 24 neighbours": (Normalised, _DISPLACEMENTS | {"neighbors": 24}),
+    "smooth weight, lengths in units of the 4 nearest": (Normalised, _DISPLACEMENTS | _RELATIVE),
+    "power spectra, 16 neighbours within 4 Å, positions": (
+        Normalised, _BLIND | {"neighbors": 16, "reach": 4.0, "range": 4.5},
+    ),
+    POSITIONS: (Normalised, _BLIND),
     SHIPPED: (Normalised, {}),
-    "smooth weight, no radial functions": (Normalised, {"radial": 0}),
-    "smooth weight, distances without directions": (Distances, {}),
-    "smooth weight, directional radial functions": (Directional, {}),
-    "smooth weight and learned gate": (Gated, {}),
-    "smooth weight, 12 of 24 chosen in feature space": (Dynamic, {"neighbors": 24}),
-    "smooth weight, 24 neighbours": (Normalised, {"neighbors": 24}),
-    "smooth weight, lengths in units of the 4 nearest": (Normalised, _RELATIVE),
-}
+}  # fmt: skip
 
 
 def variant(

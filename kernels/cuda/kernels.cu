@@ -199,22 +199,24 @@ extern "C" __global__ void graph_convolve(const float* weights, std::int32_t inp
 // --- the network on the whole sample's graph --------------------------------------------------------
 
 // Neighbours and edges of each atom, a warp an atom (edge_conv.hpp). `rows` and `kinds_near` (n, padded)
-// are their rows and species, -1 behind the last; `kind` the species of the rows.
+// are their rows and species, -1 behind the last; `kind` the species of the rows. directions (n,
+// fields, padded) are written if there are power spectra.
 extern "C" __global__ void edge_balls(const double* r, const std::int64_t* id,
                                       const std::int32_t* cell, const std::int32_t* runs,
                                       const std::int32_t* places, std::int32_t n,
                                       const std::int32_t* row_of_place, const std::int32_t* kind,
                                       double radius, double r2, double unit, std::int32_t local,
                                       std::int32_t most, std::int32_t radial, std::int32_t kinds,
-                                      float range, std::int32_t room, std::int32_t* rows,
-                                      std::int32_t* kinds_near, float* edges, std::int32_t* found,
-                                      std::int32_t* trouble) {
+                                      std::int32_t degree, std::int32_t moments, float range,
+                                      std::int32_t room, std::int32_t* rows,
+                                      std::int32_t* kinds_near, float* edges, float* directions,
+                                      std::int32_t* found, std::int32_t* trouble) {
     const int lane = warp_lane(), warp = int(threadIdx.x) / kWarp;
     const std::int64_t i = thread_number() / kWarp;
     if (i >= n) return;  // a whole warp
     const Points p{r, id, cell, runs};
     const WarpBall b = warp_ball(insitu_shared + warp * kBallBytes * room, room);
-    const EdgeSettings s{most, radial, kinds, range};
+    const EdgeSettings s{most, radial, kinds, range, degree, moments};
     const int at = places[i], pad = s.padded();
     double length;
     const int all = warp_collect(p, at, radius, r2, true, local > 0 ? local : most, most + 1, b, length);
@@ -225,31 +227,61 @@ extern "C" __global__ void edge_balls(const double* r, const std::int64_t* id,
     const double end = known > most ? b.distance[most] : radius;
     const float cut = float(end < radius ? end : radius);
     const float unit_here = float(local > 0 && known ? length : unit);
-    for (int k = lane; k < pad; k += kWarp) {
-        const bool there = k < count;
-        const int place = there ? b.place[k] : at;
-        const int row = there ? row_of_place[place] : -1;
-        if (there && row < 0) atomicMax(trouble + 1, 1);
-        const int whose = row < 0 ? (there ? 0 : -1) : kind[row];
-        rows[i * pad + k] = row;
-        kinds_near[i * pad + k] = whose;
+    const auto put_edge = [&](int slot, int place, double away, int row, int whose) {
+        rows[i * pad + slot] = row;
+        kinds_near[i * pad + slot] = whose;
         describe_edge<float>(s, float(displacement(p, at, place, 0)), float(displacement(p, at, place, 1)),
-                             float(displacement(p, at, place, 2)), there ? float(b.distance[k]) : cut,
-                             float(whose < 0 ? 0 : whose), cut, unit_here, edges + i * s.words() + k);
+                             float(displacement(p, at, place, 2)), float(away), float(whose < 0 ? 0 : whose),
+                             cut, unit_here, edges + i * s.words() + slot,
+                             directions + (degree ? i * s.direction_words() + slot : 0));
+    };
+    int slot = 0;
+    for (int sort = 0; sort < kinds; ++sort) {  // in order of their species
+        const int before = slot;
+        for (int from = 0; from < count; from += kWarp) {
+            const int k = from + lane;
+            const int row = k < count ? row_of_place[b.place[k]] : -1;
+            if (k < count && row < 0) atomicMax(trouble + 1, 1);
+            const int whose = row < 0 ? 0 : kind[row];
+            const bool in = k < count && (kinds == 1 || whose == sort);
+            const unsigned votes = __ballot_sync(kWholeWarp, in);
+            if (in) put_edge(slot + __popc(votes & ((1u << lane) - 1u)), b.place[k], b.distance[k], row, whose);
+            slot += __popc(votes);
+        }
+        if (kinds > 1 && lane == 0) edges[i * s.words() + s.counts() + sort] = float(slot - before);
     }
+    for (int k = slot + lane; k < pad; k += kWarp) put_edge(k, at, cut, -1, -1);
 }
 
-// One layer for a tile of atoms: as edge_layer() of edge_conv.hpp. h (whole tiles, layers * width).
+// The power spectra's part of the first layer, for a tile of atoms: a kernel of its own, since it takes
+// more registers than the layers do. h (whole tiles, layers * width).
+extern "C" __global__ void edge_spectra(const float* weights, std::int32_t species, std::int32_t width,
+                                        std::int32_t layers, std::int32_t hidden, std::int32_t classes,
+                                        std::int32_t most, std::int32_t radial, std::int32_t kinds,
+                                        std::int32_t degree, std::int32_t moments, float range,
+                                        std::int32_t n, const float* directions, std::int32_t tile,
+                                        float* h) {
+    const EdgeNetwork g = edge_network(weights, {species, width, layers, hidden, classes, most, radial,
+                                                 kinds, degree, moments, range});
+    const Size step = Size(layers) * Size(width);
+    const std::int64_t first = std::int64_t(blockIdx.x) * tile;
+    tile_spectra(g, directions, first, n, tile, reinterpret_cast<float*>(insitu_shared),
+                 h + first * std::int64_t(step), step);
+}
+
+// One layer for a tile of atoms: as edge_layer() of edge_conv.hpp. h (whole tiles, layers * width) holds
+// the power spectra's part, if there is one, and is completed.
 extern "C" __global__ void edge_convolve(const float* weights, std::int32_t species, std::int32_t width,
                                          std::int32_t layers, std::int32_t hidden,
                                          std::int32_t classes, std::int32_t most, std::int32_t radial,
-                                         std::int32_t kinds, float range, std::int32_t layer,
+                                         std::int32_t kinds, std::int32_t degree,
+                                         std::int32_t moments, float range, std::int32_t layer,
                                          std::int32_t n, const float* shared, const std::int32_t* rows,
                                          const float* edges, const std::int32_t* kind,
                                          std::int32_t tile, float* h, float* next,
                                          float* probabilities, std::int32_t given) {
-    const EdgeNetwork g = edge_network(
-        weights, {species, width, layers, hidden, classes, most, radial, kinds, range});
+    const EdgeNetwork g = edge_network(weights, {species, width, layers, hidden, classes, most, radial,
+                                                 kinds, degree, moments, range});
     const int thread = int(threadIdx.x), threads = int(blockDim.x);
     const int pad = g.edges.padded(), words = g.edges.words();
     const Size step = Size(layers) * Size(width);
@@ -260,7 +292,8 @@ extern "C" __global__ void edge_convolve(const float* weights, std::int32_t spec
         for (int t = thread; t < tile * width; t += threads) {
             const int a = t / width, v = t % width;
             const int whose = first + a < n ? kind[first + a] : 0;
-            out[Size(a) * step + Size(v)] = g.own[0][whose * width + v] + g.own_bias[0][v];
+            float* to = out + Size(a) * step + Size(v);
+            *to = g.own[0][whose * width + v] + g.own_bias[0][v] + (degree ? *to : 0.0f);
         }
         __syncthreads();
     } else {

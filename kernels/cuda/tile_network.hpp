@@ -57,7 +57,7 @@ INSITU_HD GraphNetwork graph_network(const float* w, int inputs, int hidden, int
 // Widths of a network on the whole sample's graph, and its pointers from one array: `width` zeros, then
 // what insitu/models/spatial.py packs.
 struct EdgeWidths {
-    std::int32_t species, width, layers, hidden, classes, most, radial, kinds;
+    std::int32_t species, width, layers, hidden, classes, most, radial, kinds, degree, moments;
     float range;
 };
 
@@ -68,7 +68,7 @@ INSITU_HD EdgeNetwork edge_network(const float* w, const EdgeWidths& of) {
     g.layers = of.layers;
     g.hidden = of.hidden;
     g.classes = of.classes;
-    g.edges = {of.most, of.radial, of.kinds, of.range};
+    g.edges = {of.most, of.radial, of.kinds, of.range, of.degree, of.moments};
     const auto take = [&w](int rows, int columns) {
         const float* at = w;
         w += rows * columns;
@@ -80,13 +80,34 @@ INSITU_HD EdgeNetwork edge_network(const float* w, const EdgeWidths& of) {
         g.own[l] = take(inputs, of.width);
         g.own_bias[l] = take(1, of.width);
         g.share[l] = take(inputs, of.width);
-        g.edge[l] = take(g.edges.features(), of.width);
+        g.edge[l] = take(g.edges.features() * of.kinds, of.width);
+        if (l == 0) g.spectra = take(g.edges.spectra().values(), of.width);
     }
     g.w1 = take(of.layers * of.width, of.hidden);
     g.b1 = take(1, of.hidden);
     g.w2 = take(of.hidden, of.classes);
     g.b2 = take(1, of.classes);
     return g;
+}
+
+// What the power spectra of a tile of `count` atoms give to the first layer's outputs. `first` to `end`
+// are the atoms that there are; shared holds count * (values + words) floats.
+INSITU_HD void tile_spectra(const EdgeNetwork& g, const float* directions, std::int64_t first,
+                            std::int64_t end, int count, float* shared, float* out, Size step) {
+    const EdgeSettings& e = g.edges;
+    const Spectra s = e.spectra();
+    const int values = s.values();
+    float* work = shared + count * values;
+    for (int a = int(threadIdx.x); a < count; a += int(blockDim.x)) {
+        if (first + a < end) {
+            power_spectra<4, float>(s, e.most, e.padded(), directions + (first + a) * e.direction_words(), 1,
+                                    work + a, shared + a, Size(count));
+        } else {
+            for (int q = 0; q < values; ++q) shared[q * count + a] = 0.0f;
+        }
+    }
+    __syncthreads();
+    tile_dense({shared, 1, Size(count)}, count, values, g.spectra, g.width, g.zero, 0, out, step, false);
 }
 
 }  // namespace insitu

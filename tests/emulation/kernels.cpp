@@ -17,6 +17,7 @@ extern "C" int launch(const char* name, int blocks, int threads, int shared, int
     INSITU_ENTRY(graph_embed);
     INSITU_ENTRY(graph_convolve);
     INSITU_ENTRY(edge_balls);
+    INSITU_ENTRY(edge_spectra);
     INSITU_ENTRY(edge_convolve);
     INSITU_ENTRY(neighbors_maps);
     INSITU_ENTRY(phase_labels);

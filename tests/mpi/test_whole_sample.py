@@ -22,18 +22,28 @@ CLASSES = ["quartz", "coesite", "melt", "amorphous"]
 Sample = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
 
 
-@pytest.fixture(scope="module")
-def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained network whose probabilities differ from atom to atom."""
-    torch.manual_seed(5)
-    settings = SpatialSettings(species=(14, 8), by_species=True)
+def _untrained(folder: Path, settings: SpatialSettings, seed: int) -> Path:
+    """A network whose probabilities differ from atom to atom."""
+    torch.manual_seed(seed)
     network = WholeSampleGraph(len(CLASSES), settings, width=32, hidden=32)
     with torch.no_grad():
         network.last.weight *= 20.0
-    path = tmp_path_factory.mktemp("model") / "model.pt"
+    path = folder / "model.pt"
     card = Card("trial", CLASSES, NeighborsMap(), spatial=settings, threshold=0.0)
     save(network, card, path)
     return path
+
+
+@pytest.fixture(scope="module")
+def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    settings = SpatialSettings(species=(14, 8), by_species=True)
+    return _untrained(tmp_path_factory.mktemp("model"), settings, seed=5)
+
+
+@pytest.fixture(scope="module")
+def artefact_with_spectra(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    settings = SpatialSettings(layers=2, species=(14, 8), by_species=True, degree=4, moments=3)
+    return _untrained(tmp_path_factory.mktemp("spectra"), settings, seed=2)
 
 
 def _mixture() -> Sample:
@@ -83,14 +93,19 @@ def _deck(host: Host, folder: Path, model: Path, before: str, after: str, engine
     return deck
 
 
-@pytest.fixture(scope="module")
-def offline(artefact: Path) -> dict[str, Classification]:
+def _offline(model: Path) -> dict[str, Classification]:
+    """Return what each sample is without LAMMPS."""
     found = {}
     for name, make in SAMPLES.items():
         r, cell, types = make()
         species = np.where(types == 1, 14, 8)
-        found[name] = insitu.classify(r, cell, True, species, model=str(artefact))
+        found[name] = insitu.classify(r, cell, True, species, model=str(model))
     return found
+
+
+@pytest.fixture(scope="module")
+def offline(artefact: Path) -> dict[str, Classification]:
+    return _offline(artefact)
 
 
 def check(
@@ -123,6 +138,16 @@ def test_probabilities_are_those_of_the_offline_analysis(
     name: str, ranks: int, tmp_path: Path, artefact: Path, offline: dict[str, Classification]
 ) -> None:
     check(require(name), ranks, tmp_path, artefact, offline)
+
+
+@pytest.mark.parametrize(
+    "ranks", [4, *(pytest.param(n, marks=pytest.mark.full) for n in (1, 2, 3))]
+)
+def test_probabilities_from_power_spectra_too(
+    ranks: int, tmp_path: Path, artefact_with_spectra: Path
+) -> None:
+    offline = _offline(artefact_with_spectra)
+    check(require("wheel"), ranks, tmp_path, artefact_with_spectra, offline)
 
 
 def test_torchscript_on_ranks(
