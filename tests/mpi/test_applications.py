@@ -42,7 +42,7 @@ def test_hcp_melting(name: str, potentials: Path, tmp_path: Path) -> None:
     host = require(name)
     run(
         host, "hcp_melting/in.hcp_melting", tmp_path, potential=potentials / "CoAl.eam.alloy",
-        nx=6, ny=4, nz=4, steps=60, every=20, dump="yes",
+        nx=6, ny=4, nz=4, rise=40, warm=350, steps=20, hot=350, every=20, dump="yes",
     )  # fmt: skip
     history = insitu.open(str(tmp_path / "hcp_melting.h5"))
     assert history["step"].values.tolist() == [20, 40, 60]
