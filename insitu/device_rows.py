@@ -29,10 +29,16 @@ class DeviceRows:
 
     def __init__(self, search: DeviceSearch, halo: Halo | None, first: int) -> None:
         self._search, self._halo, self._first = search, halo, first
+        self._before = 0.0 if halo is None else halo.waited
         #: Number of other ranks' atoms.
         self.received = 0 if halo is None else halo.received
         #: ``(points,)`` int32 row of each place of the cell order, −1 where nobody owns it.
         self.of_place = self._by_id() if halo is None else self._by_owner(halo)
+
+    @property
+    def waited(self) -> float:
+        """Seconds that this rank has waited for others since these rows were made."""
+        return 0.0 if self._halo is None else self._halo.waited - self._before
 
     def _by_id(self) -> Any:
         """Find the owner of a ghost among the owned atoms, on the device."""

@@ -83,7 +83,6 @@ class DeviceGraph:
         _, _, features, message, _, layers = (int(w) for w in self._widths)
         tile = self._tile
         whole = blocks_of(n, tile) * tile  # rows of whole tiles; those of other ranks' atoms follow
-        before = 0.0 if halo is None else halo.waited
         of = DeviceRows(search, halo, whole)
         points, found, rows = self._balls(search, spacing, of.of_place)
         h = xp.empty((whole, features), dtype=np.float32)
@@ -112,7 +111,7 @@ class DeviceGraph:
                     4 * tile * self._words[1],
                 )  # fmt: skip
             shared, following = following, shared
-        self.waited = 0.0 if halo is None else halo.waited - before
+        self.waited = of.waited
         self.timing = {
             "descriptor": embedded - started,
             "model": time.perf_counter() - embedded - self.waited,

@@ -75,7 +75,6 @@ class DeviceSpatial:
         started = time.perf_counter()
         xp, n, g = self.device.xp, search.frame.n_local, self.graph
         whole = blocks_of(n, TILES[0]) * TILES[0]
-        before = 0.0 if halo is None else halo.waited
         of = DeviceRows(search, halo, whole)
         kind = self._kinds(search, halo, whole)
         rows, near, edges, directions, found = self._balls(search, spacing, of.of_place, kind)
@@ -106,7 +105,7 @@ class DeviceSpatial:
                     4 * tile * self._words[0],
                 )  # fmt: skip
             shared, following = following, shared
-        self.waited = 0.0 if halo is None else halo.waited - before
+        self.waited = of.waited
         self.timing = {
             "descriptor": begun - started,
             "model": time.perf_counter() - begun - self.waited,

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from insitu.errors import DeckError
 from insitu.training.jobs import MOLTEN, Job
-from insitu.training.runs import potentials_folder, read_dump, run_lammps, write_data
+from insitu.training.runs import holds, potentials_folder, read_dump, run_lammps, write_data
 from insitu.training.structures import Structure, crystal, random_flags, stacking
 
 #: A quenched atom this part of the spacing away from its site has left it.
@@ -218,19 +217,12 @@ def deck(job: Job, protocol: dict[str, Any]) -> str:
     )
 
 
-def portable(deck: str) -> str:
-    """Return a deck without the folders of its files: another environment's is the same deck."""
-    return re.sub(r"(?<=\s)/\S*/", "", deck)
-
-
 def simulate(job: Job, protocol: dict[str, Any], out: Path) -> Path:
     """Run a trajectory unless `out` holds it, from the same deck; return its ``.npz`` file."""
     result = out / f"{job.name}.npz"
     commands = deck(job, protocol)
-    if result.exists():
-        with np.load(result) as z:
-            if portable(str(z["deck"])) == portable(commands):
-                return result
+    if holds(result, commands):
+        return result
     s = start(job)
     folder = out / job.name
     shutil.rmtree(folder, ignore_errors=True)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from insitu.errors import DeckError
 from insitu.training.polymorphs import random_packing, supercell, unit_cell
-from insitu.training.runs import read_dump, run_lammps, write_data
+from insitu.training.runs import holds, read_dump, run_lammps, write_data
 
 log = logging.getLogger(__name__)
 
@@ -209,10 +209,8 @@ def judge(
 def simulate(recipe: dict[str, Any], run: Run, out: Path) -> Path:
     """Run a trajectory unless `out` holds it, from the same deck; return its ``.npz`` file."""
     result, commands = out / f"{run.name}.npz", deck(recipe, run)
-    if result.exists():
-        with np.load(result) as z:
-            if str(z["deck"]) == commands:
-                return result
+    if holds(result, commands):
+        return result
     sites, types, cell = start(run, run.phase.get("atoms", recipe["protocol"]["atoms"]))
     folder = out / run.name
     shutil.rmtree(folder, ignore_errors=True)

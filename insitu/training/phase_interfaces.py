@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from insitu.training.phase_dynamics import Run, deck, head, start
 from insitu.training.polymorphs import random_packing
-from insitu.training.runs import read_dump, run_lammps, write_data
+from insitu.training.runs import holds, read_dump, run_lammps, write_data
 
 log = logging.getLogger(__name__)
 #: An average atom further than this [Å] from its site has left it: bonds are 1.6 Å and longer.
@@ -137,10 +137,8 @@ def simulate(recipe: dict[str, Any], half: Half, out: Path) -> Path:
     r, types, cell = np.concatenate([r, r + cell[2]]), np.tile(types, 2), cell * [[1], [1], [2]]
     cell = upright(cell)
     text = cell_deck(recipe, half, len(r))
-    if result.exists():
-        with np.load(result) as z:
-            if str(z["deck"]) == text:
-                return result
+    if holds(result, text):
+        return result
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     charges = recipe["potential"]["charges"]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -90,6 +91,19 @@ def run_lammps(folder: Path, deck: str, *, name: str = "in.deck") -> None:
         log = folder / "log"
         tail = log.read_text()[-800:] if log.exists() else run.stderr[-800:]
         raise DeckError(f"LAMMPS failed in {folder}: {tail}")
+
+
+def portable(deck: str) -> str:
+    """Return a deck without the folders of its files: another environment's is the same deck."""
+    return re.sub(r"(?<=\s)/\S*/", "", deck)
+
+
+def holds(result: Path, deck: str) -> bool:
+    """Return whether a ``.npz`` file is there and was made by a deck, in whichever environment."""
+    if not result.exists():
+        return False
+    with np.load(result) as z:
+        return portable(str(z["deck"])) == portable(deck)
 
 
 def read_dump(
