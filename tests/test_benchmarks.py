@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -84,3 +85,15 @@ def test_seeds_stand_beside_each_other() -> None:
     assert "| sample | shipped | worst | seed 2 | worst |" in text
     (line,) = (row for row in text.splitlines() if row.startswith("| crystals at T_m"))
     assert line.index("90.00") < line.index("70.00")
+
+
+def test_the_cost_in_a_run_is_read_from_its_history() -> None:
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / "in_situ.py", *["--every", "2", "--frames", "4", "--repeats", "1"]],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line[:1] == "|"]
+    assert rows[2:] == [
+        "simulation", "arrays", "neighbors", "descriptor", "model", "reduce", "write", "**analysis**"
+    ]  # fmt: skip
