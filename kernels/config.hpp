@@ -45,4 +45,13 @@ constexpr float kMinSquaredDistance = 1e-4f;
 // Widths of a network and lengths of arrays are padded to this many: the widest vector of floats.
 constexpr int kMostLanes = 16;
 
+// Where a point is that is nobody's neighbour; its square is finite.
+constexpr float kNowhere = 1e18f;
+
+// An atom, or a periodic image of one.
+struct alignas(32) Point {
+    double r[3];
+    std::int64_t id;
+};
+
 }  // namespace insitu

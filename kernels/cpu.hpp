@@ -3,13 +3,10 @@
 #pragma once
 
 #include <algorithm>
-#include <memory>
-#include <new>
 #include <string>
 #include <vector>
 
-#include "isa.hpp"
-#include "neighbors.hpp"
+#include "block.hpp"
 
 namespace insitu {
 
@@ -27,26 +24,6 @@ const IsaTable& isa_choose(const std::string& name);  // "" or "auto": the best;
 
 // Radius within which a neighbour is searched for: the ball up to the end of its last grid point.
 inline double search_radius(double cutoff) { return cutoff * (1.0 + (1.0 - kRound) * kTie); }
-
-// An array of floats aligned to a cache line, for whole vectors.
-class Floats {
-  public:
-    float* room(std::size_t count) {  // content is lost if it has to grow
-        if (count > size_) {
-            size_ = 2 * count;
-            held_.reset(static_cast<float*>(::operator new(4 * size_, std::align_val_t(64))));
-        }
-        return held_.get();
-    }
-    const float* get() const { return held_.get(); }
-
-  private:
-    struct Free {
-        void operator()(float* p) const { ::operator delete(p, std::align_val_t(64)); }
-    };
-    std::unique_ptr<float, Free> held_;
-    std::size_t size_ = 0;
-};
 
 class Describer {
   public:
@@ -75,7 +52,7 @@ class Describer {
     // the next call: place, displacement and distance; and the unit of length.
     int neighbors(int k) { return collect(k, s_.ball); }
     std::int32_t place(int i) const {
-        return block_->place[std::size_t(place_[std::size_t(i)])];
+        return block_->place[std::size_t(place_[i])];
     }
     const double* displacement(int axis) const {
         return (axis == 0 ? dx_ : axis == 1 ? dy_ : dz_).data();
@@ -89,17 +66,24 @@ class Describer {
   private:
     struct Centre {
         double r[3];
-        int self;      // its place in the block
-        int block;     // of the group's blocks
-        int slot_bits, count;
-        bool keyed;    // whether its neighbours are keys, else points in order of distance
+        float near[3];  // from the block's origin
+        int self;       // its place in the block
+        int block;      // of the group's blocks
+        int count;
+        bool keyed;     // whether its neighbours are keys, else points in order of distance
     };
 
+    void sit(Centre& c, std::int32_t at, int block);
+    void sit_down(const std::int32_t* at, int count);
+    Doubts doubts_of(double widened, int most);
+    int take(int k, int many);
     int collect(int k, int keep);
     void room(int points);
     void displace(int first, int last);
     void measure(int count);
-    int search_dense(const Centre& c, const Block& block, double r2, std::uint32_t* points);
+    void sort_by_distance(int count);
+    int search_dense(const Centre& c, std::uint32_t* points);
+    std::uint32_t* keys_of(int k) { return keys_.data() + std::size_t(k) * std::size_t(stride_); }
     int described() const {
         return s_.scale_free ? std::min(found_, std::max(s_.ball, s_.local)) : found_;
     }
@@ -123,16 +107,20 @@ class Describer {
     const Centre* centre_ = nullptr;      // the last one
     const Block* block_ = nullptr;        // and its block
     int stride_ = 0;                      // of the keys
+    int slot_bits_ = 0;
+    double noise_ = 0.0;                  // what a squared distance in floats is wrong by, at most
     bool sorted_known_ = false;
+    std::uint32_t doubts_ = ~0u;          // centres whose neighbours' order floats do not decide
     double length_ = 1.0;       // unit of length of the current ball
     int count_ = 0;             // neighbours in the current ball
     int known_ = 0;             // of whose neighbours displacements are known, the first
     int found_ = 0;             // neighbours of the current centre, before a scale-free ball is cut
-    std::vector<int> place_;    // the ball in order, as points of the block
+    std::vector<int> slots_;    // the centre and the ball in order, as points of the block
+    int* place_ = nullptr;      // the ball among them
     std::vector<double> dense_, dx_, dy_, dz_, distance_;  // of the ball's points, as far as they are known
     std::vector<std::uint32_t> q_, key_, position_, keys_, rank_;
-    std::vector<float> px_, py_, pz_, a_, w_;
-    Floats points_of_group_, images_of_group_, one_, scratch_, column_, sorted_;
+    std::vector<float> w_;
+    Floats px_, py_, pz_, a_, points_of_group_, images_of_group_, one_, scratch_, column_, sorted_;
 };
 
 template <class Each>

@@ -11,10 +11,8 @@ namespace INSITU_NAMESPACE {
 
 // isa_maps.cpp
 void image(const MapSettings& s, const Ball& ball, void* scratch, float* out);
-void narrow(const double* bx, const double* by, const double* bz, const double* centre,
-            const int* order, int count, const double* dx, const double* dy, const double* dz,
-            int known, double scale, int rows, float beta, float* x, float* y, float* z,
-            float* weights);
+void weigh(const float* x, const float* y, const float* z, int count, int rows, float beta,
+           float* weights);
 void group(const GroupSettings& settings, const float* points, float* out);
 
 // isa_network.cpp

@@ -13,26 +13,13 @@
 
 namespace insitu {
 
-// The points that can be neighbours of one cell's points, copied side by side: structure of arrays,
-// padded to whole vectors with points that are nobody's neighbour.
-struct Block {
-    int count = 0, padded = 0;
-    int own = 0;             // where the cell's own points begin
-    std::int32_t first = 0;  // place of the first of them
-    std::vector<double> x, y, z;
-    std::vector<std::int32_t> place;  // in cell order
-};
-
-constexpr double kNowhere = 1e150;  // its square is finite
-
 struct CellList {
     int n[3] = {1, 1, 1};
     double low[3] = {0, 0, 0};
     double inverse_side[3] = {0, 0, 0};
     std::vector<std::int32_t> start;       // first point of each cell, cells in x-fastest order
     std::vector<std::int32_t> index;       // point -> its place in the caller's arrays
-    std::vector<double> x, y, z;           // coordinates in cell order
-    std::vector<std::int64_t> id;          // atom ids in cell order
+    std::vector<Point> points;             // in cell order; behind the last, some that are nowhere
 
     std::vector<double> slabs[3];  // occupied ones of a sample with wide gaps, else empty
 
@@ -84,16 +71,12 @@ struct CellList {
         }
         for (std::size_t c = 0; c < cells; ++c) start[c + 1] += start[c];
         index.resize(std::size_t(count));
-        for (auto* v : {&x, &y, &z}) v->resize(std::size_t(count) + 8);  // read in whole lines
-        id.resize(std::size_t(count));
+        points.resize(std::size_t(count) + 8, Point{{kNowhere, kNowhere, kNowhere}, 0});
         std::vector<std::int32_t> next(start.begin(), start.end() - 1);
         for (std::int64_t i = 0; i < count; ++i) {
             const auto at = std::size_t(next[std::size_t(cell[std::size_t(i)])]++);
             index[at] = std::int32_t(i);
-            x[at] = r[3 * i];
-            y[at] = r[3 * i + 1];
-            z[at] = r[3 * i + 2];
-            id[at] = ids[i];
+            points[at] = {{r[3 * i], r[3 * i + 1], r[3 * i + 2]}, ids[i]};
         }
         return -1;
     }
@@ -144,48 +127,6 @@ struct CellList {
 
     int cell_of(const double* r) const {
         return (coordinate(r[2], 2) * n[1] + coordinate(r[1], 1)) * n[0] + coordinate(r[0], 0);
-    }
-
-    // Copies the points within `radius` of any point of the cell, and some more, into a block.
-    void around(int cell, double radius, Block& block) const {
-        const int at[3] = {cell % n[0], cell / n[0] % n[1], cell / (n[0] * n[1])};
-        int from[3], to[3];
-        for (int a = 0; a < 3; ++a) {
-            const double wide = std::min(std::ceil(radius * inverse_side[a]), double(n[a]));
-            from[a] = std::max(at[a] - int(wide), 0);
-            to[a] = std::min(at[a] + int(wide), n[a] - 1);
-        }
-        block.count = 0;
-        visit(from, to, [&](std::int32_t b, std::int32_t e) {
-            block.count += e - b;
-        });
-        block.padded = (block.count + kMostLanes - 1) / kMostLanes * kMostLanes;
-        const auto size = std::size_t(block.padded);
-        if (block.x.size() < size + 8) {
-            for (auto* v : {&block.x, &block.y, &block.z}) v->resize(2 * size + 8);
-            block.place.resize(2 * size + 8);
-        }
-        std::size_t filled = 0;
-        visit(from, to, [&](std::int32_t b, std::int32_t e) {
-            block.first = start[std::size_t(cell)];
-            if (b <= block.first && block.first < e) block.own = int(filled) + block.first - b;
-            copy(b, e, filled, block);
-            filled += std::size_t(e - b);
-        });
-        for (; filled < size; ++filled) {
-            block.x[filled] = block.y[filled] = block.z[filled] = kNowhere;
-            block.place[filled] = -1;
-        }
-    }
-
-    // Whole cache lines: what is written too much is written over, by the next run or the padding.
-    void copy(std::int32_t begin, std::int32_t end, std::size_t to, Block& block) const {
-        for (std::int32_t i = begin; i < end; i += 8, to += 8) {
-            __builtin_memcpy(&block.x[to], &x[std::size_t(i)], 64);
-            __builtin_memcpy(&block.y[to], &y[std::size_t(i)], 64);
-            __builtin_memcpy(&block.z[to], &z[std::size_t(i)], 64);
-            for (int k = 0; k < 8; ++k) block.place[to + std::size_t(k)] = i + k;
-        }
     }
 
     // Calls each(begin, end) for the runs of points in a range of cells.

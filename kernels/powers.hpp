@@ -31,7 +31,7 @@ INSITU_HD F log2_lanes(F x) {
     const F m = bits_float<F, U>(bits - up);
     // The exponent as a float, without a conversion of signed integers: 1.5 * 2^23 + e holds e in
     // its last bits.
-    const F e = bits_float<F, U>((up >> 23) + (up >> 31) * 0xfffffe00u + 0x4b400000u) - 12582912.0f;
+    const F e = bits_float<F, U>(((up >> 23) ^ 0x100u) + 0x4b3fff00u) - 12582912.0f;
     const F t = (m - 1.0f) / (m + 1.0f);
     const F t2 = t * t;
     const F series = 1.0f + t2 * (0.33333333f + t2 * (0.2f + t2 * (0.14285714f + t2 * 0.11111111f)));

@@ -92,6 +92,35 @@ def test_instruction_sets_agree_on_a_gas_a_crystal_and_a_small_cell(scale_free: 
     check(*lattice("bcc", 2.87, (1, 1, 1)), True, kind, np.array([[1.0, -0.5]]))
 
 
+@pytest.mark.parametrize("batch", [1, 64])
+@pytest.mark.parametrize("isa", ISAS)
+def test_what_floats_cannot_tell_is_decided_in_double_precision(isa: str, batch: int) -> None:
+    """Neighbours about equally far, and about as far as the radius, in a sample far from the origin."""
+    rng = np.random.default_rng(3)
+    radius = 6.0 * (1 + (1 - reference.ROUND) * reference.TIE)
+    closer = np.array([0.0, 1e-9, 1e-7, 1e-6, 3e-6, 1e-5, 3e-5, 6e-5, 1e-4, 1e-3])
+    edge = radius * (1 + np.array([-1e-5, -1e-6, -1e-7, -1e-9, 1e-9, 1e-7, 1e-6, 1e-5]))
+    points = []
+    for k in range(40):
+        d = rng.uniform(2.0, 5.9, 22)
+        d = np.concatenate([d, d + rng.choice(closer, 22), rng.choice(edge, 8)])
+        u = rng.normal(size=(len(d), 3))
+        here = np.array([1e4, -3e3, 77.7]) + 40.0 * np.array([k % 4, k // 4 % 4, k // 16])
+        u *= (d / np.linalg.norm(u, axis=1))[:, None]
+        points.append(here + np.concatenate([[[0.0, 0.0, 0.0]], u]))
+    r = np.concatenate(points)
+    centres = np.arange(40) * len(points[0])
+    kind = NeighborsMap()
+    frame = Frame.from_arrays(r, None, False, reach=6.001)
+    object.__setattr__(frame, "selected", np.isin(np.arange(len(r)), centres))
+    want = reference.neighbors_map(r, None, False, indices=list(centres))
+    place = dict(zip(centres, range(40), strict=True))
+    for atoms, some, found in kind.batches(Neighbors(frame, 6.0), batch=batch, isa=isa):
+        at = [place[a] for a in atoms]
+        np.testing.assert_array_equal(found, want.found[at])
+        np.testing.assert_allclose(some, want.images[at], rtol=1e-5, atol=0)
+
+
 @pytest.mark.parametrize("batch", [1, 64, 1000])
 def test_images_do_not_depend_on_the_batch(batch: int) -> None:
     r, cell = reference.packing(90, 0.06, seed=8)

@@ -149,10 +149,11 @@ class NeighborsMap:
             self.ball, self.local, isa, threads,
         )  # fmt: skip
         for start in range(0, len(places), batch):
-            these = places[start : start + batch]
-            b = len(these)
-            engine.images(these, buffer[:b], found[:b])
-            yield atoms[start : start + b], buffer[:b], found[:b]
+            end = start + batch
+            if end > len(places):
+                buffer, found = buffer[: len(places) - start], found[: len(places) - start]
+            engine.images(places[start:end], buffer, found)
+            yield atoms[start:end], buffer, found
 
 
 def _channel_weights(weights: NDArray[Any] | None, points: int) -> NDArray[np.float32]:
