@@ -88,8 +88,9 @@ def test_seeds_stand_beside_each_other() -> None:
 
 
 def test_the_cost_in_a_run_is_read_from_its_history() -> None:
+    short = ["--every", "2", "--frames", "4", "--repeats", "1"]
     done = subprocess.run(
-        [sys.executable, BENCHMARKS / "in_situ.py", *["--every", "2", "--frames", "4", "--repeats", "1"]],
+        [sys.executable, BENCHMARKS / "in_situ.py", *short],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
