@@ -109,6 +109,7 @@ class Describer {
     int stride_ = 0;                      // of the keys
     int slot_bits_ = 0;
     double noise_ = 0.0;                  // what a squared distance in floats is wrong by, at most
+    double unit_ = 1.0;                   // of the keys' squared distances
     bool sorted_known_ = false;
     std::uint32_t doubts_ = ~0u;          // centres whose neighbours' order floats do not decide
     double length_ = 1.0;       // unit of length of the current ball

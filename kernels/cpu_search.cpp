@@ -91,15 +91,17 @@ void Describer::search(const std::int32_t* at, int count) {
 // Orders the group, if that is done together, and tells what floats do not.
 Doubts Describer::doubts_of(double widened, int most) {
     const double radius = search_radius(s_.cutoff);
-    const double unit = widened / double(1u << (31 - slot_bits_)), slots = double(1u << slot_bits_);
+    const double slots = double(1u << slot_bits_);
+    unit_ = widened / double(1u << (31 - slot_bits_));
     Margins margins{};
-    margins.edge = std::uint32_t((radius * radius - noise_) / unit) << slot_bits_;
+    // Keys are rounded, and so is their unit: by less than three. Nothing is sure in very large cells.
+    margins.edge = std::uint32_t(std::max((radius * radius - noise_) / unit_ - 3.0, 0.0)) << slot_bits_;
     if (!s_.scale_free) {
         // Of two neighbours the farther one, at d, is so by a grid point of rounded distances if the
         // squares differ by 2 d quantum and the noise of both; 2 d <= radius + d^2 / radius.
         const double quantum = kTie * s_.cutoff;
         margins.rows = std::min(s_.size, kMostSorted);
-        margins.gap = float(((2.0 * noise_ + quantum * radius) / unit + 3.0) * slots);
+        margins.gap = float(((2.0 * noise_ + quantum * radius) / unit_ + 3.0) * slots);
         margins.slope = float(quantum / radius);
     }
     Doubts doubts{0, ~0u};
@@ -169,7 +171,7 @@ int Describer::collect(int k, int keep) {
     if (told && many < count && group_of_[k].keyed) {
         const double last = distance_[std::size_t(many) - 1];
         const double reach = distance_[std::size_t(needed) - 1] + 2.0 * kTie * length_;
-        told = last * last - 3.0 * noise_ >= reach * reach;
+        told = last * last - 2.0 * noise_ - 3.0 * unit_ >= reach * reach;
     }
     if (!told) {
         sort_by_distance(count);

@@ -121,6 +121,19 @@ def test_what_floats_cannot_tell_is_decided_in_double_precision(isa: str, batch:
         np.testing.assert_allclose(some, want.images[at], rtol=1e-5, atol=0)
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("side", [1e5, 1e9])
+def test_clusters_in_a_void_too_wide_for_floats(isa: str, side: float) -> None:
+    """Cells grow with the void: coordinates within one are then too coarse to tell any distance."""
+    rng = np.random.default_rng(1)
+    where = rng.uniform(0.0, side, (100, 1, 3))
+    r = (where + rng.uniform(-5.0, 5.0, (100, 6, 3))).reshape(-1, 3)
+    search = Neighbors(Frame.from_arrays(r, None, False, reach=6.001), 6.0)
+    for atoms, _, found in NeighborsMap().batches(search, isa=isa):
+        distances = np.linalg.norm(r[atoms, None] - r, axis=2)
+        np.testing.assert_array_equal(found, (distances <= 6.0).sum(axis=1) - 1)
+
+
 @pytest.mark.parametrize("batch", [1, 64, 1000])
 def test_images_do_not_depend_on_the_batch(batch: int) -> None:
     r, cell = reference.packing(90, 0.06, seed=8)
