@@ -24,7 +24,8 @@ class Floats {
         }
         return held_.get();
     }
-    float* get() const { return held_.get(); }
+    const float* get() const { return held_.get(); }
+    float* get() { return held_.get(); }
 
   private:
     struct Free {
@@ -57,7 +58,7 @@ struct Block {
         count = 0;
         cells.visit(from, to, [&](std::int32_t b, std::int32_t e) { count += e - b; });
         padded = (count + kMostLanes) / kMostLanes * kMostLanes;
-        const auto size = std::size_t(padded) + 8;  // written in whole lines
+        const auto size = std::size_t(padded) + 8;  // written in eights
         float *px = x.room(size), *py = y.room(size), *pz = z.room(size);
         if (place.size() < size) place.resize(2 * size);
         first = cells.start[std::size_t(cell)];

@@ -9,7 +9,6 @@ namespace insitu {
 namespace {
 
 constexpr int kRankBits = 10;
-constexpr int kPad = kMostLanes;  // one vector of lanes
 
 }  // namespace
 
@@ -48,7 +47,7 @@ int Describer::image(int k, float* out) {
                                 " atoms is too large for more than one channel (at most 1024): " +
                                 "reduce the cutoff");
     // As many as an image reads: whole vectors of columns and rows, and two blocks at least.
-    const int padded = (std::max({columns, s_.size, 2 * kBlock}) + kPad - 1) / kPad * kPad;
+    const int padded = (std::max({columns, s_.size, 2 * kBlock}) + kMostLanes - 1) / kMostLanes * kMostLanes;
     float* x = px_.room(std::size_t(padded));
     float* y = py_.room(std::size_t(padded));
     float* z = pz_.room(std::size_t(padded));
@@ -56,8 +55,10 @@ int Describer::image(int k, float* out) {
     // Absolute maps keep the length unit, scale-free ones are measured in the local length.
     const double scale = s_.scale_free ? 1.0 / length_ : 1.0;
     slots_[0] = centre_->self;
-    std::fill(place_ + count, place_ + padded - 1, block_->padded - 1);  // nowhere
-    isa_.narrow(cells_.points.data(), block_->place.data(), centre_->r, slots_.data(), padded, scale, x, y, z);
+    std::fill(place_ + count, place_ + padded - 1, block_->padded - 1);
+    isa_.narrow(cells_.points.data(), block_->place.data(), centre_->r, slots_.data(), padded, scale, x,
+                y, z);
+    for (float* axis : {x, y, z}) std::fill(axis + columns, axis + padded, kNowhere);  // in any unit
     isa_.weigh(x, y, z, count, s_.size, float(s_.beta), weight);
     if (channels_ > 1) color(count);
     const MapSettings settings{s_.size, channels_, float(s_.gamma),

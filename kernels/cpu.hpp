@@ -73,16 +73,16 @@ class Describer {
         bool keyed;     // whether its neighbours are keys, else points in order of distance
     };
 
-    void sit(Centre& c, std::int32_t at, int block);
-    void sit_down(const std::int32_t* at, int count);
-    Doubts doubts_of(double widened, int most);
+    void place_centre(Centre& c, std::int32_t at, int block);
+    void gather_blocks(const std::int32_t* at, int count);
+    Doubts order_together(double widened, int most);
     int take(int k, int many);
     int collect(int k, int keep);
     void room(int points);
     void displace(int first, int last);
     void measure(int count);
     void sort_by_distance(int count);
-    int search_dense(const Centre& c, std::uint32_t* points);
+    int search_exactly(const Centre& c, std::uint32_t* points);
     std::uint32_t* keys_of(int k) { return keys_.data() + std::size_t(k) * std::size_t(stride_); }
     int described() const {
         return s_.scale_free ? std::min(found_, std::max(s_.ball, s_.local)) : found_;
@@ -111,14 +111,13 @@ class Describer {
     double noise_ = 0.0;                  // what a squared distance in floats is wrong by, at most
     double unit_ = 1.0;                   // of the keys' squared distances
     bool sorted_known_ = false;
-    std::uint32_t doubts_ = ~0u;          // centres whose neighbours' order floats do not decide
+    std::uint32_t doubts_ = ~0u;          // centres about whose ball floats leave a doubt
     double length_ = 1.0;       // unit of length of the current ball
     int count_ = 0;             // neighbours in the current ball
-    int known_ = 0;             // of whose neighbours displacements are known, the first
     int found_ = 0;             // neighbours of the current centre, before a scale-free ball is cut
     std::vector<int> slots_;    // the centre and the ball in order, as points of the block
     int* place_ = nullptr;      // the ball among them
-    std::vector<double> dense_, dx_, dy_, dz_, distance_;  // of the ball's points, as far as they are known
+    std::vector<double> squares_, dx_, dy_, dz_, distance_;  // of the ball's points, as far as they are known
     std::vector<std::uint32_t> q_, key_, position_, keys_, rank_;
     std::vector<float> w_;
     Floats px_, py_, pz_, a_, points_of_group_, images_of_group_, one_, scratch_, column_, sorted_;

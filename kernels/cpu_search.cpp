@@ -7,15 +7,9 @@
 
 namespace insitu {
 
-namespace {
-
-constexpr int kPad = kMostLanes;  // one vector of lanes
-
-}  // namespace
-
 // A centre at a place of the cell order. Far from the block's origin (atoms beyond the rim of the cells)
 // floats are too coarse.
-void Describer::sit(Centre& c, std::int32_t at, int block) {
+void Describer::place_centre(Centre& c, std::int32_t at, int block) {
     const auto p = std::size_t(at);
     const Block& b = blocks_[std::size_t(block)];
     const double* r = cells_.points[p].r;
@@ -31,7 +25,7 @@ void Describer::sit(Centre& c, std::int32_t at, int block) {
 
 // The blocks that a group of centres lies in: a few; the last one of the group before is often the
 // first.
-void Describer::sit_down(const std::int32_t* at, int count) {
+void Describer::gather_blocks(const std::int32_t* at, int count) {
     const int last = used_ ? used_ - 1 : 0;
     if (last > 0) {
         std::swap(blocks_[0], blocks_[std::size_t(last)]);
@@ -49,7 +43,7 @@ void Describer::sit_down(const std::int32_t* at, int count) {
             blocks_[std::size_t(used_)].around(cells_, cell, search_radius(s_.cutoff), isa_);
             cells_of_[std::size_t(used_++)] = cell;
         }
-        sit(group_of_[k], at[k], used_ - 1);
+        place_centre(group_of_[k], at[k], used_ - 1);
         widest = std::max(widest, blocks_[std::size_t(used_) - 1].padded);
     }
     room(widest);
@@ -59,7 +53,7 @@ void Describer::sit_down(const std::int32_t* at, int count) {
 
 void Describer::search(const std::int32_t* at, int count) {
     members_ = count;
-    sit_down(at, count);
+    gather_blocks(at, count);
     // Coordinates up to side + radius, and their differences, are rounded to 6e-8 of themselves, so are
     // squares and sums. Twice as much is an upper bound with room to spare.
     const double radius = search_radius(s_.cutoff), side = 1.0 / cells_.inverse_side[0];
@@ -69,27 +63,28 @@ void Describer::search(const std::int32_t* at, int count) {
     bool keyed = true;
     for (int k = 0; k < count; ++k) {
         Centre& c = group_of_[k];
-        const Block& block = blocks_[std::size_t(c.block)];
+        c.keyed &= widened < 1e34;  // points that are nowhere are farther, and floats hold the square
+        Block& block = blocks_[std::size_t(c.block)];
         c.count = c.keyed ? isa_.search(block.x.get(), block.y.get(), block.z.get(), block.padded,
                                         c.near, c.self, float(widened), slot_bits_, keys_of(k))
-                          : search_dense(c, keys_of(k));
+                          : search_exactly(c, keys_of(k));
         keyed &= c.keyed;
         most = std::max(most, c.count);
     }
     // Together, unless one has no keys, or that is more than what each alone would take.
     sorted_known_ = count > 1 && keyed && most <= 8 * kMostSorted;
-    const Doubts doubts = doubts_of(widened, most);
+    const Doubts doubts = order_together(widened, most);
     doubts_ = doubts.order | doubts.edge;
     for (int k = 0; doubts.edge && k < count; ++k) {
         Centre& c = group_of_[k];
         if (!(doubts.edge >> k & 1u) || !c.keyed) continue;
         c.keyed = false;
-        c.count = search_dense(c, keys_of(k));
+        c.count = search_exactly(c, keys_of(k));
     }
 }
 
 // Orders the group, if that is done together, and tells what floats do not.
-Doubts Describer::doubts_of(double widened, int most) {
+Doubts Describer::order_together(double widened, int most) {
     const double radius = search_radius(s_.cutoff);
     const double slots = double(1u << slot_bits_);
     unit_ = widened / double(1u << (31 - slot_bits_));
@@ -108,10 +103,13 @@ Doubts Describer::doubts_of(double widened, int most) {
     if (!sorted_known_) {
         for (int k = 0; k < members_; ++k)
             for (int i = 0; group_of_[k].keyed && i < group_of_[k].count; ++i)
-                if (keys_of(k)[i] >= margins.edge) doubts.edge |= 1u << k;
+                if (keys_of(k)[i] >= margins.edge) {
+                    doubts.edge |= 1u << k;
+                    break;
+                }
         return doubts;
     }
-    const int padded = std::max((most + kPad - 1) / kPad, 1) * kPad;
+    const int padded = std::max((most + kMostLanes - 1) / kMostLanes, 1) * kMostLanes;
     for (int k = 0; k < isa_.lanes; ++k)
         std::fill(keys_of(k) + (k < members_ ? group_of_[k].count : 0), keys_of(k) + padded, 0xffffffffu);
     float* column = column_.room(std::size_t(padded * isa_.lanes));
@@ -121,9 +119,9 @@ Doubts Describer::doubts_of(double widened, int most) {
 }
 
 void Describer::room(int points) {
-    const auto size = std::size_t(std::max(points, s_.size) + 4 * kPad);
+    const auto size = std::size_t(std::max(points, s_.size) + 4 * kMostLanes);
     if (std::size_t(stride_) >= size) return;
-    stride_ = int(2 * size) / kPad * kPad;
+    stride_ = int(2 * size) / kMostLanes * kMostLanes;
     const auto wide = std::size_t(stride_);
     for (auto* v : {&dx_, &dy_, &dz_, &distance_}) v->resize(wide);
     for (auto* v : {&q_, &key_, &position_}) v->resize(wide);
@@ -163,10 +161,9 @@ int Describer::collect(int k, int keep) {
     int many = std::min(group_of_[k].count, (needed + 8) / 8 * 8);
     const int count = take(k, many);
     displace(0, many);
-    known_ = many;
     measure(count);
-    // Those not looked at are as far as the last one that was, but for the noise of both: that must be
-    // beyond all that are needed.
+    // Those not looked at are as far as the last one that was, but for the noise of both and the rounding
+    // of keys: that must be beyond all that are needed.
     bool told = std::is_sorted(distance_.begin(), distance_.begin() + many);
     if (told && many < count && group_of_[k].keyed) {
         const double last = distance_[std::size_t(many) - 1];
@@ -175,7 +172,7 @@ int Describer::collect(int k, int keep) {
     }
     if (!told) {
         sort_by_distance(count);
-        many = known_ = count;
+        many = count;
         measure(count);
     }
     const double inverse = 1.0 / (kTie * length_);
@@ -183,7 +180,6 @@ int Describer::collect(int k, int keep) {
         displace(many, count);
         order_ties(count, inverse);
         displace(0, count);
-        known_ = count;
     }
     found_ = count;
     count_ = s_.scale_free ? std::min(count, s_.ball) : count;
@@ -193,7 +189,7 @@ int Describer::collect(int k, int keep) {
 // Where keys do not tell distances apart: a search far beyond the ball, shells of equal distances.
 void Describer::sort_by_distance(int count) {
     displace(0, count);
-    std::vector<double>& d = dense_;
+    std::vector<double>& d = squares_;
     d.resize(std::size_t(block_->padded));
     for (int i = 0; i < count; ++i) d[std::size_t(place_[i])] = distance_[std::size_t(i)];
     std::sort(place_, place_ + count,
@@ -216,11 +212,11 @@ void Describer::displace(int first, int last) {
 
 // In double precision: blocks of more points than keys can tell apart (large cutoffs, cells at the rim),
 // atoms far from the others of their cell, and neighbours about as far as the radius.
-int Describer::search_dense(const Centre& c, std::uint32_t* points) {
+int Describer::search_exactly(const Centre& c, std::uint32_t* points) {
     const Block& block = blocks_[std::size_t(c.block)];
     const double radius = search_radius(s_.cutoff);
     int count = 0;
-    std::vector<double>& d2 = dense_;
+    std::vector<double>& d2 = squares_;
     d2.resize(std::size_t(block.padded));
     for (int i = 0; i < block.count; ++i) {
         const double* r = cells_.points[std::size_t(block.place[std::size_t(i)])].r;

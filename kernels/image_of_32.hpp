@@ -223,9 +223,12 @@ bool image_of_32(const MapSettings& s, const Ball& ball, U* run, float* out) {
         U v[kBlock];
         halve(run, v);
         bitonic<0, kBlock>(v);
-        if (any(v[0] < least)) return false;
+        // Rows behind the last point lie on one spot, all of them.
+        const int rows_left = (size <= last ? size : last + 1) - first;
+        const int high = Whole || rows_left > kLanes ? kLanes : rows_left;
+        const U near = (U)(v[0] < least);
+        if (any(Whole ? near : near & (U)(counting() < (near & 0u) + std::uint32_t(high)))) return false;
         const F weight = load(ball.row_weight + first);
-        const int high = size - first < kLanes ? size - first : kLanes;
         pixels_of<Whole>(v, weight, high, pixels, size, out + first * size);
         copy<kBlock>(run + kBlock, v);
         bitonic<0, kBlock>(v);

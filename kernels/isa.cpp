@@ -250,7 +250,7 @@ bool rounded(const double* distance, int count, int keep, double inverse, std::u
 const IsaTable& INSITU_JOIN(isa_, INSITU_ISA)() {
     using namespace INSITU_NAMESPACE;
     static const IsaTable table{INSITU_TEXT(INSITU_ISA), kLanes, lay_out, search, order, order_group, above,
-                                displace, rounded, image, narrow, weigh, group, embed, convolve};
+                                displace, narrow, rounded, image, weigh, group, embed, convolve};
     return table;
 }
 

@@ -58,6 +58,10 @@ struct IsaTable {
     void (*displace)(const Point* points, const std::int32_t* place, const double* centre,
                      const int* order, int first, int last, double* dx, double* dy, double* dz,
                      double* distance);
+    // The displacements of the first `count` points of an order, a multiple of kMostLanes, in floats
+    // of another unit.
+    void (*narrow)(const Point* points, const std::int32_t* place, const double* centre,
+                   const int* order, int count, double scale, float* x, float* y, float* z);
     // Rounded distances of the definition; whether one equals, or precedes, the one before it
     // (not looked for if keep is 0).
     bool (*rounded)(const double* distance, int count, int keep, double inverse_quantum,
@@ -67,10 +71,6 @@ struct IsaTable {
     // (channels, size, size) image of one ball; scratch is aligned to 64 bytes and holds
     // image_words() floats.
     void (*image)(const MapSettings& settings, const Ball& ball, void* scratch, float* out);
-    // The displacements of the first `count` points of an order, a multiple of kMostLanes, in floats
-    // of another unit.
-    void (*narrow)(const Point* points, const std::int32_t* place, const double* centre,
-                   const int* order, int count, double scale, float* x, float* y, float* z);
     // Weights of the rows of an image, 0 behind point `count`.
     void (*weigh)(const float* x, const float* y, const float* z, int count, int rows, float beta,
                   float* weights);

@@ -3,8 +3,8 @@
 //
 // Many short sequences of one length are sorted side by side, one a lane. Blocks of kBlock values are
 // sorted in registers, then merged (Batcher's odd-even and bitonic merges, K. E. Batcher, AFIPS 1968);
-// only the smallest values are kept. All indices within a block are
-// known to the compiler: a comparator is one minimum and one maximum, without a load or a store.
+// only the smallest values are kept. All indices within a block are known to the compiler: a comparator
+// is one minimum and one maximum, without a load or a store.
 #pragma once
 
 #include "config.hpp"

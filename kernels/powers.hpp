@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Logarithm and power of two for vectors of floats: the same operations in every build. Relative error of a power with exponent p: about 1e-7 (1 + |p log2 x|).
+// Logarithm and power of two for vectors of floats: the same operations in every build. Relative error of
+// a power with exponent p: about 1e-7 (1 + |p log2 x|).
 #pragma once
 
 #include "config.hpp"

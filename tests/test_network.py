@@ -134,6 +134,38 @@ def test_clusters_in_a_void_too_wide_for_floats(isa: str, side: float) -> None:
         np.testing.assert_array_equal(found, (distances <= 6.0).sum(axis=1) - 1)
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("unit", [1e-4, 1e-2, 1e20])
+@pytest.mark.parametrize("n", [12, 31, 60])
+def test_scale_free_images_do_not_depend_on_the_unit_of_length(
+    isa: str, unit: float, n: int
+) -> None:
+    """Down to lengths in µm, and up to where floats do not hold a square of them."""
+    r, _ = reference.packing(70, 0.06, seed=4)
+    kind = NeighborsMap(scale_free=True).searching(60.0)
+    want, found = images(r[:n], None, False, kind, isa)
+    other, count = images(r[:n] * unit, None, False, kind.searching(60.0 * unit), isa)
+    np.testing.assert_allclose(other, want, rtol=1e-5, atol=0)
+    np.testing.assert_array_equal(count, found)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("n", [3, 20, 29, 40])
+def test_images_of_atoms_on_one_spot_are_finite_anywhere(isa: str, n: int) -> None:
+    r, _ = reference.packing(70, 0.06, seed=5)
+    r = 0.3 * r[:n]
+    r[1] = r[0]
+    kind = NeighborsMap()
+    want = reference.neighbors_map(r, None, False).images
+    some, found = images(r, None, False, kind, isa)
+    # The reference weights rows by distances in order, which differ from the atoms' within a tie.
+    np.testing.assert_allclose(some, want, rtol=1e-4, atol=0)
+    assert (found == n - 1).all()
+    far, found = images(np.concatenate([r, [[1e60, 0, 0], [1e60, 0, 0]]]), None, False, kind, isa)
+    assert (found[-2:] == 1).all()
+    assert np.isfinite(far).all()
+
+
 @pytest.mark.parametrize("batch", [1, 64, 1000])
 def test_images_do_not_depend_on_the_batch(batch: int) -> None:
     r, cell = reference.packing(90, 0.06, seed=8)
