@@ -81,6 +81,7 @@ class Describer {
     void room(int points);
     void displace(int first, int last);
     void measure(int count);
+    bool nearest_known(int many, double unseen) const;
     void sort_by_distance(int count);
     int search_exactly(const Centre& c, std::uint32_t* points);
     std::uint32_t* keys_of(int k) { return keys_.data() + std::size_t(k) * std::size_t(stride_); }

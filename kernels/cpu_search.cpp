@@ -163,20 +163,18 @@ int Describer::collect(int k, int keep) {
     displace(0, many);
     measure(count);
     // Those not looked at are as far as the last one that was, but for the noise of both and the rounding
-    // of keys: that must be beyond all that are needed.
-    bool told = std::is_sorted(distance_.begin(), distance_.begin() + many);
-    if (told && many < count && group_of_[k].keyed) {
-        const double last = distance_[std::size_t(many) - 1];
-        const double reach = distance_[std::size_t(needed) - 1] + 2.0 * kTie * length_;
-        told = last * last - 2.0 * noise_ - 3.0 * unit_ >= reach * reach;
-    }
-    if (!told) {
+    // of keys.
+    double unseen = many < count && group_of_[k].keyed ? distance_[std::size_t(many) - 1] : 1e150;
+    unseen = unseen * unseen - 2.0 * noise_ - 3.0 * unit_;
+    if (s_.scale_free && !nearest_known(many, unseen)) {
         sort_by_distance(count);
         many = count;
+        unseen = 1e300;
         measure(count);
     }
+    const double reach = many > needed ? distance_[std::size_t(needed) - 1] + 2.0 * kTie * length_ : 0.0;
     const double inverse = 1.0 / (kTie * length_);
-    if (isa_.rounded(distance_.data(), many, keep, inverse, q_.data())) {
+    if (isa_.rounded(distance_.data(), many, keep, inverse, q_.data()) || unseen < reach * reach) {
         displace(many, count);
         order_ties(count, inverse);
         displace(0, count);
@@ -186,7 +184,16 @@ int Describer::collect(int k, int keep) {
     return count_;
 }
 
-// Where keys do not tell distances apart: a search far beyond the ball, shells of equal distances.
+// Whether the neighbours whose mean distance is the unit of length are known: keys tell distances apart,
+// and those of the others are larger. Where they are equal, it does not matter.
+bool Describer::nearest_known(int many, double unseen) const {
+    const auto first = distance_.begin();
+    if (many <= s_.local) return true;  // as they are all there are
+    const double reach = *std::max_element(first, first + s_.local) - 1e-9;
+    return reach * reach <= unseen && reach <= *std::min_element(first + s_.local, first + many);
+}
+
+// Where keys do not tell distances apart: a search far beyond the ball.
 void Describer::sort_by_distance(int count) {
     displace(0, count);
     std::vector<double>& d = squares_;
@@ -197,6 +204,7 @@ void Describer::sort_by_distance(int count) {
     displace(0, count);
 }
 
+// The unit of length of the ball in order.
 void Describer::measure(int count) {
     length_ = s_.cutoff;
     if (!s_.scale_free || count == 0) return;
@@ -207,7 +215,8 @@ void Describer::measure(int count) {
 }
 
 void Describer::displace(int first, int last) {
-    isa_.displace(cells_.points.data(), block_->place.data(), centre_->r, place_, first, last, dx_.data(), dy_.data(), dz_.data(), distance_.data());
+    isa_.displace(cells_.points.data(), block_->place.data(), centre_->r, place_, first, last,
+                  dx_.data(), dy_.data(), dz_.data(), distance_.data());
 }
 
 // In double precision: blocks of more points than keys can tell apart (large cutoffs, cells at the rim),
@@ -249,17 +258,10 @@ void Describer::order_ties(int count, double inverse) {
     isa_.rounded(distance_.data(), count, 0, inverse, q_.data());
     for (int i = 0; i < count; ++i)  // by point of the block, in the order's place
         key_[std::size_t(place_[i])] = q_[std::size_t(i)];
-    const auto less = [&](int a, int b) {
+    std::sort(place_, place_ + count, [&](int a, int b) {
         const auto i = std::size_t(a), j = std::size_t(b);
         return key_[i] != key_[j] ? key_[i] < key_[j] : before(a, b, inverse);
-    };
-    if (count > 256) return std::sort(place_, place_ + count, less);
-    for (int i = 1; i < count; ++i) {  // nearly in order, as a rule
-        const int who = place_[i];
-        int at = i;
-        for (; at > 0 && less(who, place_[at - 1]); --at) place_[at] = place_[at - 1];
-        place_[at] = who;
-    }
+    });
 }
 
 }  // namespace insitu
