@@ -70,12 +70,6 @@ inline __attribute__((always_inline)) void distances(const Rows& rows, int from,
     }
 }
 
-template <int N>
-inline __attribute__((always_inline)) void copy(const U* from, U* to) {
-#pragma GCC unroll 32
-    for (int i = 0; i < N; ++i) to[i] = from[i];
-}
-
 // The squared distances to T points in order, up to the 32 smallest of them.
 template <int T>
 inline __attribute__((always_inline)) void smallest(const Rows& rows, int from, U* to) {
@@ -83,28 +77,22 @@ inline __attribute__((always_inline)) void smallest(const Rows& rows, int from, 
     if constexpr (T <= kBlock) {
         distances<T>(rows, from, v);
         sort_all<T>(v);
-        copy<T>(v, to);
+        copy_values<T>(v, to);
     } else {
         // A block against what is behind it, smaller runs first: the fewest comparators.
         constexpr int R = T - kBlock < 2 * kBlock ? T - kBlock : 2 * kBlock;
         smallest<T - kBlock>(rows, from + kBlock, to + kBlock);
         distances<kBlock>(rows, from, v);
         sort_all<kBlock>(v);
-        copy<R>(to + kBlock, v + kBlock);
+        copy_values<R>(to + kBlock, v + kBlock);
         if constexpr (R <= kBlock) {
             merge_below<kBlock + R, 0, 2 * kBlock, 1>(v);
-            copy<kBlock + R>(v, to);
+            copy_values<kBlock + R>(v, to);
         } else {
-            U run[2 * kBlock];
-#pragma GCC unroll 32
-            for (int i = 0; i < 2 * kBlock; ++i) {  // the block backwards at the end of the run
-                const int k = 2 * kBlock - 1 - i;
-                if (k >= kBlock) run[i] = v[kBlock + i];
-                else if (i >= R) run[i] = v[k];
-                else run[i] = v[kBlock + i] < v[k] ? v[kBlock + i] : v[k];
-            }
-            bitonic<0, 2 * kBlock>(run);
-            copy<2 * kBlock>(run, to);
+#pragma GCC unroll 16
+            for (int i = kBlock + R; i < 3 * kBlock; ++i) v[i] = (v[0] & 0u) + 0xffffffffu;
+            smaller_block(v, v + kBlock);
+            copy_values<2 * kBlock>(v + kBlock, to);
         }
     }
 }
@@ -145,12 +133,12 @@ inline __attribute__((always_inline)) void first_run(const Rows& rows, int first
 #pragma GCC unroll 16
     for (int l = 0; l < kLanes; ++l) v[l] = with_lane(v[l], l, instead);
     sort_all<kBlock>(v);
-    copy<kBlock>(v, run);
+    copy_values<kBlock>(v, run);
     block(first + kBlock, v + kBlock);
     sort_all<kBlock>(v + kBlock);
-    copy<kBlock>(run, v);
+    copy_values<kBlock>(run, v);
     merge_below<2 * kBlock, 0, 2 * kBlock, 1>(v);
-    copy<2 * kBlock>(v, run);
+    copy_values<2 * kBlock>(v, run);
 }
 
 // The smaller ones of a run and of the one behind it, as two bitonic halves: the lower in registers.
@@ -163,17 +151,6 @@ inline __attribute__((always_inline)) void halve(U* run, U* low) {
         exchange(low[i], high);
         run[kBlock + i] = high;
     }
-}
-
-// The same in order, in the place of the first run.
-__attribute__((noinline)) void halved(U* run) {
-    U v[kBlock];
-    halve(run, v);
-    bitonic<0, kBlock>(v);
-    copy<kBlock>(v, run);
-    copy<kBlock>(run + kBlock, v);
-    bitonic<0, kBlock>(v);
-    copy<kBlock>(v, run + kBlock);
 }
 
 // Sixteen columns of pixels of the lanes' rows, from squared distances in order.
@@ -217,7 +194,7 @@ bool image_of_32(const MapSettings& s, const Ball& ball, U* run, float* out) {
             const int now = length - done < kLongest ? length - done : kLongest;
             const auto tail = tail_of(now, std::make_integer_sequence<int, kLongest / kGrain>{});
             tail(rows, 2 * kBlock + done, done ? behind + 2 * kBlock : behind);
-            if (done) halved(behind);
+            if (done) smaller_run(behind + 2 * kBlock, behind);
         }
         first_run(rows, first, instead, run);
         U v[kBlock];
@@ -230,7 +207,7 @@ bool image_of_32(const MapSettings& s, const Ball& ball, U* run, float* out) {
         if (any(Whole ? near : near & (U)(counting() < (near & 0u) + std::uint32_t(high)))) return false;
         const F weight = load(ball.row_weight + first);
         pixels_of<Whole>(v, weight, high, pixels, size, out + first * size);
-        copy<kBlock>(run + kBlock, v);
+        copy_values<kBlock>(run + kBlock, v);
         bitonic<0, kBlock>(v);
         pixels_of<Whole>(v, weight, high, pixels - kBlock, size, out + first * size + kBlock);
     }

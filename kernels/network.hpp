@@ -87,12 +87,10 @@ INSITU_HD void bitonic(U* v) {
     }
 }
 
-template <int I, class U>
-INSITU_HD void copy_block(const U* from, U* to) {
-    if constexpr (I < kBlock) {
-        to[I] = from[I];
-        copy_block<I + 1>(from, to);
-    }
+template <int N, class U>
+INSITU_HD void copy_values(const U* from, U* to) {
+INSITU_UNROLL(32)
+    for (int i = 0; i < N; ++i) to[i] = from[i];
 }
 
 template <int N, class U>
@@ -109,9 +107,9 @@ INSITU_HD void merge_run(U* run, int length) {
             for (int i = from; i < from + distance; ++i) exchange(run[i], run[i + distance]);
     for (int from = 0; from < length; from += kBlock) {
         U v[kBlock];
-        copy_block<0>(run + from, v);
+        copy_values<kBlock>(run + from, v);
         bitonic<0, kBlock>(v);
-        copy_block<0>(v, run + from);
+        copy_values<kBlock>(v, run + from);
     }
 }
 
@@ -119,8 +117,8 @@ INSITU_HD void merge_run(U* run, int length) {
 // bitonic one takes 80).
 template <class U>
 INSITU_HD void merge_blocks(const U* first, const U* second, U* run) {
-    copy_block<0>(first, run);
-    copy_block<0>(second, run + kBlock);
+    copy_values<kBlock>(first, run);
+    copy_values<kBlock>(second, run + kBlock);
     merge_below<2 * kBlock, 0, 2 * kBlock, 1>(run);
 }
 
@@ -153,13 +151,13 @@ INSITU_HD void smallest_run(U* column, int blocks, U* run) {
     for (; b + 1 < blocks; b += 2) {
         U pair[2 * kBlock];
         merge_blocks(column + b * kBlock, column + (b + 1) * kBlock, pair);
-        copy_block<0>(pair, column + b * kBlock);
-        copy_block<0>(pair + kBlock, column + (b + 1) * kBlock);
+        copy_values<kBlock>(pair, column + b * kBlock);
+        copy_values<kBlock>(pair + kBlock, column + (b + 1) * kBlock);
     }
     if (blocks > 1) {
         merge_blocks(column, column + kBlock, run);
     } else {
-        copy_block<0>(column, run);
+        copy_values<kBlock>(column, run);
 INSITU_UNROLL(16)
         for (int i = 0; i < kBlock; ++i) run[kBlock + i] = (column[0] & 0u) + 0xffffffffu;
     }
@@ -172,9 +170,9 @@ template <class U>
 INSITU_HD void sort_blocks(U* column, int blocks) {
     for (int b = 0; b < blocks; ++b) {
         U v[kBlock];
-        copy_block<0>(column + b * kBlock, v);
+        copy_values<kBlock>(column + b * kBlock, v);
         sort_all<kBlock>(v);
-        copy_block<0>(v, column + b * kBlock);
+        copy_values<kBlock>(v, column + b * kBlock);
     }
 }
 

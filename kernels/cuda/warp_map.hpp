@@ -68,10 +68,10 @@ INSITU_HD void smallest_of(int columns, Each&& each, std::uint32_t* run) {
         for (int k = 0; k < kBlock; ++k) block[k] = from + k < columns ? each(from + k) : 0xffffffffu;
         sort_all<kBlock>(block);
         if (from == 0) {
-            copy_block<0>(block, run);
+            copy_values<kBlock>(block, run);
         } else if (from == kBlock) {
             std::uint32_t first[kBlock];
-            copy_block<0>(run, first);
+            copy_values<kBlock>(run, first);
             merge_blocks(first, block, run);
         } else {
             smaller_block(block, run);
