@@ -20,10 +20,14 @@ from pathlib import Path
 from interfaces import MASK, interfaces
 from ovito_labels import other_methods
 
-from insitu.models.graph import GraphModel
+from insitu.analyses.classification import classify_with
+from insitu.models.engines.graph import GraphModel
 from insitu.models.store import load
-from insitu.offline import classify_with
-from insitu.training.accuracy import (
+from insitu.training.data.dynamics import load as load_job
+from insitu.training.data.dynamics import simulate
+from insitu.training.data.trajectories import jobs
+from insitu.training.recipes import load_recipe
+from insitu.training.tables.accuracy import (
     Case,
     Measured,
     Score,
@@ -31,11 +35,7 @@ from insitu.training.accuracy import (
     count,
     evaluate,
 )  # fmt: skip
-from insitu.training.dynamics import load as load_job
-from insitu.training.dynamics import simulate
-from insitu.training.jobs import jobs
-from insitu.training.tables import markdown, summary_rows, tables, training_card
-from insitu.training.train import load_recipe
+from insitu.training.tables.general import markdown, summary_rows, tables, training_card
 
 #: Samples from this many atoms on are measured with the shipped seed only.
 LARGE = 5000

@@ -23,12 +23,12 @@ from interfaces import crossings, profile
 from numpy.typing import NDArray
 from ovito_labels import other_methods
 
+from insitu.analyses.classification import classify_with
+from insitu.frame.species import SYMBOLS
 from insitu.models.store import AnyModel, load
-from insitu.offline import classify_with
-from insitu.species import SYMBOLS
-from insitu.training.phase_interfaces import LEFT, Half, simulate
-from insitu.training.tables import markdown
-from insitu.training.train import load_recipe
+from insitu.training.data.phase_interfaces import LEFT, Half, simulate
+from insitu.training.recipes import load_recipe
+from insitu.training.tables.general import markdown
 
 HALVES = (
     Half("beta_quartz", 0.0, 1200.0), Half("stishovite", 35.0, 1500.0, room=1.3, hot=3500.0, drag=1.0),

@@ -23,8 +23,9 @@ from insitu import _kernels
 from insitu.bench.machine import line, machine
 from insitu.bench.samples import ELEMENTS, sample
 from insitu.descriptors.neighbors_map import NeighborsMap, neighbors_map
-from insitu.models import cnn, store
-from insitu.models.networks import NeighborsMapCNN
+from insitu.models import store
+from insitu.models.engines import cnn
+from insitu.models.networks.neighbors_map import NeighborsMapCNN
 from insitu.testing import lattice
 
 Run = Callable[[Any], Any]

@@ -25,23 +25,23 @@ import numpy as np
 import torch
 from dgcnn_cost import cost
 
-from insitu.models.dgcnn import WholeSampleGraph
-from insitu.models.local_dgcnn import LocalDGCNN
-from insitu.models.spatial import SpatialSettings
-from insitu.training import dgcnn
-from insitu.training.dgcnn import Schedule
-from insitu.training.environments import Environments, clouds, environments, whole
-from insitu.training.phase_dynamics import Snapshot, snapshots
-from insitu.training.phases import classes_of, generate
-from insitu.training.tables import markdown
-from insitu.training.train import load_recipe
-from insitu.training.variants import (
+from insitu.models.engines.spatial import SpatialSettings
+from insitu.models.networks.local_dgcnn import LocalDGCNN
+from insitu.models.networks.whole_sample import WholeSampleGraph
+from insitu.training.data.environments import Environments, clouds, environments, whole
+from insitu.training.data.phase_dynamics import Snapshot, snapshots
+from insitu.training.fit import dgcnn
+from insitu.training.fit.dgcnn import Schedule
+from insitu.training.fit.phases import classes_of, generate
+from insitu.training.fit.variants import (
     DISPLACEMENTS,
     POSITIONS,
     SHIPPED,
     VARIANTS,
     variant,
 )  # fmt: skip
+from insitu.training.recipes import load_recipe
+from insitu.training.tables.general import markdown
 
 LARGEST = 129
 #: Accuracy after 10 epochs in the source, on its own data: (local, whole-sample) by points.

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from insitu.models.dgcnn import WholeSampleGraph
-from insitu.models.local_dgcnn import EdgeConv, LocalDGCNN
-from insitu.models.spatial import SpatialSettings
-from insitu.training.environments import surroundings, whole
-from insitu.training.phase_dynamics import Snapshot
-from insitu.training.polymorphs import supercell, unit_cell
-from insitu.training.variants import DISPLACEMENTS, POSITIONS, SHIPPED, variant
+from insitu.models.engines.spatial import SpatialSettings
+from insitu.models.networks.local_dgcnn import EdgeConv, LocalDGCNN
+from insitu.models.networks.whole_sample import WholeSampleGraph
+from insitu.training.data.environments import surroundings, whole
+from insitu.training.data.phase_dynamics import Snapshot
+from insitu.training.data.polymorphs import supercell, unit_cell
+from insitu.training.fit.variants import DISPLACEMENTS, POSITIONS, SHIPPED, variant
 
 ATOMS = 12_000
 LOCAL_ATOMS = 512

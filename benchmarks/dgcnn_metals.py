@@ -24,21 +24,23 @@ import torch
 from metals_graphs import balanced, copies, environments, whole
 from ovito_labels import other_methods
 
+from insitu.analyses.classification import classify_with
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import ModelError
+from insitu.models.card import Card
+from insitu.models.engines.spatial import SpatialSettings
 from insitu.models.export import save
-from insitu.models.local_dgcnn import LocalDGCNN
-from insitu.models.spatial import SpatialSettings
-from insitu.models.store import Card, load
-from insitu.offline import classify_with
-from insitu.training import dgcnn, dynamics
-from insitu.training.accuracy import Score, cases, count
-from insitu.training.dgcnn import Schedule
-from insitu.training.environments import Samples
-from insitu.training.jobs import jobs
-from insitu.training.normalised import Normalised
-from insitu.training.tables import markdown
-from insitu.training.train import load_recipe
+from insitu.models.networks.local_dgcnn import LocalDGCNN
+from insitu.models.store import load
+from insitu.training.data import dynamics
+from insitu.training.data.environments import Samples
+from insitu.training.data.trajectories import jobs
+from insitu.training.fit import dgcnn
+from insitu.training.fit.dgcnn import Schedule
+from insitu.training.fit.normalisation import Normalised
+from insitu.training.recipes import load_recipe
+from insitu.training.tables.accuracy import Score, cases, count
+from insitu.training.tables.general import markdown
 
 GRAPH = SpatialSettings(
     neighbors=20, unit="spacing", reach=2.25, layers=3, local=4, radial=8, range=2.75, degree=6

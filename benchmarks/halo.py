@@ -24,10 +24,10 @@ from mpi4py import MPI
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from threads import deal
 
-from insitu.halo import Halo
-from insitu.models.spatial import SpatialSettings, neighbors_of
-from insitu.neighbors import Neighbors
-from insitu.reduce import Ranks
+from insitu.frame.halo import Halo
+from insitu.frame.neighbors import Neighbors
+from insitu.frame.reduce import Ranks
+from insitu.models.engines.spatial import SpatialSettings, neighbors_of
 from insitu.testing import lattice
 
 

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import insitu
 from insitu.bench.machine import processor
-from insitu.summary import STAGES
-from insitu.training.runs import potentials_folder
+from insitu.training.data.runs import potentials_folder
+from insitu.views.summary import STAGES
 
 HEAD = """\
 units metal

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.models.graph import GraphModel
-from insitu.offline import classify_with
+from insitu.analyses.classification import classify_with
+from insitu.models.engines.graph import GraphModel
 
 Labels = NDArray[np.int64]
 #: Half width of what is left out around an interface, in spacings.

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from insitu.training.coexistence import coexist
-from insitu.training.train import load_recipe
+from insitu.training.data.coexistence import coexist
+from insitu.training.recipes import load_recipe
 
 
 def main() -> None:

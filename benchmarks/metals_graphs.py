@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from insitu.models.dgcnn import WholeSampleGraph
-from insitu.models.spatial import SpatialSettings
-from insitu.training import dynamics
-from insitu.training.environments import Environments, Whole, periodic, surroundings
-from insitu.training.graphs import Variant, variants
-from insitu.training.jobs import MOLTEN, jobs
+from insitu.models.engines.spatial import SpatialSettings
+from insitu.models.networks.whole_sample import WholeSampleGraph
+from insitu.training.data import dynamics
+from insitu.training.data.environments import Environments, Whole, periodic, surroundings
+from insitu.training.data.graphs import Variant, variants
+from insitu.training.data.trajectories import MOLTEN, jobs
 
 #: Material, kind of trajectory and whether atoms are missing.
 Key = tuple[str, str, bool]

@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from insitu import _kernels
 from insitu.bench.machine import line, machine
 from insitu.descriptors.neighbors_map import NeighborsMap
-from insitu.frame import Frame
-from insitu.models.dgcnn import WholeSampleGraph
+from insitu.frame.frame import Frame
+from insitu.frame.neighbors import Neighbors, spacing, survey
+from insitu.models.card import Card
+from insitu.models.engines.spatial import SpatialModel, SpatialSettings
 from insitu.models.export import save
-from insitu.models.spatial import SpatialModel, SpatialSettings
-from insitu.models.store import Card, load
-from insitu.neighbors import Neighbors, spacing, survey
+from insitu.models.networks.whole_sample import WholeSampleGraph
+from insitu.models.store import load
 from insitu.testing import lattice
 
 #: Lattice, lattice constant [Å], atoms a cell, noise of a coordinate [Å].

@@ -14,11 +14,11 @@ __version__ = "0.1.0"
 
 _HOME = {
     "InsituError": "insitu.errors",
-    "Frame": "insitu.frame",
-    "classify": "insitu.offline",
-    "monitor": "insitu.hook",
+    "Frame": "insitu.frame.frame",
+    "classify": "insitu.offline.classify",
+    "monitor": "insitu.lammps.hook",
     "neighbors_map": "insitu.descriptors.neighbors_map",
-    "open": "insitu.reader",
+    "open": "insitu.history.reader",
 }
 
 __all__ = ["Frame", "InsituError", "__version__", "classify", "monitor", "neighbors_map", "open"]
@@ -26,10 +26,10 @@ __all__ = ["Frame", "InsituError", "__version__", "classify", "monitor", "neighb
 if TYPE_CHECKING:
     from insitu.descriptors.neighbors_map import neighbors_map
     from insitu.errors import InsituError
-    from insitu.frame import Frame
-    from insitu.hook import monitor
-    from insitu.offline import classify
-    from insitu.reader import open
+    from insitu.frame.frame import Frame
+    from insitu.history.reader import open
+    from insitu.lammps.hook import monitor
+    from insitu.offline.classify import classify
 
 
 def __getattr__(name: str) -> Any:

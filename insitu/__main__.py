@@ -3,6 +3,6 @@
 
 import sys
 
-from insitu.cli import main
+from insitu.cli.command import main
 
 sys.exit(main())

@@ -108,3 +108,12 @@ def launched() -> tuple[int, str]:
         if os.environ.get(variable, "").isdigit():
             return int(os.environ[variable]), launcher
     return 1, ""
+
+
+def one_of(name: str, word: str, allowed: tuple[str, ...]) -> None:
+    """Raise SettingError if a setting's word is not among the allowed ones."""
+    if word not in allowed:
+        raise SettingError(
+            f"{name}='{word}' is not known; allowed: {', '.join(allowed)}."
+            f"{did_you_mean(str(word), allowed)}"
+        )

@@ -90,7 +90,7 @@ class _Module:
 
 
 class EmulatedDevice:
-    """See :class:`insitu.device.Device`.
+    """See :class:`insitu.gpu.device.Device`.
 
     Parameters
     ----------

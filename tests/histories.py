@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from insitu.history.writer import Observable, Series
 from insitu.models.store import ARTIFACTS
-from insitu.series import Observable, Series
 
 PHASES, CODES = ["fcc", "hcp", "disordered", "unknown"], [1, 2, 100, 0]
 ATOMS = 1000

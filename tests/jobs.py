@@ -9,8 +9,8 @@ from pathlib import Path
 from controller import Controller
 
 import insitu
-from insitu.check import check_file
-from insitu.reader import writers
+from insitu.history.check import check_file
+from insitu.history.reader import writers
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "slurm"

@@ -13,22 +13,38 @@ import pytest
 import insitu
 
 PACKAGE = Path(insitu.__file__).parent
+#: From top to bottom: a folder (or module) imports what is below it, never what is above.
+#: What only type checkers see does not count.
+LAYERS = (
+    "__main__", "cli", "bench", "training", "jobs", "views", "offline", "lammps", "pipeline",
+    "history", "analyses", "models", "descriptors", "gpu", "frame", "transitions", "testing",
+    "errors",
+)  # fmt: skip
+#: Folders that have to do without each other, whatever their order.
+APART = {
+    "history": {"lammps", "pipeline", "models", "gpu"},
+    "views": {"lammps", "pipeline", "offline"},
+    "cli": {"lammps", "pipeline"},
+}
 HOMES = {
     "lammps": set(),
-    "mpi4py": {"reduce.py"},
-    "h5py": {"series.py", "h5md.py", "reader.py", "check.py"},
-    "matplotlib": {"plots.py"},
-    "xarray": {"reader.py", "datasets.py", "xarray_backend.py", "ptm.py"},
-    "ovito": {"ptm.py", "bench/peers.py"},
-    "ase": {"configurations.py"},
+    "mpi4py": {"frame/reduce.py"},
+    "cupy": {"gpu/device.py"},
+    "h5py": {"history/elements.py", "history/layout.py", "history/writer.py", "history/check.py"},
+    "matplotlib": {"views/plots.py"},
+    "xarray": {
+        "history/reader.py", "history/datasets.py", "history/xarray_backend.py", "offline/ptm.py",
+    },
+    "ovito": {"offline/ptm.py", "bench/peers.py"},
+    "ase": {"offline/trajectories.py"},
     "tqdm": {"training/progress.py"},
     # In the pipeline its number of threads, in the benchmark as users run it; else models/, training/.
-    "torch": {"pipeline.py", "bench/own.py"},
-}
+    "torch": {"pipeline/pipeline.py", "bench/own.py"},
+}  # fmt: skip
 
 
-def _imports(path: Path) -> set[str]:
-    """Packages imported anywhere in a file, but not for type checking only."""
+def _modules(path: Path) -> set[str]:
+    """Modules imported anywhere in a file, but not for type checking only."""
     tree = ast.parse(path.read_text())
     typing_only = {
         id(node)
@@ -41,10 +57,53 @@ def _imports(path: Path) -> set[str]:
         if id(node) in typing_only:
             continue
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.split(".")[0])
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
+
+
+def _imports(path: Path) -> set[str]:
+    """Packages of the modules imported anywhere in a file."""
+    return {name.split(".")[0] for name in _modules(path)}
+
+
+def _layer(module: str) -> str:
+    """The folder, or the module beside the folders, that a module of ours belongs to; "" for none."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "insitu" and len(parts) > 1 and parts[1] in LAYERS else ""
+
+
+def test_imports_go_one_way() -> None:
+    wrong = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        own = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        if own == "__init__":
+            continue  # imports its names where they are asked for
+        for target in sorted({_layer(m) for m in _modules(path)} - {"", own}):
+            if LAYERS.index(target) < LAYERS.index(own) or target in APART.get(own, ()):
+                wrong.append(f"{path.relative_to(PACKAGE)} imports {target}")
+    assert not wrong
+
+
+def test_no_modules_import_each_other() -> None:
+    graph = {
+        ".".join(("insitu", *p.relative_to(PACKAGE).with_suffix("").parts)): _modules(p)
+        for p in PACKAGE.rglob("*.py")
+        if p.name != "__init__.py"
+    }
+    done: set[str] = set()
+
+    def walk(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, " -> ".join((*way[way.index(name) :], name))
+        if name in done:
+            return
+        for target in sorted(graph[name] & graph.keys()):
+            walk(target, (*way, name))
+        done.add(name)
+
+    for name in sorted(graph):
+        walk(name, ())
 
 
 @pytest.mark.parametrize("package", list(HOMES))
@@ -56,7 +115,7 @@ def test_third_party_packages_have_one_home(package: str) -> None:
 
 
 def test_the_plugin_entry_point_uses_the_standard_library_only() -> None:
-    assert _imports(PACKAGE / "lammps_plugin.py") <= set(sys.stdlib_module_names)
+    assert _imports(PACKAGE / "lammps" / "plugin.py") <= set(sys.stdlib_module_names)
 
 
 def test_import_loads_nothing_heavy() -> None:
@@ -101,8 +160,8 @@ def test_the_source_tree_without_kernels_says_what_to_do(tmp_path: Path) -> None
 
 
 def test_kernel_headers_are_package_data() -> None:
-    names = {p.name for p in (PACKAGE / "kernels").glob("*.hpp")}
-    assert {"neighbors.hpp", "neighbors_map.hpp", "network.hpp", "config.hpp"} <= names
+    names = {p.name for p in (PACKAGE / "kernels" / "core").glob("*.hpp")}
+    assert {"neighbors.hpp", "neighbors_map.hpp", "sorting_network.hpp", "config.hpp"} <= names
     assert (PACKAGE / "lammps" / "insituplugin.so").is_file()
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from insitu.settings import IF_EXISTS, ON_ERROR, ON_SIGTERM, Settings
+from insitu.history import IF_EXISTS
+from insitu.pipeline.settings import ON_ERROR, ON_SIGTERM, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 DECKS = ROOT / "lammps_inputs"
@@ -59,7 +60,8 @@ def test_threshold_of_the_shipped_model() -> None:
 
 
 def test_codes_of_the_page() -> None:
-    from insitu.models.store import class_codes, load
+    from insitu.models.card import class_codes
+    from insitu.models.store import load
 
     classes = load("metals").card.classes
     codes = dict(zip([*classes, "unknown"], class_codes(classes), strict=True))

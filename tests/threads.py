@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import InsituError
-from insitu.frame import Frame
-from insitu.reduce import Ranks
+from insitu.frame.frame import Frame
+from insitu.frame.reduce import Ranks
 
 
 class Team:

@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from insitu.analyzers.on_device import decide_on_device
-from insitu.analyzers.phases import Phases
+from insitu.analyses.gpu_labels import decide_on_device
+from insitu.analyses.phases import Phases
 from insitu.bench.machine import line, machine
 from insitu.bench.samples import ELEMENTS
-from insitu.descriptors.device_maps import DeviceDescriber
 from insitu.descriptors.neighbors_map import NeighborsMap
-from insitu.device import Device
-from insitu.device_search import DeviceSearch
+from insitu.descriptors.neighbors_map_gpu import DeviceDescriber
 from insitu.errors import ModelError
-from insitu.frame import Frame
-from insitu.models.device_graph import DeviceGraph
-from insitu.models.device_maps import DeviceMaps
+from insitu.frame.frame import Frame
+from insitu.frame.neighbors import Neighbors, survey
+from insitu.gpu.device import Device
+from insitu.gpu.search import DeviceSearch
+from insitu.models.engines.gpu_graph import DeviceGraph
+from insitu.models.engines.gpu_maps import DeviceMaps
 from insitu.models.store import load
-from insitu.neighbors import Neighbors, survey
 from insitu.testing import lattice
 
 log = logging.getLogger(__name__)

@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from insitu.analyzers.phases import Phases
+from insitu.analyses.phases import Phases
 from insitu.errors import InsituError, SettingError
-from insitu.frame import Frame
-from insitu.ghosts import unreliable, unstable
+from insitu.frame.frame import Frame
+from insitu.frame.ghosts import unreliable, unstable
+from insitu.frame.neighbors import Neighbors, survey
+from insitu.frame.reduce import Ranks
 from insitu.models.store import load
-from insitu.neighbors import Neighbors, survey
-from insitu.reduce import Ranks
 from insitu.testing import lattice
 
 #: Fewest atoms of the larger frame: below it the page size of the allocator is what is measured.
@@ -103,7 +103,7 @@ def frame_of(atoms: int, analyzer: Phases) -> Frame:
 def analyse(
     frame: Frame, analyzer: Phases, seen: Callable[[str, Any], None] = lambda *_: None
 ) -> None:
-    """Do what a rank does with a frame (`insitu.pipeline`), and say when a stage is over."""
+    """Do what a rank does with a frame (`insitu.pipeline.pipeline`), and say when a stage is over."""
     ranks = Ranks()
     problem = unstable(frame)
     seen("positions", None)

@@ -10,13 +10,14 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.analyzers.phases import Phases
+from insitu.analyses.phases import Phases
 from insitu.bench.method import Method, Result
 from insitu.bench.samples import Sample
 from insitu.descriptors.neighbors_map import NeighborsMap
-from insitu.frame import Frame
-from insitu.models.store import Model, load, locate
-from insitu.neighbors import Neighbors, survey
+from insitu.frame.frame import Frame
+from insitu.frame.neighbors import Neighbors, survey
+from insitu.models.engines.images import Model
+from insitu.models.store import load, locate
 
 #: Atoms of a repetition of the dear methods.
 _SOME, _FEW = 8000, 1500
@@ -138,7 +139,7 @@ def torch_methods(sample: Sample) -> Iterator[Method]:
         return
     import torch
 
-    from insitu.models.networks import NeighborsMapCNN
+    from insitu.models.networks.neighbors_map import NeighborsMapCNN
 
     script = torch.jit.load(str(locate("crystals-cnn")), map_location="cpu")  # type: ignore[no-untyped-call]
     card = load("crystals-cnn").card

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from insitu.analyzers.phases import Phases
+from insitu.analyses.phases import Phases
 from insitu.bench.machine import line, machine
 from insitu.bench.samples import ELEMENTS
 from insitu.errors import InsituError, SettingError
-from insitu.frame import Frame
+from insitu.frame.frame import Frame
+from insitu.frame.neighbors import Neighbors, survey
 from insitu.models.store import load
-from insitu.neighbors import Neighbors, survey
 from insitu.testing import lattice
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)

@@ -24,7 +24,7 @@ from insitu.errors import SettingError
 
 #: What a rank imports, stage by stage; each is a program of its own.
 _FAST = (
-    "import insitu; insitu.monitor(); import insitu.pipeline, insitu.lammps_view; "
+    "import insitu; insitu.monitor(); import insitu.pipeline.pipeline, insitu.lammps.view; "
     "from insitu.models.store import load; load({model})"
 )
 _MPI = "import mpi4py; mpi4py.rc.initialize = mpi4py.rc.finalize = False; from mpi4py import MPI; "
@@ -33,7 +33,9 @@ STAGES: Mapping[str, str] = {
     "import insitu": "import insitu",
     "and numpy": "import insitu, numpy",
     "a rank with metals": _MPI + _FAST.format(model="'metals'"),
-    "rank 0 with metals (HDF5)": _MPI + _FAST.format(model="'metals'") + "; import insitu.series",
+    "rank 0 with metals (HDF5)": _MPI
+    + _FAST.format(model="'metals'")
+    + "; import insitu.history.writer",
     "a rank with torch (engine torchscript)": _MPI
     + _FAST.format(model="'crystals-cnn', engine='torchscript'"),
 }

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from insitu.device import Device, choose
-from insitu.device_search import DeviceSearch
 from insitu.errors import SettingError
-from insitu.frame import Frame
-from insitu.neighbors import Neighbors, compiled
+from insitu.frame.frame import Frame
+from insitu.frame.neighbors import Neighbors, compiled
+from insitu.gpu.device import Device, choose
+from insitu.gpu.search import DeviceSearch
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def neighbors_map(
     scale_free
         Ball by number of neighbours, lengths relative. The search widens until it has found them.
     device
-        "cpu", "cuda", "cuda:N" or "auto" (:func:`insitu.device.choose`). On a GPU the images have up
+        "cpu", "cuda", "cuda:N" or "auto" (:func:`insitu.gpu.device.choose`). On a GPU the images have up
         to 32 pixels and stay there: a CuPy array comes back, torch takes it through DLPack.
     ball, local
         Neighbours in a scale-free ball (default `size`), and in its local length.
@@ -301,7 +301,7 @@ def _collect_on(
     weights: NDArray[np.float32] | None,
 ) -> tuple[Any, NDArray[np.int32]]:
     """Do the same on a device; the images stay there."""
-    from insitu.descriptors.device_maps import DeviceDescriber
+    from insitu.descriptors.neighbors_map_gpu import DeviceDescriber
 
     places = search.places
     if search.frame.selected is not None:

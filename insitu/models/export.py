@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from insitu.models import cnn, graph, spatial
-from insitu.models.dgcnn import WholeSampleGraph
-from insitu.models.networks import NeighborsMapCNN, NeighborsMapGraph
-from insitu.models.store import Card
+from insitu.models.card import Card
+from insitu.models.engines import cnn, graph, spatial
+from insitu.models.networks.neighbors_map import NeighborsMapCNN, NeighborsMapGraph
+from insitu.models.networks.whole_sample import WholeSampleGraph
 
 
 def save(network: torch.nn.Module, card: Card, path: Path | str) -> None:
@@ -21,10 +21,10 @@ def save(network: torch.nn.Module, card: Card, path: Path | str) -> None:
     ----------
     network
         Module from images ``(n, channels, size, size)`` to probabilities ``(n, C)``, or a
-        :class:`~insitu.models.networks.NeighborsMapGraph` or
-        :class:`~insitu.models.dgcnn.WholeSampleGraph`; it is put into evaluation mode. Of
-        these, and of :class:`~insitu.models.networks.NeighborsMapCNN`, the weights are written for
-        the native kernels too.
+        :class:`~insitu.models.networks.neighbors_map.NeighborsMapGraph` or
+        :class:`~insitu.models.networks.whole_sample.WholeSampleGraph`; it is put into evaluation mode. Of
+        these, and of :class:`~insitu.models.networks.neighbors_map.NeighborsMapCNN`, the weights are
+        written for the native kernels too.
     card
         Its metadata.
     path

@@ -3,8 +3,8 @@
 // thread with a small part of a layer's outputs. What a tile needs of a layer stays in shared memory.
 #pragma once
 
-#include "../edge_conv.hpp"
-#include "../graph.hpp"
+#include "../core/edge_conv.hpp"
+#include "../core/graph.hpp"
 
 namespace insitu {
 

@@ -6,7 +6,7 @@
 // multiply-add, as the CPU makes them; 300 such operations an atom are nothing beside its network.
 #pragma once
 
-#include "../config.hpp"
+#include "../core/config.hpp"
 
 namespace insitu {
 

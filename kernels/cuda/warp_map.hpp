@@ -4,9 +4,9 @@
 // all threads of a warp.
 #pragma once
 
-#include "../neighbors_map.hpp"
-#include "../network.hpp"
-#include "../scale_free.hpp"
+#include "../core/neighbors_map.hpp"
+#include "../core/sorting_network.hpp"
+#include "../core/scale_free.hpp"
 #include "warp_ball.hpp"
 
 namespace insitu {

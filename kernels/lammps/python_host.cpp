@@ -111,14 +111,14 @@ std::string start()
   const std::string path = "import site, sys\n"
                            "if r'" + site + "' not in sys.path: site.addsitedir(r'" + site + "')\n";
   if (!site.empty()) api.run_string(path.c_str(), nullptr);
-  PyObject *module = api.import_module("insitu.hook");
+  PyObject *module = api.import_module("insitu.lammps.hook");
   if (module) {
     hook = api.get_attribute(module, "fix_call");
     api.dec_ref(module);
   }
   if (!hook) api.err_print();
   api.gil_release(state);
-  return hook ? "" : "fix insitu cannot import insitu.hook from " + site +
+  return hook ? "" : "fix insitu cannot import insitu.lammps.hook from " + site +
           " (Python's own message is above); run `insitu doctor`";
 }
 
@@ -139,7 +139,7 @@ std::string insitu::call_hook(const char *action, const void *handle, const std:
     api.dec_ref(bytes);
   } else {
     api.err_print();
-    answer = "!insitu.hook.fix_call failed; Python's message is above";
+    answer = "!insitu.lammps.hook.fix_call failed; Python's message is above";
   }
   if (result) api.dec_ref(result);
   api.gil_release(state);

@@ -8,7 +8,7 @@
 
 namespace insitu {
 
-// Calls insitu.hook.fix_call(action, handle, text) and returns its answer: "ok …", or an error
+// Calls insitu.lammps.hook.fix_call(action, handle, text) and returns its answer: "ok …", or an error
 // message. Starts the interpreter at the first call. Never throws. An answer that begins with '!'
 // comes from this rank alone: Python did not start here.
 std::string call_hook(const char *action, const void *handle, const std::string &text);

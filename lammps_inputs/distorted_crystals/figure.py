@@ -22,9 +22,9 @@ import matplotlib as mpl
 import numpy as np
 
 import insitu
-from insitu.configurations import read_frames
-from insitu.training.runs import potentials_folder
-from insitu.training.tables import markdown
+from insitu.offline.trajectories import read_frames
+from insitu.training.data.runs import potentials_folder
+from insitu.training.tables.general import markdown
 
 HERE = Path(__file__).parent
 CRYSTALS = {"Al": "fcc", "Fe": "bcc", "Zr": "hcp", "Si": "cubic_diamond"}
@@ -58,7 +58,7 @@ def count(element: str, folder: Path, into: Counts) -> None:
         into["insitu", element, missing] += [int(right.sum()), int(atoms.sum())]
         for method in METHODS:
             try:
-                from insitu.ptm import structures
+                from insitu.offline.ptm import structures
 
                 for frame in read_frames(str(folder / f"distorted.{element}.{missing}.dump"), ":"):
                     found = structures(

@@ -21,7 +21,7 @@ import matplotlib as mpl
 import numpy as np
 
 import insitu
-from insitu.training.runs import potentials_folder
+from insitu.training.data.runs import potentials_folder
 from insitu.transitions import BOLTZMANN, crossing, energy_step
 
 HERE = Path(__file__).parent
@@ -82,7 +82,7 @@ def main() -> int:
           f"highest beyond 1.05: {hcp[temperature > 1.05 * melting].max():.4f}")  # fmt: skip
     ptm = None
     try:
-        from insitu.ptm import match
+        from insitu.offline.ptm import match
 
         found = match(options.out / "hcp_melting.dump", ["fcc", "hcp", "bcc"], steps.tolist())
         ptm = found["fraction"].sel(phase="hcp").values

@@ -18,7 +18,6 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 import insitu
-from insitu.plots import STYLES
 from insitu.transitions import (
     Estimate,
     heating,
@@ -29,6 +28,7 @@ from insitu.transitions import (
     quench,
     slowest,
 )  # fmt: skip
+from insitu.views.plots import STYLES
 
 INK = "#262626"
 

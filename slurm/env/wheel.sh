@@ -11,7 +11,7 @@ export PATH=$INSITU_VENV/bin:$PATH
 
 # The program itself, not the wheel's `lmp` script: that would start a Python on each rank to find what
 # is found here once a job, and SIGTERM would reach the script too.
-eval "$("$INSITU_VENV/bin/python" -P -m insitu.lammps_plugin --exports)"
+eval "$("$INSITU_VENV/bin/python" -P -m insitu.lammps.plugin --exports)"
 export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}
 HOST=plugin                        # decks: -var host $HOST
 LAUNCH="srun --mpi=pmi2"           # MPICH; `srun --mpi=list` says what the cluster has

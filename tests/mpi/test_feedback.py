@@ -10,7 +10,8 @@ from conftest import Host, crystal, require
 from numpy.typing import NDArray
 
 import insitu
-from insitu.models.store import class_codes, load
+from insitu.models.card import class_codes
+from insitu.models.store import load
 
 CLASSES = load("metals").card.classes
 CODES = dict(zip([*CLASSES, "unknown"], class_codes(CLASSES), strict=True))

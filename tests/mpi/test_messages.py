@@ -8,7 +8,7 @@ import pytest
 from conftest import BIN, Host, crystal, require
 
 import insitu
-from insitu.models.networks import NeighborsMapCNN
+from insitu.models.networks.neighbors_map import NeighborsMapCNN
 
 SMALL = "region b block 0 4 0 4 0 4\ncreate_box 1 b\ncreate_atoms 1 box\n"
 
@@ -223,7 +223,7 @@ def test_ranks_with_different_models(host: Host, potentials: Path, tmp_path: Pat
     spy = tmp_path / "spy"
     spy.mkdir()
     (spy / "sitecustomize.py").write_text(
-        "import os, insitu.requested as p\nload = p.load\n"
+        "import os, insitu.pipeline.build as p\nload = p.load\n"
         "r = os.environ.get('OMPI_COMM_WORLD_RANK') or os.environ['PMI_RANK']\n"
         f"p.load = lambda name, **more: load(f'{tmp_path}/' + r + '/m.pt', **more)\n"
     )

@@ -9,7 +9,7 @@ import pytest
 from conftest import SPY, Host, crystal, require
 
 import insitu
-from insitu.reader import opened
+from insitu.history.elements import opened
 
 
 def noted(path: Path) -> list[dict[str, object]]:

@@ -8,11 +8,11 @@ import pytest
 from conftest import Host
 
 import insitu
-from insitu.check import check_file
 from insitu.descriptors.neighbors_map import NeighborsMap
+from insitu.history.check import check_file
+from insitu.models.card import Card
 from insitu.models.export import save
-from insitu.models.networks import NeighborsMapCNN
-from insitu.models.store import Card
+from insitu.models.networks.neighbors_map import NeighborsMapCNN
 
 ELEMENTS = {"Cu": {"mass": 63.546, "weights": [0.5]}, "Zr": {"mass": 91.224, "weights": [1.5]}}
 #: Copper and zirconium at random, soft enough to move a little and stay apart.

@@ -8,11 +8,11 @@ import pytest
 from conftest import Host, crystal, require
 
 import insitu
+from insitu.frame.units import ANGSTROM
+from insitu.models.card import Card
 from insitu.models.export import save
-from insitu.models.networks import NeighborsMapCNN
-from insitu.models.store import Card
+from insitu.models.networks.neighbors_map import NeighborsMapCNN
 from insitu.testing import lattice
-from insitu.units import ANGSTROM
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ from conftest import SPY, Host, require
 from numpy.typing import NDArray
 
 import insitu
+from insitu.analyses.classification import Classification
 from insitu.descriptors.neighbors_map import NeighborsMap
-from insitu.models.dgcnn import WholeSampleGraph
+from insitu.models.card import Card
+from insitu.models.engines.spatial import SpatialSettings
 from insitu.models.export import save
-from insitu.models.spatial import SpatialSettings
-from insitu.models.store import Card
-from insitu.offline import Classification
+from insitu.models.networks.whole_sample import WholeSampleGraph
 from insitu.testing import lattice
 
 CLASSES = ["quartz", "coesite", "melt", "amorphous"]

@@ -11,7 +11,7 @@ from conftest import MakeCluster, StartCluster
 from jobs import DECK, ENDLESS, SCRIPTS, Cluster
 
 import insitu
-from insitu.reader import writers
+from insitu.history.reader import writers
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -10,7 +10,7 @@ import pytest
 from jobs import DECK, ENDLESS, SCRIPTS, Cluster
 
 import insitu
-from insitu.training.train import RECIPES
+from insitu.training.recipes import RECIPES
 
 SHORT = "-var cells 3 -var every 20 -var total 60"
 

@@ -34,15 +34,15 @@ def _faults() -> None:
 
         class Broken:
             def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-                if name == "insitu.pipeline":
+                if name == "insitu.pipeline.pipeline":
                     raise RuntimeError("injected fault")
 
         sys.meta_path.insert(0, Broken())  # type: ignore[arg-type]
         return
-    import insitu.analyzers.phases as phases
-    import insitu.lammps_view as lammps_view
-    import insitu.reduce as reduce
-    import insitu.requested as requested
+    import insitu.analyses.phases as phases
+    import insitu.frame.reduce as reduce
+    import insitu.lammps.view as lammps_view
+    import insitu.pipeline.build as requested
 
     if where == "load":
         _break(requested, "load", 1)
@@ -69,13 +69,13 @@ def _faults() -> None:
     elif where == "analysis":
         _break(phases.Phases, "probabilities", 2)
     elif where == "layer":  # between two layers of a graph, where ranks exchange features
-        import insitu.halo as halo
+        import insitu.frame.halo as halo
 
         _break(halo.Halo, "fill", 4)
     elif where == "collective":
         _break(reduce.Packing, "unpack", 2)
     elif where == "write":
-        import insitu.series as series
+        import insitu.history.writer as series
 
         _break(series.Series, "append", 2)
     else:
@@ -85,7 +85,7 @@ def _faults() -> None:
 def _labels() -> None:
     import numpy as np
 
-    import insitu.analyzers.phases as phases
+    import insitu.analyses.phases as phases
 
     original, calls = phases.Phases.__call__, [0]
     batches = phases.Phases.probabilities

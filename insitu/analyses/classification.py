@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The phases of a whole sample in memory, with a loaded model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from insitu.analyses.phases import Phases, decide
+from insitu.errors import SettingError
+from insitu.frame.frame import Frame
+from insitu.frame.neighbors import Neighbors, survey
+from insitu.frame.species import from_numbers
+from insitu.gpu.device import in_device_memory, on
+from insitu.gpu.frames import frame_on_device
+from insitu.gpu.search import DeviceSearch
+from insitu.models.store import AnyModel
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Phases of a sample.
+
+    Parameters
+    ----------
+    labels
+        ``(n,)`` int64, index into `classes`; −1 is unknown.
+    confidence
+        ``(n,)`` float32, largest class probability.
+    probabilities
+        ``(n, C)`` float32.
+    classes
+        Class names.
+    """
+
+    labels: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    classes: list[str]
+
+    @property
+    def fractions(self) -> dict[str, float]:
+        """Fraction of the atoms in each class and ``unknown``; they sum to 1."""
+        n = max(len(self.labels), 1)
+        share = {c: float((self.labels == k).sum()) / n for k, c in enumerate(self.classes)}
+        return share | {"unknown": float((self.labels < 0).sum()) / n}
+
+
+def classify_with(
+    model: AnyModel,
+    positions: ArrayLike,
+    cell: ArrayLike | None,
+    pbc: ArrayLike | bool,
+    species: ArrayLike | None = None,
+    *,
+    threshold: float | None = None,
+) -> Classification:
+    """Classify every atom of a sample with a loaded model; arguments as of :func:`insitu.classify`."""
+    analyzer = Phases(model, threshold)
+    if model.on_device is not None:
+        return _on_device(analyzer, positions, cell, pbc, species)
+    if in_device_memory(positions):
+        raise SettingError(
+            "positions are in a GPU's memory and the analysis runs on the CPU; give device='cuda', or "
+            "copy them to the host"
+        )
+    if analyzer.scale_free:
+        bare = Frame.from_arrays(positions, cell, pbc, reach=0.0)
+        analyzer.measure(survey(bare), bare.cell)
+    frame = Frame.from_arrays(positions, cell, pbc, reach=analyzer.search * 1.0001, types=species)
+    if known := model.card.elements:
+        analyzer.color(from_numbers(species, known))
+    neighbors = Neighbors(frame, analyzer.search)
+    probabilities = np.zeros((frame.n_local, len(analyzer.classes) - 1), dtype=np.float32)
+    sizes = np.zeros(frame.n_local, dtype=np.int32)
+    for atoms, batch, found in analyzer.probabilities(neighbors):
+        probabilities[atoms] = batch
+        sizes[atoms] = found
+    labels, confidence = decide(probabilities, analyzer.threshold, sizes)
+    return Classification(labels, confidence, probabilities, analyzer.classes[:-1])
+
+
+def _on_device(
+    analyzer: Phases,
+    positions: ArrayLike,
+    cell: ArrayLike | None,
+    pbc: ArrayLike | bool,
+    species: ArrayLike | None,
+) -> Classification:
+    model = analyzer.model.on_device
+    assert model is not None
+    device = model.device
+    with on(device, f"{len(positions):,} atoms"):  # type: ignore[arg-type]
+        there = device.holds(positions)
+
+        def frame(reach: float) -> Frame:
+            if there:
+                return frame_on_device(device, positions, cell, pbc, reach=reach, types=species)
+            return Frame.from_arrays(positions, cell, pbc, reach=reach, types=species)
+
+        if analyzer.scale_free:
+            bare = frame(0.0)
+            counts = survey(bare, device if there else None)
+            analyzer.measure(counts, bare.cell)
+        if known := model.card.elements:
+            analyzer.color(from_numbers(species, known))
+        search = DeviceSearch(frame(analyzer.search * 1.0001), analyzer.search, device)
+        result, found = model.classify(search, analyzer.spacing)
+        atoms = device.read(search.atoms)
+        probabilities = np.empty(result.shape, dtype=np.float32)
+        sizes = np.empty(len(atoms), dtype=np.int32)
+        probabilities[atoms], sizes[atoms] = device.read(result), device.read(found)
+    labels, confidence = decide(probabilities, analyzer.threshold, sizes)
+    return Classification(labels, confidence, probabilities, analyzer.classes[:-1])

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command ``insitu``: each verb is a thin layer over one module."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from insitu import __version__
+from insitu.cli.bench import add_bench
+from insitu.cli.histories import Run, add_histories
+from insitu.cli.jobs import add_jobs
+from insitu.cli.train import add_train
+from insitu.errors import InsituError, SettingError
+from insitu.models.engines import ENGINES
+
+_DESCRIPTION = "In-situ structural analysis of LAMMPS simulations."
+
+
+def _example(text: str) -> str:
+    return f"example:\n  {text}"
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from insitu.cli.doctor import format_report, report
+
+    checks = report()
+    print(format_report(checks))
+    return int(any(check.ok is False for check in checks))
+
+
+def _models(options: argparse.Namespace) -> int:
+    from insitu.models.store import ALIASES, ARTIFACTS, describe, names
+
+    if options.name:
+        card = ARTIFACTS / ALIASES.get(options.name, options.name) / "README.md"
+        if not card.is_file():
+            raise SettingError(
+                f"model '{options.name}' is not shipped; shipped: {', '.join(names())}"
+            )
+        print(card.read_text())
+        return 0
+    width = max(13, *map(len, names()))
+    for name in names():
+        about = f"→ {ALIASES[name]}" if name in ALIASES else describe(name)
+        print(f"{name:{width}s} {about}")
+    return 0
+
+
+def _classify(options: argparse.Namespace) -> int:
+    from insitu.offline.trajectories import classify_file
+
+    for line in classify_file(
+        options.file, model=options.model, threshold=options.threshold, index=options.index,
+        labels=options.labels, engine=options.engine, device=options.device,
+    ):  # fmt: skip
+        print(line, flush=True)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="insitu",
+        description=_DESCRIPTION,
+        epilog="insitu VERB --help shows an example of each",
+    )
+    top.add_argument("--version", action="version", version=f"insitu {__version__}")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    def verb(name: str, run: Run, text: str, example: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(
+            name, help=text, description=text, epilog=_example(example),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        sub.set_defaults(run=run)
+        return sub
+
+    add_histories(verb)
+    add_jobs(verb)
+
+    sub = verb(
+        "classify", _classify, "Classify the atoms of a configuration or trajectory file.",
+        "insitu classify dump.lammpstrj --labels phases.xyz",
+    )  # fmt: skip
+    sub.add_argument("file", help="any file that ASE reads")
+    sub.add_argument("--model", default="metals", help="shipped model or model.pt (metals)")
+    sub.add_argument("--threshold", type=float, help="probability under which an atom is unknown")
+    sub.add_argument("--index", default=":", help="frames, as ASE writes slices (all)")
+    sub.add_argument("--labels", help="extended XYZ file to write, with a phase for each atom")
+    sub.add_argument("--engine", default="auto", choices=ENGINES, help="of the network (auto)")
+    sub.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
+
+    sub = verb("models", _models, "List the shipped models, or print a model's card.",
+               "insitu models crystals-cnn")  # fmt: skip
+    sub.add_argument("name", nargs="?", help="model whose card is printed")
+
+    add_train(verb)
+    add_bench(verb)
+
+    text = "Check LAMMPS, MPI, GPU and packages; say what to do. Exit code 1: something is not ok."
+    verb("doctor", _doctor, text, "insitu doctor")
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code (2 for an error that insitu explains)."""
+    options = parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        return code
+    except InsituError as error:
+        print(f"insitu: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

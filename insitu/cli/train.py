@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The verb ``insitu train``."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from insitu.cli.histories import Verb
+from insitu.errors import SettingError
+
+_HELP = "Train a model: of a recipe, or of your own snapshots that other methods label."
+_TEXT = """\
+Train a model: of a recipe, whose data are generated with LAMMPS, or of your own snapshots, labelled by
+other methods where these are sure. The artefact (model.pt and its card) goes into the folder --out and is
+used at once: model PATH/model.pt in a deck, --model PATH/model.pt in insitu classify.
+
+--from FILE[@FRAMES] LABELS takes a LAMMPS dump or any file that ASE reads; FRAMES as ASE writes
+slices (@:20, @-1, @10:50:5). LABELS is one of
+  liquid                    every atom is of this class, whatever its name
+  ptm:hcp,fcc               structures of polyhedral template matching (needs OVITO)
+  cna:hcp                   of adaptive common neighbour analysis (needs OVITO)
+  ptm:hcp,other=liquid      a class for the atoms of no structure
+  ptm/atom=c_ptm:hcp        columns c_ptm[1], c_ptm[2] of the dump, of LAMMPS' compute ptm/atom
+  cna/atom=c_cna:fcc        column c_cna, of LAMMPS' compute cna/atom
+  column=c_mine:1=fcc,4=melt    any column of integers
+  model:hcp                 in a second round: where the model that the other snapshots have trained gives
+                            this class to most of the 12 neighbours (model=PATH:hcp: another one)
+Atoms of structures that are not named are not used, nor those whose labels are not sure: a PTM RMSD beyond
+--rmsd, or fewer than --agreement of the 12 nearest neighbours with the same label. Take frames in which
+the method can be trusted: crystals far below melting, and noise, added to copies, stands for the heat."""
+
+_EXAMPLE = """\
+insitu train --from heating.dump@:20 ptm:hcp --from heating.dump@-20: ptm:other=liquid --out my-metal
+  insitu train --from a.dump@:20 cna/atom=c_cna:fcc --from melt.xyz liquid --noise 0.08 --out my-metal
+  insitu train crystals-cnn --data data --out my-model --workers 2"""
+
+#: Options of annotated snapshots: where they are in the recipe.
+_OPTIONS = {
+    "rmsd": "annotation", "agreement": "annotation", "noise": "data", "noisy": "data",
+    "maps": "data", "epochs": "training", "rounds": "training",
+    "cutoff": "descriptor",
+}  # fmt: skip
+
+
+def add_train(verb: Verb) -> None:
+    """Add the verb to the command line."""
+    sub = verb("train", _train, _HELP, _EXAMPLE)
+    sub.description = _TEXT
+    sub.add_argument("recipe", nargs="?", help="shipped recipe, or a .toml file")
+    sub.add_argument("--data", default="data", help="folder of the trajectories (data)")
+    sub.add_argument("--out", default="model", help="folder of the artefact (model)")
+    sub.add_argument("--workers", type=int, default=1, help="simulations at a time (1)")
+    sub.add_argument(
+        "--device", default="cpu", choices=["cpu", "cuda"], help="of the training (cpu)"
+    )
+    own = sub.add_argument_group("of your own snapshots")
+    pair: dict[str, Any] = {
+        "nargs": 2,
+        "action": "append",
+        "default": [],
+        "metavar": ("FILE[@FRAMES]", "LABELS"),
+    }
+    own.add_argument("--from", dest="sources", help="snapshots to train on; repeat it", **pair)
+    own.add_argument(
+        "--test", help="snapshots to measure with (every 4th of those of --from)", **pair
+    )
+    own.add_argument("--name", help="of the model, for its card (the folder's)")
+    own.add_argument("--rmsd", type=float, help="PTM's largest RMSD (0.1)")
+    own.add_argument(
+        "--agreement", type=float, help="share of neighbours with the same label, 0 … 1 (0.75)"
+    )
+    own.add_argument(
+        "--noise", type=float, help="in copies, standard deviation [(volume/atom)^(1/3)] (0.06)"
+    )
+    own.add_argument("--noisy", type=float, help="share of atoms with noise in copies (0.33)")
+    own.add_argument("--maps", type=int, help="atoms of each class (12000)")
+    own.add_argument("--epochs", type=int, help="passes over them (10)")
+    own.add_argument("--rounds", type=int, help="trainings, with labels model:… (2)")
+    own.add_argument("--cutoff", type=float, help="radius of the map [Å] (6)")
+
+
+def _source(file: str, labels: str, part: str) -> dict[str, str]:
+    """Return a recipe's ``[[source]]``; a file's own name may have an @ in it."""
+    name, at, frames = file, "", ""
+    if not Path(file).exists():
+        name, at, frames = file.rpartition("@")
+    entry = {"file": name if at or Path(file).exists() else file, "labels": labels}
+    if part:
+        entry["part"] = part
+    return entry | ({"frames": frames} if at else {})
+
+
+def recipe_of(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """Return the recipe that the options of annotated snapshots make, and its hash.
+
+    Raises
+    ------
+    SettingError
+        Options that do not fit each other.
+    """
+    from insitu.training.recipes import load_recipe
+
+    recipe, _ = load_recipe(options.recipe or "annotated")
+    explicit = "training" if options.test else ""
+    more = [_source(file, labels, explicit) for file, labels in options.sources]
+    more += [_source(file, labels, "test") for file, labels in options.test]
+    recipe["source"] = recipe.get("source", []) + more
+    if options.recipe is None:
+        recipe["name"] = options.name or Path(options.out).resolve().name
+    elif options.name:
+        recipe["name"] = options.name
+    for name, section in _OPTIONS.items():
+        if getattr(options, name) is not None:
+            recipe[section] = recipe[section] | {name: getattr(options, name)}
+    return recipe, hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+
+
+def _train(options: argparse.Namespace) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    given = [f"--{n}" for n in (*_OPTIONS, "name", "test") if getattr(options, n)]
+    if options.recipe is None and not options.sources:
+        raise SettingError(
+            "give a recipe, or --from FILE LABELS; insitu train --help explains both"
+        )
+    if given and not options.sources:
+        raise SettingError(
+            f"{given[0]} is of annotated snapshots, and there are none: give --from FILE LABELS, or "
+            "write the setting into the recipe"
+        )
+    out, data = Path(options.out), Path(options.data)
+    if options.sources:
+        from insitu.training.fit.annotated import train_annotated
+
+        path = train_annotated(*recipe_of(options), out, data, workers=options.workers)
+    else:
+        from insitu.training.fit.train import train
+
+        path = train(options.recipe, out, data, workers=options.workers, device=options.device)
+    print(f"wrote {path}")
+    if options.sources:
+        print((out / "README.md").read_text())
+    return 0

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Are this rank's ghost atoms complete and current? Checked exactly, at every analysed frame.
+
+LAMMPS' C library does not tell how far its ghosts reach, and a ball with missing atoms looks like
+a surface. Two questions are put to the owners instead: how many atoms they have within reach of
+this rank's atoms, and where a few of its ghosts are now.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.errors import DeckError
+from insitu.frame.frame import Frame, heights
+from insitu.frame.reduce import Ranks
+from insitu.frame.units import ANGSTROM
+
+#: Ghosts of a rank whose owners are asked for the position.
+_SAMPLES = 8
+#: Ranks that ask: a remap of the box makes the ghosts of every rank stale.
+_ASKING = 256
+
+
+#: Cells that an atom can be outside of a periodic box between two neighbour lists.
+_STRAYED = 10.0
+
+
+def unstable(frame: Frame) -> str | None:
+    """Return what is wrong with the owned atoms' positions themselves, or None.
+
+    Parameters
+    ----------
+    frame
+        This rank's frame.
+    """
+    r = frame.positions[: frame.n_local]
+    s = np.abs((r - frame.origin) @ np.linalg.inv(frame.cell)) * frame.pbc
+    bad = ~np.isfinite(r).all(axis=1) | ~(s <= _STRAYED).all(axis=1)
+    if not bad.any():
+        return None
+    i = int(bad.argmax())
+    return (
+        f"atom {int(frame.ids[i])} is at {r[i].tolist()} Å at step {frame.step}, far outside of the "
+        "box: the simulation has become unstable; check the time step and the potential"
+    )
+
+
+class GhostCheck:
+    """Completeness and freshness of one frame's ghosts; each rank calls every method in turn.
+
+    Parameters
+    ----------
+    frame
+        This rank's frame, with finite positions.
+    reach
+        Distance around the owned atoms that has to be complete [Å].
+    """
+
+    def __init__(self, frame: Frame, reach: float) -> None:
+        self._frame = frame
+        # Off any round number: a shell of a perfect crystal at exactly this distance would be
+        # counted differently by owner and receiver.
+        self._reach = reach * (1.0 + 0.73e-5)
+        # Fractional coordinates of owned and ghost atoms, for all three questions.
+        self._s = (frame.positions - frame.origin) @ np.linalg.inv(frame.cell)
+
+    def question(self) -> NDArray[np.float64]:
+        """Return this rank's region (fractional bounds) and a few of its ghosts, for all ranks."""
+        row = np.full(6 + 4 * _SAMPLES, np.nan)
+        frame = self._frame
+        if not frame.n_local:
+            return row
+        s = self._s[: frame.n_local]
+        part = self._reach / heights(frame.cell)
+        row[:3], row[3:6] = s.min(axis=0) - part, s.max(axis=0) + part
+        if frame.n_ghost:
+            # The outermost ghosts move most when the box is remapped.
+            ghosts = frame.positions[frame.n_local :]
+            far = np.argsort(np.abs(self._s[frame.n_local :] - 0.5).sum(axis=1))[-_SAMPLES:]
+            for k, g in enumerate(far):
+                row[6 + 4 * k] = frame.ids[frame.n_local + g]
+                row[7 + 4 * k : 10 + 4 * k] = ghosts[g]
+        return row
+
+    def answer(self, rows: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return how many atoms (with periodic images) this rank has in each rank's region."""
+        frame = self._frame
+        counts = np.zeros(len(rows), dtype=np.int64)
+        if not frame.n_local:
+            return counts
+        s = self._s[: frame.n_local]
+        low, high = s.min(axis=0), s.max(axis=0)
+        for r, bounds in enumerate(rows[:, :6]):
+            if np.isnan(bounds[0]):
+                continue
+            inside = np.ones(frame.n_local, dtype=np.int64)
+            for axis in range(3):
+                a, b = bounds[axis], bounds[3 + axis]
+                shifts = [0.0]
+                if frame.pbc[axis]:
+                    first, last = np.ceil(a - high[axis]), np.floor(b - low[axis])
+                    shifts = list(np.arange(first, last + 1))
+                hits = np.zeros(frame.n_local, dtype=np.int64)
+                for shift in shifts:
+                    hits += (s[:, axis] + shift >= a) & (s[:, axis] + shift <= b)
+                inside *= hits
+                if not inside.any():
+                    break
+            counts[r] = inside.sum()
+        return counts
+
+    def missing(self, mine: NDArray[np.float64], counts: NDArray[np.int64]) -> int:
+        """Return how many atoms of this rank's region LAMMPS did not give it."""
+        if np.isnan(mine[0]):
+            return 0
+        here = ((self._s >= mine[:3]) & (self._s <= mine[3:6])).all(axis=1).sum()
+        return int(counts.sum()) - int(here)
+
+    def stale(self, rows: NDArray[np.float64]) -> float:
+        """Return the largest distance of a sampled ghost from where its owner has it now [Å].
+
+        Only the ghosts whose owner is this rank are judged here; every sample has one owner.
+        """
+        frame = self._frame
+        if not frame.n_local:
+            return 0.0
+        samples = rows[:_ASKING, 6:].reshape(-1, 4)
+        samples = samples[np.isfinite(samples[:, 0])]
+        if not len(samples):
+            return 0.0
+        ids = frame.ids[: frame.n_local]
+        wanted = samples[:, 0].astype(np.int64)
+        order = np.argsort(ids)
+        at = np.minimum(np.searchsorted(ids[order], wanted), len(ids) - 1)
+        owned = ids[order][at] == wanted
+        if not owned.any():
+            return 0.0
+        difference = samples[owned, 1:] - frame.positions[order[at[owned]]]
+        images = np.rint(difference @ np.linalg.inv(frame.cell)) * frame.pbc
+        return float(np.abs(difference - images @ frame.cell).max())
+
+
+def check(frame: Frame, reach: float, ranks: Ranks) -> tuple[int, float]:
+    """Return how many atoms this rank's ghosts lack and how stale its atoms' ghosts are; collective.
+
+    Parameters
+    ----------
+    frame
+        This rank's frame.
+    reach
+        Distance around the owned atoms that has to be complete [Å].
+    ranks
+        The ranks of the simulation.
+
+    Returns
+    -------
+    missing, drift
+        Atoms within reach that LAMMPS did not give this rank; largest distance of a sampled ghost
+        from its owner's present position [Å], 0 if within rounding.
+    """
+    this = GhostCheck(frame, reach)
+    mine = this.question()
+    rows = ranks.allgather(mine)
+    counts = ranks.exchange(this.answer(rows))
+    missing, drift = this.missing(mine, counts), this.stale(rows)
+    size = max(float(np.abs(a).max(initial=0.0)) for a in (frame.cell, frame.positions))
+    return missing, drift if drift > 1e-8 * (1.0 + size) else 0.0
+
+
+def unreliable(
+    frame: Frame, reach: float, user: str, ranks: Ranks, advised: float | None = None
+) -> str | None:
+    """Return why the frame's ghosts cannot be relied on, and what to do, or None; collective.
+
+    Parameters
+    ----------
+    frame
+        This rank's frame.
+    reach
+        Distance around the owned atoms that has to be complete [Å].
+    user
+        What needs it, for the message.
+    ranks
+        The ranks of the simulation.
+    advised
+        Distance that the advice is for, if it is another: a sample expands when it is heated [Å].
+    """
+    missing, drift = check(frame, reach, ranks)
+    if drift:
+        return (
+            f"the ghost atoms are stale by up to {drift:.2g} Å at step {frame.step}: a fix that "
+            "changes the box at the end of a step (fix deform, fix press/berendsen) is defined "
+            "before the analysis; move the insitu fix line above it"
+        )
+    if missing:
+        found = f"lack {missing} atoms at step {frame.step}"
+        hint = " (for a skin of 2 Å; add what your `neighbor` skin has more)"
+        skin = 2.0 / ANGSTROM[frame.units]
+        return _advice(found, skin, reach, advised or reach, user, frame.units) + hint
+    return None
+
+
+def require_cutoff(ghost_cutoff: float, skin: float, reach: float, user: str, units: str) -> None:
+    """Check LAMMPS' ghost cutoff, where a host knows it.
+
+    Parameters
+    ----------
+    ghost_cutoff, skin
+        As LAMMPS has them, in the deck's units.
+    reach
+        Distance around the owned atoms that has to be complete [Å].
+    user, units
+        What needs it, for the message; the deck's unit style.
+
+    Raises
+    ------
+    DeckError
+        It is shorter than `reach` and the neighbour skin.
+    """
+    if ghost_cutoff < (reach / ANGSTROM[units] + skin) * (1.0 - 1e-9):
+        raise DeckError(_advice(f"reach {ghost_cutoff:g}", skin, reach, reach, user, units))
+
+
+def _advice(found: str, skin: float, reach: float, advised: float, user: str, units: str) -> str:
+    length = 1.0 / ANGSTROM[units]
+    line = np.ceil((advised * length * 1.00001 + skin) / length * 10) / 10 * length
+    return (
+        f"the ghost atoms {found}, but {user} needs all atoms within {reach * length:g} and "
+        f"the neighbour skin of {skin:g} (units {units}); add to the deck, before the run:\n"
+        f"    comm_modify cutoff {line:g}"
+    )

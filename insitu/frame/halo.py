@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Features of ghost atoms from the ranks that own them, so that no rank computes them twice.
+
+Who owns a ghost is found by a rendezvous: the id of every atom has a home rank, to which owners and
+those who look for an owner write; no rank ever sees all atoms. That holds for as long as no rank's
+atoms change (LAMMPS' neighbour list), and is looked up again only then. In a frame each rank tells the
+owners which of their atoms its graph reads, and before every layer these few features travel between
+the two. Periodic images of a rank's own atoms are looked up on that rank.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.frame.frame import Frame
+from insitu.frame.neighbors import Neighbors, compiled
+from insitu.frame.reduce import Ranks
+
+NOBODYS = (
+    "a neighbour belongs to no rank: the ghost atoms do not fit the atoms that the ranks own; define "
+    "the insitu fix before fixes that change the box or delete atoms"
+)
+
+_NONE = np.zeros(0, dtype=np.int32)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a frame's features: the owned atoms in cell order, behind them other ranks' atoms.
+
+    Parameters
+    ----------
+    row_of
+        ``(n_local,)`` int32 row of each owned atom.
+    row_of_place
+        ``(n_local + n_ghost,)`` int32 row of each place of the cell order, that of the owner for a
+        ghost; −1 where nobody owns it.
+    """
+
+    row_of: NDArray[np.int32]
+    row_of_place: NDArray[np.int32]
+
+
+class _Owners:
+    """Who owns the ghosts of a frame: valid until a rank's atoms change; making it is collective."""
+
+    def __init__(self, frame: Frame, ranks: Ranks) -> None:
+        self.ids = frame.ids if frame.ids.base is None else frame.ids.copy()
+        self.n_local = n = frame.n_local
+        owners, others = compiled().owners_of_ghosts(self.ids, n)
+        rank, index = _rendezvous(self.ids[:n], others, ranks)
+        place = np.where(rank >= 0, n + np.arange(len(others), dtype=np.int32), np.int32(-1))
+        foreign = owners >= n
+        owners[foreign] = place[owners[foreign] - n]
+        #: ``(n_ghost,)`` int32 owned atom, or n_local + k for the k-th atom of other ranks, or −1.
+        self.of_ghost: NDArray[np.int32] = owners
+        self.received = len(others)
+        #: ``(received,)`` ids of these atoms; −1: nobody owns it.
+        self.others = np.where(rank >= 0, others, -1)
+        #: ``(received,)`` a ghost of each atom of other ranks, as an index into the frame's arrays.
+        self.ghosts = np.zeros(len(others), dtype=np.intp)
+        ghosts = np.flatnonzero(owners >= n)
+        self.ghosts[owners[ghosts] - n] = n + ghosts
+        #: By rank: places among the received atoms of those that it owns, and its own indices.
+        self.sources = {
+            int(r): (np.flatnonzero(rank == r), index[rank == r])
+            for r in np.unique(rank[rank >= 0])
+        }
+        asked = np.zeros(ranks.size, dtype=np.int64)
+        for r, (places, _) in self.sources.items():
+            asked[r] = len(places)
+        #: By rank: how many of this rank's atoms it has as ghosts.
+        self.clients = {int(r): int(k) for r, k in enumerate(ranks.exchange(asked)) if k}
+
+    def fits(self, frame: Frame) -> bool:
+        """Return whether a frame has the same atoms in the same order."""
+        return self.n_local == frame.n_local and np.array_equal(self.ids, frame.ids)
+
+
+def _rendezvous(
+    owned: NDArray[np.int64], wanted: NDArray[np.int64], ranks: Ranks
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return rank and local index ``(w,)`` of the owners of some ids, −1 where there is none; collective.
+
+    Every id has a home rank, which is told by the owner and asked by the others.
+    """
+    if ranks.size == 1:
+        return np.full(len(wanted), -1, np.int32), np.zeros(len(wanted), np.int32)
+    told, told_to = _by_home(owned, ranks.size)
+    asks, asked_of = _by_home(wanted, ranks.size)
+    messages = []
+    for r in range(ranks.size):
+        mine, questions = (k[a[r] : a[r + 1]] for k, a in ((told, told_to), (asks, asked_of)))
+        head = np.array([len(mine), len(questions)])
+        messages.append(np.concatenate([head, owned[mine], mine, wanted[questions]]))
+    came = ranks.swap(messages)
+    ids, codes, questions_of, at = [], [], [], 0
+    for r in range(ranks.size):
+        known, asked = came[at : at + 2]
+        parts = np.split(came[at + 2 : at + 2 + 2 * known + asked], [known, 2 * known])
+        ids.append(parts[0])
+        codes.append(parts[1] | r << 32)
+        questions_of.append(parts[2])
+        at += 2 + 2 * known + asked
+    everything = np.concatenate([*ids, *questions_of])
+    known = sum(map(len, ids))
+    found = compiled().owners_of_ghosts(everything, known)[0]
+    code = np.where(
+        found < known, np.append(np.concatenate(codes), -1)[np.minimum(found, known)], -1
+    )
+    ends = np.cumsum([len(q) for q in questions_of])
+    answers = np.empty(len(wanted), dtype=np.int64)
+    answers[asks] = ranks.swap(np.split(code, ends[:-1]))
+    owner: NDArray[np.int32] = (answers >> 32).astype(np.int32)  # of −1: −1
+    return owner, (answers & 0xFFFFFFFF).astype(np.int32)
+
+
+def _by_home(ids: NDArray[np.int64], size: int) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Return an order of ids by their home rank, and where each rank's begin in it ``(size + 1,)``."""
+    home = (ids % size).astype(np.uint16 if size < 1 << 16 else np.int64)
+    begin = np.concatenate([[0], np.cumsum(np.bincount(home, minlength=size))])
+    return np.argsort(home, kind="stable"), begin
+
+
+class Halo:
+    """Exchange of features for one frame; making it and the methods that say so are collective.
+
+    Parameters
+    ----------
+    frame
+        This rank's frame.
+    ranks
+        The ranks of the simulation.
+    width
+        Features of an atom that are exchanged.
+    rounds
+        How often they will be, in this frame.
+    before
+        The halo of an earlier frame, whose owners are kept if no rank's atoms have changed.
+
+    Attributes
+    ----------
+    waited
+        Time spent in exchanges so far [s].
+    """
+
+    def __init__(
+        self, frame: Frame, ranks: Ranks, width: int, rounds: int, before: Halo | None = None
+    ) -> None:
+        started = time.perf_counter()
+        self._ranks, self._width, self._left = ranks, width, rounds
+        self._chosen = False
+        kept = before.owners if before is not None and before.owners.fits(frame) else None
+        if ranks.size > 1 and ranks.sum(np.array([kept is None], dtype=np.float64))[0]:
+            kept = None
+        #: Who owns which ghost; also valid in later frames of the same atoms.
+        self.owners: _Owners = kept or _Owners(frame, ranks)
+        self._send: Mapping[int, NDArray[np.int32]] = {}
+        self._take: Mapping[int, NDArray[np.intp]] = {}
+        self.waited = time.perf_counter() - started
+
+    @classmethod
+    def alone(cls, frame: Frame) -> Halo:
+        """Return the halo of a sample that is on this rank as a whole; not collective."""
+        return cls(frame, Ranks(), 0, 0)
+
+    @property
+    def received(self) -> int:
+        """Number of atoms that are other ranks': rows behind the owned ones."""
+        return self.owners.received
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """``(received,)`` ids of these atoms, −1 where nobody owns it."""
+        return self.owners.others
+
+    @property
+    def taken(self) -> int:
+        """Number of those whose features this rank takes in the frame."""
+        return sum(map(len, self._take.values()))
+
+    @property
+    def ghosts_received(self) -> NDArray[np.intp]:
+        """``(received,)`` a ghost of each of them, as an index into the frame's arrays."""
+        return self.owners.ghosts
+
+    def rows(self, search: Neighbors) -> Rows:
+        """Return the rows of the frame's atoms; not collective."""
+        _, points = search.owned
+        row_of = np.empty(len(points), dtype=np.int32)
+        row_of[points] = np.arange(len(points), dtype=np.int32)
+        of_place = compiled().rows_of_places(search.cells, len(points), self.owners.of_ghost)
+        return Rows(row_of, of_place)
+
+    def choose(self, read: NDArray[np.int32]) -> None:
+        """Tell the owners which of their atoms this rank's graph reads; collective.
+
+        Parameters
+        ----------
+        read
+            ``(n_local, k)`` rows that each atom reads, −1 where there is none.
+        """
+        used = np.zeros(self.received, dtype=np.uint8)
+        if self.received:
+            compiled().mark_read(read, self.owners.n_local, used)
+        self.choose_used(used.astype(bool))
+
+    def choose_used(self, used: NDArray[np.bool_]) -> None:
+        """Do the same with a mark ``(received,)`` for each atom of other ranks; collective."""
+        started = time.perf_counter()
+        take, wanted = {}, {}
+        for r, (places, index) in self.owners.sources.items():
+            some = used[places]
+            take[r], wanted[r] = places[some], index[some]
+        self._take, self._chosen = take, True  # what could fail on one rank is behind us
+        self._send = self._ranks.trade(wanted, self.owners.clients, np.int32)
+        self.waited += time.perf_counter() - started
+
+    def fill(self, values: NDArray[np.float32], rows: Rows) -> None:
+        """Fill in the features of other ranks' atoms, those that were chosen; collective.
+
+        Parameters
+        ----------
+        values
+            ``(n_local + received, width)`` features by row.
+        rows
+            Of the frame.
+        """
+        n = self.owners.n_local
+
+        def put(places: NDArray[np.intp], came: NDArray[np.float32]) -> None:
+            values[n + places] = came
+
+        self.fill_by(lambda own: values[rows.row_of[own]], put)
+
+    def fill_by(
+        self,
+        gather: Callable[[NDArray[np.int32]], NDArray[np.float32]],
+        put: Callable[[NDArray[np.intp], NDArray[np.float32]], None],
+    ) -> None:
+        """Exchange the features that were chosen, wherever they are; collective.
+
+        Parameters
+        ----------
+        gather
+            Returns the features ``(k, width)`` of owned atoms, given by index.
+        put
+            Takes those of other ranks' atoms: their numbers ``(k,)`` among the received, and
+            ``(k, width)``.
+        """
+        parts = {r: gather(k) for r, k in self._send.items()}
+        started = time.perf_counter()
+        came = self._trade(parts)
+        for r, places in self._take.items():
+            put(places, came[r].reshape(len(places), self._width))
+        self.waited += time.perf_counter() - started
+
+    def _trade(self, parts: Mapping[int, NDArray[np.float32]]) -> Mapping[int, NDArray[np.float32]]:
+        most = {r: len(places) * self._width for r, places in self._take.items()}
+        flat = {r: p.ravel() for r, p in parts.items()}
+        self._left -= 1
+        return self._ranks.trade(flat, most, np.float32)
+
+    def finish(self) -> None:
+        """Take part in what is left of the frame's rounds, for a rank whose analysis failed.
+
+        Its atoms have features of 0 elsewhere; the frame is given up when the ranks next agree.
+        """
+        if self._left and not self._chosen:
+            self.choose_used(np.zeros(self.received, dtype=bool))
+        while self._left:
+            self._trade(
+                {r: np.zeros(len(k) * self._width, np.float32) for r, k in self._send.items()}
+            )

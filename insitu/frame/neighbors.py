@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Neighbour search over a frame's owned and ghost atoms (kernels/neighbors.hpp)."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.errors import InsituError
+from insitu.frame.frame import Frame
+
+if TYPE_CHECKING:
+    from insitu.gpu.device import Device
+
+
+def compiled() -> Any:
+    """Return the compiled kernels, module ``insitu._kernels``.
+
+    Raises
+    ------
+    InsituError
+        They are not beside this source.
+    """
+    try:
+        from insitu import _kernels
+    except ImportError as error:
+        raise InsituError(
+            f"no compiled kernels beside {Path(__file__).parents[1]} ({error}): this is the source tree, "
+            "found first because it lies in the current folder. Work in another folder or use "
+            "`python -P`; where insitu is not installed: pip install ."
+        ) from None
+    return _kernels
+
+
+#: Cells along each side of the box in which atoms are counted to tell their density.
+_GRID = 16
+#: Atoms that the cells in which a density is read off hold on average, at least.
+_POPULATED = 32.0
+#: Keeps the planes of a perfect crystal off the limits of the cells.
+_OFFSET = 0.0137931
+
+
+def survey(frame: Frame, device: Device | None = None) -> NDArray[np.float64]:
+    """Return the number of owned atoms in each cell of a grid over the box, to be summed over ranks.
+
+    Whole numbers, so that their sum does not depend on the decomposition.
+
+    Parameters
+    ----------
+    frame
+        The frame.
+    device
+        Where its positions are, if in device memory.
+    """
+    xp: Any = np if device is None else device.xp
+
+    def there(values: NDArray[Any]) -> Any:
+        return values if device is None else device.array(values, values.dtype)
+
+    r = frame.positions[: frame.n_local] - there(frame.origin)
+    s = r @ there(np.linalg.inv(frame.cell)) + _OFFSET
+    s = xp.where(there(frame.pbc), s - xp.floor(s), xp.clip(s, 0.0, 1.0 - 1e-9))
+    at = xp.minimum((s * _GRID).astype(np.int64), _GRID - 1)
+    flat = (at[:, 0] * _GRID + at[:, 1]) * _GRID + at[:, 2]
+    counts = xp.bincount(flat, minlength=_GRID**3)
+    return (counts if device is None else device.read(counts)).astype(np.float64)
+
+
+def spacing(counts: NDArray[np.float64], cell: NDArray[np.float64]) -> float:
+    """Return (volume an atom)^(1/3) [Å] where the atoms are: vacuum and vapour do not count.
+
+    The density of the median atom's cell, in cells fine enough to tell a slab from the vacuum around
+    it and coarse enough to hold some atoms.
+
+    Parameters
+    ----------
+    counts
+        Sum of :func:`survey` over all ranks.
+    cell
+        ``(3, 3)`` cell vectors [Å].
+    """
+    grid = counts.reshape(_GRID, _GRID, _GRID)
+    volume = abs(float(np.linalg.det(cell))) / _GRID**3
+    while grid.size > 1 and grid.sum() < _POPULATED * np.count_nonzero(grid):
+        half = grid.shape[0] // 2
+        grid = grid.reshape(half, 2, half, 2, half, 2).sum(axis=(1, 3, 5))
+        volume *= 8.0
+    occupied = np.sort(grid[grid > 0])
+    if not len(occupied):
+        return float(np.cbrt(volume))
+    running = np.cumsum(occupied)
+    median = occupied[np.searchsorted(running, 0.5 * running[-1])]
+    return float(np.cbrt(volume / median))
+
+
+class Neighbors:
+    """Cell list over one frame, built once and shared by all analyzers of that frame.
+
+    There is no periodicity in it: the frame's ghosts are points. It needs about 36 bytes an atom
+    (owned and ghost) for as long as it lives.
+
+    Parameters
+    ----------
+    frame
+        The frame; its positions are copied in cell order.
+    cutoff
+        Largest distance that will be asked for [Å].
+
+    Raises
+    ------
+    InsituError
+        A position is not finite (lost or exploding atoms).
+    """
+
+    def __init__(self, frame: Frame, cutoff: float) -> None:
+        self.frame = frame
+        self.cutoff = cutoff
+        try:
+            self.cells: Any = compiled().make_cells(
+                np.ascontiguousarray(frame.positions), frame.ids, cutoff
+            )
+        except IndexError as error:
+            i = int(str(error))
+            raise InsituError(
+                f"the position of atom {int(frame.ids[i])} is {frame.positions[i].tolist()} at "
+                f"step {frame.step}: the simulation has become unstable; check the time step and "
+                "the potential"
+            ) from None
+        places, atoms = compiled().owned(self.cells, frame.n_local)
+        #: ``(n_local,)`` int32 places of all owned atoms in the cell order, and their indices.
+        self.owned: tuple[NDArray[np.int32], NDArray[np.int32]] = places, atoms
+        if frame.selected is not None:
+            keep = frame.selected[atoms]
+            places, atoms = places[keep], atoms[keep]
+        #: ``(n,)`` int32 places of the atoms to analyse in the cell order, neighbours near by.
+        self.places: NDArray[np.int32] = places
+        #: ``(n,)`` int32 the same atoms as indices into the frame's owned atoms.
+        self.atoms: NDArray[np.int32] = atoms
+
+    @cached_property
+    def index(self) -> NDArray[np.int32]:
+        """``(n_local + n_ghost,)`` place in the cell order → index into the frame's arrays."""
+        everything: NDArray[np.int32] = compiled().owned(self.cells, len(self.frame.positions))[1]
+        return everything
+
+    def lists(self, cutoff: float) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Return the neighbours of ``atoms`` in compressed form.
+
+        Parameters
+        ----------
+        cutoff
+            Radius [Å], at most that of the search.
+
+        Returns
+        -------
+        offsets, indices
+            Neighbours of ``atoms[k]`` are ``indices[offsets[k]:offsets[k + 1]]`` (into the
+            frame's arrays), nearest first; equal distances (to 1e-5 of the cutoff) by atom id.
+        """
+        if cutoff > self.cutoff:
+            raise InsituError(f"cutoff {cutoff} exceeds the {self.cutoff} of this neighbour search")
+        offsets, indices = compiled().neighbor_lists(self.cells, self.places, cutoff)
+        return offsets, indices
+
+    def nearest(
+        self, places: NDArray[np.int32], ball: tuple[float, int, int], most: int, near: float
+    ) -> NDArray[np.int32]:
+        """Return the nearest neighbours of some places of a scale-free ball.
+
+        Parameters
+        ----------
+        places
+            ``(n,)`` places in the cell order.
+        ball
+            Radius of the ball's search [Å], its number of neighbours, and that of its local length.
+        most
+            Neighbours wanted of each.
+        near
+            Radius within which they lie [Å].
+
+        Returns
+        -------
+        nearest
+            ``(n, most)`` int32 places, nearest first, -1 where there is none.
+        """
+        out = np.empty((len(places), most), dtype=np.int32)
+        compiled().nearest(self.cells, places, out, near, *ball)
+        return out

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The GPU: memory and launches, and a frame's neighbours on it."""

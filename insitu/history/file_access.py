@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""May a history be written here? Checks before the first frame, the lock, errors in words."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from insitu.errors import HistoryError, SettingError, did_you_mean
+from insitu.history import IF_EXISTS
+from insitu.history.elements import opened
+
+
+class Disk(io.FileIO):
+    """A file for HDF5 to write to, whose errors wait in `error` until they are asked for.
+
+    HDF5 does not survive a write that fails (a full disk): it crashes when it closes the file. So
+    it is told that all went well, and its file is given up by who finds the error.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`, or keep the error."""
+        rest = memoryview(data).cast("B")
+        total = len(rest)
+        try:
+            while rest:
+                rest = rest[super().write(rest) or 0 :]
+        except OSError as error:
+            self.error = self.error or error
+        return total
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the length, or keep the error."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return self.tell() if size is None else size
+
+    def __del__(self) -> None:  # LAMMPS ends without closing its histories: no cause to complain
+        self.close()
+
+    def check(self) -> None:
+        """Raise the first error there was."""
+        if self.error is not None:
+            raise self.error
+
+
+def check_writable(path: str | os.PathLike[str], if_exists: str) -> None:
+    """Check that a history can be created or continued; nothing on disk is changed.
+
+    Parameters
+    ----------
+    path
+        The file.
+    if_exists
+        ``refuse``, ``append``, ``overwrite`` or ``new``.
+
+    Raises
+    ------
+    HistoryError
+        It cannot; the message says what to do.
+    SettingError
+        `if_exists` is not one of the three words.
+    """
+    if if_exists not in IF_EXISTS:
+        raise SettingError(
+            f"if_exists='{if_exists}' is not known; choose {', '.join(IF_EXISTS[:-1])} or "
+            f"{IF_EXISTS[-1]}.{did_you_mean(if_exists, IF_EXISTS)}"
+        )
+    path = Path(os.path.realpath(path))
+    if path.is_dir():
+        raise HistoryError(
+            f"file='{path}' is a directory; give a file name, such as '{path / 'phases.h5'}'."
+        )
+    if not path.parent.is_dir():
+        raise HistoryError(
+            f"file='{path}': the directory '{path.parent}' does not exist; create it first, or "
+            "give another file name."
+        )
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise HistoryError(
+            f"file='{path}': the directory '{path.parent}' is not writable; give a file name in a "
+            "directory that is."
+        )
+    if not path.exists() or if_exists == "new":
+        return
+    if if_exists == "refuse":
+        raise HistoryError(
+            f"file='{path}' exists already; choose if_exists append (continue it), if_exists "
+            "overwrite (replace it), if_exists new (write the next free name), or another file name."
+        )
+    with explained(f"file='{path}' is not writable"), open(path, "r+b") as stream:
+        lock(stream.fileno(), path)
+        if if_exists == "overwrite" and stream.read(4) not in (b"", b"\x89HDF"):
+            raise HistoryError(
+                f"if_exists='overwrite': '{path}' is not an HDF5 file and is left alone; give "
+                "another file name, or remove it yourself."
+            )
+    if if_exists == "append":
+        try:
+            with opened(path):
+                pass
+        except HistoryError as error:
+            raise HistoryError(f"if_exists='append': {error}") from error
+
+
+def lock(descriptor: int, path: Path) -> None:
+    """Let no second process write the file. A POSIX lock, for HDF5 readers do not look at those."""
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        raise HistoryError(
+            f"file='{path}' is being written by another running process; end that run, or give "
+            "another file name."
+        ) from None
+    except OSError:
+        pass  # a file system without locks: the run is worth more than this check
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn what the file system or HDF5 complains of into a HistoryError that begins with `what`."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # h5py raises either, depending on the call
+        raise HistoryError(
+            f"{what} ({error}); look at the space, the quota and the permissions there."
+        ) from error
+
+
+def free_name(path: str | os.PathLike[str]) -> Path:
+    """Return a path that is not in use: `path` itself, else with ``_1``, ``_2`` … in its name."""
+    path = Path(path)
+    candidates = (path.with_stem(f"{path.stem}_{k}") for k in itertools.count(1))
+    return next(p for p in itertools.chain([path], candidates) if not p.exists())

@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a LAMMPS fix calls: ``fix python/invoke`` with a callable, ``fix insitu`` with words."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from insitu.errors import InsituError, SettingError, describe, launched, leave
+from insitu.pipeline import settings as _settings
+from insitu.pipeline import signals
+from insitu.pipeline.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Monitor:
+    """The callable behind a deck line; made by :func:`monitor`.
+
+    One is one history. It may be called more often than it analyses (`every`), and again at a
+    step that it has seen.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.of_plugin = False
+        #: Whether a run has begun (plug-in), and whether its first step was analysed.
+        self.begun = self.analysed = False
+        #: Whether an error ended the analysis (`on_error` disable); nothing is done any more.
+        self.disabled = False
+        self.pipeline: Any = None
+        self._ranks: Any = None
+        self._watching = False
+
+    def __call__(self, pointer: Any, vflag: int | None = None) -> None:
+        """Analyse the present step; the callback of ``fix python/invoke`` on every rank.
+
+        Parameters
+        ----------
+        pointer
+            LAMMPS instance: the capsule of ``fix python/invoke``, or its address.
+        vflag
+            Given by LAMMPS at ``post_force``, where velocities are those of the half step:
+            temperature, energy and pressure are then left out (NaN).
+
+        Raises
+        ------
+        InsituError
+            On all ranks or on none.
+        """
+        try:
+            self.attempt(pointer, lambda view: self._visit(view, half_step=vflag is not None))
+        except InsituError as error:
+            # All ranks are here with the same message. LAMMPS ends the run when it sees the error
+            # and would have Python print a traceback on each of them.
+            _print_once(self._rank)
+            raise error from None
+
+    def _visit(self, view: Any, half_step: bool) -> None:
+        first_call = self.pipeline is None
+        self.prepare(view)
+        if first_call:
+            self.pipeline.begin(view, first=True)
+        if self.settings.every is None or view.step % self.settings.every == 0:
+            self.pipeline.frame(view, half_step=half_step)
+        elif first_call:
+            self.pipeline.take(view)  # with N = 1 a short ghost cutoff shows at step 1
+
+    def attempt(self, pointer: Any, stage: Callable[[Any], None]) -> None:
+        """Run a collective stage on a view of LAMMPS; `on_error` says what a failure means.
+
+        Raises
+        ------
+        InsituError
+            On all ranks or on none: the stage failed and the run has to stop.
+        """
+        if self.disabled:
+            return
+        from insitu.lammps.view import LammpsView, handle_of
+
+        view = LammpsView(handle_of(pointer))
+        try:
+            stage(view)
+        except InsituError as error:
+            if self.settings.on_error == "stop":
+                raise
+            self._disable(view, str(error))
+        except Exception as error:
+            alone = self._ranks is not None and self._ranks.size == 1
+            if self.settings.on_error == "stop" or not alone:
+                self.stop_all(error)
+            self._disable(view, describe(error))
+
+    def _disable(self, view: Any, reason: str) -> None:
+        self.disabled = True
+        self._release()
+        if self.pipeline is not None:
+            self.pipeline.disable(view, reason)
+        elif self._rank == 0:
+            log.warning("insitu: the analysis is disabled, the simulation goes on: %s", reason)
+
+    @property
+    def _rank(self) -> int:
+        rank: int = self._ranks.rank if self._ranks is not None else 0
+        return rank
+
+    def prepare(self, view: Any) -> Any:
+        """Load the model and check everything that can be checked before the first frame."""
+        if self.pipeline is None:
+            from insitu.frame.reduce import lammps_ranks
+            from insitu.pipeline.pipeline import Pipeline
+
+            world = view.setting("world_size")
+            try:
+                self._ranks = lammps_ranks(view.communicator, world, view.setting("universe_size"))
+            except Exception as error:
+                # It may be this rank alone (a broken node), and without MPI ranks cannot agree.
+                if world > 1:
+                    leave(str(error))
+                raise
+            self.pipeline = Pipeline(self.settings, view, self._ranks)
+            if self.settings.on_sigterm == "end":
+                signals.watch()
+                self._watching = True
+            if self.settings.first and not self.of_plugin and self._ranks.rank == 0:
+                log.warning(
+                    "insitu: first=yes has no effect: LAMMPS does not call fix python/invoke at the "
+                    "step at which a run starts (fix insitu can)"
+                )
+        return self.pipeline
+
+    def stop_all(self, error: Exception) -> None:
+        """End the run on all ranks after an error on which they cannot agree."""
+        # Not one of the agreed errors: a collective call may have failed half way, the other
+        # ranks may wait in it. Nothing but an abort ends them.
+        import traceback
+
+        text = "".join(traceback.format_exception(error))
+        if self._ranks is not None:
+            self._ranks.abort(text)
+        if launched()[0] > 1:
+            leave(text)
+        raise error
+
+    def close(self) -> None:
+        """Close the history."""
+        self._release()
+        if self.pipeline is not None:
+            self.pipeline.close()
+
+    def _release(self) -> None:
+        if self._watching:
+            self._watching = False
+            signals.release()
+
+
+def monitor(
+    model: str = "metals",
+    file: str = "phases.h5",
+    every: int | None = None,
+    group: str = "all",
+    **more: Any,
+) -> Monitor:
+    """Return the callable for ``fix python/invoke`` that writes a phase history.
+
+    Parameters
+    ----------
+    model, file, every, group, **more
+        Fields of :class:`insitu.pipeline.settings.Settings`, where each is described.
+
+    Returns
+    -------
+    Monitor
+        To be named in the deck::
+
+            python  phases here "import insitu; phases = insitu.monitor(file='phases.h5')"
+            fix     phases all python/invoke 100 end_of_step phases
+
+    Raises
+    ------
+    SettingError
+        Unknown setting or unusable value.
+    """
+    try:
+        return Monitor(_settings.make(model=model, file=file, every=every, group=group, **more))
+    except SettingError:
+        _print_once(0)
+        raise
+
+
+def _print_once(rank: int) -> None:
+    """Have the interpreter inside LAMMPS print our errors as one sentence, on one rank."""
+    before = sys.excepthook
+
+    def show(kind: type[BaseException], value: BaseException, trace: Any) -> None:
+        if not issubclass(kind, InsituError):
+            before(kind, value, trace)
+        elif rank == 0:
+            print(f"insitu: {value}", file=sys.stderr, flush=True)  # noqa: T201
+
+    if not sys.orig_argv:  # embedded: no Python program was started
+        sys.excepthook = show
+
+
+# --- fix insitu ------------------------------------------------------------------------------------
+
+_fixes: dict[tuple[int, str], Monitor] = {}
+
+
+def fix_call(action: str, handle: int, text: str) -> str:
+    """Serve ``fix insitu``: never raises, answers ``"ok …"`` or the error message for LAMMPS.
+
+    Parameters
+    ----------
+    action
+        "create", "setup", "step" or "destroy".
+    handle
+        Address of the LAMMPS instance.
+    text
+        Fields separated by the character 31, the first is the fix's ID. Create: group, N and the
+        keywords. Setup and step: addresses of the fractions and of the per-atom array; setup also
+        1 in a minimisation, the ghost cutoff and the skin.
+
+    Returns
+    -------
+    str
+        Behind "ok" (setup): 1 if the present step was analysed. Create: the interval in steps, the
+        number of phases, the number of rows of fractions (all, groups, types), and a line for
+        LAMMPS' log that names them.
+    """
+    identity, *words = text.split("\x1f")
+    key = (handle, identity)
+    fix = _fixes.get(key)
+    try:
+        if action == "create":
+            return _create(key, words)
+        if action == "destroy":
+            if fix is not None:
+                fix.close()
+                del _fixes[key]
+            return "ok"
+        if fix is None:
+            return f"fix {identity} is not set up"
+        fix.pipeline.feedback.plugin = (int(words[0]), int(words[1]))
+        if action == "setup":
+            fix.analysed = False
+            fix.attempt(handle, lambda view: _setup(fix, view, words[2:]))
+            return f"ok {int(fix.analysed)}"
+        fix.attempt(handle, lambda view: fix.pipeline.frame(view))
+        return "ok"
+    except InsituError as error:
+        return str(error)
+    except Exception as error:
+        if fix is not None:
+            fix.stop_all(error)
+        return f"{type(error).__name__}: {error}"
+
+
+def _setup(fix: Monitor, view: Any, words: list[str]) -> None:
+    minimisation, ghost_cutoff, skin = words
+    fix.pipeline.require_ghosts(view, float(ghost_cutoff), float(skin))
+    first = fix.settings.first and minimisation == "0"
+    first = first and (not fix.begun or fix.pipeline.is_rewound(view))
+    fix.pipeline.begin(view, first)
+    if first:
+        fix.pipeline.frame(view)
+        fix.analysed = True
+    fix.begun = fix.begun or minimisation == "0"
+
+
+def _create(key: tuple[int, str], words: list[str]) -> str:
+    group, number, *rest = words
+    handle, identity = key
+    try:
+        n = int(number)
+    except ValueError:
+        raise SettingError(
+            f"N={number} is not a number of steps; write `fix {identity} {group} insitu N keyword "
+            "value …`, for example N = 100"
+        ) from None
+    if not 1 <= n <= _settings.MOST_STEPS:
+        raise SettingError(f"N={n} is not a number of steps; give 1 … {_settings.MOST_STEPS}")
+    if "group" in rest[::2]:
+        raise SettingError(
+            "the setting 'group' belongs to fix python/invoke; fix insitu analyses its own group: "
+            f"`fix {identity} GROUP insitu …`"
+        )
+    chosen = _settings.from_words(["group", group, *rest])
+    every = chosen.every or n
+    if every % n:
+        raise SettingError(
+            f"every={every} is not a multiple of the fix's N={n}; give one, or leave it out"
+        )
+    for (_, other), fix in ((k, f) for k, f in _fixes.items() if k != key):
+        same = os.path.realpath(fix.settings.file) == os.path.realpath(chosen.file)
+        if same and {chosen.if_exists, fix.settings.if_exists} != {"new"}:
+            raise SettingError(
+                f"file='{chosen.file}' is written by fix {other} already; give each fix its own file"
+            )
+    from insitu.lammps.view import LammpsView
+
+    monitor = Monitor(chosen)
+    monitor.of_plugin = True
+    try:
+        pipeline = monitor.prepare(LammpsView(handle))
+    except InsituError:
+        raise  # on all ranks
+    except Exception as error:
+        monitor.stop_all(error)
+        raise
+    _fixes[key] = monitor
+    columns = ", ".join(f"[{k}] {name}" for k, name in enumerate(pipeline.classes, 1))
+    rows = ", ".join(f"[{k}] {name}" for k, name in enumerate(["all", *pipeline.row_names], 1))
+    return (
+        f"ok {every} {len(pipeline.classes)} {1 + len(pipeline.row_names)} insitu: fractions in "
+        f"f_{identity}: {columns}; in f_{identity}[row][column] the rows: {rows}"
+    )

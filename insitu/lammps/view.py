@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The only file that knows LAMMPS: a ctypes view of the C library in the running process.
+
+No ``lammps`` module is involved, so there is no version skew between that module and the program
+that called us. Tested with LAMMPS of 29 Sep 2021 and of 22 Jul 2025.
+"""
+
+from __future__ import annotations
+
+import ctypes as c
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.errors import DeckError, SettingError, did_you_mean
+from insitu.frame.frame import Frame, Thermo
+from insitu.frame.units import ANGSTROM, TIME_UNIT
+from insitu.lammps import memory as lammps_memory
+
+#: `lammps_id_name` of older releases crashes on the place of a group that was deleted.
+_GROUPS_HAVE_HOLES = 20250722
+#: `rerun` of older releases does not move LAMMPS' clock: all its frames have the time 0.
+_RERUN_HAS_TIME = 20250722
+
+_GLOBAL, _SCALAR = 0, 0  # LMP_STYLE_GLOBAL, LMP_TYPE_SCALAR of the C library
+
+
+def handle_of(pointer: Any) -> int:
+    """Return the address of the LAMMPS instance that a fix handed over (capsule or integer)."""
+    if isinstance(pointer, int):
+        return pointer
+    name, get = c.pythonapi.PyCapsule_GetName, c.pythonapi.PyCapsule_GetPointer
+    name.restype, name.argtypes = c.c_char_p, [c.py_object]
+    get.restype, get.argtypes = c.c_void_p, [c.py_object, c.c_char_p]
+    address: int = get(pointer, name(pointer))
+    return address
+
+
+@functools.cache
+def _library() -> Any:
+    library = c.CDLL(None)
+    if not hasattr(library, "lammps_extract_atom"):
+        raise DeckError(
+            "the C library of LAMMPS is not visible in this process; start LAMMPS with its `lmp` "
+            "program, or from Python with the lammps module"
+        )
+    signatures: dict[str, tuple[Any, list[Any]]] = {
+        "lammps_extract_setting": (c.c_int, [c.c_void_p, c.c_char_p]),
+        "lammps_extract_global": (c.c_void_p, [c.c_void_p, c.c_char_p]),
+        "lammps_extract_atom": (c.c_void_p, [c.c_void_p, c.c_char_p]),
+        "lammps_extract_box": (None, [c.c_void_p] + [c.c_void_p] * 7),
+        "lammps_extract_compute": (c.c_void_p, [c.c_void_p, c.c_char_p, c.c_int, c.c_int]),
+        "lammps_get_mpi_comm": (c.c_int, [c.c_void_p]),
+        "lammps_get_natoms": (c.c_double, [c.c_void_p]),
+        "lammps_version": (c.c_int, [c.c_void_p]),
+        "lammps_force_timeout": (None, [c.c_void_p]),
+        "lammps_has_id": (c.c_int, [c.c_void_p, c.c_char_p, c.c_char_p]),
+        "lammps_id_name": (c.c_int, [c.c_void_p, c.c_char_p, c.c_int, c.c_char_p, c.c_int]),
+        _set_string(library): (c.c_int, [c.c_void_p, c.c_char_p, c.c_char_p]),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+def _set_string(library: Any) -> str:
+    """Return the name of the function that sets a string variable; the older is deprecated."""
+    new = "lammps_set_string_variable"
+    return new if hasattr(library, new) else "lammps_set_variable"
+
+
+class LammpsView:
+    """Reads a running LAMMPS instance in place. Arrays are valid inside the callback only."""
+
+    def __init__(self, handle: int) -> None:
+        self._lib = _library()
+        self._handle, self._lmp = handle, c.c_void_p(handle)
+        self.units = (c.string_at(self._pointer("units")) or b"").decode()
+
+    def _pointer(self, name: str) -> int:
+        address: int | None = self._lib.lammps_extract_global(self._lmp, name.encode())
+        if not address:
+            raise DeckError(f"this LAMMPS (version {self.version}) does not give '{name}'")
+        return address
+
+    def _double(self, name: str) -> float:
+        return float(c.c_double.from_address(self._pointer(name)).value)
+
+    def _bigint(self, name: str) -> int:
+        kind = c.c_int64 if self.setting("bigint") == 8 else c.c_int32
+        return int(kind.from_address(self._pointer(name)).value)
+
+    def setting(self, name: str) -> int:
+        """Return an integer setting of LAMMPS (``lammps_extract_setting``), -1 if unknown."""
+        return int(self._lib.lammps_extract_setting(self._lmp, name.encode()))
+
+    @property
+    def version(self) -> int:
+        """Release as LAMMPS numbers it, for example 20250722."""
+        return int(self._lib.lammps_version(self._lmp))
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms of the whole simulation."""
+        return int(self._lib.lammps_get_natoms(self._lmp))
+
+    @property
+    def communicator(self) -> int:
+        """Fortran handle of the instance's MPI communicator."""
+        return int(self._lib.lammps_get_mpi_comm(self._lmp))
+
+    @property
+    def step(self) -> int:
+        """Current step."""
+        return self._bigint("ntimestep")
+
+    @property
+    def time(self) -> float:
+        """Simulated time in the deck's unit of time, as thermo's ``time`` has it."""
+        elapsed, before = self.step - self._bigint("atimestep"), self._double("atime")
+        if not elapsed and not before and self.version < _RERUN_HAS_TIME:
+            return self.step * self.timestep
+        return before + elapsed * self.timestep
+
+    @property
+    def timestep(self) -> float:
+        """Length of a step in the deck's unit of time."""
+        return self._double("dt")
+
+    @property
+    def run_span(self) -> tuple[int | None, int | None]:
+        """First and last step of the present run, None if they cannot be told."""
+        if self.setting("bigint") != 8:
+            return None, None
+        names = ("ntimestep", "atime", "atimestep")
+        return lammps_memory.run_span(*[self._pointer(n) for n in names])
+
+    @property
+    def time_unit(self) -> str:
+        """Unit of :attr:`time`."""
+        return TIME_UNIT.get(self.units, "")
+
+    def group_bit(self, name: str) -> int:
+        """Return the bit of a LAMMPS group in the atoms' mask.
+
+        Raises
+        ------
+        SettingError
+            The deck defines no such group.
+        """
+        if name == "all":
+            return 1
+        groups = self._groups()
+        if name not in groups:
+            defined = list(groups)
+            raise SettingError(
+                f"group '{name}' is not defined in the deck; defined: {', '.join(defined)}."
+                f"{did_you_mean(name, defined)} Define it before the run: group {name} …"
+            )
+        return groups[name]
+
+    def _groups(self) -> dict[str, int]:
+        if self.version < _GROUPS_HAVE_HOLES and (found := lammps_memory.group_bits(self._handle)):
+            return found
+        text = c.create_string_buffer(256)
+        groups = {}
+        for k in range(32):  # LAMMPS' limit; deleted groups leave holes
+            if self._lib.lammps_id_name(self._lmp, b"group", k, text, len(text)):
+                groups[text.value.decode()] = 1 << k
+        return groups
+
+    def end_run(self) -> None:
+        """End the run behind the present step, and skip later ones: LAMMPS' `timer timeout`, now.
+
+        To be called on all ranks or on none. The deck goes on behind its `run` command.
+        """
+        self._lib.lammps_force_timeout(self._lmp)
+
+    def check(self) -> None:
+        """Raise DeckError if this simulation cannot be analysed at all."""
+        if self.setting("dimension") == 2:
+            raise DeckError("dimension 2: two-dimensional systems are not supported, only 3")
+        if self.units not in ANGSTROM:
+            raise DeckError(f"units '{self.units}' are not known; known: {', '.join(ANGSTROM)}")
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return the owned atoms' values of a ``fix property/atom`` column, to be written.
+
+        Parameters
+        ----------
+        name
+            ``i_…`` or ``d_…``; ``(n_local,)`` int32 or float64 is returned.
+
+        Raises
+        ------
+        DeckError
+            The deck has no such column.
+        """
+        n = self.setting("nlocal")
+        address = self._lib.lammps_extract_atom(self._lmp, name.encode())
+        if not address:
+            if n == 0:
+                return np.zeros(0)
+            raise DeckError(
+                f"the deck has no column '{name}' for the results; add to it, before the run:\n"
+                f"    fix columns all property/atom {name}"
+            )
+        kind = c.c_int32 if name.startswith("i_") else c.c_double
+        return np.ctypeslib.as_array(c.cast(c.c_void_p(address), c.POINTER(kind)), (n,))
+
+    def has(self, kind: str, name: str) -> bool:
+        """Return whether the deck defines a "variable", "fix", "group" … of that name."""
+        return bool(self._lib.lammps_has_id(self._lmp, kind.encode(), name.encode()))
+
+    @staticmethod
+    def doubles(address: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """Return doubles of the plug-in as an array, to be written."""
+        return np.ctypeslib.as_array(c.cast(c.c_void_p(address), c.POINTER(c.c_double)), shape)
+
+    def set_variable(self, name: str, text: str) -> None:
+        """Give a string variable of the deck a new value.
+
+        Raises
+        ------
+        DeckError
+            It is not defined, or of another style.
+        """
+        if getattr(self._lib, _set_string(self._lib))(self._lmp, name.encode(), text.encode()):
+            raise DeckError(
+                f"variable '{name}' cannot be set; define it as `variable {name} string 0`, "
+                "before the run"
+            )
+
+    def frame(self, group: str = "all", groups: Sequence[str] = ()) -> Frame:
+        """Return this rank's owned and ghost atoms as they are now.
+
+        Lengths are in Å (reduced ones with ``units lj``); with units real or metal the positions
+        are LAMMPS' own memory. `group` selects the atoms to be analysed, `groups` are recorded as
+        members.
+        """
+        n_local, n_ghost = self.setting("nlocal"), self.setting("nghost")
+        n = n_local + n_ghost
+        scale = ANGSTROM[self.units]
+        tag = np.int32 if self.setting("tagint") == 4 else np.int64
+        x = self._positions(n)
+        ids = self._array(b"id", n, tag).astype(np.int64)
+        if len(ids) != n or (n and not ids.all()):
+            raise DeckError("the atoms have no ids; remove `atom_modify id no` from the deck")
+        mask = self._array(b"mask", n_local, np.int32)
+        cell, origin, pbc = self.box()
+        return Frame(
+            positions=x if scale == 1.0 else x * scale,
+            types=self._array(b"type", n, np.int32),
+            ids=ids,
+            n_local=n_local,
+            cell=cell * scale,
+            origin=origin * scale,
+            pbc=pbc,
+            step=self.step,
+            time=self.time,
+            units=self.units,
+            selected=None if group == "all" else (mask & self.group_bit(group)) != 0,
+            members={name: (mask & self.group_bit(name)) != 0 for name in groups},
+        )
+
+    def masses(self) -> NDArray[np.float64] | None:
+        """Return the mass of each atom type ``(n_types,)`` [g/mol], None where the deck has none such."""
+        address = self._lib.lammps_extract_atom(self._lmp, b"mass")
+        if not address or self.units not in ("metal", "real", "electron"):
+            return None
+        n = self.setting("ntypes") + 1  # the first is of no type
+        return np.ctypeslib.as_array(c.cast(c.c_void_p(address), c.POINTER(c.c_double)), (n,))[1:]
+
+    def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+        """Return cell ``(3, 3)`` (rows are vectors), origin and periodicity, in LAMMPS' units."""
+        low, high = (c.c_double * 3)(), (c.c_double * 3)()
+        xy, yz, xz = c.c_double(), c.c_double(), c.c_double()
+        periodic, change = (c.c_int * 3)(), c.c_int()
+        self._lib.lammps_extract_box(
+            self._lmp, low, high, c.byref(xy), c.byref(yz), c.byref(xz), periodic, c.byref(change)
+        )
+        origin = np.array(low)
+        length = np.array(high) - origin
+        cell = np.array([
+            [length[0], 0.0, 0.0], [xy.value, length[1], 0.0], [xz.value, yz.value, length[2]]
+        ])  # fmt: skip
+        return cell, origin, np.array(periodic, dtype=bool)
+
+    def _positions(self, n: int) -> NDArray[np.float64]:
+        rows = self._lib.lammps_extract_atom(self._lmp, b"x")
+        if not rows or not n:
+            return np.zeros((0, 3))
+        first = c.c_void_p.from_address(rows).value  # LAMMPS keeps the rows in one block
+        return np.ctypeslib.as_array(c.cast(c.c_void_p(first), c.POINTER(c.c_double)), (n, 3))
+
+    def _array(self, name: bytes, n: int, dtype: Any) -> NDArray[Any]:
+        address = self._lib.lammps_extract_atom(self._lmp, name)
+        if not address or not n:
+            return np.zeros(0, dtype=dtype)
+        kind = c.c_int32 if dtype == np.int32 else c.c_int64
+        return np.ctypeslib.as_array(c.cast(c.c_void_p(address), c.POINTER(kind)), (n,))
+
+    def thermo(self) -> Thermo:
+        """Return LAMMPS' own temperature, energy and pressure; collective.
+
+        LAMMPS adds energy and virial up only at steps that asked for it (those of thermo output,
+        those that ``fix insitu`` announces). Asking at another step would end the run, so there
+        the values are NaN.
+        """
+        tallied = self._tallied()
+        return Thermo(
+            self._compute("thermo_temp"),
+            self._compute("thermo_pe") if tallied[0] else float("nan"),
+            self._compute("thermo_press") if tallied[1] else float("nan"),
+        )
+
+    def _compute(self, name: str) -> float:
+        address = self._lib.lammps_extract_compute(self._lmp, name.encode(), _GLOBAL, _SCALAR)
+        return float(c.c_double.from_address(address).value) if address else float("nan")
+
+    def _tallied(self) -> tuple[bool, bool]:
+        # The C library has no question for this. Update holds, in this order in every release
+        # since 2015: ntimestep … eflag_global, eflag_atom, vflag_global, vflag_atom, unit_style.
+        # Both ends are known to the C library, so the four in between are found without knowing
+        # the layout; anything unexpected counts as "not tallied".
+        if self.setting("bigint") != 8:
+            return False, False
+        start, step = self._pointer("ntimestep"), self.step
+        words = (c.c_int64 * 40).from_address(start)
+        style = self._pointer("units")
+        at = next((k for k in range(5, 40) if words[k] == style), None)
+        if at is None:
+            return False, False
+        energy, virial = words[at - 4], words[at - 2]
+        return energy == step, virial == step

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A model with a graph layer on a frame: nodes of the atoms, then classes from neighbours' nodes.
+
+Runs in the native kernels (kernels/graph.hpp) from the artefact's own weights, without torch, or as
+TorchScript, which is the reference.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.errors import InsituError, ModelError, SettingError
+from insitu.frame.halo import NOBODYS, Halo, Rows
+from insitu.frame.neighbors import Neighbors, compiled
+from insitu.models.engines.buffers import Rooms
+from insitu.models.engines.graph_layers import LayeredModel, Stage
+from insitu.models.weights import LANES, padded, read_weights, torch_module, wide
+
+if TYPE_CHECKING:
+    from insitu.gpu.device import Device
+    from insitu.models.card import Card
+    from insitu.models.engines.gpu_graph import DeviceGraph
+
+
+@dataclass(frozen=True)
+class GraphSettings:
+    """Extent of the graph, in units of the sample's spacing (volume an atom)^(1/3).
+
+    Parameters
+    ----------
+    neighbors
+        Nearest neighbours whose nodes an atom's class is made of.
+    reach
+        Radius within which the atoms of a ball are searched.
+    near
+        Radius within which the graph's neighbours lie.
+    layers
+        Graph layers, 1 … 4.
+    """
+
+    neighbors: int = 12
+    reach: float = 2.1
+    near: float = 1.75
+    layers: int = 2
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.layers <= 4:
+            raise SettingError(f"layers={self.layers} of the graph is not usable; give 1 … 4")
+        if not 1 <= self.neighbors <= 64:
+            raise SettingError(
+                f"neighbors={self.neighbors} of the graph is not usable; give 1 … 64"
+            )
+        if not 0.0 < self.near <= self.reach:
+            raise SettingError(
+                f"near={self.near} and reach={self.reach} of the graph are not usable; give "
+                "0 < near <= reach"
+            )
+
+
+def pack(state: dict[str, NDArray[np.float32]], path: io.BytesIO) -> None:
+    """Write the weights of a NeighborsMapGraph as the native kernels take them.
+
+    Parameters
+    ----------
+    state
+        Arrays of its ``state_dict()``.
+    path
+        File object that receives ``widths`` and ``weights`` (npz).
+    """
+    s = {k: v.astype(np.float64) for k, v in state.items()}
+    layers = sum(k.startswith("own.") and k.endswith("weight") for k in s)
+    w1 = s["first.weight"].T * s["scale"][:, None]
+    b1 = s["first.bias"] - s["mean"] @ w1
+    features, message = s["second.weight"].shape[0], s["own.0.weight"].shape[0]
+    padded_widths = map(wide, (w1.shape[1], features, message, len(s["last.bias"])))
+    hidden, f, m, c = padded_widths
+    parts = [
+        padded(w1, None, hidden), padded(b1[None], 1, hidden),
+        padded(s["second.weight"].T, hidden, f), padded(s["second.bias"][None], 1, f),
+    ]  # fmt: skip
+    for k in range(layers):
+        own, other, mix = (s[f"{name}.{k}.weight"].T for name in ("own", "other", "mix"))
+        bias = [np.zeros((1, m)), *(s[f"{name}.{k}.bias"][None] for name in ("own", "mix"))]
+        parts.append(
+            np.hstack([padded(other, f, m), padded(own, f, m), padded(mix[:features], f, f)])
+        )
+        parts.append(np.hstack([bias[0], padded(bias[1], 1, m), padded(bias[2], 1, f)]))
+        parts.append(padded(mix[features:], m, f))
+    parts += [padded(s["last.weight"].T, f, c), padded(s["last.bias"][None], 1, c)]
+    flat = np.concatenate([p.ravel() for p in parts]).astype(np.float32)
+    widths = np.array([len(w1), hidden, f, m, c, layers], dtype=np.int32)
+    np.savez(path, widths=widths, weights=flat)
+
+
+class GraphModel(LayeredModel):
+    """A loaded model with a graph layer.
+
+    Parameters
+    ----------
+    card
+        Its metadata; `card.graph` is not None.
+    weights
+        Content of :func:`pack`, or None to run as TorchScript.
+    sha256, path
+        Of the artefact.
+    isa
+        Instruction set of the kernels, "" is the best one.
+    """
+
+    def __init__(
+        self, card: Card, weights: bytes | None, sha256: str, path: Path, isa: str = ""
+    ) -> None:
+        assert card.graph is not None
+        super().__init__(card, sha256, path)
+        self.graph = card.graph
+        self._room = Rooms()
+        #: The same on a GPU, if that is where it runs.
+        self.on_device: DeviceGraph | None = None
+        if weights is None:
+            self._module = torch_module(path)
+            return
+        arrays = read_weights(weights, path)
+        try:
+            widths = [int(w) for w in arrays["widths"]]
+            flat = arrays["weights"].astype(np.float32)
+            self._engine = compiled().GraphEngine(flat, widths, isa)
+            self._weights = (widths, flat)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ModelError(f"model {path}: {error}; copy or train it again") from None
+        size, classes = card.descriptor.size, len(card.classes)
+        fits = widths[0] == size**2 and classes <= widths[4] < classes + LANES
+        if not fits or widths[5] != self.graph.layers:
+            raise ModelError(
+                f"model {path}: the network's widths are {widths}, its metadata say images of "
+                f"{size}×{size}, {classes} classes and {self.graph.layers} layers; export it "
+                "with the right settings"
+            )
+
+    def move(self, device: Device) -> None:
+        """Let the model run on a device; its errors are those of :class:`DeviceGraph`."""
+        from insitu.models.engines.gpu_graph import DeviceGraph
+
+        if not self.native:
+            raise SettingError(
+                "engine='torchscript' with a model that has graph layers runs on the CPU only; leave "
+                "`engine` out, or give device=cpu"
+            )
+        self.on_device = DeviceGraph(self.card, *self._weights, device)
+
+    @property
+    def relative(self) -> bool:
+        """Whether the radii follow from the density of the sample."""
+        return True
+
+    @property
+    def rounds(self) -> int:
+        """How often a frame's features are exchanged between ranks."""
+        return self.graph.layers
+
+    @property
+    def exchanged(self) -> int:
+        """Width of the features that ranks exchange."""
+        return int(self._engine.shared_width if self.native else self._module.width)
+
+    def radius(self, spacing: float) -> float:
+        """Return the radius of the search [Å]."""
+        return self.graph.reach * spacing
+
+    def _stages(self, search: Neighbors, rows: Rows, spacing: float, halo: Halo) -> Iterator[Stage]:
+        layers = self._native if self.native else self._torch
+        return layers(search, rows, halo.received, spacing)
+
+    def _native(
+        self, search: Neighbors, of: Rows, n_received: int, spacing: float
+    ) -> Iterator[Stage]:
+        """Yield ball sizes, and what neighbours read of each layer; at last the probabilities.
+
+        The caller fills in the rows of other ranks' atoms before it goes on.
+        """
+        d, engine, (places, _) = self.card.descriptor, self._engine, search.owned
+        n = len(places)
+        h = self._room("h", n, engine.features)
+        shared = self._room("shared", n + n_received, engine.shared_width)
+        following = self._room("following", n + n_received, engine.shared_width)
+        found = np.empty(n, dtype=np.int32)
+        rows = self._room("rows", n, self.graph.neighbors, np.int32)
+        whole = engine.embed(
+            search.cells, places, of.row_of_place, h, shared, found, rows,
+            self.graph.near * spacing, self.graph.reach * spacing, d.size, d.gamma, d.beta, d.ball,
+            d.local, self.threads,
+        )  # fmt: skip
+        if not whole:
+            raise InsituError(NOBODYS)
+        yield found, shared, rows
+        none = np.empty((0, 1), dtype=np.float32)
+        for layer in range(self.graph.layers - 1):
+            engine.convolve(layer, shared, rows, h, following, none, self.threads)
+            shared, following = following, shared
+            yield found, shared, rows
+        result = np.empty((n, len(self.card.classes)), dtype=np.float32)
+        engine.convolve(self.graph.layers - 1, shared, rows, h, none, result, self.threads)
+        yield found, result, rows
+
+    def _torch(
+        self, search: Neighbors, of: Rows, n_received: int, spacing: float
+    ) -> Iterator[Stage]:
+        """Do the same with TorchScript, the reference: neighbours read all features there."""
+        import torch
+
+        radius, (places, _) = self.graph.reach * spacing, search.owned
+        n = len(places)
+        d = self.card.descriptor.searching(radius)
+        found = np.empty(n, dtype=np.int32)
+        shared = np.empty((n + n_received, int(self._module.width)), dtype=np.float32)
+        with torch.inference_mode():
+            for at, images, count in d.batches(search, places=places):
+                shared[at] = self._module.embed(torch.from_numpy(images)).numpy()
+                found[at] = count
+        ball = (radius, d.ball, d.local)
+        nearest = search.nearest(places, ball, self.graph.neighbors, self.graph.near * spacing)
+        rows = np.where(nearest >= 0, of.row_of_place[nearest], np.int32(-1))
+        if (rows[nearest >= 0] < 0).any():
+            raise InsituError(NOBODYS)
+        yield found, shared, rows
+        index = torch.from_numpy(rows.astype(np.int64))
+        for layer in range(self.graph.layers):
+            with torch.inference_mode():
+                h = self._module.convolve(layer, torch.from_numpy(shared), index)
+                if layer + 1 == self.graph.layers:
+                    yield found, self._module.probabilities(h).numpy(), rows
+                    return
+                shared = np.empty_like(shared)
+                shared[:n] = h.numpy()
+            yield found, shared, rows

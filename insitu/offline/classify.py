@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The analysis of a run, on a configuration in memory."""
+
+from __future__ import annotations
+
+import os
+
+from numpy.typing import ArrayLike
+
+from insitu.analyses.classification import Classification, classify_with
+from insitu.analyses.loading import load
+from insitu.frame.threads import check_threads, thread_count
+
+
+def classify(
+    positions: ArrayLike,
+    cell: ArrayLike | None,
+    pbc: ArrayLike | bool,
+    species: ArrayLike | None = None,
+    *,
+    model: str = "metals",
+    device: str = "auto",
+    threshold: float | None = None,
+    threads: int | None = None,
+    engine: str = "auto",
+) -> Classification:
+    """Classify every atom of a sample; the labels are those of the in-situ analysis.
+
+    Parameters
+    ----------
+    positions
+        ``(n, 3)`` [Å]; on a GPU also an array in its memory (``__cuda_array_interface__`` or DLPack),
+        which is used in place.
+    cell
+        ``(3, 3)`` cell vectors as rows, or ``(3,)`` lengths [Å]; None if nothing is periodic.
+    pbc
+        One flag or three.
+    species
+        ``(n,)`` atomic numbers, for models that are coloured by species; others do not use them.
+    model
+        Name of a shipped model, or path of an artefact.
+    device
+        Where the analysis runs: "cpu", "cuda", "cuda:N", or "auto": a GPU if there is one that can be
+        used (:func:`insitu.gpu.device.choose`).
+    threshold
+        Largest probability below which an atom is unknown; None: the model's own.
+    threads
+        Threads of the kernels; None: OMP_NUM_THREADS, else all cores that this process may use.
+    engine
+        What runs the network: "auto", "native" or "torchscript" (:func:`insitu.models.store.load`).
+
+    Returns
+    -------
+    Classification
+        ``labels``, ``confidence``, ``probabilities``, ``classes``, ``fractions``.
+
+    Raises
+    ------
+    ModelError
+        The model is missing, damaged, or does not fit.
+    SettingError
+        A setting or shape is not usable.
+
+    Examples
+    --------
+    >>> import insitu
+    >>> from insitu.testing import lattice
+    >>> positions, cell = lattice("fcc", 4.05, (3, 3, 3))
+    >>> insitu.classify(positions, cell, True).fractions["fcc"]
+    1.0
+    """
+    check_threads(threads)
+    loaded = load(model, engine=engine, device=device)
+    loaded.threads = thread_count(threads, len(os.sched_getaffinity(0)))
+    return classify_with(loaded, positions, cell, pbc, species, threshold=threshold)

@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""frame → analyzer → reduce → history, with the points at which all ranks agree to go on.
+
+Every rank walks through the same stages. A stage that can fail on one rank is run inside
+``try``; its failure travels in the next collective, behind which all ranks raise or none.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from insitu.errors import DeckError, InsituError, describe, guarded
+from insitu.frame.frame import Frame, Thermo
+from insitu.frame.ghosts import require_cutoff, unreliable, unstable
+from insitu.frame.neighbors import Neighbors, survey
+from insitu.frame.reduce import Packing, Ranks
+from insitu.frame.threads import thread_count
+from insitu.pipeline import signals
+from insitu.pipeline.build import make_further, make_phases
+from insitu.pipeline.feedback import Feedback
+from insitu.pipeline.recording import Recorder
+from insitu.pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from insitu.lammps.view import LammpsView
+
+log = logging.getLogger(__name__)
+
+_STAGES = ("arrays", "neighbors", "descriptor", "model")
+
+
+class Pipeline:
+    """One monitor's way from LAMMPS to its file.
+
+    Parameters
+    ----------
+    settings
+        Checked settings.
+    view
+        The LAMMPS instance, at the first callback.
+    ranks
+        Its ranks.
+
+    Attributes
+    ----------
+    classes
+        Names of the phases, ``unknown`` last.
+    row_names
+        What the further rows of fractions are: groups, then types.
+
+    Raises
+    ------
+    InsituError
+        On all ranks: the model cannot be loaded or used here, the file cannot be written, a group
+        does not exist.
+    """
+
+    def __init__(self, settings: Settings, view: LammpsView, ranks: Ranks) -> None:
+        self.settings = settings
+        self.ranks = ranks
+        self.row_names = [f"group {g}" for g in settings.groups]
+        if settings.types:
+            self.row_names += [f"type {t}" for t in range(1, view.setting("ntypes") + 1)]
+        self._warned = False
+        self._write_time = 0.0
+        self._seen: tuple[int, float, int] | None = None
+        self._system = (view.units, view.setting("ntypes"))
+        self._left = time.perf_counter()
+        self._local_rank = 0 if settings.device == "cpu" else ranks.local_rank()
+        ranks.agree(guarded(lambda: self._prepare(view)))
+        ranks.agree(self._another_model())
+        self.classes = self.analyzer.classes
+        self._model = self.analyzer.model.card.name
+        self.feedback = Feedback(settings, self.classes, len(self.row_names))
+        self._packing = Packing(
+            {
+                **{"failed": (), "atoms": (), "asked_to_end": ()},
+                **{f"wall_{s}": () for s in ("simulation", *self._stages)},
+                **self.analyzer.sums,
+                **{f"{a.name}/{k}": shape for a in self.further for k, shape in a.sums.items()},
+            }
+        )
+
+    def _prepare(self, view: LammpsView) -> None:
+        view.check()
+        for group in (self.settings.group, *self.settings.groups):
+            view.group_bit(group)
+        if self.ranks.rank == 0:
+            from insitu.history.file_access import check_writable
+
+            check_writable(self.settings.file, self.settings.if_exists)
+        self.analyzer = make_phases(self.settings, view, self._local_rank)
+        #: Analyses beside that of the phases.
+        self.further = make_further(self.settings, view)
+        self._stages = (*_STAGES, *(a.name for a in self.further))
+        self.recorder = Recorder(
+            self.settings, self.analyzer, self.further, self._stages, self.ranks.size
+        )
+        if view.units == "lj" and not self.analyzer.model.card.scale_free:
+            raise InsituError(
+                f"model '{self.analyzer.model.card.name}' works on distances in Å and the deck has "
+                "`units lj`, which have none; use a scale-free model, or units metal or real"
+            )
+        threads = thread_count(self.settings.threads)
+        self.analyzer.model.threads = threads
+        if not self.analyzer.model.native:
+            import torch
+
+            torch.set_num_threads(threads)
+
+    def _another_model(self) -> str | None:
+        """Return what is wrong if the ranks loaded different files under one name; collective."""
+        mine = self.analyzer.model.sha256
+        words = np.array([int(mine[k : k + 8], 16) for k in range(0, 64, 8)], dtype=np.float64)
+        rows = self.ranks.allgather(words)
+        if (rows == rows[0]).all():
+            return None
+        return (
+            f"model='{self.settings.model}' is not the same file on all ranks (here "
+            f"{self.analyzer.model.path}, SHA-256 {mine[:12]}…): give a path that all nodes share, or "
+            "copy one file to all"
+        )
+
+    def begin(self, view: LammpsView, first: bool = False) -> None:
+        """Prepare for a run that is about to start, or has: deck and history; collective.
+
+        Parameters
+        ----------
+        view
+            The LAMMPS instance.
+        first
+            The present step will be analysed.
+
+        Raises
+        ------
+        InsituError
+            On all ranks: a column or all variables are missing; the clock was set back.
+        """
+        self.ranks.agree(guarded(lambda: self._begin(view, view.step + (not first))))
+        self._left = time.perf_counter()
+
+    def _begin(self, view: LammpsView, first_step: int) -> None:
+        self.feedback.check(view)
+        self.recorder.continue_at(view.step + 1, first_step)
+
+    def is_rewound(self, view: LammpsView) -> bool:
+        """Return whether the history has frames of later steps than the present; collective."""
+        last = self.recorder.last_step
+        return bool(self.ranks.sum(np.array([last is not None and view.step < last], float))[0])
+
+    def require_ghosts(self, view: LammpsView, ghost_cutoff: float, skin: float) -> None:
+        """Check LAMMPS' ghost cutoff before a run (a host that knows it; deck's units); collective.
+
+        Raises
+        ------
+        InsituError
+            It is shorter than the descriptor's radius and the neighbour skin.
+        """
+        if self.analyzer.scale_free:  # its radii follow from the density: no cutoff to compare with
+            self.take(view)
+            return
+        reach, _, who = self._reach
+        require_cutoff(ghost_cutoff, skin, reach, who, view.units)
+
+    @property
+    def _reach(self) -> tuple[float, float, str]:
+        """Distance around owned atoms that has to be complete, the one to ask for [Å], who needs it."""
+        needs = [(self.analyzer.cutoff, self.analyzer.advised_cutoff, f"model '{self._model}'")]
+        needs += [(a.cutoff, a.cutoff, a.name) for a in self.further]
+        reach, _, who = max(needs)
+        return reach, max(advised for _, advised, _ in needs), who
+
+    def frame(self, view: LammpsView, half_step: bool = False) -> None:
+        """Analyse the present step and append it to the history; collective.
+
+        Parameters
+        ----------
+        view
+            The LAMMPS instance.
+        half_step
+            Velocities are not those of the step: leave LAMMPS' thermodynamic values out.
+        """
+        arrived = time.perf_counter()
+        thermo = Thermo() if half_step else view.thermo()  # collective in LAMMPS
+        frame = self.take(view)
+        if self._repeated(frame):
+            return
+        spent = {"simulation": arrived - self._left, "arrays": time.perf_counter() - arrived}
+        sums, waited = self._analyse(frame, spent)
+        started = time.perf_counter()
+        share = 1.0 / self.ranks.size
+        values = self.analyzer.finish(sums)
+        for a in self.further:
+            own = {k.removeprefix(f"{a.name}/"): v for k, v in sums.items()}
+            values |= a.finish(own)
+        values |= {
+            "thermo/temperature": thermo.temperature,
+            "thermo/potential_energy": thermo.potential_energy,
+            "thermo/pressure": thermo.pressure,
+            "thermo/atoms": round(float(sums["atoms"])),
+            "timing/reduce": waited,
+            # The time of a write is known behind it: a frame holds that of the one before.
+            "timing/write": self._write_time,
+        }
+        for s in ("simulation", *self._stages):
+            values[f"timing/{s}"] = float(sums[f"wall_{s}"]) * share
+        self.ranks.agree(guarded(lambda: self._deliver(view, frame, values)))
+        self._write_time = time.perf_counter() - started
+        self._advise(sums, frame.step)
+        if sums["asked_to_end"]:
+            self._end(view, frame.step)
+        self._left = time.perf_counter()
+
+    def _repeated(self, frame: Frame) -> bool:
+        """Return whether this very frame was analysed just before; collective if the step is the same.
+
+        Two fixes may call one monitor, and `rerun` calls twice where it begins.
+        """
+        seen = (frame.step, float(frame.positions[: frame.n_local].sum()), frame.n_local)
+        before, self._seen = self._seen, seen
+        if before is None or before[0] != frame.step:  # as on all ranks
+            return False
+        return not self.ranks.sum(np.array([seen != before], float))[0]
+
+    def take(self, view: LammpsView) -> Frame:
+        """Return this rank's frame once all ranks have one whose ghosts can be relied on; collective.
+
+        Raises
+        ------
+        InsituError
+            On all ranks: ghosts are missing or stale, or a rank has no frame.
+        """
+        frame: Frame | None = None
+        trouble = None
+        try:
+            if (view.units, view.setting("ntypes")) != self._system:
+                raise DeckError(
+                    "units or number of atom types are no longer those of the first frame (`clear`): "
+                    "define the analysis anew behind it, with a file of its own"
+                )
+            frame = view.frame(self.settings.group, self.settings.groups)
+            trouble = unstable(frame)
+        except Exception as error:
+            trouble = describe(error)
+        self.ranks.agree(trouble)
+        assert frame is not None
+        a = self.analyzer
+        if a.scale_free:
+            a.measure(self.ranks.sum(survey(frame)), frame.cell)
+        reach, advised, who = self._reach
+        self.ranks.agree(unreliable(frame, reach, who, self.ranks, advised))
+        return frame
+
+    def _analyse(self, frame: Frame, wall: dict[str, float]) -> tuple[dict[str, Any], float]:
+        """Return the sums over all ranks, and how long this one exchanged and waited for them [s].
+
+        `wall` are the times spent so far, to be summed as well.
+        """
+        mine: dict[str, Any] | None = None
+        neighbors = None
+        trouble = None
+        started = time.perf_counter()
+        try:
+            neighbors = self.analyzer.neighbors(frame)
+        except Exception as error:
+            trouble = describe(error)
+        searched = time.perf_counter()
+        wall["neighbors"] = searched - started
+        if self.analyzer.graph is not None:
+            # The analysis exchanges features: all ranks begin it, or none.
+            self.ranks.agree(trouble)
+            self.analyzer.exchange(frame, self.ranks)
+        waited = time.perf_counter() - searched
+        try:
+            if neighbors is None:
+                raise InsituError(trouble or "no neighbour search")
+            sums = self.analyzer(frame, neighbors)
+            waited += self.analyzer.waited
+            wall |= self.analyzer.timing
+            for a in self.further:
+                # A search of its own, where it goes further (the images' is as short as can be) or
+                # where that one is on a device.
+                wide = neighbors
+                if not isinstance(wide, Neighbors) or a.cutoff > wide.cutoff:
+                    wide = Neighbors(frame, a.cutoff)
+                sums |= {f"{a.name}/{k}": v for k, v in a(frame, wide).items()}
+                wall |= a.timing
+            mine = {
+                **sums,
+                "failed": 0.0,
+                "atoms": frame.n_local,
+                "asked_to_end": float(signals.asked()),
+                **{f"wall_{stage}": s for stage, s in wall.items()},
+            }
+        except Exception as error:
+            trouble = describe(error)
+        if self.analyzer.halo is not None:
+            self.analyzer.halo.finish()
+        started = time.perf_counter()
+        vector = self._packing.pack(mine)
+        vector[0] = mine is None
+        total = self._packing.unpack(self.ranks.sum(vector))
+        if total["failed"]:
+            self.ranks.agree(trouble)
+        return total, waited + time.perf_counter() - started
+
+    def _advise(self, sums: dict[str, Any], step: int) -> None:
+        if self.ranks.rank == 0 and not self._warned:
+            advice = self.analyzer.advice(sums)
+            if not sums["count"].sum():
+                advice = (
+                    f"group '{self.settings.group}' has no atoms at step {step}: its fractions are "
+                    "NaN there; define the group before the run"
+                )
+            if advice:
+                self._warned = True
+                log.warning("insitu: %s", advice)
+
+    def _end(self, view: LammpsView, step: int) -> None:
+        """End LAMMPS' run behind this step, as all ranks have agreed: one of them got SIGTERM."""
+        view.end_run()
+        if self.ranks.rank == 0:
+            log.warning(
+                "insitu: SIGTERM: the run ends at step %d, which is in the history; the deck goes on "
+                "behind `run`, further runs are skipped", step,
+            )  # fmt: skip
+
+    def _deliver(self, view: LammpsView, frame: Frame, values: dict[str, Any]) -> None:
+        rows = [values.get(f"phases/by_{k}/fraction", ()) for k in ("group", "type")]
+        wanted = self.feedback.wants_atoms  # on a GPU they stay there otherwise
+        self.feedback.write(
+            view,
+            self.analyzer.atom_codes(frame) if wanted else np.zeros(0, np.int32),
+            self.analyzer.confidence if wanted else np.zeros(0, np.float32),
+            values["phases/fraction"],
+            np.array([row for part in rows for row in part]).reshape(-1, len(self.classes)),
+        )
+        if self.ranks.rank == 0:
+            self.recorder.append(view, frame, values)
+
+    def disable(self, view: LammpsView, reason: str) -> None:
+        """End the analysis, not the run; every rank is told, none needs to answer."""
+        self.feedback.blank(view)
+        if self.ranks.rank == 0:
+            step = view.step
+            noted = guarded(lambda: self.recorder.note(view, step, reason))
+            log.warning(
+                "insitu: the analysis is disabled from step %d on, the simulation goes on: %s%s",
+                step, reason, f" (this is not in the history: {noted})" if noted else "",
+            )  # fmt: skip
+        self.close()
+
+    def close(self) -> None:
+        """Close the history (every frame in it is already on disk)."""
+        self.recorder.close()

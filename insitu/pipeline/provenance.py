@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How a history came to be: what is written to ``parameters/insitu``."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from insitu import __version__
+from insitu.analyses.phases import Phases
+from insitu.pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from insitu.lammps.view import LammpsView
+
+
+def provenance(
+    settings: Settings, analyzer: Phases, view: LammpsView, n_ranks: int
+) -> dict[str, Any]:
+    """Return model, descriptor, settings, versions and host of a run."""
+    from importlib import metadata  # on rank 0 only: it brings 30 modules with it
+
+    model = analyzer.model
+    versions = {
+        "insitu": __version__,
+        "lammps": view.version,
+        "python": platform.python_version(),
+    }
+    for package in ("numpy", "h5py", "torch", "mpi4py"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "model": model.card.name,
+        "model_sha256": model.sha256,
+        "engine": model.engine,
+        "device": "cpu" if model.on_device is None else model.on_device.device.name,
+        "descriptor": model.card.inputs,
+        "threshold": analyzer.threshold,
+        "group": settings.group,
+        "settings": asdict(settings),
+        "versions": versions,
+        "units": view.units,
+        "atoms": view.n_atoms,
+        "last_step": view.run_span[1],  # `insitu watch` tells the time left
+        "ranks": n_ranks,
+        "host": platform.node(),
+        "folder": os.getcwd(),
+        "command": _command(),
+        "job": os.environ.get("SLURM_JOB_ID", ""),  # `insitu watch JOBID`
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _command() -> str:
+    """Return the command line of the process: LAMMPS' own, where Python is embedded."""
+    try:
+        with open("/proc/self/cmdline", "rb") as file:
+            return file.read().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return " ".join(sys.orig_argv)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The history of a run on rank 0: made at the first frame, and what LAMMPS' clock does to it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from insitu.analyses.base import Observable
+from insitu.analyses.phases import Phases
+from insitu.analyses.rdf import Rdf
+from insitu.errors import InsituError
+from insitu.frame.frame import Frame
+from insitu.frame.units import THERMO_UNITS
+from insitu.pipeline.provenance import provenance
+from insitu.pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from insitu.history.writer import Series
+    from insitu.lammps.view import LammpsView
+
+log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """What the frames of one analysis are written to; without a series until the first of them.
+
+    Parameters
+    ----------
+    settings
+        Of the run.
+    analyzer, further
+        The analyses whose observables are written.
+    stages
+        Names of the stages whose wall times are.
+    n_ranks
+        Number of ranks.
+    """
+
+    def __init__(
+        self, settings: Settings, analyzer: Phases, further: Sequence[Rdf], stages: Sequence[str],
+        n_ranks: int,
+    ) -> None:  # fmt: skip
+        self._settings, self._analyzer, self._further = settings, analyzer, further
+        self._stages, self._n_ranks = stages, n_ranks
+        self._series: Series | None = None
+        self._lost_time, self._joined = 0.0, False
+
+    @property
+    def last_step(self) -> int | None:
+        """Step of the last frame; None without one, and on all ranks but the first."""
+        return self._series.last_step if self._series is not None else None
+
+    def continue_at(self, step: int, first_step: int) -> None:
+        """Go on with a run whose clock is at `step` and that analyses from `first_step` on."""
+        if self._series is None:  # as on all ranks but 0
+            return
+        before = self._series.last_step
+        self._series = self._series.begin(step, first_step)
+        if self._series is None or self._series.last_step != before:
+            self._lost_time = 0.0
+
+    def append(self, view: LammpsView, frame: Frame, values: dict[str, Any]) -> None:
+        """Write a frame."""
+        began, _ = view.run_span
+        first_step = frame.step if began is None else min(frame.step, began + 1)
+        self.continue_at(frame.step, first_step)
+        if self._series is None:
+            self._series = self._create(view, first_step)
+            if self._settings.if_exists == "new":
+                log.warning("insitu: the history is '%s'", self._series.path)
+        self._series.append(frame.step, self._time(frame, view.timestep), values)
+
+    def _time(self, frame: Frame, timestep: float) -> float:
+        # A restart file that LAMMPS writes during a run holds the time at which that run began, and
+        # reset_timestep to an earlier step sets the time to 0: the history's own goes on.
+        assert self._series is not None
+        last, step = self._series.last_time, self._series.last_step
+        if last is None or step is None:
+            self._joined = True
+            return frame.time
+        expected = last + (frame.step - step) * timestep
+        behind = (expected - frame.time - self._lost_time) / timestep if timestep else 0.0
+        # Another time step than the history's would hardly be behind by whole steps.
+        whole = behind > 0.5 and abs(behind - round(behind)) < 1e-3
+        if frame.time + self._lost_time <= last or (whole and not self._joined):
+            self._lost_time = expected - frame.time
+            log.warning(
+                "insitu: LAMMPS' clock is behind the history by %g at step %d, as after a restart "
+                "file written during a run; the history's time goes on from step %d",
+                self._lost_time, frame.step, step,
+            )  # fmt: skip
+        self._joined = True
+        return frame.time + self._lost_time
+
+    def note(self, view: LammpsView, step: int, reason: str) -> None:
+        """Write that the analysis ended at a step, and why."""
+        if self._series is None:
+            kept = os.path.exists(self._settings.file) and self._settings.if_exists != "new"
+            if kept and self._settings.if_exists != "append":
+                raise InsituError(f"file='{self._settings.file}' is of an earlier run and is kept")
+            self._series = self._create(view, None if kept else step)
+        self._series.note_disabled(step, reason)
+
+    def _create(self, view: LammpsView, first_step: int | None) -> Series:
+        from insitu.history.writer import Series
+
+        kelvin, energy, pressure = THERMO_UNITS[view.units]
+        observables = [
+            *self._analyzer.observables,
+            *(o for a in self._further for o in a.observables),
+            Observable("thermo/temperature", (), "f8", kelvin, "compute thermo_temp"),
+            Observable("thermo/potential_energy", (), "f8", energy, "compute thermo_pe, all atoms"),
+            Observable("thermo/pressure", (), "f8", pressure, "compute thermo_press"),
+            Observable("thermo/atoms", (), "i8", "", "atoms of the simulation"),
+            Observable("timing/simulation", (), "f8", "s", "since the last frame, mean of ranks"),
+            *[Observable(f"timing/{s}", (), "f8", "s", "mean of the ranks") for s in self._stages],
+            Observable("timing/reduce", (), "f8", "s", "exchange, waiting and all-reduce, rank 0"),
+            Observable("timing/write", (), "f8", "s", "of the frame before, rank 0"),
+        ]
+        return Series.create(
+            self._settings.file,
+            observables,
+            time_unit=view.time_unit,
+            provenance=provenance(self._settings, self._analyzer, view, self._n_ranks),
+            classes=self._analyzer.classes,
+            codes=self._analyzer.codes,
+            if_exists=self._settings.if_exists,
+            first_step=first_step,
+        )
+
+    def close(self) -> None:
+        """Close the history."""
+        if self._series is not None:
+            self._series.close()
+            self._series = None

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Settings of the monitor: one definition for Python keywords and for the words of a fix line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from insitu.analyses.profile import ProfileSettings
+from insitu.errors import SettingError, did_you_mean, one_of
+from insitu.frame.threads import check_threads
+from insitu.gpu.device import check_device
+from insitu.history import IF_EXISTS
+from insitu.models.engines import check_engine
+
+#: What LAMMPS takes as the interval of a fix.
+MOST_STEPS = 2**31 - 1
+MOST_BINS = 10_000
+ON_ERROR = ("stop", "disable")
+ON_SIGTERM = ("end", "die")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a deck can set.
+
+    Parameters
+    ----------
+    model
+        Name of a shipped model (``insitu models``) or path of a ``model.pt``.
+    file
+        History to write, HDF5 (H5MD).
+    every
+        Analyse at multiples of this step number; None: whenever the fix calls.
+    group
+        LAMMPS group whose atoms are classified; neighbours outside of it still count.
+    threshold
+        Largest class probability below which an atom is unknown, 0 … 1; None: the model's own.
+    if_exists
+        What to do if `file` exists, or if the clock is set back during the run: ``refuse``;
+        ``append`` (continue it; frames behind the step at which the run begins are replaced);
+        ``overwrite``; ``new`` (the next free name: phases_1.h5, phases_2.h5 …).
+    on_error
+        What to do if the analysis fails during the run: ``stop`` it, or ``disable`` the analysis;
+        the simulation then goes on, and the history says from which step and why.
+    on_sigterm
+        What SIGTERM means, which batch systems send ahead of a time limit: ``end`` the run at the next
+        analysed frame (the deck goes on behind ``run``, further runs are skipped), or ``die``.
+    groups
+        Further LAMMPS groups whose fractions are recorded, among the analysed atoms.
+    types
+        Also record the fractions of each atom type.
+    labels, confidence
+        Columns of a ``fix property/atom`` that receive each atom's phase (``i_name``) and the
+        probability of it (``d_name``).
+    variables
+        Beginning of the names of string variables that receive the fractions: ``phase`` fills
+        ``phase_fcc``, ``phase_unknown`` and so on, as many as the deck defines.
+    first
+        Also analyse the step at which the first run starts (only `fix insitu` can; `fix
+        python/invoke` is not called there).
+    threads
+        Threads of the analysis on each rank; None: OMP_NUM_THREADS, else 1, as in LAMMPS.
+    engine
+        What runs the network: ``native``, the kernels, without torch; ``torchscript``, the
+        reference; ``auto``, the kernels if the model has weights for them.
+    device
+        Where the analysis runs: ``cpu``; ``cuda``, the GPUs of a node in turn; ``cuda:N``; ``auto``, a
+        GPU if there is one that can be used.
+    species
+        Elements of the atom types in their order, for models that are coloured by species; None: told
+        from the masses.
+    rdf
+        Also record the radial distribution function g(r) up to this distance [Å], in all and of each
+        pair of atom types.
+    rdf_bins
+        Bins of g(r).
+    profile
+        Also count the phases in bins along an axis: ``z,50`` (axis and number of bins, over the box of
+        the first analysed step), or ``z,50,0,400`` (from 0 to 400, in the deck's unit of length).
+    """
+
+    model: str = "metals"
+    file: str = "phases.h5"
+    every: int | None = None
+    group: str = "all"
+    threshold: float | None = None
+    if_exists: str = "refuse"
+    on_error: str = "stop"
+    on_sigterm: str = "end"
+    groups: tuple[str, ...] = ()
+    types: bool = False
+    labels: str | None = None
+    confidence: str | None = None
+    variables: str | None = None
+    first: bool = False
+    threads: int | None = None
+    engine: str = "auto"
+    device: str = "cpu"
+    species: tuple[str, ...] = ()
+    rdf: float | None = None
+    rdf_bins: int = 160
+    profile: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.every is not None and not 1 <= self.every <= MOST_STEPS:
+            raise SettingError(
+                f"every={self.every} is not a number of steps; give 1 … {MOST_STEPS}"
+            )
+        check_threads(self.threads)
+        if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
+            raise SettingError(f"threshold={self.threshold} is not a probability; give 0 … 1")
+        for name, allowed in (
+            ("if_exists", IF_EXISTS), ("on_error", ON_ERROR), ("on_sigterm", ON_SIGTERM),
+        ):  # fmt: skip
+            one_of(name, getattr(self, name), allowed)
+        check_engine(self.engine)
+        check_device(self.device)
+        if self.rdf is not None and not 0.1 <= self.rdf <= 100.0:
+            raise SettingError(f"rdf={self.rdf} is not a usable distance; give 0.1 … 100 Å")
+        if not 1 <= self.rdf_bins <= MOST_BINS:
+            raise SettingError(f"rdf_bins={self.rdf_bins} is not usable; give 1 … {MOST_BINS}")
+        for name in ("model", "file", "group", "labels", "confidence", "variables"):
+            if getattr(self, name) == "":
+                raise SettingError(f"{name} is empty; give a name")
+        for name, start in (("labels", "i_"), ("confidence", "d_")):
+            column = getattr(self, name)
+            if column is not None and not (column.startswith(start) and len(column) > 2):
+                raise SettingError(
+                    f"{name}='{column}' is not a column of fix property/atom that can hold them; its "
+                    f"name starts with {start}, for example {start}{_COLUMN[name]}, and the deck has "
+                    f"`fix columns all property/atom {start}{_COLUMN[name]}`"
+                )
+        if self.profile:
+            ProfileSettings.parse(self.profile)
+        twice = sorted({g for g in self.groups if self.groups.count(g) > 1})
+        if twice or "" in self.groups:
+            raise SettingError(
+                f"groups={','.join(self.groups)} names "
+                + (f"'{twice[0]}' twice" if twice else "an empty group")
+                + "; give each group once, separated by commas"
+            )
+
+
+_COLUMN = {"labels": "phase", "confidence": "confidence"}
+
+
+_KINDS: dict[str, Any] = {
+    "every": int, "threads": int, "threshold": float, "first": bool, "types": bool, "rdf": float,
+    "rdf_bins": int,
+}  # fmt: skip
+_LISTS = {
+    "groups": "names of groups", "species": "symbols of elements",
+    "profile": "an axis and a number of bins, for example z,50",
+}  # fmt: skip
+_YES_NO = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
+
+
+def make(**given: Any) -> Settings:
+    """Return settings from keywords, checked and converted.
+
+    Raises
+    ------
+    SettingError
+        Unknown keyword (with the nearest known one), or a value of the wrong kind.
+    """
+    known = [f.name for f in fields(Settings)]
+    values = {}
+    for name, value in given.items():
+        if name not in known:
+            raise SettingError(
+                f"setting '{name}' is not known; known: {', '.join(known)}."
+                f"{did_you_mean(name, known)}"
+            )
+        values[name] = _convert(name, value)
+    return Settings(**values)
+
+
+def from_words(words: Sequence[str]) -> Settings:
+    """Return settings from the ``keyword value …`` tail of a fix line.
+
+    Raises
+    ------
+    SettingError
+        Unknown keyword, a missing value, or one of the wrong kind.
+    """
+    if len(words) % 2:
+        raise SettingError(
+            f"setting '{words[-1]}' has no value; write `keyword value` pairs behind N, for example "
+            "`fix phases all insitu 100 model metals file phases.h5`"
+        )
+    pairs = list(zip(words[::2], words[1::2], strict=True))
+    names = [name for name, _ in pairs]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise SettingError(f"setting '{twice[0]}' is given twice; give it once")
+    return make(**dict(pairs))
+
+
+def _convert(name: str, value: Any) -> Any:
+    kind = _KINDS.get(name, str)
+    if value is None or (kind is bool and isinstance(value, bool)):
+        return value
+    if name in _LISTS:  # a list in Python, separated by commas on a fix line
+        many = value.split(",") if isinstance(value, str) else value
+        kinds = (str, int, float) if name == "profile" else str
+        if not isinstance(many, list | tuple) or not all(isinstance(g, kinds) for g in many):
+            raise SettingError(f"{name}={value!r} is not understood; give {_LISTS[name]}")
+        return tuple(str(g).strip() for g in many)
+    if kind is bool:
+        word = str(value).lower()
+        if word not in _YES_NO:
+            raise SettingError(f"{name}={value} is not understood; allowed: yes, no")
+        return _YES_NO[word]
+    try:
+        converted = kind(value)
+        if isinstance(value, bool) or (not isinstance(value, str) and converted != value):
+            raise ValueError
+        return converted
+    except (TypeError, ValueError):
+        what = {int: "a whole number", float: "a number", str: "a word"}[kind]
+        raise SettingError(f"{name}={value!r} is not {what}; give {what}") from None

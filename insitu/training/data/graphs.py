@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From labelled configurations to maps with their neighbours, and copies that are harder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.descriptors.neighbors_map import NeighborsMap
+from insitu.frame.frame import Frame
+from insitu.frame.neighbors import Neighbors, spacing, survey
+from insitu.models.engines.graph import GraphSettings
+from insitu.training.data.dynamics import Sample
+from insitu.training.data.trajectories import MOLTEN
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A described configuration.
+
+    Parameters
+    ----------
+    sample
+        What it was made of.
+    removed, strain
+        Fraction of atoms taken away, largest component of the deformation.
+    images
+        ``(n, size²)`` float16 maps.
+    neighbors
+        ``(n, k)`` int32 nearest neighbours, −1: none.
+    labels
+        ``(n,)`` int64 class indices, −1: do not use.
+    """
+
+    sample: Sample
+    removed: float
+    strain: float
+    images: NDArray[np.float16]
+    neighbors: NDArray[np.int32]
+    labels: NDArray[np.int64]
+
+
+def describe(
+    positions: NDArray[np.float64], cell: NDArray[np.float64], settings: NeighborsMap,
+    graph: GraphSettings,
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:  # fmt: skip
+    """Return the maps ``(n, size²)`` of a periodic configuration and its neighbours ``(n, k)``.
+
+    Parameters
+    ----------
+    positions, cell
+        ``(n, 3)`` and ``(3, 3)`` [Å].
+    settings
+        Scale-free descriptor; its cutoff is set from the density.
+    graph
+        Extent of the graph, with k neighbours.
+    """
+    bare = Frame.from_arrays(positions, cell, True, reach=0.0)
+    length = spacing(survey(bare), bare.cell)
+    radius = graph.reach * length
+    frame = Frame.from_arrays(positions, cell, True, reach=radius * 1.0001)
+    search = Neighbors(frame, radius)
+    n = frame.n_local
+    images = np.zeros((n, settings.size**2), dtype=np.float32)
+    for atoms, batch, _ in settings.searching(radius).batches(search):
+        images[atoms] = batch.reshape(len(atoms), -1)
+    ball = (radius, settings.ball, settings.local)
+    places = search.nearest(search.places, ball, graph.neighbors, graph.near * length)
+    table = np.empty((n, graph.neighbors), dtype=np.int32)
+    table[search.atoms] = np.where(places >= 0, frame.ids[search.index[places]] - 1, -1)
+    return images, table
+
+
+def _deformation(amplitude: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return a deformation ``(3, 3)``: uniaxial and shear components within ± amplitude."""
+    return np.eye(3) + np.triu(rng.uniform(-amplitude, amplitude, (3, 3)))
+
+
+def thinned(part: float, n: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return which of n atoms ``(n,)`` stay when a part of them is removed at random."""
+    return rng.random(n) >= part
+
+
+def cut(
+    positions: NDArray[np.float64], cell: NDArray[np.float64], part: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Return which atoms ``(n,)`` stay when a slab, this part of the cell, becomes vacuum."""
+    axis, start = rng.integers(3), rng.random()
+    at = (positions @ np.linalg.inv(cell))[:, axis] - start
+    stay: NDArray[np.bool_] = at % 1.0 >= part
+    return stay
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A configuration or a harder copy: positions ``(n, 3)``, cell ``(3, 3)`` [Å], labels ``(n,)``.
+
+    `removed` is the fraction of atoms taken away, `strain` the largest component of the deformation.
+    """
+
+    removed: float
+    strain: float
+    positions: NDArray[np.float64]
+    cell: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+
+def variants(
+    s: Sample, labels: NDArray[np.int64], training: dict[str, Any], rng: np.random.Generator,
+    copies: str,
+) -> Iterator[Variant]:  # fmt: skip
+    """Yield a configuration and its harder copies.
+
+    Parameters
+    ----------
+    s, labels
+        The configuration and the class indices ``(n,)`` of its atoms.
+    training
+        The recipe's ``[training]``.
+    rng
+        Of the atoms that are removed and of the deformations.
+    copies
+        "training", "fixed" or "none", as for :func:`graphs`.
+    """
+    n = len(labels)
+    found = [(0.0, 0.0, np.ones(n, dtype=bool))]
+    if copies == "training":
+        for _ in range(training["copies"]):
+            part = rng.uniform(*training["removed"])
+            found.append((part, 0.0, thinned(part, n, rng)))
+        if not s.kind.startswith("stack"):  # an outermost layer has no stacking of its own
+            part = rng.uniform(*training["cut"])
+            found.append((part, 0.0, cut(s.positions, s.cell, part, rng)))
+        if s.kind not in MOLTEN:
+            found.append((0.0, training["strain"], found[0][2]))
+    elif copies == "fixed":
+        found += [(part, 0.0, thinned(part, n, rng)) for part in (0.25, 0.5)]
+    for part, strain, keep in found:
+        f = _deformation(strain, rng)
+        yield Variant(part, strain, s.positions[keep] @ f, s.cell @ f, labels[keep])
+
+
+def graphs(
+    recipe: dict[str, Any], samples: Iterable[Sample], seed: int, *, copies: str
+) -> list[Graph]:
+    """Describe configurations and their harder copies.
+
+    Parameters
+    ----------
+    recipe
+        Its ``[descriptor]``, ``[graph]``, ``[training]`` and ``classes``.
+    samples
+        Labelled configurations; those without a label are left out.
+    seed
+        Of the atoms that are removed and of the deformations.
+    copies
+        "training": `copies` of them with a random fraction removed, one cut open by a slab of
+        vacuum (two unrelaxed surfaces), and a randomly deformed one of crystals. "fixed": a quarter
+        and a half removed. "none".
+    """
+    settings = NeighborsMap(**recipe["descriptor"])
+    graph = GraphSettings(**recipe["graph"])
+    numbers = {c: k for k, c in enumerate(recipe["classes"])}
+    rng = np.random.default_rng(seed)
+    found = []
+    for s in samples:
+        labels = np.array([numbers.get(c, -1) for c in s.labels.tolist()])
+        if not (labels >= 0).any():
+            continue
+        for v in variants(s, labels, recipe["training"], rng, copies):
+            images, neighbors = describe(v.positions, v.cell, settings, graph)
+            found.append(
+                Graph(s, v.removed, v.strain, images.astype(np.float16), neighbors, v.labels)
+            )
+    return found

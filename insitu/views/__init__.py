@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Histories for people: figures, tables, the live view, reports."""

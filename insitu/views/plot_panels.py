@@ -1,0 +1,329 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The panels of a figure: a further plot is one more function here, and its line in `PANELS`.
+
+A panel draws one history into axes and sets their label; `plots` stacks panels over one abscissa.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.history.datasets import energy_per_atom, notes, present_phases
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+
+# The hues are OVITO's, darkened for white paper. The lightness alone tells fcc, hcp and bcc apart,
+# for readers who do not see red and green, and so does the dash pattern.
+STYLES: dict[str, tuple[str, Any]] = {
+    "fcc": ("#2eb82e", "-"),
+    "hcp": ("#b8141e", (0, (5, 1.5))),
+    "bcc": ("#4040e0", (0, (7, 1.5, 1.5, 1.5))),
+    "cubic_diamond": ("#0d86d6", "-"),
+    "hexagonal_diamond": ("#e07b00", (0, (5, 1.5))),
+    "sc": ("#8f10e6", (0, (2, 1.2))),
+    "icosahedral": ("#b89b00", (0, (1, 1))),
+    "disordered": ("#404040", "-"),
+    "liquid": ("#2f7fb3", "-"),
+    "amorphous": ("#c0392b", (0, (5, 1.5))),
+    # Phases of SiO2 by their coordination: tetrahedral from green to blue, octahedral orange to violet.
+    "alpha_quartz": ("#0f7d5c", "-"),
+    "beta_quartz": ("#4bab86", (0, (5, 1.5))),
+    "alpha_cristobalite": ("#666f00", "-"),
+    "beta_cristobalite": ("#98a13a", (0, (5, 1.5))),
+    "low_tridymite": ("#8a5f10", "-"),
+    "high_tridymite": ("#c2903f", (0, (5, 1.5))),
+    "moganite": ("#2f9fb3", (0, (7, 1.5, 1.5, 1.5))),
+    "keatite": ("#7a5c3a", (0, (2, 1.2))),
+    "coesite": ("#3f6fd1", "-"),
+    "stishovite": ("#e07b00", "-"),
+    "seifertite": ("#8f10e6", "-"),
+    "pyrite_type": ("#cc5c9c", "-"),
+    "melt": ("#404040", "-"),
+    "other": ("#404040", "-"),
+    "unknown": ("#b3b3b3", (0, (3, 2))),
+}
+FURTHER = ("#008066", "#cc5c9c", "#a6761d", "#2f9fb3", "#7a5c3a", "#7d8a00")
+INK = "#262626"
+
+
+@dataclass(frozen=True)
+class View:
+    """One history as a figure shows it.
+
+    Parameters
+    ----------
+    data
+        The history; of an ensemble the mean.
+    axis
+        What the abscissa is: ``time``, ``step`` or ``temperature``.
+    phases
+        Colour and dashes of each phase to draw.
+    runs
+        The runs of an ensemble.
+    stacked
+        Areas over one another instead of lines.
+    reference
+        Another history of the same steps, drawn as points; `reference_name` is what it is called.
+    tolerance
+        A difference from `reference` that is let pass.
+    """
+
+    data: xarray.Dataset
+    axis: str
+    phases: dict[str, tuple[str, Any]]
+    runs: list[xarray.Dataset] = field(default_factory=list)
+    stacked: bool = False
+    reference: xarray.Dataset | None = None
+    reference_name: str = ""
+    tolerance: float = 0.0
+
+    @property
+    def x(self) -> NDArray[Any]:
+        """Abscissa of the frames ``(n_steps,)``."""
+        return np.asarray(self.data[self.axis].values)
+
+    def at(self, steps: NDArray[Any]) -> NDArray[Any]:
+        """Return the abscissa of steps, which need not be frames."""
+        known, x = self.data["step"].values.astype(float), self.x.astype(float)
+        found = np.interp(steps, known, x)
+        if len(known) > 1 and self.axis != "temperature":
+            beyond = np.asarray(steps) > known[-1]
+            slope = (x[-1] - x[-2]) / (known[-1] - known[-2])
+            found = np.where(beyond, x[-1] + slope * (np.asarray(steps) - known[-1]), found)
+        return np.asarray(found)
+
+    def path(
+        self, axes: Axes, y: NDArray[Any], x: NDArray[Any] | None = None, **style: Any
+    ) -> None:
+        """Draw a line; points where there is no order in time to follow, or nothing but a point."""
+        x = self.x if x is None else x
+        if self.axis == "temperature":
+            style |= {"linewidth": 0.7, "marker": "o", "markersize": 2.8, "markeredgewidth": 0}
+        axes.plot(x, y, **{"marker": "o" if len(x) < 2 else "", "markersize": 4, **style})
+
+
+def phases(axes: Axes, view: View) -> None:
+    """Fractions of the atoms: lines with the 95 % interval, or areas."""
+    if view.stacked:
+        _areas(axes, view)
+    else:
+        # Drawn last is on top: the crystals over what has no structure.
+        for name, (color, dashes) in view.phases.items():
+            if name not in view.data["phase"].values:
+                continue
+            back = {"zorder": 2.0 if name in ("unknown", "disordered", "other") else 2.5}
+            style = {"color": color, "linestyle": dashes, **back}
+            for run in view.runs:
+                y = run["fraction"].sel(phase=name).values
+                view.path(axes, y, np.asarray(run[view.axis].values), **style | _THIN)
+            y = view.data["fraction"].sel(phase=name).values
+            view.path(axes, y, label=_words(name), **style)
+            # The runs of an ensemble show their scatter themselves.
+            if "standard_error" in view.data and not view.runs and view.axis != "temperature":
+                half = 1.96 * np.nan_to_num(view.data["standard_error"].sel(phase=name).values)
+                if half.any():
+                    low, high = np.clip(y - half, 0, 1), np.clip(y + half, 0, 1)
+                    axes.fill_between(view.x, low, high, color=color, alpha=0.18, linewidth=0)
+        _reference(axes, view)
+    axes.set_ylim(*((0, 1) if view.stacked else (-0.02, 1.02)))
+    axes.set_ylabel("Fraction of atoms")
+
+
+def difference(axes: Axes, view: View) -> None:
+    """Fractions less those of the reference, and the tolerance."""
+    if view.reference is None:
+        return
+    common = np.intersect1d(view.data["step"], view.reference["step"])
+    both = [d["fraction"].sel(step=common) for d in (view.data, view.reference)]
+    for name, (color, dashes) in view.phases.items():
+        if all(name in part["phase"].values for part in both):
+            y = both[0].sel(phase=name).values - both[1].sel(phase=name).values
+            view.path(axes, y, view.at(common), color=color, linestyle=dashes)
+    if view.tolerance:
+        axes.axhspan(-view.tolerance, view.tolerance, color="#000000", alpha=0.06, linewidth=0)
+    axes.axhline(0.0, color=INK, linewidth=0.6)
+    axes.set_ylabel("Difference")
+
+
+def temperature(axes: Axes, view: View) -> None:
+    """Temperature, as LAMMPS has it."""
+    _quantity(axes, view, "temperature", "Temperature")
+
+
+def pressure(axes: Axes, view: View) -> None:
+    """Pressure, as LAMMPS has it."""
+    _quantity(axes, view, "pressure", "Pressure")
+
+
+def energy(axes: Axes, view: View) -> None:
+    """Potential energy per atom."""
+    for data, style in [(run, _THIN) for run in view.runs] + [(view.data, {})]:
+        if (found := energy_per_atom(data)) is not None:
+            x = np.asarray(data[view.axis].values)
+            view.path(axes, found[0], x, **{"color": INK, "linewidth": 1.1, **style})
+            axes.set_ylabel(_label("Potential energy", found[1]))
+
+
+def profile(axes: Axes, view: View) -> None:
+    """Position over the abscissa, coloured by phase: colours mix as the phases do in a bin."""
+    part = view.data["profile"]
+    order = np.argsort(view.x, kind="stable")
+    x, z = view.x[order].astype(float), part["bin"].values
+    known = {n: view.phases.get(n, STYLES["unknown"])[0] for n in part["phase"].values}
+    colors = np.array([[int(c[k : k + 2], 16) / 255.0 for k in (1, 3, 5)] for c in known.values()])
+    shares = part.values[order]
+    empty = ~np.isfinite(shares).all(axis=2)
+    image = np.nan_to_num(shares) @ colors
+    image[empty] = 1.0
+    if len(x) == 1:  # an area needs two sides
+        x, image = x[0] + np.array([-0.5, 0.5]), np.repeat(image, 2, axis=0)
+    axes.pcolormesh(x, z, image.swapaxes(0, 1), shading="nearest", rasterized=True)
+    for name, (color, _) in view.phases.items():  # for the legend
+        axes.plot([], [], linewidth=5, color=color, label=_words(name))
+    axes.grid(visible=False)
+    along = str(part.attrs.get("long_name", "")).rpartition(" along ")[2]
+    words = f"Position along {along}" if along else "Position"
+    axes.set_ylabel(_label(words, str(part["bin"].attrs.get("units", ""))))
+
+
+def rdf(axes: Axes, view: View) -> None:
+    """Radial distribution function of all atoms as a map: distance over the abscissa."""
+    g = view.data["rdf"].isel(pair=0)
+    order = np.argsort(view.x, kind="stable")
+    x, r = view.x[order].astype(float), g["radius"].values
+    # Up to the height of a liquid's first peak: a crystal's shells would leave nothing else to see.
+    drawn = axes.pcolormesh(
+        x, r, g.values[order].T, vmin=0.0, vmax=3.0, cmap="magma_r", shading="nearest", rasterized=True,
+    )  # fmt: skip
+    assert axes.figure is not None
+    axes.figure.colorbar(drawn, ax=axes, pad=0.01, extend="max", label="g(r)")
+    axes.set_ylabel(_label("Distance", str(view.data["radius"].attrs.get("units", ""))))
+    axes.set_ylim(bottom=1.5 if r[-1] > 4 else 0.0)
+
+
+def cost(axes: Axes, view: View) -> None:
+    """Wall time of the analysis in percent of that of the simulation."""
+    if (share := analysis_share(view.data)) is not None:
+        view.path(axes, 100 * share, color=INK, linewidth=1.1)
+        axes.set_ylabel("Cost of analysis\n(% of simulation)")
+        axes.set_ylim(bottom=0)
+
+
+def analysis_share(dataset: xarray.Dataset) -> NDArray[np.float64] | None:
+    """Return the wall time of the analysis over that of the simulation, `(n_steps,)`, or None."""
+    if "timing_simulation" not in dataset:
+        return None
+    simulation = np.asarray(dataset["timing_simulation"].values, dtype=float)
+    stages = [n for n in dataset.data_vars if str(n).startswith("timing_")]
+    total = np.sum([np.asarray(dataset[n].values, dtype=float) for n in stages], axis=0)
+    # The first frame may come before any step of the simulation.
+    usable = simulation > 1e-3 * np.nanmedian(simulation)
+    return np.where(usable, (total - simulation) / np.where(usable, simulation, 1.0), np.nan)
+
+
+def mark_disabled(axes: Axes, view: View, *, named: bool) -> None:
+    """Mark from where on the analysis was disabled, and up to where if a later run resumed it."""
+    if view.axis == "temperature":
+        return
+    for note in notes(view.data):
+        later = view.data["step"].values[view.data["step"].values > note["step"]]
+        begin = float(view.at(np.array([note["step"]]))[0])
+        if later.size:
+            end = float(view.at(later[:1])[0])
+            axes.axvspan(begin, end, facecolor="#000000", alpha=0.07, linewidth=0, zorder=0)
+        axes.axvline(begin, color=INK, linewidth=0.9, linestyle=(0, (1, 1.5)), zorder=1.5)
+        if named:
+            run = f" ({note['run']})" if "run" in note else ""
+            axes.annotate(
+                f"analysis disabled{run}", (begin, 0.5), (-3, 0), ("data", "axes fraction"),
+                textcoords="offset points", rotation=90, ha="right", va="center", fontsize=7.5,
+                color=INK, bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1},
+            )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A function that draws into axes, its height relative to the others, whether it has data."""
+
+    draw: Callable[[Axes, View], None]
+    height: float
+    has_data: Callable[[xarray.Dataset], bool]
+    default: bool = True
+
+
+def _finite(name: str) -> Callable[[xarray.Dataset], bool]:
+    return lambda data: name in data and bool(np.isfinite(data[name].values).any())
+
+
+#: Every panel by its name; those of `default` are drawn where they have data.
+PANELS = {
+    "phases": Panel(phases, 2.0, lambda _: True),
+    "difference": Panel(difference, 1.0, lambda _: True, default=False),
+    "profile": Panel(profile, 2.0, lambda data: "profile" in data and data["profile"].ndim == 3),
+    "temperature": Panel(temperature, 1.0, _finite("temperature")),
+    "energy": Panel(energy, 1.0, lambda data: energy_per_atom(data) is not None),
+    "pressure": Panel(pressure, 1.0, _finite("pressure"), default=False),
+    "rdf": Panel(rdf, 1.6, lambda data: "rdf" in data and data.sizes["step"] > 1, default=False),
+    "cost": Panel(cost, 1.0, lambda data: analysis_share(data) is not None, default=False),
+}
+
+_THIN: dict[str, Any] = {"alpha": 0.5, "linewidth": 0.7, "label": "_"}
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _label(name: str, unit: str) -> str:
+    return f"{name}\n({unit})" if unit else name
+
+
+def _quantity(axes: Axes, view: View, name: str, words: str) -> None:
+    for data, style in [(run, _THIN) for run in view.runs] + [(view.data, {})]:
+        x = np.asarray(data[view.axis].values)
+        view.path(axes, data[name].values, x, **{"color": INK, "linewidth": 1.1, **style})
+    axes.set_ylabel(_label(words, str(view.data[name].attrs.get("units", ""))))
+
+
+def _areas(axes: Axes, view: View) -> None:
+    names = [n for n in view.phases if n in view.data["phase"].values]
+    order = np.argsort(view.x, kind="stable")
+    shares = [np.nan_to_num(view.data["fraction"].sel(phase=n).values)[order] for n in names]
+    x = view.x[order].astype(float)
+    if len(x) == 1:  # an area needs two sides
+        x, shares = x[0] + np.array([-0.5, 0.5]), [np.repeat(share, 2) for share in shares]
+    axes.stackplot(
+        x, shares, colors=[view.phases[n][0] for n in names],
+        labels=[_words(n) for n in names], edgecolor="white", linewidth=0.6, alpha=0.9,
+    )  # fmt: skip
+
+
+def _reference(axes: Axes, view: View) -> None:
+    if view.reference is None:
+        return
+    x = view.at(view.reference["step"].values)
+    for name, (color, _) in view.phases.items():
+        if name in view.reference["phase"].values:
+            y = view.reference["fraction"].sel(phase=name).values
+            axes.plot(
+                x, y, linestyle=(0, (1, 1.5)), linewidth=0.8, marker="o", markersize=3.4,
+                markerfacecolor="white", markeredgewidth=0.9, color=color, zorder=3,
+            )  # fmt: skip
+    axes.plot(
+        [], [], linestyle=(0, (1, 1.5)), linewidth=0.8, marker="o", markersize=3.4, color="#808080",
+        markerfacecolor="white", label=view.reference_name,
+    )  # fmt: skip
+
+
+def shown_phases(datasets: list[xarray.Dataset]) -> dict[str, tuple[str, Any]]:
+    """Return colour and dashes of every phase that exceeds 0.5 % in one of the histories."""
+    further = iter(FURTHER * 4)
+    names = list(dict.fromkeys(name for data in datasets for name in present_phases(data)))
+    return {name: STYLES.get(name) or (next(further, "#000000"), "-") for name in names}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the files with Python bindings share.
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "../core/neighbors.hpp"
+
+namespace insitu {
+
+template <class T, int D>
+using In = nanobind::ndarray<const T, nanobind::ndim<D>, nanobind::c_contig, nanobind::device::cpu>;
+template <class T, int D>
+using Out = nanobind::ndarray<T, nanobind::ndim<D>, nanobind::c_contig, nanobind::device::cpu>;
+
+template <class T>
+nanobind::ndarray<nanobind::numpy, T, nanobind::ndim<1>> give(std::vector<T>&& values) {
+    auto* owned = new std::vector<T>(std::move(values));
+    nanobind::capsule owner(owned, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+    return {owned->data(), {owned->size()}, owner};
+}
+
+struct Cells {
+    CellList list;
+    std::int64_t points = 0;
+};
+
+}  // namespace insitu
