@@ -372,7 +372,7 @@ extern "C" __global__ void spatial_layer(EdgeNetwork g, int layer, const float* 
 }
 """
     )
-    kernels = Path(insitu.__file__).parent / "kernels"
+    kernels = Path(insitu.__file__).parent / "kernels" / "core"
     done = subprocess.run(
         ["nvcc", "-std=c++17", "-arch=sm_90", "-cubin", "-diag-suppress", "1675", "-I", str(kernels),
          "layer.cu"],
