@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -47,14 +47,11 @@ class ThreadRanks(Ranks):
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.sum(self.team.meet(self.rank, values), axis=0)
 
-    def allgather(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.array(self.team.meet(self.rank, values))
-
-    def exchange(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.array([c[self.rank] for c in self.team.meet(self.rank, counts)])
-
-    def swap(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        return np.concatenate([p[self.rank] for p in self.team.meet(self.rank, list(parts))])
+    def deliver(
+        self, sent: Mapping[int, NDArray[Any]], dtype: type[Any]
+    ) -> dict[int, NDArray[Any]]:
+        board = self.team.meet(self.rank, {r: np.asarray(a, dtype) for r, a in sent.items()})
+        return {r: part[self.rank] for r, part in enumerate(board) if self.rank in part}
 
     def trade(
         self, sent: Mapping[int, NDArray[Any]], most: Mapping[int, int], dtype: type[Any]

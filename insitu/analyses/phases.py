@@ -150,7 +150,7 @@ class Phases:
             g = self.graph
             if g.on_device is not None and ranks.size == 1:
                 return  # a device looks up its own images
-            self.halo = Halo(frame, ranks, g.exchanged, g.rounds, self.halo)
+            self.halo = Halo(frame, ranks, g.exchanged, g.rounds, self.halo, self.search)
 
     def color(self, elements: Mapping[int, str]) -> None:
         """Say which element each atom type is, for a model that tells species apart.

@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 
 from insitu.errors import DeckError
 from insitu.frame.frame import Frame, heights
+from insitu.frame.partners import partners_of
 from insitu.frame.reduce import Ranks
 from insitu.frame.units import ANGSTROM
 
 #: Ghosts of a rank whose owners are asked for the position.
 _SAMPLES = 8
-#: Ranks that ask: a remap of the box makes the ghosts of every rank stale.
-_ASKING = 256
-
 
 #: Cells that an atom can be outside of a periodic box between two neighbour lists.
 _STRAYED = 10.0
@@ -66,7 +64,7 @@ class GhostCheck:
         self._s = (frame.positions - frame.origin) @ np.linalg.inv(frame.cell)
 
     def question(self) -> NDArray[np.float64]:
-        """Return this rank's region (fractional bounds) and a few of its ghosts, for all ranks."""
+        """Return this rank's region (fractional bounds) and a few of its ghosts, for its partners."""
         row = np.full(6 + 4 * _SAMPLES, np.nan)
         frame = self._frame
         if not frame.n_local:
@@ -84,7 +82,7 @@ class GhostCheck:
         return row
 
     def answer(self, rows: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return how many atoms (with periodic images) this rank has in each rank's region."""
+        """Return how many atoms (with periodic images) this rank has in the region of each row."""
         frame = self._frame
         counts = np.zeros(len(rows), dtype=np.int64)
         if not frame.n_local:
@@ -110,12 +108,12 @@ class GhostCheck:
             counts[r] = inside.sum()
         return counts
 
-    def missing(self, mine: NDArray[np.float64], counts: NDArray[np.int64]) -> int:
-        """Return how many atoms of this rank's region LAMMPS did not give it."""
+    def missing(self, mine: NDArray[np.float64], there: int) -> int:
+        """Return how many of the atoms that are in this rank's region LAMMPS did not give it."""
         if np.isnan(mine[0]):
             return 0
         here = ((self._s >= mine[:3]) & (self._s <= mine[3:6])).all(axis=1).sum()
-        return int(counts.sum()) - int(here)
+        return there - int(here)
 
     def stale(self, rows: NDArray[np.float64]) -> float:
         """Return the largest distance of a sampled ghost from where its owner has it now [Å].
@@ -125,7 +123,7 @@ class GhostCheck:
         frame = self._frame
         if not frame.n_local:
             return 0.0
-        samples = rows[:_ASKING, 6:].reshape(-1, 4)
+        samples = rows[:, 6:].reshape(-1, 4)
         samples = samples[np.isfinite(samples[:, 0])]
         if not len(samples):
             return 0.0
@@ -161,9 +159,15 @@ def check(frame: Frame, reach: float, ranks: Ranks) -> tuple[int, float]:
     """
     this = GhostCheck(frame, reach)
     mine = this.question()
-    rows = ranks.allgather(mine)
-    counts = ranks.exchange(this.answer(rows))
-    missing, drift = this.missing(mine, counts), this.stale(rows)
+    near = partners_of(frame, reach, ranks).near
+    questions = {r: mine for r in near}
+    came = ranks.trade(questions, dict.fromkeys(near, len(mine)), np.float64)
+    rows = np.array([mine, *came.values()])  # periodic images of a rank's own atoms are its ghosts
+    counts = this.answer(rows)
+    answers = {r: counts[k : k + 1] for k, r in enumerate(came, 1)}
+    others = ranks.trade(answers, dict.fromkeys(near, 1), np.int64)
+    found = int(counts[0]) + sum(int(n[0]) for n in others.values())
+    missing, drift = this.missing(mine, found), this.stale(rows)
     size = max(float(np.abs(a).max(initial=0.0)) for a in (frame.cell, frame.positions))
     return missing, drift if drift > 1e-8 * (1.0 + size) else 0.0
 

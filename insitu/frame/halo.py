@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Features of ghost atoms from the ranks that own them, so that no rank computes them twice.
 
-Who owns a ghost is found by a rendezvous: the id of every atom has a home rank, to which owners and
-those who look for an owner write; no rank ever sees all atoms. That holds for as long as no rank's
-atoms change (LAMMPS' neighbour list), and is looked up again only then. In a frame each rank tells the
+Who owns a ghost is asked of the ranks that have atoms near it (:mod:`insitu.frame.partners`); that
+holds for as long as no rank's atoms change (LAMMPS' neighbour list), and is looked up again only then.
+Should none of them own it, a rendezvous finds the owner: the id of every atom has a home rank, to which
+owners and those who look for an owner write; no rank ever sees all atoms. In a frame each rank tells the
 owners which of their atoms its graph reads, and before every layer these few features travel between
 the two. Periodic images of a rank's own atoms are looked up on that rank.
 """
@@ -17,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.frame.frame import Frame
+from insitu.frame.frame import Frame, heights
 from insitu.frame.neighbors import Neighbors, compiled
+from insitu.frame.partners import Partners, bounds_of, lies_in, partners_of
 from insitu.frame.reduce import Ranks
 
 NOBODYS = (
@@ -26,7 +28,7 @@ NOBODYS = (
     "the insitu fix before fixes that change the box or delete atoms"
 )
 
-_NONE = np.zeros(0, dtype=np.int32)
+_NOWHERE = np.zeros(0, dtype=np.intp)
 
 
 @dataclass(frozen=True)
@@ -49,37 +51,71 @@ class Rows:
 class _Owners:
     """Who owns the ghosts of a frame: valid until a rank's atoms change; making it is collective."""
 
-    def __init__(self, frame: Frame, ranks: Ranks) -> None:
+    def __init__(self, frame: Frame, ranks: Ranks, partners: Partners) -> None:
         self.ids = frame.ids if frame.ids.base is None else frame.ids.copy()
         self.n_local = n = frame.n_local
+        self.partners = partners
         owners, others = compiled().owners_of_ghosts(self.ids, n)
-        rank, index = _rendezvous(self.ids[:n], others, ranks)
+        foreign = np.flatnonzero(owners >= n)
+        #: ``(received,)`` a ghost of each atom of other ranks, as an index into the frame's arrays.
+        self.ghosts = np.zeros(len(others), dtype=np.intp)
+        self.ghosts[owners[foreign] - n] = n + foreign
+        rank, index, clients = self._found(frame, others, ranks)
         place = np.where(rank >= 0, n + np.arange(len(others), dtype=np.int32), np.int32(-1))
-        foreign = owners >= n
         owners[foreign] = place[owners[foreign] - n]
         #: ``(n_ghost,)`` int32 owned atom, or n_local + k for the k-th atom of other ranks, or −1.
         self.of_ghost: NDArray[np.int32] = owners
         self.received = len(others)
         #: ``(received,)`` ids of these atoms; −1: nobody owns it.
         self.others = np.where(rank >= 0, others, -1)
-        #: ``(received,)`` a ghost of each atom of other ranks, as an index into the frame's arrays.
-        self.ghosts = np.zeros(len(others), dtype=np.intp)
-        ghosts = np.flatnonzero(owners >= n)
-        self.ghosts[owners[ghosts] - n] = n + ghosts
         #: By rank: places among the received atoms of those that it owns, and its own indices.
         self.sources = {
             int(r): (np.flatnonzero(rank == r), index[rank == r])
             for r in np.unique(rank[rank >= 0])
         }
-        asked = np.zeros(ranks.size, dtype=np.int64)
-        for r, (places, _) in self.sources.items():
-            asked[r] = len(places)
         #: By rank: how many of this rank's atoms it has as ghosts.
-        self.clients = {int(r): int(k) for r, k in enumerate(ranks.exchange(asked)) if k}
+        self.clients: dict[int, int] = clients
 
-    def fits(self, frame: Frame) -> bool:
-        """Return whether a frame has the same atoms in the same order."""
-        return self.n_local == frame.n_local and np.array_equal(self.ids, frame.ids)
+    def _found(
+        self, frame: Frame, others: NDArray[np.int64], ranks: Ranks
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], dict[int, int]]:
+        """Return rank and local index ``(w,)`` of the owners of other ranks' atoms, −1 where there is none.
+
+        Atoms that are too far away to be read have none. The third result is :attr:`clients`.
+        """
+        rank, index = (np.full(len(others), -1, np.int32) for _ in range(2))
+        s = (frame.positions[self.ghosts] - frame.origin) @ np.linalg.inv(frame.cell)
+        wanted = self.partners.reach_into(s)
+        asks = {
+            r: np.flatnonzero(wanted & lies_in(s, box, frame.pbc))
+            for r, box in self.partners.near.items()
+        }
+        came = ranks.between({r: others[k] for r, k in asks.items()}, np.int64)
+        known = compiled().owners_of_ghosts(
+            np.concatenate([self.ids[: self.n_local], *came.values()]), self.n_local
+        )[0]
+        known = np.where(known < self.n_local, known, np.int32(-1)).astype(np.int32)
+        ends = np.cumsum([len(q) for q in came.values()])[:-1]
+        answers = dict(zip(came, np.split(known, ends), strict=True)) if came else {}
+        back = ranks.trade(answers, {r: len(k) for r, k in asks.items()}, np.int32)
+        for r, found in back.items():
+            places = asks[r][found >= 0]
+            rank[places], index[places] = r, found[found >= 0]
+        clients = {r: int((a >= 0).sum()) for r, a in answers.items() if (a >= 0).any()}
+        if ranks.size > 1:
+            lost = np.flatnonzero(wanted & (rank < 0))
+            if ranks.any(bool(len(lost))):
+                rank[lost], index[lost] = _rendezvous(self.ids[: self.n_local], others[lost], ranks)
+                owned_by, asked = np.unique(rank[lost][rank[lost] >= 0], return_counts=True)
+                more = {int(r): np.array([k]) for r, k in zip(owned_by, asked, strict=True)}
+                for r, k in ranks.deliver(more, np.int64).items():
+                    clients[r] = clients.get(r, 0) + int(k[0])
+        return rank, index, clients
+
+    def fits(self, frame: Frame, partners: Partners) -> bool:
+        """Return whether a frame has the same atoms in the same order, and the same partners."""
+        same = partners is self.partners and self.n_local == frame.n_local
+        return same and np.array_equal(self.ids, frame.ids)
 
 
 def _rendezvous(
@@ -87,44 +123,49 @@ def _rendezvous(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return rank and local index ``(w,)`` of the owners of some ids, −1 where there is none; collective.
 
-    Every id has a home rank, which is told by the owner and asked by the others.
+    Every id has a home rank, which is told by the owner and asked by the others. That is a message from
+    each rank to nearly each: for ids of which no partner knows, as after a box was remapped.
     """
-    if ranks.size == 1:
-        return np.full(len(wanted), -1, np.int32), np.zeros(len(wanted), np.int32)
-    told, told_to = _by_home(owned, ranks.size)
-    asks, asked_of = _by_home(wanted, ranks.size)
-    messages = []
-    for r in range(ranks.size):
-        mine, questions = (k[a[r] : a[r + 1]] for k, a in ((told, told_to), (asks, asked_of)))
-        head = np.array([len(mine), len(questions)])
-        messages.append(np.concatenate([head, owned[mine], mine, wanted[questions]]))
-    came = ranks.swap(messages)
-    ids, codes, questions_of, at = [], [], [], 0
-    for r in range(ranks.size):
-        known, asked = came[at : at + 2]
-        parts = np.split(came[at + 2 : at + 2 + 2 * known + asked], [known, 2 * known])
-        ids.append(parts[0])
-        codes.append(parts[1] | r << 32)
-        questions_of.append(parts[2])
-        at += 2 + 2 * known + asked
-    everything = np.concatenate([*ids, *questions_of])
-    known = sum(map(len, ids))
-    found = compiled().owners_of_ghosts(everything, known)[0]
-    code = np.where(
-        found < known, np.append(np.concatenate(codes), -1)[np.minimum(found, known)], -1
+    told, asked = (_by_home(ids, ranks.size) for ids in (owned, wanted))
+    messages = {
+        r: np.concatenate([[len(told.get(r, ()))], owned[told.get(r, _NOWHERE)],
+                           told.get(r, _NOWHERE), wanted[asked.get(r, _NOWHERE)]])
+        for r in told.keys() | asked.keys()
+    }  # fmt: skip
+    came = ranks.deliver(messages, np.int64)
+    owner_of: dict[int, int] = {}
+    questions = {}
+    for r, message in came.items():
+        n = int(message[0])
+        ids, indices, questions[r] = np.split(message[1:], [n, 2 * n])
+        owner_of.update(zip(ids.tolist(), (indices | r << 32).tolist(), strict=True))
+    answers = ranks.deliver(
+        {r: np.array([owner_of.get(i, -1) for i in q.tolist()]) for r, q in questions.items()},
+        np.int64,
     )
-    ends = np.cumsum([len(q) for q in questions_of])
-    answers = np.empty(len(wanted), dtype=np.int64)
-    answers[asks] = ranks.swap(np.split(code, ends[:-1]))
-    owner: NDArray[np.int32] = (answers >> 32).astype(np.int32)  # of −1: −1
-    return owner, (answers & 0xFFFFFFFF).astype(np.int32)
+    code = np.full(len(wanted), -1, dtype=np.int64)
+    for r, places in asked.items():
+        code[places] = answers[r]
+    owner: NDArray[np.int32] = (code >> 32).astype(np.int32)  # of −1: −1
+    return owner, (code & 0xFFFFFFFF).astype(np.int32)
 
 
-def _by_home(ids: NDArray[np.int64], size: int) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Return an order of ids by their home rank, and where each rank's begin in it ``(size + 1,)``."""
-    home = (ids % size).astype(np.uint16 if size < 1 << 16 else np.int64)
-    begin = np.concatenate([[0], np.cumsum(np.bincount(home, minlength=size))])
-    return np.argsort(home, kind="stable"), begin
+def _by_home(ids: NDArray[np.int64], size: int) -> dict[int, NDArray[np.intp]]:
+    """Return the indices of ids by their home rank."""
+    home = ids % size
+    order = np.argsort(home, kind="stable")
+    homes, begin = np.unique(home[order], return_index=True)
+    return dict(zip(homes.tolist(), np.split(order, begin[1:]), strict=True)) if len(ids) else {}
+
+
+def _extent(frame: Frame) -> float:
+    """Return how far the ghosts of a frame lie from the bounds of its owned atoms [Å]."""
+    if not frame.n_ghost or not frame.n_local:
+        return 0.0
+    own = bounds_of(frame)
+    s = (frame.positions[frame.n_local :] - frame.origin) @ np.linalg.inv(frame.cell)
+    beyond = np.maximum(own[:3] - s.min(axis=0), s.max(axis=0) - own[3:])
+    return float((np.maximum(beyond, 0.0) * heights(frame.cell)).max())
 
 
 class Halo:
@@ -142,6 +183,9 @@ class Halo:
         How often they will be, in this frame.
     before
         The halo of an earlier frame, whose owners are kept if no rank's atoms have changed.
+    reach
+        Distance from its own atoms within which a rank reads features [Å]; None: as far as there are
+        ghosts.
 
     Attributes
     ----------
@@ -150,16 +194,18 @@ class Halo:
     """
 
     def __init__(
-        self, frame: Frame, ranks: Ranks, width: int, rounds: int, before: Halo | None = None
-    ) -> None:
+        self, frame: Frame, ranks: Ranks, width: int, rounds: int, before: Halo | None = None,
+        reach: float | None = None,
+    ) -> None:  # fmt: skip
         started = time.perf_counter()
         self._ranks, self._width, self._left = ranks, width, rounds
         self._chosen = False
-        kept = before.owners if before is not None and before.owners.fits(frame) else None
-        if ranks.size > 1 and ranks.sum(np.array([kept is None], dtype=np.float64))[0]:
+        partners = partners_of(frame, _extent(frame) if reach is None else reach, ranks)
+        kept = before.owners if before is not None else None
+        if ranks.any(kept is None or not kept.fits(frame, partners)):
             kept = None
         #: Who owns which ghost; also valid in later frames of the same atoms.
-        self.owners: _Owners = kept or _Owners(frame, ranks)
+        self.owners: _Owners = kept or _Owners(frame, ranks, partners)
         self._send: Mapping[int, NDArray[np.int32]] = {}
         self._take: Mapping[int, NDArray[np.intp]] = {}
         self.waited = time.perf_counter() - started

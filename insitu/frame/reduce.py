@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from insitu.errors import DeckError, InsituError, describe, launched, say
 
-#: Of messages from rank to rank: LAMMPS uses the same communicator, with other tags.
+#: Of messages from rank to rank: LAMMPS uses the same communicator, with other tags. The two further ones
+#: are those of :meth:`Ranks.deliver`, in turn.
 _TAG = 1517
 
 
@@ -40,6 +41,9 @@ class Ranks:
 
     def __init__(self, comm: Any = None) -> None:
         self._comm = comm
+        self._delivered = 0
+        #: Which ranks are near this one (:mod:`insitu.frame.partners`), kept from frame to frame.
+        self.partners: Any = None
         self.rank: int = comm.Get_rank() if comm is not None else 0
         self.size: int = comm.Get_size() if comm is not None else 1
 
@@ -97,32 +101,80 @@ class Ranks:
         self._comm.Allreduce(np.ascontiguousarray(values), total)
         return total
 
-    def allgather(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return every rank's row: ``(size, len(values))``."""
-        if self._comm is None:
-            return values[None, :]
-        rows = np.empty((self.size, len(values)))
-        self._comm.Allgather(np.ascontiguousarray(values), rows)
-        return rows
+    def any(self, flag: bool) -> bool:
+        """Return whether the flag is set on any rank; collective."""
+        return bool(self.sum(np.array([float(flag)]))[0])
 
-    def exchange(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Send element r of `counts` to rank r; return what the others sent here."""
-        if self._comm is None:
-            return counts
-        received = np.empty_like(counts)
-        self._comm.Alltoall(np.ascontiguousarray(counts), received)
-        return received
+    def deliver(
+        self, sent: Mapping[int, NDArray[Any]], dtype: type[Any]
+    ) -> dict[int, NDArray[Any]]:
+        """Send arrays to some ranks, which do not know that they will get one; collective.
 
-    def swap(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        """Send array r of `parts` (one type, one dimension) to rank r; return what came, by rank."""
+        No rank does more than its own messages and a barrier ask for: the algorithm NBX of Hoefler,
+        Siebert and Lumsdaine, PPoPP (2010), doi:10.1145/1693453.1693476.
+
+        Parameters
+        ----------
+        sent
+            An array, of one dimension and type `dtype`, for each rank that is to have one.
+        dtype
+            Of all arrays.
+
+        Returns
+        -------
+        dict
+            What came, by the rank that sent it; this rank's own included.
+        """
+        came = {r: np.asarray(a, dtype=dtype) for r, a in sent.items() if r == self.rank}
         if self._comm is None:
-            return parts[0]
-        sent = np.array([len(p) for p in parts], dtype=np.int64)
-        received = self.exchange(sent)
-        out = np.concatenate(parts)
-        back = np.empty(int(received.sum()), dtype=out.dtype)
-        self._comm.Alltoallv([out, sent], [back, received])
-        return back
+            return came
+        try:
+            return came | self._deliver(sent, dtype)
+        except Exception as error:  # others wait for this rank's messages
+            self.abort(f"the exchange between ranks failed: {describe(error)}")
+
+    def _deliver(
+        self, sent: Mapping[int, NDArray[Any]], dtype: type[Any]
+    ) -> dict[int, NDArray[Any]]:
+        from mpi4py import MPI
+
+        # A rank that is done may begin the next delivery while another still listens to this one.
+        self._delivered += 1
+        tag = _TAG + 1 + self._delivered % 2
+        held = [
+            (r, np.ascontiguousarray(a, dtype=dtype)) for r, a in sent.items() if r != self.rank
+        ]
+        leaving = [self._comm.Issend([a, MPI.BYTE], dest=r, tag=tag) for r, a in held]
+        came: dict[int, NDArray[Any]] = {}
+        status, barrier = MPI.Status(), None
+        while barrier is None or not barrier.Test():
+            if self._comm.Iprobe(source=MPI.ANY_SOURCE, tag=tag, status=status):
+                source = status.Get_source()
+                one = np.empty(status.Get_count(MPI.BYTE) // np.dtype(dtype).itemsize, dtype)
+                self._comm.Recv([one, MPI.BYTE], source=source, tag=tag)
+                came[source] = one
+            elif barrier is None and MPI.Request.Testall(leaving):
+                barrier = self._comm.Ibarrier()  # all that was sent has arrived
+            else:
+                os.sched_yield()
+        return came
+
+    def between(
+        self, sent: Mapping[int, NDArray[Any]], dtype: type[Any]
+    ) -> dict[int, NDArray[Any]]:
+        """Exchange arrays with some ranks that exchange with this one, too.
+
+        Parameters
+        ----------
+        sent
+            An array, of one dimension and type `dtype`, for each of them; its length is this rank's
+            affair.
+        dtype
+            Of all arrays.
+        """
+        one = dict.fromkeys(sent, 1)
+        lengths = self.trade({r: np.array([len(a)]) for r, a in sent.items()}, one, np.int64)
+        return self.trade(sent, {r: int(n[0]) for r, n in lengths.items()}, dtype)
 
     def trade(
         self, sent: Mapping[int, NDArray[Any]], most: Mapping[int, int], dtype: type[Any]
