@@ -60,7 +60,11 @@ class _Owners:
         #: ``(received,)`` a ghost of each atom of other ranks, as an index into the frame's arrays.
         self.ghosts = np.zeros(len(others), dtype=np.intp)
         self.ghosts[owners[foreign] - n] = n + foreign
-        rank, index, clients = self._found(frame, others, ranks)
+        # Of an atom that has several images among the ghosts one suffices to ask for it.
+        s = (frame.positions[n:][foreign] - frame.origin) @ np.linalg.inv(frame.cell)
+        wanted = np.zeros(len(others), dtype=bool)
+        wanted[(owners[foreign] - n)[partners.reach_into(s)]] = True
+        rank, index, clients = self._found(frame, others, wanted, ranks)
         place = np.where(rank >= 0, n + np.arange(len(others), dtype=np.int32), np.int32(-1))
         owners[foreign] = place[owners[foreign] - n]
         #: ``(n_ghost,)`` int32 owned atom, or n_local + k for the k-th atom of other ranks, or −1.
@@ -77,15 +81,15 @@ class _Owners:
         self.clients: dict[int, int] = clients
 
     def _found(
-        self, frame: Frame, others: NDArray[np.int64], ranks: Ranks
+        self, frame: Frame, others: NDArray[np.int64], wanted: NDArray[np.bool_], ranks: Ranks
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], dict[int, int]]:
         """Return rank and local index ``(w,)`` of the owners of other ranks' atoms, −1 where there is none.
 
-        Atoms that are too far away to be read have none. The third result is :attr:`clients`.
+        Atoms that are not wanted, since they are too far away to be read, have none. The third result is
+        :attr:`clients`.
         """
         rank, index = (np.full(len(others), -1, np.int32) for _ in range(2))
         s = (frame.positions[self.ghosts] - frame.origin) @ np.linalg.inv(frame.cell)
-        wanted = self.partners.reach_into(s)
         asks = {
             r: np.flatnonzero(wanted & lies_in(s, box, frame.pbc))
             for r, box in self.partners.near.items()
