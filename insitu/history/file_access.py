@@ -7,14 +7,16 @@ import fcntl
 import io
 import itertools
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from insitu.errors import HistoryError, SettingError, did_you_mean
+from insitu.errors import HistoryError, InsituError, SettingError, did_you_mean
 from insitu.history import IF_EXISTS
-from insitu.history.elements import opened
+from insitu.history.elements import damage, opened
+from insitu.history.integrity import half_written, verify
 
 
 class Disk(io.FileIO):
@@ -107,8 +109,8 @@ def check_writable(path: str | os.PathLike[str], if_exists: str) -> None:
             )
     if if_exists == "append":
         try:
-            with opened(path):
-                pass
+            with opened(path) as file:
+                verify(file, half_written(file)[0])
         except HistoryError as error:
             raise HistoryError(f"if_exists='append': {error}") from error
 
@@ -126,14 +128,32 @@ def lock(descriptor: int, path: Path) -> None:
         pass  # a file system without locks: the run is worth more than this check
 
 
+def is_written(path: Path) -> bool:
+    """Return whether another process holds the lock of a history's writer; asking takes none."""
+    try:
+        with path.open("rb") as stream:
+            asked = struct.pack("hhqqi", fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+            answer = fcntl.fcntl(stream, fcntl.F_GETLK, asked)
+        return bool(struct.unpack("hhqqi", answer)[0] != fcntl.F_UNLCK)
+    except OSError:
+        return False
+
+
 @contextmanager
 def explained(what: str) -> Iterator[None]:
     """Turn what the file system or HDF5 complains of into a HistoryError that begins with `what`."""
     try:
         yield
+    except InsituError:
+        raise
     except (OSError, RuntimeError) as error:  # h5py raises either, depending on the call
         raise HistoryError(
             f"{what} ({error}); look at the space, the quota and the permissions there."
+        ) from error
+    except (KeyError, TypeError, ValueError) as error:  # what it makes of a damaged file
+        raise HistoryError(
+            f"{what}, for it is damaged ({damage(error)}); go back to an older copy, or give another "
+            "file name."
         ) from error
 
 

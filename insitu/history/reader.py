@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +23,14 @@ from insitu.history.elements import (
     text,
     units,
 )
+from insitu.history.file_access import is_written
+from insitu.history.integrity import half_written, verify
 
 if TYPE_CHECKING:
+    import h5py
     import xarray
+
+_TICK = 0.05  # seconds in which a run that has just written would write again
 
 
 class EmptyHistoryError(HistoryError):
@@ -99,9 +105,7 @@ def _read(path: Path) -> xarray.Dataset:
 
     with opened(path) as file:
         found = elements(file)
-        # A frame counts when every part of it is there: the next one may be half written.
-        parts = [g[k] for g in found.values() for k in ("value", "step", "time")]
-        frames = min((len(part) for part in parts), default=0)
+        frames = _complete_frames(file, path)
         if frames == 0:
             for note in disabled(file):
                 raise HistoryError(
@@ -144,6 +148,21 @@ def _read(path: Path) -> xarray.Dataset:
         return xarray.Dataset(variables, coords, provenance(file["parameters/insitu"]))
 
 
+def _complete_frames(file: h5py.File, path: Path) -> int:
+    """Return how many frames have all of their parts, once these are known to be what was written."""
+    before = path.stat()
+    frames, begun = half_written(file)
+    # The last may be half written; more are missing from a part where HDF5 reads it later than the
+    # others, while a run goes on writing, or where the file is damaged.
+    if begun > 1 and not is_written(path):
+        time.sleep(_TICK)
+        now = path.stat()
+        if (now.st_mtime_ns, now.st_ino) == (before.st_mtime_ns, before.st_ino):
+            raise ValueError(f"some of its parts have {frames} frames, others {frames + begun}")
+    verify(file, frames)
+    return frames
+
+
 def _variable_name(path: str, taken: dict[str, Any]) -> str:
     group, _, name = path.rpartition("/")
     if group.startswith("phases/by_"):
@@ -162,5 +181,5 @@ def writers(path: str | os.PathLike[str]) -> list[str]:
     """
     with opened(path) as file:
         about = provenance(file["parameters/insitu"])
-    runs = [about, *json.loads(about.get("continued", "[]"))]
+        runs = [about, *json.loads(about.get("continued", "[]"))]
     return [str(run["job"]) for run in runs if run.get("job")]

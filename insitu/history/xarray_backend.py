@@ -48,5 +48,5 @@ class HistoryBackend(BackendEntrypoint):
         try:
             with opened(filename_or_obj):
                 return True
-        except (InsituError, OSError, ValueError):
+        except InsituError:
             return False

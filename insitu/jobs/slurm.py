@@ -101,7 +101,7 @@ def histories(job: Known) -> list[Path]:
 def _writers(path: Path) -> list[str]:
     try:
         return writers(path)
-    except (HistoryError, OSError, KeyError, RuntimeError):
+    except HistoryError:
         return []  # not a history, or just being replaced
 
 

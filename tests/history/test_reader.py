@@ -55,8 +55,11 @@ def test_truncates_to_the_shortest(tmp_path: Path) -> None:
     path = written(tmp_path / "a.h5", range(5))
     with h5py.File(path, "r+") as file:
         file["observables/phases/fraction/value"].resize(6, axis=0)
+    assert reader.open(path).step.values.tolist() == [0, 1, 2, 3, 4]
+    with h5py.File(path, "r+") as file:
         file["observables/thermo/pressure/value"].resize(4, axis=0)
-    assert reader.open(path).step.values.tolist() == [0, 1, 2, 3]
+    with pytest.raises(HistoryError, match="some of its parts have 4 frames, others 6"):
+        reader.open(path)  # not what a kill leaves
 
 
 def test_while_a_run_is_writing(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import pytest
 from small_histories import OBSERVABLES, assert_frames, create, frame, spawn, written
 
 from insitu.errors import HistoryError
-from insitu.history import reader
+from insitu.history import reader, storage
 from insitu.history import writer as series
 from insitu.history.check import check_file
 from insitu.history.file_access import Disk
@@ -39,7 +39,7 @@ def test_full_disk_costs_no_frame_and_can_be_retried(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(series.shutil, "copyfileobj", full)
+        patch.setattr(storage.shutil, "copyfileobj", full)
         for _ in range(2):
             with pytest.raises(HistoryError, match="step 64 could not be written, the 64 frames"):
                 history.append(64, 32.0, frame(64))
@@ -74,7 +74,7 @@ def test_every_state_between_two_writes_of_a_frame_is_readable(tmp_path: Path, f
     before = path.read_bytes()
     recorder = Recorder(before)
     history = create(path, if_exists="append")
-    with h5py.File(recorder, "r+", libver=series._LIBVER) as file:
+    with h5py.File(recorder, "r+", libver=storage._LIBVER) as file:
         history._put(file, history._rows(frames, 0.5 * frames, frame(frames)))
     history.close()
     assert len(recorder.getvalue()) == len(before), "a frame within its chunk allocates nothing"

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Continue a history: what of it stays, and who goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import h5py
+
+from insitu.history.elements import disabled, elements
+from insitu.history.integrity import half_written, seal, verify
+from insitu.history.layout import store
+
+
+def frames_before(file: h5py.File, first_step: int | None) -> int:
+    """Return how many frames stay when a run continues a history: complete, and from before a step.
+
+    Raises
+    ------
+    ValueError
+        One of them is not what was written.
+    """
+    frames, _ = half_written(file)
+    if first_step is not None:
+        steps = next(iter(elements(file).values()))["step"][:frames]
+        frames = int((steps < first_step).sum())
+    verify(file, frames)
+    return frames
+
+
+def cut(
+    file: h5py.File, frames: int, first_step: int | None, provenance: Mapping[str, Any] | None
+) -> tuple[int, float] | None:
+    """Leave the first frames of a history, and record who continues it.
+
+    Parameters
+    ----------
+    file
+        A history, open for writing.
+    frames
+        How many stay.
+    first_step
+        Notes of disabled analyses go from this step on.
+    provenance
+        How the frames to come are made; None: as those before.
+
+    Returns
+    -------
+    tuple of int and float, or None
+        Step and time of the last frame that stays.
+    """
+    groups = elements(file).values()
+    first = next(iter(groups))
+    last = None
+    if frames:
+        last = int(first["step"][frames - 1]), float(first["time"][frames - 1])
+    for group in groups:
+        for name in ("value", "step", "time"):
+            group[name].resize(frames, axis=0)
+    parameters = file["parameters/insitu"]
+    if noted := disabled(file):
+        noted = [n for n in noted if first_step is None or n["step"] < first_step]
+        store(parameters, {"disabled": noted})
+    if provenance is not None:
+        number = 1 + sum(isinstance(item, h5py.Group) for item in parameters.values())
+        store(parameters.create_group(f"continued_{number}"), provenance)
+        if "last_step" in provenance:
+            store(parameters, {"last_step": provenance["last_step"]})
+    seal(file, frames, first["step"].chunks[0])
+    return last
