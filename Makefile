@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # make demo       environment, build, a real melting run with in-situ analysis, a table and a plot
 # make test       all tests but the slow ones; make test-full: all
-# make lint       ruff and mypy
+# make lint       ruff, mypy, codespell, licence headers
 # make clean      remove the environment and what was made
 
 PYTHON ?= python3
@@ -64,6 +64,8 @@ lint: $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
+	$(BIN)/python -P tools/licence_headers.py
 
 clean:
 	rm -rf $(VENV) build $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,22 +12,23 @@ from insitu.pipeline.settings import ON_ERROR, ON_SIGTERM, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 DECKS = ROOT / "lammps_inputs"
+DOCS = ROOT / "docs"
 PAGES = [
-    ROOT / "README.md", ROOT / "docs" / "adding_to_your_deck.md", ROOT / "docs" / "on_a_cluster.md",
-    DECKS / "README.md", ROOT / "slurm" / "README.md", ROOT / "docs" / "train_on_your_own.md",
+    ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", DECKS / "README.md",
+    ROOT / "slurm" / "README.md", ROOT / "benchmarks" / "README.md", *sorted(DOCS.glob("*.md")),
 ]  # fmt: skip
-PAGE = PAGES[1].read_text()
+SETTINGS = (DOCS / "settings.md").read_text()
 
 
 def rows(text: str, heading: str) -> list[list[str]]:
     """Return the cells of the first table below a heading."""
-    section = text.split(f"## {heading}\n", 1)[1]
+    section = text.split(f"# {heading}\n", 1)[1]
     lines = section[section.index("|") :].split("\n\n", 1)[0].splitlines()
     return [[c.strip() for c in line.strip("|").split(" | ")] for line in lines[2:]]
 
 
 def test_every_setting_is_on_the_page_with_its_default() -> None:
-    table = {row[0].strip("` |"): row for row in rows(PAGE, "Settings")}
+    table = {row[0].strip("` |"): row for row in rows(SETTINGS, "Settings")}
     assert list(table) == [f.name for f in fields(Settings)] or set(table) == {
         f.name for f in fields(Settings)
     }
@@ -48,14 +49,14 @@ def test_every_setting_is_on_the_page_with_its_default() -> None:
     [("if_exists", IF_EXISTS), ("on_error", ON_ERROR), ("on_sigterm", ON_SIGTERM)],
 )
 def test_allowed_words_are_on_the_page(name: str, allowed: tuple[str, ...]) -> None:
-    (row,) = (r for r in rows(PAGE, "Settings") if r[0].strip("` |") == name)
+    (row,) = (r for r in rows(SETTINGS, "Settings") if r[0].strip("` |") == name)
     assert re.findall(r"`(\w+)`", row[1]) == list(allowed)
 
 
 def test_threshold_of_the_shipped_model() -> None:
     from insitu.models.store import load
 
-    (row,) = (r for r in rows(PAGE, "Settings") if r[0].strip("` |") == "threshold")
+    (row,) = (r for r in rows(SETTINGS, "Settings") if r[0].strip("` |") == "threshold")
     assert f"({load('metals').card.threshold:g} for `metals`)" in row[2]
 
 
@@ -65,7 +66,8 @@ def test_codes_of_the_page() -> None:
 
     classes = load("metals").card.classes
     codes = dict(zip([*classes, "unknown"], class_codes(classes), strict=True))
-    table = PAGE.split("| integer | phase |")[1].split("\n\n")[0]
+    page = (DOCS / "adding_to_your_deck.md").read_text()
+    table = page.split("| integer | phase |")[1].split("\n\n")[0]
     named: dict[str, int] = {}
     for numbers, names in re.findall(r"^\| ([\d, ]+) \| ([\w, ]+)", table, re.M):
         words = [n.strip().replace(" ", "_") for n in names.split(",")]
@@ -117,7 +119,7 @@ def test_messages_of_the_page_are_in_the_code() -> None:
     code = re.sub(r"\{[^{}]*\}", "…", python).replace("\\n    ", " ") + plugin
     of_lammps = ("Unrecognized fix style", "Unknown command", "No module named", "(LAMMPS")
     unknown = []
-    for row in rows(PAGE, "Messages and remedies"):
+    for row in rows((DOCS / "messages.md").read_text(), "Messages and remedies"):
         if any(word in row[0] for word in of_lammps):
             continue
         for message in re.findall(r"`([^`]+)`", row[0]):
@@ -125,3 +127,34 @@ def test_messages_of_the_page_are_in_the_code() -> None:
                 if len(part) > 3 and part not in code:
                     unknown.append(part)
     assert unknown == []
+
+
+def test_the_index_has_every_page() -> None:
+    index = (DOCS / "README.md").read_text()
+    pages = {p.name for p in DOCS.glob("*.md")} - {"README.md"}
+    assert pages <= set(re.findall(r"\]\(([\w.]+)\)", index))
+
+
+def test_the_numbers_of_the_hot_crystal_are_those_of_its_picture() -> None:
+    """benchmarks/hot_crystal.py writes what it measured into the picture's text."""
+    from PIL import Image
+
+    with Image.open(DOCS / "hot_crystal.png") as picture:
+        measured = [value.removesuffix(" fcc") for value in picture.text.values()]
+    assert len(measured) == 3
+    readme = (ROOT / "README.md").read_text()
+    accuracy = (DOCS / "accuracy.md").read_text()
+    for share in measured:
+        assert share in readme
+        assert f"| {share.removesuffix(' %')} |" in accuracy
+
+
+def test_the_readme_is_one_screen() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 60
+
+
+def test_the_map_of_the_source_has_every_folder() -> None:
+    """tools/data_way.py draws it; run it again when folders have changed."""
+    drawn = (DOCS / "data_way.svg").read_text()
+    folders = {p.parent.name for p in (ROOT / "insitu").glob("*/__init__.py")}
+    assert {f for f in folders if f">{f}<" not in drawn} == set()

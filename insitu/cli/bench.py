@@ -39,18 +39,18 @@ def add_bench(verb: Verb) -> None:
     what.add_argument("--memory", action="store_true",
                       help="a rank's extra memory while it analyses, for each atom")  # fmt: skip
     what.add_argument("--device", metavar="cuda[:N]", help="atoms a second on a GPU, 10^4 to 10^6")
-    sub.add_argument("--atoms", type=int, help="about so many (108000; --memory: 500000)")
-    sub.add_argument("--elements", default="Al,Fe", help="samples, of Al,Fe (both)")
-    sub.add_argument("--only", metavar="A,B,…", help="of insitu,ovito,lammps,numpy,torch (all)")
-    sub.add_argument("--threads", default="1,2", metavar="N,…", help="of our models (1,2)")
+    sub.add_argument("--atoms", type=int, help="number of atoms, about (108000; --memory: 500000)")
+    sub.add_argument("--elements", default="Al,Fe", help="samples: Al, Fe (both)")
+    sub.add_argument("--only", metavar="A,B,…", help="families: insitu,ovito,lammps,numpy,torch")
+    sub.add_argument("--threads", default="1,2", metavar="N,…", help="threads of insitu (1,2)")
     sub.add_argument("--repeats", type=int, default=5, help="rounds of all methods (5)")
     sub.add_argument("--ranks", type=int, default=1, help="--startup: processes at once (1)")
     sub.add_argument(
         "--large", action="store_true", help="with --scaling, --device: 10^7 atoms too"
     )
-    sub.add_argument("--model", default="metals", help="of --scaling and --memory (metals)")
+    sub.add_argument("--model", default="metals", help="for --scaling, --memory (metals)")
     sub.add_argument("--json", metavar="FILE", help="write all numbers")
-    sub.add_argument("--verbose", action="store_true", help="say each repetition as it is done")
+    sub.add_argument("--verbose", action="store_true", help="report each repetition")
 
 
 def _numbers(name: str, text: str) -> list[int]:

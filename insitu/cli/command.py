@@ -85,10 +85,12 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     sub.add_argument("file", help="any file that ASE reads")
     sub.add_argument("--model", default="metals", help="shipped model or model.pt (metals)")
-    sub.add_argument("--threshold", type=float, help="probability under which an atom is unknown")
+    sub.add_argument(
+        "--threshold", type=float, help="smallest probability of a label (the model's)"
+    )
     sub.add_argument("--index", default=":", help="frames, as ASE writes slices (all)")
     sub.add_argument("--labels", help="extended XYZ file to write, with a phase for each atom")
-    sub.add_argument("--engine", default="auto", choices=ENGINES, help="of the network (auto)")
+    sub.add_argument("--engine", default="auto", choices=ENGINES, help="what runs it (auto)")
     sub.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
 
     sub = verb("models", _models, "List the shipped models, or print a model's card.",

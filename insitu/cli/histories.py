@@ -26,7 +26,7 @@ def add_histories(verb: Verb) -> None:
     _files(sub)
     sub.add_argument("--rows", type=int, default=20, help="frames to print, evenly spaced (20)")
     sub.add_argument("--all", action="store_true", help="print every frame")
-    sub.add_argument("--width", type=int, help="columns of the table (the terminal's)")
+    sub.add_argument("--width", type=int, help="width in characters (that of the terminal)")
     sub.add_argument("--check", action="store_true",
                      help="is it valid H5MD, and complete? exit code 1 if not")  # fmt: skip
 
@@ -40,9 +40,9 @@ def add_histories(verb: Verb) -> None:
     sub.add_argument("--out", help="PNG, SVG or PDF file (FILE with .png)")
     sub.add_argument("--title", help="title of the figure")
     sub.add_argument("--x", help="time, step or temperature (time)")
-    sub.add_argument("--stacked", action="store_true", help="areas over one another, not lines")
+    sub.add_argument("--stacked", action="store_true", help="stacked areas instead of lines")
     sub.add_argument("--panels", metavar="A,B,…",
-                     help="of phases, temperature, energy, pressure, cost, from top to bottom")  # fmt: skip
+                     help="panels: phases, temperature, energy, pressure, cost, …")  # fmt: skip
     sub.add_argument("--beside", action="store_true", help="draw several files side by side")
     sub.add_argument("--width", type=float, metavar="CM", help="width of the figure in cm (14.7)")
     _match(sub)
@@ -57,14 +57,14 @@ def add_histories(verb: Verb) -> None:
         "--steps", type=int, metavar="N",
         help="last step of the run, for the time left (otherwise from LAMMPS' log, once it is there)",
     )  # fmt: skip
-    sub.add_argument("--seconds", type=float, default=2.0, help="time between two looks (2)")
+    sub.add_argument("--seconds", type=float, default=2.0, help="seconds between updates (2)")
     sub.add_argument("--once", action="store_true",
                      help="print the view once; exit code 1 if there is no frame yet")  # fmt: skip
-    sub.add_argument("--width", type=int, help="columns of the view (the terminal's)")
+    sub.add_argument("--width", type=int, help="width in characters (that of the terminal)")
     _subset(sub)
 
     sub = verb(
-        "export", _export, "Write a history into a table for other programs.",
+        "export", _export, "Write a history as a table for other programs.",
         "insitu export phases.h5 --out phases.csv",
     )  # fmt: skip
     _files(sub)
@@ -81,11 +81,13 @@ def add_histories(verb: Verb) -> None:
     )  # fmt: skip
     sub.add_argument("file", metavar="A", help="history (HDF5), or a pattern in quotes")
     sub.add_argument("other", metavar="B", nargs="?", help="history to compare it with")
-    sub.add_argument("--tolerance", type=float, default=0.01, help="fraction let pass (0.01)")
+    sub.add_argument(
+        "--tolerance", type=float, default=0.01, help="largest accepted difference (0.01)"
+    )
     sub.add_argument("--out", help="figure to draw: PNG, SVG or PDF file")
     sub.add_argument("--title", help="title of the figure")
     sub.add_argument(
-        "--ensemble", action="store_true", help="each pattern is an ensemble: its mean"
+        "--ensemble", action="store_true", help="each pattern is an ensemble: use its mean"
     )
     _match(sub)
     _subset(sub)
@@ -111,14 +113,16 @@ def _files(sub: argparse.ArgumentParser) -> None:
         help="history (HDF5); several are the parts of one restarted run, a later one wins",
     )  # fmt: skip
     sub.add_argument(
-        "--ensemble", action="store_true", help="several files are independent runs: their mean"
+        "--ensemble",
+        action="store_true",
+        help="several files are independent runs: show their mean",
     )
     _subset(sub)
 
 
 def _match(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--ptm", metavar="DUMP", help="PTM's fractions from a dump of the run (OVITO)")
-    sub.add_argument("--rmsd", type=float, default=0.1, help="greatest RMSD of PTM (0.1)")
+    sub.add_argument("--rmsd", type=float, default=0.1, help="largest RMSD of PTM (0.1)")
 
 
 def _history(options: argparse.Namespace) -> xarray.Dataset:

@@ -20,14 +20,14 @@ def add_jobs(verb: Verb) -> None:
     """Add the verb that hands jobs to SLURM to the command line."""
     sub = verb(
         "submit", _submit,
-        "Write the sbatch script of a deck and hand it to SLURM.",
+        "Write the sbatch script of a deck and submit it.",
         "insitu submit in.melt --nodes 2 --tasks 128 --time 4:00:00 --env slurm/env/example.sh --dry-run\n"
         "  insitu submit in.melt --tasks 64 --sbatch=--qos=high --args '-var steps 100000'",
     )  # fmt: skip
-    sub.add_argument("deck", help="LAMMPS input; the job runs in the present folder")
+    sub.add_argument("deck", help="LAMMPS input; the job runs in the current folder")
     sub.add_argument("--nodes", type=int, metavar="N", help="nodes (SLURM's default)")
     sub.add_argument("--tasks", type=int, metavar="N", help="MPI ranks in all (SLURM's default: 1)")
-    sub.add_argument("--gpus", type=int, metavar="N", help="GPUs a node (none)")
+    sub.add_argument("--gpus", type=int, metavar="N", help="GPUs of each node (none)")
     sub.add_argument(
         "--time", default="1:00:00", help="time limit: minutes, H:MM:SS, D-HH (1:00:00)"
     )
@@ -39,12 +39,12 @@ def add_jobs(verb: Verb) -> None:
         help="SIGTERM this many seconds before the time limit: the run ends at its next frame (120)",
     )  # fmt: skip
     sub.add_argument("--args", default="", metavar="'WORDS'",
-                     help="arguments for LAMMPS in quotes, as '-var steps 1000'")  # fmt: skip
+                     help="arguments for LAMMPS in quotes, such as '-var steps 1000'")  # fmt: skip
     sub.add_argument("--sbatch", action="append", default=[], metavar="OPTION",
-                     help="a further option of sbatch, as it is; may be repeated")  # fmt: skip
+                     help="a further option of sbatch, passed on unchanged; may be repeated")  # fmt: skip
     sub.add_argument(
         "--env", default=os.environ.get("INSITU_ENV"), metavar="FILE",
-        help="shell file that loads the modules and sets LMP, LAUNCH, HOST, as those in slurm/env "
+        help="shell file that loads the modules and sets LMP, LAUNCH, HOST, like those in slurm/env "
         "(the variable INSITU_ENV)",
     )  # fmt: skip
     sub.add_argument("--launch", default="srun", help="without --env: what starts the ranks (srun)")
@@ -52,7 +52,7 @@ def add_jobs(verb: Verb) -> None:
     sub.add_argument(
         "--out", metavar="FILE", help="the script (the deck's name with .sbatch, here)"
     )
-    sub.add_argument("--dry-run", action="store_true", help="print the script and do nothing")
+    sub.add_argument("--dry-run", action="store_true", help="only print the script")
 
 
 def _submit(options: argparse.Namespace) -> int:
@@ -72,8 +72,8 @@ def _submit(options: argparse.Namespace) -> int:
         return 0
     if path.exists() and path.read_text() != text and not options.out:
         raise SettingError(
-            f"'{path}' is there already and differs from this script; name another with --out, or hand "
-            f"it in as it is: sbatch {shlex.quote(str(path))}"
+            f"'{path}' is there already and differs from this script; name another with --out, or submit "
+            f"it as it is: sbatch {shlex.quote(str(path))}"
         )
     number = submit(text, path)
     print(f"job {number} is queued: sbatch {path}")

@@ -13,26 +13,27 @@ from typing import Any
 from insitu.cli.histories import Verb
 from insitu.errors import SettingError
 
-_HELP = "Train a model: of a recipe, or of your own snapshots that other methods label."
+_HELP = "Train a model from a recipe, or from your own snapshots that other methods label."
 _TEXT = """\
-Train a model: of a recipe, whose data are generated with LAMMPS, or of your own snapshots, labelled by
-other methods where these are sure. The artefact (model.pt and its card) goes into the folder --out and is
-used at once: model PATH/model.pt in a deck, --model PATH/model.pt in insitu classify.
+Train a model from a recipe, whose data are generated with LAMMPS, or from your own snapshots, labelled by
+other methods where these are sure. The model (model.pt and its card) is written into the folder --out. Use
+it as model PATH/model.pt in a deck, or as --model PATH/model.pt in insitu classify.
 
 --from FILE[@FRAMES] LABELS takes a LAMMPS dump or any file that ASE reads; FRAMES as ASE writes
 slices (@:20, @-1, @10:50:5). LABELS is one of
   liquid                    every atom is of this class, whatever its name
   ptm:hcp,fcc               structures of polyhedral template matching (needs OVITO)
   cna:hcp                   of adaptive common neighbour analysis (needs OVITO)
-  ptm:hcp,other=liquid      a class for the atoms of no structure
+  ptm:hcp,other=liquid      and a class for atoms without a structure
   ptm/atom=c_ptm:hcp        columns c_ptm[1], c_ptm[2] of the dump, of LAMMPS' compute ptm/atom
   cna/atom=c_cna:fcc        column c_cna, of LAMMPS' compute cna/atom
   column=c_mine:1=fcc,4=melt    any column of integers
   model:hcp                 in a second round: where the model that the other snapshots have trained gives
                             this class to most of the 12 neighbours (model=PATH:hcp: another one)
-Atoms of structures that are not named are not used, nor those whose labels are not sure: a PTM RMSD beyond
---rmsd, or fewer than --agreement of the 12 nearest neighbours with the same label. Take frames in which
-the method can be trusted: crystals far below melting, and noise, added to copies, stands for the heat."""
+Atoms of structures that are not named are not used, nor are atoms whose label is not sure: with a PTM RMSD
+above --rmsd, or with less than the share --agreement of their 12 nearest neighbours having the same label.
+Take frames in which the method can be trusted, such as crystals far below melting; noise that is added to
+copies takes the place of thermal motion."""
 
 _EXAMPLE = """\
 insitu train --from heating.dump@:20 ptm:hcp --from heating.dump@-20: ptm:other=liquid --out my-metal
@@ -54,33 +55,35 @@ def add_train(verb: Verb) -> None:
     sub.add_argument("recipe", nargs="?", help="shipped recipe, or a .toml file")
     sub.add_argument("--data", default="data", help="folder of the trajectories (data)")
     sub.add_argument("--out", default="model", help="folder of the artefact (model)")
-    sub.add_argument("--workers", type=int, default=1, help="simulations at a time (1)")
+    sub.add_argument("--workers", type=int, default=1, help="simulations at the same time (1)")
     sub.add_argument(
-        "--device", default="cpu", choices=["cpu", "cuda"], help="of the training (cpu)"
+        "--device", default="cpu", choices=["cpu", "cuda"], help="where to train (cpu)"
     )
-    own = sub.add_argument_group("of your own snapshots")
+    own = sub.add_argument_group("your own snapshots")
     pair: dict[str, Any] = {
         "nargs": 2,
         "action": "append",
         "default": [],
         "metavar": ("FILE[@FRAMES]", "LABELS"),
     }
-    own.add_argument("--from", dest="sources", help="snapshots to train on; repeat it", **pair)
+    own.add_argument(
+        "--from", dest="sources", help="snapshots to train on; may be repeated", **pair
+    )
     own.add_argument(
         "--test", help="snapshots to measure with (every 4th of those of --from)", **pair
     )
-    own.add_argument("--name", help="of the model, for its card (the folder's)")
-    own.add_argument("--rmsd", type=float, help="PTM's largest RMSD (0.1)")
+    own.add_argument("--name", help="name of the model (that of the folder)")
+    own.add_argument("--rmsd", type=float, help="largest RMSD of PTM (0.1)")
     own.add_argument(
         "--agreement", type=float, help="share of neighbours with the same label, 0 … 1 (0.75)"
     )
     own.add_argument(
-        "--noise", type=float, help="in copies, standard deviation [(volume/atom)^(1/3)] (0.06)"
+        "--noise", type=float, help="standard deviation in copies [(volume/atom)^(1/3)] (0.06)"
     )
     own.add_argument("--noisy", type=float, help="share of atoms with noise in copies (0.33)")
-    own.add_argument("--maps", type=int, help="atoms of each class (12000)")
-    own.add_argument("--epochs", type=int, help="passes over them (10)")
-    own.add_argument("--rounds", type=int, help="trainings, with labels model:… (2)")
+    own.add_argument("--maps", type=int, help="atoms to train on, of each class (12000)")
+    own.add_argument("--epochs", type=int, help="passes over the data (10)")
+    own.add_argument("--rounds", type=int, help="rounds, with labels model:… (2)")
     own.add_argument("--cutoff", type=float, help="radius of the map [Å] (6)")
 
 

@@ -99,7 +99,7 @@ def from_numbers(numbers: ArrayLike | None, known: Mapping[str, Any]) -> dict[in
     """
     if numbers is None:
         raise SettingError(
-            f"this model is coloured by species ({', '.join(known)}): give species, the atomic "
+            f"this model tells species apart ({', '.join(known)}): give species, the atomic "
             "number of each atom"
         )
     found = {}

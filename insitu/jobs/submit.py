@@ -156,13 +156,13 @@ def submit(text: str, path: Path) -> str:
     if program is None:
         raise InsituError(
             f"sbatch is not on PATH: this machine has no SLURM, or its module is not loaded. The "
-            f"script is '{path}'; hand it in where SLURM is: sbatch {path}"
+            f"script is '{path}'; submit it where SLURM is: sbatch {path}"
         )
     done = run([program, "--parsable", str(path)])
     if done.returncode:
         raise InsituError(
             f"sbatch refused '{path}': {done.stderr.strip()}\nchange the options (insitu submit --help) "
-            f"or the script, and hand it in again: sbatch {path}"
+            f"or the script, and submit it again: sbatch {path}"
         )
     return done.stdout.strip().split(";")[0]
 

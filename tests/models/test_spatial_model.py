@@ -286,7 +286,7 @@ def test_ghosts_of_nobody_and_missing_species_are_errors(artefacts: dict[str, Pa
     analyzer.measure(survey(frame), frame.cell)
     with pytest.raises(InsituError, match="belongs to no rank"):
         analyzer(frame, Neighbors(frame, analyzer.search))
-    with pytest.raises(SettingError, match=r"coloured by species \(Si, O\): give species"):
+    with pytest.raises(SettingError, match=r"tells species apart \(Si, O\): give species"):
         classify_with(model, r, cell, True)
     with pytest.raises(SettingError, match=r"atomic number 79 \(Au\), and the model knows Si, O"):
         classify_with(model, r, cell, True, species + 71)

@@ -75,7 +75,7 @@ def test_what_slurm_refuses_is_said(wheel: Cluster) -> None:
     done = insitu_command(wheel, "submit", str(DECK), "--partition", "gpu")
     assert done.returncode == 2
     assert "invalid partition" in done.stderr
-    assert "hand it in again: sbatch in.job.sbatch" in done.stderr
+    assert "submit it again: sbatch in.job.sbatch" in done.stderr
     done = insitu_command(wheel, "watch", "999999999")
     assert done.returncode == 2
     assert "SLURM does not know job 999999999" in done.stderr

@@ -218,7 +218,7 @@ def training_card(
                 f"{' of each species' if graph.kinds > 1 else ''} and harmonics up to degree "
                 f"{graph.degree}: a sample's orientation and handedness make no difference"
             )
-    unit = "units of the sample's spacing" if graph.relative else "Å: the model knows densities"
+    unit = "units of the sample's spacing" if graph.relative else "Å: results depend on density"
     if graph.layers == 0:
         unit = "units of the first neighbour's distance"
     t, p = recipe["training"], recipe["potential"]
@@ -228,9 +228,9 @@ def training_card(
         f"Classes: {', '.join(card.classes)}; `unknown` when the largest probability is under "
         f"{card.threshold:g}. Species: {card.species}.\n\nInput: {what}. Lengths are in {unit}.\n\n"
         f"Data: molecular dynamics with `{p['pair']}`; {more['trajectories']['training']} trajectories; "
-        f"{'' if graph.layers == 0 else 'all their configurations whole, and '}"
+        f"{'' if graph.layers == 0 else 'all their whole configurations, and '}"
         f"{more['environments']:,} environments of {more['points']} points, {t['epochs']} epochs, "
-        f"φ = {t.get('phi', 1.0):g}, orientations a step: {t.get('rotations', 1)}"
+        f"φ = {t.get('phi', 1.0):g}, orientations in each step: {t.get('rotations', 1)}"
         f"{f', lengths varied by up to {100 * strain:g} %' if strain else ''}. Measured on "
         f"{more['trajectories']['test']} other trajectories, at temperatures and pressures that training "
         "has not seen. Recipe hash "

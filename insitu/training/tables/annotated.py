@@ -43,24 +43,24 @@ def card_text(
         f"or element is covered. Species: {card.species}.\n\nLabels: those of the table."
     )
     if methods & {"ptm", "ptm/atom"}:
-        text += f" PTM's count up to an RMSD of {settings['rmsd']:g}."
+        text += f" Labels of PTM count up to an RMSD of {settings['rmsd']:g}."
     if methods - {"all", "model"}:
-        text += f" At least {100 * settings['agreement']:g} % of the 12 nearest neighbours agree."
+        least = f"{100 * settings['agreement']:g} %"
+        text += f" At least {least} of the 12 nearest neighbours have the same label."
     if "model" in methods:
         text += (
-            " `model`: what the model of the round before, or the one that is named, gives to more than "
-            "half of an atom's 12 nearest neighbours."
+            " `model`: the class that the model of the round before, or the one that is named, gives to "
+            "more than half of an atom's 12 nearest neighbours."
         )
     text += (
-        f"\n\nTrained on {maps['train']} maps, half of them"
-        + (" (but where a model labels)" if "model" in methods else "")
-        + f" of copies in which {100 * data['noisy']:g} % of the atoms were moved by "
-        f"noise of {data['noise']:g} "
-        f"(volume/atom)^(1/3) a component; {maps['selection']} further maps of the same snapshots chose "
-        f"the epoch.\n\nAccuracy on {maps['test']} atoms of held-out "
+        f"\n\nTrained on {maps['train']} maps. Half of them"
+        + (" (except those that a model labels)" if "model" in methods else "")
+        + f" are of copies in which {100 * data['noisy']:g} % of the atoms were moved by "
+        f"noise of {data['noise']:g} (volume/atom)^(1/3) in each component. {maps['selection']} further "
+        f"maps of the same snapshots chose the epoch.\n\nAccuracy on {maps['test']} atoms of held-out "
         + ("trajectories" if ruled else "snapshots of the same trajectories")
         + f": {100 * right.mean():.2f} %. It is the agreement with the labels where they are sure; "
-        "atoms without a label, such as most of a hot crystal's, are not in it.\n\n"
+        "atoms without a label, such as most atoms of a hot crystal, do not count.\n\n"
     )
     rows = []
     for source in given:

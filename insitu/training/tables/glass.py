@@ -115,11 +115,15 @@ def _labels_text(recipe: dict[str, Any], marks: Landmarks) -> str:
         text += (
             f"Kink of the energy on cooling, trajectories {sorted(set(of))} together: "
             f"{marks.kink.temperature:.0f} ± {marks.kink.error:.0f} K; distances above it are shortened "
-            f"by the ratio of the slopes, {marks.shortened:.2f}, so that they are equal in energy. "
+            f"by the ratio of the slopes, {marks.shortened:.2f}, so that equal distances are equal in "
+            "energy. "
         )
     if marks.kink or marks.melting:
-        text += "The ranges are multiples of these (of the first trajectory, where they differ). "
-    text += "In between nothing is labelled.\n\n"
+        text += (
+            "The ranges are multiples of these temperatures; where these differ between trajectories, "
+            "the table has the ranges of the first one. "
+        )
+    text += "Snapshots between the ranges have no label.\n\n"
     text += _head(["class", "stage", "temperature of the thermostat (K)", "snapshots"])
     return text + "".join(_row(cells) for cells in rows(recipe, marks)) + "\n"
 
@@ -159,7 +163,7 @@ def readme(
         + f"## Snapshots in the labelled ranges\n\nAccuracy {100 * m.accuracy:.2f} %"
     )
     text += f" (one channel: {100 * one.accuracy:.2f} %).\n\n" if one else ".\n\n"
-    text += "Atoms; label in rows.\n\n" + _head(["", *card.classes])
+    text += "Numbers of atoms, labels in rows.\n\n" + _head(["", *card.classes])
     for name, line in zip(card.classes, m.confusion, strict=True):
         text += _row([name, *(str(v) for v in line)])
     if one:
@@ -168,9 +172,9 @@ def readme(
             text += _row([name, *(str(v) for v in line)])
     text += "\n## Transition\n\n"
     text += (
-        f"Stage `{step['stage']}`. Energy: where two lines meet that are fitted between "
-        f"{step['window'][0]} and {step['window'][1]} K; model: where half of the atoms of "
-        f"{step['from']} and {step['to']} are {step['to']} (logistic fit). Errors are those of the "
+        f"Stage `{step['stage']}`. Energy: the temperature at which two lines meet that are fitted between "
+        f"{step['window'][0]} and {step['window'][1]} K. Model: the temperature at which half of the atoms "
+        f"in {step['from']} and {step['to']} are {step['to']} (logistic fit). Errors are those of the "
         "fits.\n\n"
     )
     text += _head(["trajectory", "energy (K)", "model (K)", "width (K)", "difference (%)"])
@@ -180,8 +184,9 @@ def readme(
     if m.steps:
         text += (
             "\n## Melting\n\n"
-            f"Stage `{recipe['melting']['stage']}`. Energy: half way between the lines of crystal and "
-            f"liquid; model: where half of the atoms are {step['from']} (logistic fit).\n\n"
+            f"Stage `{recipe['melting']['stage']}`. Energy: the temperature at which it is half way "
+            "between the lines of crystal and liquid. Model: the temperature at which half of the atoms "
+            f"are {step['from']} (logistic fit).\n\n"
         )
         text += _head(["trajectory", "energy (K)", "model (K)", "width (K)", "difference (%)"])
         text += _pairs(data["test_seeds"], m.steps, m.melted)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Run `insitu bench` and put its table of fcc Al into the README, between its two markers.
+"""Run `insitu bench` and put its table of fcc Al into docs/performance.md, between its two markers.
 
-python benchmarks/readme.py                    # runs all methods, about five minutes
-python benchmarks/readme.py --json bench.json  # takes the results of `insitu bench --json bench.json`
+python benchmarks/performance_page.py                    # all methods, about five minutes
+python benchmarks/performance_page.py --json bench.json  # results of `insitu bench --json …`
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from insitu.bench.compare import compare, table
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 BEGIN, END = "<!-- insitu bench -->\n", "<!-- end of insitu bench -->\n"
 
 
@@ -25,11 +25,11 @@ def main() -> None:
     given = parser.parse_args().json
     results = json.loads(Path(given).read_text()) if given else compare(["Al"], threads=[1, 2])
     shown = results | {"systems": [s for s in results["systems"] if s["structure"] == "fcc"]}
-    before, _, rest = README.read_text().partition(BEGIN)
+    before, _, rest = PAGE.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    assert after, f"{README} has no markers {BEGIN.strip()} … {END.strip()}"
-    README.write_text(f"{before}{BEGIN}{table(shown)}\n{END}{after}")
-    print(f"wrote {README}")
+    assert after, f"{PAGE} has no markers {BEGIN.strip()} … {END.strip()}"
+    PAGE.write_text(f"{before}{BEGIN}{table(shown)}\n{END}{after}")
+    print(f"wrote {PAGE}")
 
 
 if __name__ == "__main__":
