@@ -8,6 +8,8 @@ this rank's atoms, and where a few of its ghosts are now.
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,8 +62,9 @@ class GhostCheck:
         # Off any round number: a shell of a perfect crystal at exactly this distance would be
         # counted differently by owner and receiver.
         self._reach = reach * (1.0 + 0.73e-5)
-        # Fractional coordinates of owned and ghost atoms, for all three questions.
-        self._s = (frame.positions - frame.origin) @ np.linalg.inv(frame.cell)
+        # Fractional coordinates (3, n) of owned and ghost atoms, for all three questions.
+        s = (frame.positions - frame.origin) @ np.linalg.inv(frame.cell)
+        self._s = np.ascontiguousarray(s.T)
 
     def question(self) -> NDArray[np.float64]:
         """Return this rank's region (fractional bounds) and a few of its ghosts, for its partners."""
@@ -69,16 +72,17 @@ class GhostCheck:
         frame = self._frame
         if not frame.n_local:
             return row
-        s = self._s[: frame.n_local]
+        s = self._s[:, : frame.n_local]
         part = self._reach / heights(frame.cell)
-        row[:3], row[3:6] = s.min(axis=0) - part, s.max(axis=0) + part
+        row[:3], row[3:6] = s.min(axis=1) - part, s.max(axis=1) + part
         if frame.n_ghost:
             # The outermost ghosts move most when the box is remapped.
-            ghosts = frame.positions[frame.n_local :]
-            far = np.argsort(np.abs(self._s[frame.n_local :] - 0.5).sum(axis=1))[-_SAMPLES:]
-            for k, g in enumerate(far):
-                row[6 + 4 * k] = frame.ids[frame.n_local + g]
-                row[7 + 4 * k : 10 + 4 * k] = ghosts[g]
+            away = np.abs(self._s[:, frame.n_local :] - 0.5).sum(axis=0)
+            some = min(_SAMPLES, frame.n_ghost)
+            far = frame.n_local + np.argpartition(away, -some)[-some:]
+            row[6 : 6 + 4 * some : 4] = frame.ids[far]
+            for axis in range(3):
+                row[7 + axis : 7 + axis + 4 * some : 4] = frame.positions[far, axis]
         return row
 
     def answer(self, rows: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -87,33 +91,49 @@ class GhostCheck:
         counts = np.zeros(len(rows), dtype=np.int64)
         if not frame.n_local:
             return counts
-        s = self._s[: frame.n_local]
-        low, high = s.min(axis=0), s.max(axis=0)
+        s = self._s[:, : frame.n_local]
+        low, high = s.min(axis=1), s.max(axis=1)
         for r, bounds in enumerate(rows[:, :6]):
             if np.isnan(bounds[0]):
                 continue
-            inside = np.ones(frame.n_local, dtype=np.int64)
-            for axis in range(3):
-                a, b = bounds[axis], bounds[3 + axis]
-                shifts = [0.0]
-                if frame.pbc[axis]:
-                    first, last = np.ceil(a - high[axis]), np.floor(b - low[axis])
-                    shifts = list(np.arange(first, last + 1))
-                hits = np.zeros(frame.n_local, dtype=np.int64)
-                for shift in shifts:
-                    hits += (s[:, axis] + shift >= a) & (s[:, axis] + shift <= b)
-                inside *= hits
-                if not inside.any():
-                    break
-            counts[r] = inside.sum()
+            shifts = [
+                np.arange(np.ceil(bounds[k] - high[k]), np.floor(bounds[3 + k] - low[k]) + 1)
+                if frame.pbc[k]
+                else np.zeros(1)
+                for k in range(3)
+            ]
+            for shift in product(*shifts):
+                counts[r] += self._inside(s, bounds, np.array(shift), low, high)
         return counts
+
+    @staticmethod
+    def _inside(
+        s: NDArray[np.float64], bounds: NDArray[np.float64], shift: NDArray[np.float64],
+        low: NDArray[np.float64], high: NDArray[np.float64],
+    ) -> int:  # fmt: skip
+        """Return how many of the points ``(3, n)``, moved by some cells, are between bounds ``(6,)``."""
+        first, last = low + shift, high + shift
+        # The axis that leaves the fewest atoms comes first, one on which all are inside not at all.
+        width = np.minimum(bounds[3:], last) - np.maximum(bounds[:3], first)
+        left: NDArray[np.intp] | slice = slice(None)
+        for k in np.argsort(width / np.maximum(last - first, 1e-300)):
+            if bounds[k] <= first[k] and last[k] <= bounds[3 + k]:
+                continue
+            x = s[k, left] + shift[k]
+            (some,) = np.nonzero((x >= bounds[k]) & (x <= bounds[3 + k]))
+            left = some if isinstance(left, slice) else left[some]
+            if not len(left):
+                return 0
+        return s.shape[1] if isinstance(left, slice) else len(left)
 
     def missing(self, mine: NDArray[np.float64], there: int) -> int:
         """Return how many of the atoms that are in this rank's region LAMMPS did not give it."""
         if np.isnan(mine[0]):
             return 0
-        here = ((self._s >= mine[:3]) & (self._s <= mine[3:6])).all(axis=1).sum()
-        return there - int(here)
+        here = np.ones(self._s.shape[1], dtype=bool)
+        for k in range(3):
+            here &= (self._s[k] >= mine[k]) & (self._s[k] <= mine[3 + k])
+        return there - int(here.sum())
 
     def stale(self, rows: NDArray[np.float64]) -> float:
         """Return the largest distance of a sampled ghost from where its owner has it now [Å].
@@ -128,13 +148,16 @@ class GhostCheck:
         if not len(samples):
             return 0.0
         ids = frame.ids[: frame.n_local]
-        wanted = samples[:, 0].astype(np.int64)
-        order = np.argsort(ids)
-        at = np.minimum(np.searchsorted(ids[order], wanted), len(ids) - 1)
-        owned = ids[order][at] == wanted
-        if not owned.any():
+        # The samples are few: the atoms are looked up among them, not they among the atoms.
+        wanted = np.unique(samples[:, 0].astype(np.int64))
+        at = np.minimum(np.searchsorted(wanted, ids), len(wanted) - 1)
+        (atoms,) = np.nonzero(wanted[at] == ids)
+        if not len(atoms):
             return 0.0
-        difference = samples[owned, 1:] - frame.positions[order[at[owned]]]
+        atom_of = np.full(len(wanted), -1, dtype=np.intp)
+        atom_of[at[atoms]] = atoms
+        atom = atom_of[np.searchsorted(wanted, samples[:, 0].astype(np.int64))]
+        difference = samples[atom >= 0, 1:] - frame.positions[atom[atom >= 0]]
         images = np.rint(difference @ np.linalg.inv(frame.cell)) * frame.pbc
         return float(np.abs(difference - images @ frame.cell).max())
 

@@ -47,7 +47,8 @@ def frames(
 ) -> list[Frame]:  # fmt: skip
     """Return each rank's frame, with all ghosts in the box around its atoms, by going over all images."""
     inverse, part = np.linalg.inv(cell), reach * (1 + 1e-3) / heights(cell)
-    span = [range(-9, 10) if p else range(1) for p in pbc]
+    most = np.ceil(part).astype(int) + 1
+    span = [range(-m, m + 1) if p else range(1) for m, p in zip(most, pbc, strict=True)]
     images = np.array(list(itertools.product(*span)))
     s = r @ inverse
     found = []
