@@ -173,7 +173,7 @@ class Controller:
         """Return the state of a job, as RUNNING."""
         return self.field(job, "JobState")
 
-    def wait(self, condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
+    def wait(self, condition: Callable[[], bool], what: str, seconds: float = 400) -> None:
         """Wait until something is so; fail with the daemons' logs if it does not come."""
         end = time.monotonic() + seconds
         while not condition():
@@ -181,7 +181,7 @@ class Controller:
                 raise ControllerError(f"waited {seconds:g} s for {what}\n{self.logs()}")
             time.sleep(0.1)
 
-    def ended(self, job: str, seconds: float = 120) -> str:
+    def ended(self, job: str, seconds: float = 400) -> str:
         """Wait until a job has ended and its processes are gone; return its state."""
         over = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
         self.wait(lambda: self.state(job) in over, f"the end of job {job}", seconds)

@@ -117,15 +117,16 @@ def test_kill_costs_no_acknowledged_frame(tmp_path: Path, kills: int) -> None:
         writer = spawn(path)
         assert writer.stdout is not None
         # Every frame acknowledged before the last kill is there for the next run to continue.
-        assert int(writer.stdout.readline().split()[1]) >= last
-        time.sleep(random_.uniform(0.0, 0.25))
+        acknowledged = [int(writer.stdout.readline().split()[1])]
+        assert acknowledged[0] >= last
+        for _ in range(random_.randint(1, 12)):  # frames, not seconds: the machine may be busy
+            acknowledged.append(int(writer.stdout.readline()))
+        time.sleep(random_.uniform(0.0, 0.003))  # a frame takes about a third of it
         writer.kill()
-        acknowledged = [int(line) for line in writer.stdout if line.endswith("\n")]
+        acknowledged += [int(line) for line in writer.stdout if line.endswith("\n")]
         writer.wait()
         writer.stdout.close()
-        last = acknowledged[-1] if acknowledged else last
-        if last < 0:
-            continue
+        last = acknowledged[-1]
         frames = reader.open(path).sizes["step"]
         assert last + 1 <= frames <= last + 2  # one more, if the kill came before it was said
         assert_frames(path, list(range(frames)))

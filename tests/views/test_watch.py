@@ -57,15 +57,13 @@ def test_a_running_writer_is_seen_and_left_alone(tmp_path: Path) -> None:
         for _ in range(3):
             writer.stdout.readline()
         seen, held = [], []
-        end = time.monotonic() + 1.5
-        while time.monotonic() < end:  # over many replacements of the file, one every 64 frames
+        while not seen or seen[-1] <= 256:  # over replacements of the file, one every 64 frames
             now = look(path)
             assert now.data is not None
             seen.append(now.data.sizes["step"])
             held.append(now.written)
         assert writer.poll() is None
         assert seen == sorted(seen)
-        assert seen[-1] > 128
         assert sum(held) > len(held) / 2  # while it replaces the file the writer holds no lock
     finally:
         writer.kill()
