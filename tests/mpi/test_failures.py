@@ -34,7 +34,7 @@ def test_fault_ends_the_run(
 ) -> None:  # fmt: skip
     deck = crystal(potentials) + host.monitor(10, file="phases.h5") + "run 1000\n"
     run = host.run(
-        tmp_path, deck, ranks, seconds=60,
+        tmp_path, deck, ranks, seconds=300,
         environment={"PYTHONPATH": str(SPY), "INSITU_TEST_FAULT": f"{where}:{rank}"},
     )  # fmt: skip
     assert run.code != 0
@@ -50,7 +50,7 @@ def test_fault_ends_the_run(
 
 def test_agreed_error_is_printed_once(host: Host, potentials: Path, tmp_path: Path) -> None:
     deck = crystal(potentials) + host.monitor(10, model="mettals") + "run 100\n"
-    run = host.run(tmp_path, deck, 3, seconds=60)
+    run = host.run(tmp_path, deck, 3, seconds=300)
     assert run.code != 0
     assert run.text.count("is neither a shipped model") == 1
     assert "Did you mean 'metals'?" in run.text

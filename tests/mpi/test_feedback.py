@@ -166,7 +166,7 @@ def test_what_the_deck_lacks_is_named(
     deck = crystal(potentials).replace(
         "fix move", "group left id 1:9\ngroup right id 9:20\nfix move"
     )
-    run = host.run(tmp_path, deck + host.monitor(10, **settings) + "run 20\n", 2, seconds=60)
+    run = host.run(tmp_path, deck + host.monitor(10, **settings) + "run 20\n", 2, seconds=300)
     assert run.code != 0
     for text in expected:
         assert text in run.text, run.text[-3000:]

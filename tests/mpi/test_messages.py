@@ -14,7 +14,7 @@ SMALL = "region b block 0 4 0 4 0 4\ncreate_box 1 b\ncreate_atoms 1 box\n"
 
 
 def fails(host: Host, folder: Path, deck: str, *expected: str, ranks: int = 2) -> str:
-    run = host.run(folder, deck, ranks, seconds=60)
+    run = host.run(folder, deck, ranks, seconds=300)
     assert run.code != 0, run.text[-2000:]
     for text in expected:
         assert text in run.text, run.text[-3000:]
@@ -81,7 +81,7 @@ def test_wrong_density_is_said(host: Host, tmp_path: Path) -> None:
         "pair_coeff 1 1 0.2 3.4\ncomm_modify cutoff 10\nfix move all nve\n"
         + host.monitor(10, model="crystals-cnn") + "run 10\n"
     )  # fmt: skip
-    run = host.run(tmp_path, deck, 2, seconds=60)
+    run = host.run(tmp_path, deck, 2, seconds=300)
     assert run.code == 0, run.text[-2000:]
     assert "cannot be relied on at this density" in run.text
 
@@ -165,7 +165,7 @@ def test_launcher_of_another_mpi(potentials: Path, tmp_path: Path) -> None:
     wheel, debian = require("wheel"), require("debian")
     mixed = Host("debian", wheel.launcher, debian.program, debian.environment)
     deck = crystal(potentials) + debian.monitor(10) + "run 20\n"
-    run = mixed.run(tmp_path, deck, 2, seconds=60)
+    run = mixed.run(tmp_path, deck, 2, seconds=300)
     assert run.code != 0
     assert "2 processes were started by MPICH's mpiexec" in run.text
     assert list(tmp_path.glob("*.h5")) == []
@@ -228,7 +228,7 @@ def test_ranks_with_different_models(host: Host, potentials: Path, tmp_path: Pat
         f"p.load = lambda name, **more: load(f'{tmp_path}/' + r + '/m.pt', **more)\n"
     )
     deck = crystal(potentials) + host.monitor(10, model="m.pt") + "run 20\n"
-    run = host.run(tmp_path, deck, 2, seconds=60, environment={"PYTHONPATH": str(spy)})
+    run = host.run(tmp_path, deck, 2, seconds=300, environment={"PYTHONPATH": str(spy)})
     assert run.code != 0
     assert "is not the same file on all ranks" in run.text
 
@@ -246,7 +246,7 @@ def test_exploding_simulation(host: Host, tmp_path: Path) -> None:
 
 def test_empty_group_is_said(host: Host, potentials: Path, tmp_path: Path) -> None:
     deck = crystal(potentials).replace("fix move", "group none empty\nfix move")
-    run = host.run(tmp_path, deck + host.monitor(10, "none") + "run 10\n", 2, seconds=60)
+    run = host.run(tmp_path, deck + host.monitor(10, "none") + "run 10\n", 2, seconds=300)
     assert run.code == 0, run.text[-2000:]
     assert "group 'none' has no atoms at step 10" in run.text
 

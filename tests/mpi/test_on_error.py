@@ -41,7 +41,7 @@ def test_the_simulation_goes_on(
         style = "thermo_style custom step temp v_fcc f_phases[1]\n"
         deck = deck.replace("dump d all", style + "dump d all")
     run = host.run(
-        tmp_path, deck, ranks, seconds=60,
+        tmp_path, deck, ranks, seconds=300,
         environment={"PYTHONPATH": str(SPY), "INSITU_TEST_FAULT": f"{where}:{rank}"},
     )  # fmt: skip
     assert run.code == 0, run.text[-3000:]

@@ -21,7 +21,7 @@ def run(
     """Run a deck of which one rank gets SIGTERM at step 20."""
     deck = crystal(potentials) + host.monitor(10, file="phases.h5", **more) + tail
     return host.run(
-        folder, deck, 2, seconds=60,
+        folder, deck, 2, seconds=300,
         environment={"PYTHONPATH": str(SPY), "INSITU_TEST_FAULT": f"sigterm:{rank}"},
     )  # fmt: skip
 

@@ -218,7 +218,7 @@ def test_a_rank_that_fails_between_layers_ends_the_run(tmp_path: Path, artefact:
         + "run 20\n"
     )
     fault = {"PYTHONPATH": str(SPY), "INSITU_TEST_FAULT": "layer:1"}
-    run = host.run(tmp_path, deck, 3, environment=fault, seconds=60)
+    run = host.run(tmp_path, deck, 3, environment=fault, seconds=300)
     assert run.code != 0
     assert "injected fault" in run.text
     assert "on rank 1" in run.text
