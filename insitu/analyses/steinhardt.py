@@ -62,7 +62,7 @@ class Steinhardt(Analysis[SteinhardtSettings]):
         super().__init__(settings, system, name)
         self.cutoff, self._degrees = settings.cutoff, settings.degrees
         if settings.averaged:
-            self.exchanged, self.rounds = sum(2 * l + 1 for l in self._degrees), 1  # noqa: E741
+            self.exchanged, self.rounds = sum(2 * d + 1 for d in self._degrees), 1
         quantities = tuple(f"q{degree}" for degree in self._degrees)
         n, bins = len(quantities), settings.bins
         words = "averaged " if settings.averaged else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from threading import BrokenBarrierError
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from insitu.analyses.registry import check_declaration
 from insitu.analyses.requests import from_words, request
 from insitu.analyses.running import gathered, local_results
 from insitu.analyses.settings import keywords
+from insitu.errors import describe
 from insitu.frame.frame import Frame, Thermo
 from insitu.frame.halo import Halo
 from insitu.frame.lattices import lattice
@@ -208,9 +210,9 @@ def evaluate(
             return _on_rank(each[ranks.rank], _completed(frames[ranks.rank], s), ranks)
 
         results = together(len(frames), work)
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
+        failed: list[Exception] = [r for r in results if isinstance(r, Exception)]
+        for result in sorted(failed, key=lambda e: isinstance(e, BrokenBarrierError)):
+            raise result  # the one for which the others waited in vain, if there is one
     columns = {c: np.full(len(s.positions), np.nan) for c in a.columns}
     for frame, (_, own) in zip(frames, results, strict=True):
         for name, column in columns.items():
@@ -230,10 +232,21 @@ def _completed(frame: Frame, s: Sample) -> Frame:
 
 def _on_rank(a: Analysis[Any], frame: Frame, ranks: Ranks) -> tuple[Any, Mapping[str, Any]]:
     a.halo = Halo(frame, ranks, a.exchanged, a.rounds, None, a.cutoff) if a.rounds else None
-    own = local_results(a, frame, Neighbors(frame, max(a.cutoff, 1.0)))
+    own: Mapping[str, Any] = {}
+    trouble = None
+    try:
+        own = local_results(a, frame, Neighbors(frame, max(a.cutoff, 1.0)))
+    except Exception as error:
+        if ranks.size == 1:
+            raise
+        trouble = describe(error)
+    if a.halo is not None:
+        a.halo.finish()
+    ranks.agree(trouble)
     packing = Packing(a.sums)
     total = packing.unpack(ranks.sum(packing.pack(own)))
-    values = a.finish({**total, **gathered(a, own, ranks)}) if ranks.rank == 0 else {}
+    everything = {**total, **gathered(a, own, ranks)}
+    values = a.finish(everything) if ranks.rank == 0 else {}
     return values, own
 
 
