@@ -199,6 +199,7 @@ def evaluate(
         Makes an analysis for each rank.
     """
     reach = max(a.cutoff, 1.0) * 1.0001
+    results: list[Any]
     if grid == (1, 1, 1):
         frames = [Frame.from_arrays(s.positions, s.cell, True, reach=reach, types=s.types)]
         results = [_on_rank(a, _completed(frames[0], s), Ranks())]
@@ -210,7 +211,7 @@ def evaluate(
             return _on_rank(each[ranks.rank], _completed(frames[ranks.rank], s), ranks)
 
         results = together(len(frames), work)
-        failed: list[Exception] = [r for r in results if isinstance(r, Exception)]
+        failed = [r for r in results if isinstance(r, Exception)]
         for result in sorted(failed, key=lambda e: isinstance(e, BrokenBarrierError)):
             raise result  # the one for which the others waited in vain, if there is one
     columns = {c: np.full(len(s.positions), np.nan) for c in a.columns}

@@ -16,7 +16,7 @@ lattice fcc 4.05
 region b block 0 5 0 5 0 5
 create_box 1 b
 create_atoms 1 box
-displace_atoms all random 0.3 0.3 0.3 11
+displace_atoms all random 0.3 0.3 0.3 11 units box
 mass 1 26.98
 pair_style soft 2.0
 pair_coeff * * 1.0
@@ -31,6 +31,12 @@ WORDS = (
     "rdf cutoff 5 bins 50 analyze profile axis z bins 8 analyze steinhardt cutoff 3.8 columns "
     "q6=d_q6,q4=d_q4 analyze rdf name near cutoff 3 bins 10"
 )
+
+
+def orders(path: Path) -> np.ndarray:
+    """Return q6 and q4 ``(2, 500)`` of the last frame, by x: LAMMPS numbers atoms rank by rank."""
+    rows = np.array([r.split() for r in path.read_text().splitlines()[-500:]], dtype=float)
+    return rows[np.argsort(rows[:, 1]), 4:].T
 
 
 def test_words_short_forms_and_columns(host: Host, tmp_path: Path) -> None:
@@ -56,17 +62,14 @@ def test_words_short_forms_and_columns(host: Host, tmp_path: Path) -> None:
     assert long["near"].attrs["long_name"] == "radial distribution function g(r)"
     assert (long["steinhardt_count"] == 500).all()
     # The columns of the dump at a step are those of the frame: their mean is in the history.
-    rows = (tmp_path / "1" / "d.dump").read_text().splitlines()[-500:]
-    q6, q4 = np.array([r.split()[4:] for r in rows], dtype=float).T
+    q6, q4 = orders(tmp_path / "1" / "d.dump")
     last = long["steinhardt_mean"].isel(step=-1)
     assert last.sel(order="q6") == pytest.approx(q6.mean(), abs=1e-9)
     assert last.sel(order="q4") == pytest.approx(q4.mean(), abs=1e-9)
     assert 0.1 < q6.mean() < 0.55
     for ranks in (2, 3):
         assert np.allclose(found[ranks]["steinhardt_mean"], long["steinhardt_mean"], atol=1e-7)
-        other = (tmp_path / str(ranks) / "d.dump").read_text().splitlines()[-500:]
-        same = np.array([r.split()[4:] for r in other], dtype=float)
-        assert np.allclose(same, np.column_stack([q6, q4]), atol=1e-6)
+        assert np.allclose(orders(tmp_path / str(ranks) / "d.dump"), [q6, q4], atol=1e-6)
 
 
 def test_what_is_wrong_ends_the_run_before_it_begins(host: Host, tmp_path: Path) -> None:
