@@ -17,7 +17,7 @@ PACKAGE = Path(insitu.__file__).parent
 #: What only type checkers see does not count.
 LAYERS = (
     "__main__", "cli", "bench", "training", "jobs", "views", "offline", "lammps", "pipeline",
-    "history", "analyses", "models", "descriptors", "gpu", "frame", "transitions", "testing",
+    "history", "testing", "analyses", "models", "descriptors", "gpu", "frame", "transitions",
     "errors",
 )  # fmt: skip
 #: Folders that have to do without each other, whatever their order.

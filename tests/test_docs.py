@@ -2,13 +2,15 @@
 """The pages that people read agree with the code and with the decks."""
 
 import re
+import sys
+import types
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from insitu.history import IF_EXISTS
-from insitu.pipeline.settings import ON_ERROR, ON_SIGTERM, Settings
+from insitu.pipeline.settings import ON_ERROR, ON_SIGTERM, Settings, make
 
 ROOT = Path(__file__).resolve().parents[1]
 DECKS = ROOT / "lammps_inputs"
@@ -127,6 +129,40 @@ def test_messages_of_the_page_are_in_the_code() -> None:
                 if len(part) > 3 and part not in code:
                     unknown.append(part)
     assert unknown == []
+
+
+def test_the_diff_of_an_analysis_is_in_the_code() -> None:
+    """Each hunk of the guide's diffs is, as it stands after it, in the file that it names."""
+    page = (DOCS / "adding_an_analysis.md").read_text()
+    diffs = re.findall(r"^```diff\n--- \S+\n\+\+\+ b/(\S+)\n(.*?)^```$", page, re.M | re.S)
+    assert len(diffs) == 3
+    for path, text in diffs:
+        after = (ROOT / path).read_text()
+        for hunk in text.split("@@\n")[1:]:
+            lines = [line[1:] for line in hunk.splitlines() if line[:1] in "+ "]
+            assert "\n".join(lines) in after, (path, lines)
+
+
+def test_the_example_of_an_analysis_keeps_the_contract() -> None:
+    page = (DOCS / "adding_an_analysis.md").read_text()
+    example, test = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    names: dict[str, object] = {"__name__": "example"}
+    module = types.ModuleType("example")
+    exec(example, module.__dict__)
+    names["Coordination"] = module.__dict__["Coordination"]
+    sys.modules["example"] = module
+    try:
+        exec(test, names)
+    finally:
+        del sys.modules["example"]
+
+
+def test_the_file_of_the_settings_page_is_read(tmp_path: Path) -> None:
+    (text,) = re.findall(r"^```toml\n(.*?)^```$", SETTINGS, re.M | re.S)
+    (tmp_path / "run.toml").write_text(text)
+    read = make(config=str(tmp_path / "run.toml"))
+    assert read.groups == ("surface", "bulk")
+    assert [r.name for r in read.analyses] == ["steinhardt", "rdf", "near"]
 
 
 def test_the_index_has_every_page() -> None:

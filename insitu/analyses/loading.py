@@ -7,12 +7,12 @@ import numpy as np
 
 from insitu.analyses.classification import classify_with
 from insitu.errors import InsituError, SettingError
+from insitu.frame.lattices import lattice
 from insitu.frame.species import SYMBOLS
 from insitu.gpu.device import check_device, choose, tell
 from insitu.models import store
 from insitu.models.engines.images import Model
 from insitu.models.store import AnyModel
-from insitu.testing import lattice
 
 #: Largest difference of a probability (design: between engines 1e-3 may change a label).
 _ALLOWED = 1e-3

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.analyses.base import Observable
 from insitu.analyses.gpu_labels import DeviceLabels, decide_on_device
-from insitu.analyses.profile import Profile
+from insitu.analyses.phase_counts import PhaseCounts
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
 from insitu.frame.halo import Halo
@@ -45,8 +44,6 @@ class Phases:
         LAMMPS groups to count on their own, among the analysed atoms.
     n_types
         Atom types to count on their own, 1 … `n_types`.
-    profile
-        Bins along an axis in which to count, too; None: none.
 
     Raises
     ------
@@ -62,7 +59,6 @@ class Phases:
         threshold: float | None = None,
         groups: Sequence[str] = (),
         n_types: int = 0,
-        profile: Profile | None = None,
     ) -> None:
         self.model = model
         self.threshold = model.card.threshold if threshold is None else float(threshold)
@@ -82,28 +78,8 @@ class Phases:
         #: Columns of the history: the model's classes, then unknown.
         self.classes = [*model.card.classes, "unknown"]
         self.codes = class_codes(model.card.classes)
-        self.groups, self.n_types, self.profile = tuple(groups), n_types, profile
-        p = len(self.classes)
-        self.sums: Mapping[str, tuple[int, ...]] = {
-            "count": (p,), "confidence": (p,), "neighbors": (),
-            "by_group": (len(groups), p), "by_type": (n_types, p),
-            **(profile.sums if profile else {}),
-        }  # fmt: skip
-        self.observables = (
-            Observable("phases/fraction", (p,), "f8", "", "fraction of the atoms in each phase"),
-            Observable("phases/count", (p,), "i8", "", "number of atoms in each phase"),
-            Observable(
-                "phases/standard_error", (p,), "f8", "",
-                "sampling error of the fraction; 0: every atom was analysed",
-            ),
-            Observable(
-                "phases/confidence", (p,), "f8", "",
-                "mean largest probability of the atoms of each phase; NaN without atoms",
-            ),
-            *self._subsets("group", self.groups, p),
-            *self._subsets("type", tuple(range(1, n_types + 1)), p),
-            *(profile.observables if profile else ()),
-        )  # fmt: skip
+        self._counts = PhaseCounts(len(self.classes), groups, n_types)
+        self.sums, self.observables = self._counts.sums, self._counts.observables
         #: Wall times of the last frame [s]: of its maps (`metals`: with the perceptron, fused) and of
         #: the network with the labels; and the time spent in exchanges with other ranks.
         self.timing: dict[str, float] = {}
@@ -112,17 +88,6 @@ class Phases:
         self._confidence: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
         #: The same on a device, until somebody asks for them.
         self._there: DeviceLabels | None = None
-
-    @staticmethod
-    def _subsets(name: str, values: tuple[Any, ...], p: int) -> list[Observable]:
-        if not values:
-            return []
-        shape, rows = (len(values), p), (name, values)
-        what = f"of the analysed atoms of each {name}"
-        return [
-            Observable(f"phases/by_{name}/fraction", shape, "f8", "", f"fractions {what}", rows),
-            Observable(f"phases/by_{name}/count", shape, "i8", "", f"numbers {what}", rows),
-        ]
 
     @property
     def scale_free(self) -> bool:
@@ -244,7 +209,7 @@ class Phases:
                 search, probabilities, found, self.threshold, _FEWEST
             )
         sums: dict[str, Any] = {"count": count, "confidence": confidence, "neighbors": size}
-        sums |= self._count_subsets(frame)
+        sums |= self._counts.subsets(frame, self.labels if self._counts.reads_labels else None)
         self.timing, self.waited = dict(model.timing), model.waited
         self.timing["model"] += (
             time.perf_counter() - started - self.waited - sum(self.timing.values())
@@ -269,31 +234,11 @@ class Phases:
             size += float(found.sum())
             self._labels[atoms], self._confidence[atoms] = labels, sure
         sums: dict[str, Any] = {"count": count, "confidence": confidence, "neighbors": size}
-        sums |= self._count_subsets(frame)
+        sums |= self._counts.subsets(frame, self.labels if self._counts.reads_labels else None)
         self.timing["model"] += (
             time.perf_counter() - started - self.waited - sum(self.timing.values())
         )
         return sums
-
-    def _count_subsets(self, frame: Frame) -> dict[str, Any]:
-        p = len(self.classes)
-        if not (self.groups or self.n_types or self.profile):  # labels may stay where they are
-            return {"by_group": np.zeros((0, p)), "by_type": np.zeros((0, p))}
-        column = np.where(self.labels < 0, p - 1, self.labels)
-        counted = np.ones(frame.n_local, bool) if frame.selected is None else frame.selected
-        by_group = [
-            np.bincount(column[counted & frame.members[g]], minlength=p) for g in self.groups
-        ]
-        types = frame.types[: frame.n_local]
-        by_type = [
-            np.bincount(column[counted & (types == t)], minlength=p)
-            for t in range(1, self.n_types + 1)
-        ]
-        return {
-            "by_group": np.array(by_group).reshape(-1, p),
-            "by_type": np.array(by_type).reshape(-1, p),
-            **(self.profile.count(frame, column, counted) if self.profile else {}),
-        }
 
     def atom_codes(self, frame: Frame) -> NDArray[np.int32]:
         """Return the integer ``(n_local,)`` of each atom's phase, −1 where it was not analysed."""
@@ -302,25 +247,9 @@ class Phases:
             codes[~frame.selected] = -1
         return codes
 
-    def finish(self, sums: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
+    def finish(self, sums: Mapping[str, Any]) -> dict[str, Any]:
         """Return fraction, count, standard error and mean confidence of each phase."""
-        count = np.rint(sums["count"]).astype(np.int64)
-        values: dict[str, Any] = {
-            "phases/fraction": _fractions(count),
-            "phases/count": count,
-            "phases/standard_error": np.zeros(len(count)),
-        }
-        with np.errstate(invalid="ignore", divide="ignore"):
-            values["phases/confidence"] = sums["confidence"] / sums["count"]
-        for name in ("group", "type"):
-            part = np.rint(sums[f"by_{name}"]).astype(np.int64)
-            if len(part):
-                values[f"phases/by_{name}/count"] = part
-                values[f"phases/by_{name}/fraction"] = _fractions(part)
-        if self.profile is not None:
-            values["phases/profile_count"] = part = np.rint(sums["by_bin"]).astype(np.int64)
-            values["phases/profile"] = _fractions(part)
-        return values
+        return self._counts.finish(sums)
 
     def advice(self, sums: Mapping[str, NDArray[np.float64]]) -> str:
         """Return a sentence if the sample's density is one that the model never saw, else ``""``."""
@@ -336,13 +265,6 @@ class Phases:
             f"'{self.model.card.name}' was trained on {low} … {high}: its labels cannot be relied "
             "on at this density; check the deck's units, or train a model for this material"
         )
-
-
-def _fractions(count: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return counts as fractions of their last axis' sum, NaN where that is 0."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        fraction: NDArray[np.float64] = count / count.sum(axis=-1, keepdims=True)
-    return fraction
 
 
 def decide(

@@ -4,46 +4,50 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.analyses.base import Observable
+from insitu.analyses.base import Analysis, Observable, Panel, System, setting
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors, compiled
+from insitu.frame.neighbors import Neighbors
+
+if TYPE_CHECKING:
+    import xarray
 
 #: Atoms whose pairs are in memory at a time: a few MB in liquids with a radius of 10 Å.
 _BLOCK = 1024
 
 
-class Rdf:
-    r"""Count pairs by their distance, :math:`g_{ab}(r) = n_{ab}(r)\,V / (N_{ab}\,4πr^2\,dr)`.
+@dataclass(frozen=True)
+class RdfSettings:
+    """What a deck says of g(r)."""
 
+    cutoff: float = setting("largest distance", unit="Å", low=0.1, high=100.0)
+    bins: int = setting("bins up to there", default=160, low=1, high=10_000)
+
+
+class Rdf(Analysis[RdfSettings]):
+    r"""Radial distribution function g(r), in all and of each pair of atom types.
+
+    Pairs are counted by their distance, :math:`g_{ab}(r) = n_{ab}(r)\,V / (N_{ab}\,4πr^2\,dr)`.
     :math:`n_{ab}` are the ordered pairs of a bin, :math:`N_{ab}` all such pairs of the sample:
     :math:`N_a (N_a - 1)` of one type, :math:`2 N_a N_b` of two. First atoms are those analysed (a
     group), second atoms are all. The shell's volume is exact, and V is the volume of the box: where
     it holds vacuum, g does not go to 1.
-
-    Parameters
-    ----------
-    radius
-        Largest distance [Å].
-    bins
-        Bins up to there.
-    n_types
-        Atom types 1 … `n_types`.
-    unit
-        Of lengths, for the file.
     """
 
     name = "rdf"
+    Settings = RdfSettings
 
-    def __init__(self, radius: float, bins: int, n_types: int = 1, unit: str = "Angstrom") -> None:
-        self.cutoff = radius
-        self.n_types, self.bins = n_types, bins
+    def __init__(self, settings: RdfSettings, system: System, name: str = "") -> None:
+        super().__init__(settings, system, name)
+        self.cutoff = radius = settings.cutoff
+        self.bins = bins = settings.bins
+        self.n_types = n_types = system.n_types
         edges = np.linspace(0.0, radius, bins + 1)
         self._shells: NDArray[np.float64] = 4.0 / 3.0 * np.pi * np.diff(edges**3)
         #: ``(bins,)`` middle of each bin [Å].
@@ -60,25 +64,22 @@ class Rdf:
             "pairs": (len(self._pairs), bins), "centres": (n_types,), "atoms": (n_types,),
             "volume": (), "ranks": (),
         }  # fmt: skip
+        radii = (self.axis("radius"), tuple(self.radii.tolist()), system.length_unit)
         self.observables = (
             Observable(
-                "rdf", (len(self.pairs), bins), "f4", "", "radial distribution function g(r)",
-                axes=(("pair", self.pairs, ""), ("radius", tuple(self.radii.tolist()), unit)),
+                self.path(), (len(self.pairs), bins), "f4", "", "radial distribution function g(r)",
+                axes=(("pair", self.pairs, ""), radii),
             ),
         )  # fmt: skip
-        self.timing: dict[str, float] = {}
 
     def __call__(self, frame: Frame, neighbors: Neighbors) -> dict[str, Any]:
         """Return one rank's pairs ``(pairs, bins)``, its first atoms and its atoms by type."""
-        started = time.perf_counter()
         kinds = np.asarray(frame.types, dtype=np.int64) - 1
         rows, size = len(self._pairs), len(self._pairs) * self.bins
         count = np.zeros(size)
         for at in range(0, len(neighbors.atoms), _BLOCK):
             atoms = neighbors.atoms[at : at + _BLOCK]
-            offsets, others = compiled().neighbor_lists(
-                neighbors.cells, neighbors.places[at : at + _BLOCK], self.cutoff
-            )
+            offsets, others = neighbors.lists(self.cutoff, neighbors.places[at : at + _BLOCK])
             centres = np.repeat(atoms, np.diff(offsets))
             d = frame.positions[others] - frame.positions[centres]
             r = np.sqrt(np.einsum("ij,ij->i", d, d))
@@ -86,15 +87,13 @@ class Rdf:
             row = self._row[kinds[centres], kinds[others]]
             count += np.bincount(row * self.bins + bins, minlength=size)
         mine = kinds[: frame.n_local]
-        sums = {
+        return {
             "pairs": count.reshape(rows, self.bins),
             "centres": np.bincount(kinds[neighbors.atoms], minlength=self.n_types),
             "atoms": np.bincount(mine, minlength=self.n_types),
             "volume": abs(float(np.linalg.det(frame.cell))),
             "ranks": 1.0,
         }
-        self.timing = {"rdf": time.perf_counter() - started}
-        return sums
 
     def finish(self, sums: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
         """Return g(r) ``(pairs, bins)``: NaN for pairs that the sample does not have."""
@@ -108,4 +107,37 @@ class Rdf:
             count = np.concatenate([count.sum(axis=0, keepdims=True), count])
             possible = np.concatenate([[possible.sum()], possible])
         with np.errstate(invalid="ignore", divide="ignore"):
-            return {"rdf": count * volume / (possible[:, None] * self._shells)}
+            return {self.path(): count * volume / (possible[:, None] * self._shells)}
+
+    @classmethod
+    def panel(cls, name: str) -> Panel:
+        """Return g(r) of all atoms as a map: distance over the abscissa."""
+
+        def draw(axes: Any, view: Any) -> None:
+            g = view.data[name].isel(pair=0)
+            order = np.argsort(view.x, kind="stable")
+            radius = g[g.dims[-1]]
+            r = radius.values
+            # Up to the height of a liquid's first peak: a crystal's shells would leave nothing else.
+            drawn = axes.pcolormesh(
+                view.x[order].astype(float), r, g.values[order].T, vmin=0.0, vmax=3.0, cmap="magma_r",
+                shading="nearest", rasterized=True,
+            )  # fmt: skip
+            axes.figure.colorbar(drawn, ax=axes, pad=0.01, extend="max", label="g(r)")
+            unit = str(radius.attrs.get("units", ""))
+            axes.set_ylabel(f"Distance\n({unit})" if unit else "Distance")
+            axes.set_ylim(bottom=1.5 if r[-1] > 4 else 0.0)
+
+        return Panel(draw, 1.6, lambda d: name in d and d.sizes["step"] > 1, default=False)
+
+    @classmethod
+    def show(cls, name: str, history: xarray.Dataset) -> str:
+        """Return where the highest peak of the last frame is."""
+        g = history[name].isel(pair=0, step=-1)
+        if not np.isfinite(g.values).any():
+            return ""
+        radius = g[g.dims[-1]]
+        at = int(np.nanargmax(g.values))
+        unit = str(radius.attrs.get("units", ""))
+        where = f"{float(radius[at]):.3g} {unit}".rstrip()
+        return f"highest peak of g(r) {float(g[at]):.3g} at {where}"

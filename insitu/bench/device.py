@@ -18,13 +18,13 @@ from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.descriptors.neighbors_map_gpu import DeviceDescriber
 from insitu.errors import ModelError
 from insitu.frame.frame import Frame
+from insitu.frame.lattices import lattice
 from insitu.frame.neighbors import Neighbors, survey
 from insitu.gpu.device import Device
 from insitu.gpu.search import DeviceSearch
 from insitu.models.engines.gpu_graph import DeviceGraph
 from insitu.models.engines.gpu_maps import DeviceMaps
 from insitu.models.store import load
-from insitu.testing import lattice
 
 log = logging.getLogger(__name__)
 

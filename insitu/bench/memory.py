@@ -24,10 +24,10 @@ from insitu.analyses.phases import Phases
 from insitu.errors import InsituError, SettingError
 from insitu.frame.frame import Frame
 from insitu.frame.ghosts import unreliable, unstable
+from insitu.frame.lattices import lattice
 from insitu.frame.neighbors import Neighbors, survey
 from insitu.frame.reduce import Ranks
 from insitu.models.store import load
-from insitu.testing import lattice
 
 #: Fewest atoms of the larger frame: below it the page size of the allocator is what is measured.
 _FEWEST = 20_000

@@ -18,9 +18,9 @@ from insitu.bench.machine import line, machine
 from insitu.bench.samples import ELEMENTS
 from insitu.errors import InsituError, SettingError
 from insitu.frame.frame import Frame
+from insitu.frame.lattices import lattice
 from insitu.frame.neighbors import Neighbors, survey
 from insitu.models.store import load
-from insitu.testing import lattice
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 LARGE = 10_000_000

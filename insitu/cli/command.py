@@ -47,6 +47,18 @@ def _models(options: argparse.Namespace) -> int:
     return 0
 
 
+def _analyses(options: argparse.Namespace) -> int:
+    from insitu.analyses.registry import find, names, section
+
+    if options.name:
+        print(section(find(options.name)))
+        return 0
+    for name in names():
+        about = (find(name).__doc__ or "").strip().splitlines()
+        print(f"{name:13s} {about[0] if about else ''}")
+    return 0
+
+
 def _classify(options: argparse.Namespace) -> int:
     from insitu.offline.trajectories import classify_file
 
@@ -96,6 +108,10 @@ def parser() -> argparse.ArgumentParser:
     sub = verb("models", _models, "List the shipped models, or print a model's card.",
                "insitu models crystals-cnn")  # fmt: skip
     sub.add_argument("name", nargs="?", help="model whose card is printed")
+
+    sub = verb("analyses", _analyses, "List what `analyze` takes, or the settings of one.",
+               "insitu analyses steinhardt")  # fmt: skip
+    sub.add_argument("name", nargs="?", help="analysis whose settings are printed")
 
     add_train(verb)
     add_bench(verb)

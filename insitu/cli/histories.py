@@ -42,7 +42,7 @@ def add_histories(verb: Verb) -> None:
     sub.add_argument("--x", help="time, step or temperature (time)")
     sub.add_argument("--stacked", action="store_true", help="stacked areas instead of lines")
     sub.add_argument("--panels", metavar="A,B,…",
-                     help="panels: phases, temperature, energy, pressure, cost, …")  # fmt: skip
+                     help="panels: phases, temperature, energy, pressure, cost or an analysis")  # fmt: skip
     sub.add_argument("--beside", action="store_true", help="draw several files side by side")
     sub.add_argument("--width", type=float, metavar="CM", help="width of the figure in cm (14.7)")
     _match(sub)
@@ -144,6 +144,7 @@ def _width(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     from insitu.history.datasets import average, notes
+    from insitu.views.analyses import lines
     from insitu.views.table import phase_table
 
     if options.check:
@@ -151,6 +152,8 @@ def _show(options: argparse.Namespace) -> int:
     history = _history(options)
     rows = None if options.all else options.rows
     print(phase_table(average(history), width=_width(options), max_rows=rows))
+    for line in lines(average(history)):
+        print(line)
     if "run" in history.dims:
         print(f"Mean of {history.sizes['run']} runs.")
     for note in notes(history):

@@ -56,6 +56,11 @@ class Frame:
         ``(n_local,)`` which owned atoms are to be analysed (a LAMMPS group), or None for all.
     members
         ``(n_local,)`` each: which owned atoms belong to further LAMMPS groups, by their names.
+    thermo
+        Temperature, energy and pressure of the whole simulation at this step; NaN if not known.
+    results
+        ``(n_local,)`` each: what earlier analyses of this frame found atom by atom; ``"phase"`` is an
+        index into the classes (−1 unknown), ``"confidence"`` its probability.
     """
 
     positions: NDArray[np.float64]
@@ -70,6 +75,8 @@ class Frame:
     units: str = "metal"
     selected: NDArray[np.bool_] | None = None
     members: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    thermo: Thermo = Thermo()
+    results: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for array in (self.positions, self.types, self.ids, self.cell, self.origin, self.pbc):

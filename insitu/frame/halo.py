@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from insitu.errors import InsituError
 from insitu.frame.frame import Frame, heights
 from insitu.frame.neighbors import Neighbors, compiled
 from insitu.frame.partners import Partners, bounds_of, lies_in, partners_of
@@ -315,6 +316,43 @@ class Halo:
         flat = {r: p.ravel() for r, p in parts.items()}
         self._left -= 1
         return self._ranks.trade(flat, most, np.float32)
+
+    def of_all_atoms(self, values: NDArray[np.float32], search: Neighbors) -> NDArray[np.float32]:
+        """Return the values of owned and ghost atoms from those of the owned ones; collective.
+
+        Parameters
+        ----------
+        values
+            ``(n_local, width)`` of the owned atoms, by index.
+        search
+            The search over the frame.
+
+        Returns
+        -------
+        values
+            ``(n_local + n_ghost, width)``; NaN for ghosts beyond the reach, which nobody reads.
+
+        Raises
+        ------
+        InsituError
+            A ghost within reach belongs to no rank.
+        """
+        rows = self.rows(search)
+        table = np.zeros((len(values) + self.received, values.shape[1]), dtype=np.float32)
+        table[rows.row_of] = values
+        if not self._chosen:
+            self.choose_used(np.ones(self.received, dtype=bool))
+        self.fill(table, rows)
+        row_of = np.empty(len(rows.row_of_place), dtype=np.int32)
+        row_of[search.index] = rows.row_of_place
+        found: NDArray[np.float32] = table[row_of]
+        if len(far := np.flatnonzero(row_of < 0)):
+            frame = search.frame
+            s = (frame.positions[far] - frame.origin) @ np.linalg.inv(frame.cell)
+            if self.owners.partners.reach_into(s).any():
+                raise InsituError(NOBODYS)
+            found[far] = np.nan
+        return found
 
     def finish(self) -> None:
         """Take part in what is left of the frame's rounds, for a rank whose analysis failed.

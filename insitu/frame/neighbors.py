@@ -147,13 +147,17 @@ class Neighbors:
         everything: NDArray[np.int32] = compiled().owned(self.cells, len(self.frame.positions))[1]
         return everything
 
-    def lists(self, cutoff: float) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    def lists(
+        self, cutoff: float, places: NDArray[np.int32] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Return the neighbours of ``atoms`` in compressed form.
 
         Parameters
         ----------
         cutoff
             Radius [Å], at most that of the search.
+        places
+            ``(n,)`` places of the atoms whose neighbours are wanted, if not those of ``atoms``.
 
         Returns
         -------
@@ -163,7 +167,8 @@ class Neighbors:
         """
         if cutoff > self.cutoff:
             raise InsituError(f"cutoff {cutoff} exceeds the {self.cutoff} of this neighbour search")
-        offsets, indices = compiled().neighbor_lists(self.cells, self.places, cutoff)
+        those = self.places if places is None else places
+        offsets, indices = compiled().neighbor_lists(self.cells, those, cutoff)
         return offsets, indices
 
     def nearest(

@@ -105,6 +105,18 @@ class Ranks:
         """Return whether the flag is set on any rank; collective."""
         return bool(self.sum(np.array([float(flag)]))[0])
 
+    def gather(self, values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """Return every rank's table ``(k, width)`` on rank 0, nothing elsewhere; collective."""
+        if self._comm is None:
+            return [values]
+        sizes = self._comm.gather(values.size)
+        out = np.empty(sum(sizes)) if self.rank == 0 else None
+        self._comm.Gatherv(np.ascontiguousarray(values), [out, sizes] if self.rank == 0 else None)
+        if out is None:
+            return []
+        parts = np.split(out, np.cumsum(sizes)[:-1])
+        return [part.reshape(-1, values.shape[1]) for part in parts]
+
     def deliver(
         self, sent: Mapping[int, NDArray[Any]], dtype: type[Any]
     ) -> dict[int, NDArray[Any]]:

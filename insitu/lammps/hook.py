@@ -185,7 +185,10 @@ def monitor(
         Unknown setting or unusable value.
     """
     try:
-        return Monitor(_settings.make(model=model, file=file, every=every, group=group, **more))
+        main = {"model": model, "file": file, "every": every, "group": group}
+        if "config" in more:  # a default is not meant to win over the file
+            main = {k: v for k, v in main.items() if v != getattr(Settings, k)}
+        return Monitor(_settings.make(**main, **more))
     except SettingError:
         _print_once(0)
         raise

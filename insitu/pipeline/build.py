@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from insitu.analyses.base import Analysis, System
 from insitu.analyses.loading import load
 from insitu.analyses.phases import Phases
-from insitu.analyses.profile import Profile, ProfileSettings
-from insitu.analyses.rdf import Rdf
+from insitu.analyses.registry import find
+from insitu.analyses.requests import Request
+from insitu.errors import SettingError
 from insitu.frame.species import check_species, from_masses
 from insitu.frame.units import ANGSTROM
 from insitu.pipeline.settings import Settings
@@ -16,15 +18,19 @@ from insitu.pipeline.settings import Settings
 if TYPE_CHECKING:
     from insitu.lammps.view import LammpsView
 
+#: What the history has of every run: no analysis may be called so.
+_TAKEN = (
+    "phases", "thermo", "timing", "simulation", "arrays", "neighbors", "descriptor", "model", "reduce",
+    "write",
+)  # fmt: skip
+
 
 def make_phases(settings: Settings, view: LammpsView, local_rank: int) -> Phases:
     """Return the classification of the atoms; its errors are those of model, device and species."""
     s = settings
     model = load(s.model, engine=s.engine, device=s.device, local_rank=local_rank)
-    analyzer = Phases(
-        model, s.threshold, s.groups, view.setting("ntypes") if s.types else 0,
-        _profile(settings, view, len(model.card.classes) + 1),
-    )  # fmt: skip
+    n_types = view.setting("ntypes") if s.types else 0
+    analyzer = Phases(model, s.threshold, s.groups, n_types)
     if known := model.card.elements:
         masses = {e: about["mass"] for e, about in known.items()}
         species = s.species or from_masses(view.masses(), masses)
@@ -33,21 +39,67 @@ def make_phases(settings: Settings, view: LammpsView, local_rank: int) -> Phases
     return analyzer
 
 
-def make_further(settings: Settings, view: LammpsView) -> list[Rdf]:
-    """Return the analyses beside that of the phases."""
-    if settings.rdf is None:
+def make_further(settings: Settings, view: LammpsView, phases: Phases) -> list[Analysis[Any]]:
+    """Return the analyses beside that of the phases, in the order in which they are carried out.
+
+    Raises
+    ------
+    SettingError
+        Two of them would write the same, or one reads what none before it gives.
+    """
+    if not settings.analyses:
         return []
-    unit = "" if view.units == "lj" else "Angstrom"
-    return [Rdf(settings.rdf, settings.rdf_bins, view.setting("ntypes"), unit)]
+    system = _system(settings, view, phases)
+    found = [_make(r, system) for r in settings.analyses]
+    given, paths = {"phase", "confidence"}, {o.path: "the phases" for o in phases.observables}
+    for a in found:
+        if lacking := [r for r in a.reads if r not in given]:
+            raise SettingError(
+                f"analyze {a.name} reads '{lacking[0]}', which nothing before it gives; there is: "
+                f"{', '.join(sorted(given))}"
+            )
+        given |= {f"{a.name}/{c}" for c in a.columns}
+        for o in a.observables:
+            if o.path in paths:
+                raise SettingError(
+                    f"analyze {a.name} writes {o.path}, and so does {paths[o.path]}; give one of them "
+                    "another name"
+                )
+            paths[o.path] = f"analyze {a.name}"
+    return found
 
 
-def _profile(settings: Settings, view: LammpsView, n_phases: int) -> Profile | None:
-    """Return the bins along an axis, if the settings ask for them."""
-    if not settings.profile:
-        return None
+def _make(request: Request, system: System) -> Analysis[Any]:
+    if request.name in _TAKEN:
+        raise SettingError(
+            f"analyze {request.analysis}: the name '{request.name}' is taken by the history's own; "
+            "give another"
+        )
+    try:
+        made = find(request.analysis)(request.settings, system, request.name)
+    except SettingError as error:
+        raise SettingError(f"analyze {request.name}: {error}") from None
+    for result in request.columns:
+        if result not in made.columns:
+            raise SettingError(
+                f"analyze {request.name}: columns={result}=… and it has "
+                f"{', '.join(made.columns) or 'nothing for atoms'}"
+            )
+    return made
+
+
+def _system(settings: Settings, view: LammpsView, phases: Phases) -> System:
     length = ANGSTROM[view.units]
     cell, origin, pbc = view.box()
-    return Profile(
-        ProfileSettings.parse(settings.profile), cell * length, origin * length, pbc,
-        length=length, unit="" if view.units == "lj" else "Angstrom", n_phases=n_phases,
-    )  # fmt: skip
+    masses = view.masses()
+    return System(
+        n_types=view.setting("ntypes"),
+        units=view.units,
+        cell=cell * length,
+        origin=origin * length,
+        pbc=pbc,
+        masses=None if masses is None else tuple(masses.tolist()),
+        species=settings.species,
+        classes=tuple(phases.classes),
+        timestep=view.timestep,
+    )

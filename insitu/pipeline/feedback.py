@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ class Feedback:
     Parameters
     ----------
     settings
-        `labels`, `confidence` and `variables` say where to.
+        `labels`, `confidence`, `variables` and the columns of `analyses` say where to.
     classes
         Names of the phases in the order of the fractions.
     rows
@@ -38,6 +38,12 @@ class Feedback:
         self._settings = settings
         self._classes, self._rows = list(classes), rows
         self._variables: dict[str, int] = {}
+        #: Columns of the deck by what further analyses give, ``NAME/result``.
+        self._further = {
+            f"{r.name}/{result}": column
+            for r in settings.analyses
+            for result, column in r.columns.items()
+        }
         #: Addresses of the plug-in's fractions and of its per-atom array, valid at this call.
         self.plugin: tuple[int, int] | None = None
 
@@ -49,7 +55,7 @@ class Feedback:
         DeckError
             A column is missing, or the deck defines none of the variables.
         """
-        for column in (self._settings.labels, self._settings.confidence):
+        for column in (self._settings.labels, self._settings.confidence, *self._further.values()):
             if column:
                 view.column(column)
         prefix = self._settings.variables
@@ -77,6 +83,7 @@ class Feedback:
         confidence: NDArray[np.float32],
         fraction: NDArray[np.float64],
         rows: NDArray[np.float64],
+        further: Mapping[str, NDArray[np.float64]],
     ) -> None:
         """Hand over a frame's results; every rank those of its own atoms.
 
@@ -91,8 +98,10 @@ class Feedback:
             ``(P,)`` of the phases.
         rows
             ``(R, P)`` of groups and types.
+        further
+            ``(n_local,)`` each: what further analyses found, ``NAME/result``.
         """
-        for part in self._parts(view, codes, confidence, fraction, rows):
+        for part in self._parts(view, codes, confidence, fraction, rows, further):
             part()
 
     def _parts(
@@ -102,6 +111,7 @@ class Feedback:
         confidence: NDArray[np.float32],
         fraction: NDArray[np.float64],
         rows: NDArray[np.float64],
+        further: Mapping[str, NDArray[np.float64]],
     ) -> list[Callable[[], None]]:
         """Return what there is to do, one thing each: they can fail independently."""
 
@@ -125,6 +135,7 @@ class Feedback:
         return [
             plugin,
             *[partial(column, name, values) for name, values in columns if name],
+            *[partial(column, name, further[result]) for result, name in self._further.items()],
             *[partial(variable, name, float(fraction[k])) for name, k in self._variables.items()],
         ]
 
@@ -133,7 +144,7 @@ class Feedback:
         n, p = view.setting("nlocal"), len(self._classes)
         for part in self._parts(
             view, np.full(n, -1, np.int32), np.zeros(n, np.float32), np.full(p, np.nan),
-            np.full((self._rows, p), np.nan),
+            np.full((self._rows, p), np.nan), {k: np.full(n, np.nan) for k in self._further},
         ):  # fmt: skip
             with suppress(InsituError):  # what is gone may be why the analysis is disabled
                 part()

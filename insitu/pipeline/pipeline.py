@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""frame → analyzer → reduce → history, with the points at which all ranks agree to go on.
+"""view → frame → checked frame → neighbours → analyses → sums → history, on all ranks alike.
 
 Every rank walks through the same stages. A stage that can fail on one rank is run inside
 ``try``; its failure travels in the next collective, behind which all ranks raise or none.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +17,11 @@ import numpy as np
 from insitu.errors import DeckError, InsituError, describe, guarded
 from insitu.frame.frame import Frame, Thermo
 from insitu.frame.ghosts import require_cutoff, unreliable, unstable
-from insitu.frame.neighbors import Neighbors, survey
-from insitu.frame.reduce import Packing, Ranks
+from insitu.frame.neighbors import survey
+from insitu.frame.reduce import Ranks
 from insitu.frame.threads import thread_count
-from insitu.pipeline import signals
 from insitu.pipeline.build import make_further, make_phases
+from insitu.pipeline.evaluation import Evaluated, Evaluation
 from insitu.pipeline.feedback import Feedback
 from insitu.pipeline.recording import Recorder
 from insitu.pipeline.settings import Settings
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from insitu.lammps.view import LammpsView
 
 log = logging.getLogger(__name__)
-
-_STAGES = ("arrays", "neighbors", "descriptor", "model")
 
 
 class Pipeline:
@@ -76,14 +75,6 @@ class Pipeline:
         self.classes = self.analyzer.classes
         self._model = self.analyzer.model.card.name
         self.feedback = Feedback(settings, self.classes, len(self.row_names))
-        self._packing = Packing(
-            {
-                **{"failed": (), "atoms": (), "asked_to_end": ()},
-                **{f"wall_{s}": () for s in ("simulation", *self._stages)},
-                **self.analyzer.sums,
-                **{f"{a.name}/{k}": shape for a in self.further for k, shape in a.sums.items()},
-            }
-        )
 
     def _prepare(self, view: LammpsView) -> None:
         view.check()
@@ -95,10 +86,10 @@ class Pipeline:
             check_writable(self.settings.file, self.settings.if_exists)
         self.analyzer = make_phases(self.settings, view, self._local_rank)
         #: Analyses beside that of the phases.
-        self.further = make_further(self.settings, view)
-        self._stages = (*_STAGES, *(a.name for a in self.further))
+        self.further = make_further(self.settings, view, self.analyzer)
+        self._evaluate = Evaluation(self.analyzer, self.further, self.ranks)
         self.recorder = Recorder(
-            self.settings, self.analyzer, self.further, self._stages, self.ranks.size
+            self.settings, self.analyzer, self.further, self._evaluate.stages, self.ranks.size
         )
         if view.units == "lj" and not self.analyzer.model.card.scale_free:
             raise InsituError(
@@ -186,32 +177,16 @@ class Pipeline:
         """
         arrived = time.perf_counter()
         thermo = Thermo() if half_step else view.thermo()  # collective in LAMMPS
-        frame = self.take(view)
+        frame = replace(self.take(view), thermo=thermo)
         if self._repeated(frame):
             return
         spent = {"simulation": arrived - self._left, "arrays": time.perf_counter() - arrived}
-        sums, waited = self._analyse(frame, spent)
+        found = self._evaluate(frame, spent)
         started = time.perf_counter()
-        share = 1.0 / self.ranks.size
-        values = self.analyzer.finish(sums)
-        for a in self.further:
-            own = {k.removeprefix(f"{a.name}/"): v for k, v in sums.items()}
-            values |= a.finish(own)
-        values |= {
-            "thermo/temperature": thermo.temperature,
-            "thermo/potential_energy": thermo.potential_energy,
-            "thermo/pressure": thermo.pressure,
-            "thermo/atoms": round(float(sums["atoms"])),
-            "timing/reduce": waited,
-            # The time of a write is known behind it: a frame holds that of the one before.
-            "timing/write": self._write_time,
-        }
-        for s in ("simulation", *self._stages):
-            values[f"timing/{s}"] = float(sums[f"wall_{s}"]) * share
-        self.ranks.agree(guarded(lambda: self._deliver(view, frame, values)))
+        self.ranks.agree(guarded(lambda: self._deliver(view, frame, found)))
         self._write_time = time.perf_counter() - started
-        self._advise(sums, frame.step)
-        if sums["asked_to_end"]:
+        self._advise(found.sums, frame.step)
+        if found.sums["asked_to_end"]:
             self._end(view, frame.step)
         self._left = time.perf_counter()
 
@@ -255,59 +230,6 @@ class Pipeline:
         self.ranks.agree(unreliable(frame, reach, who, self.ranks, advised))
         return frame
 
-    def _analyse(self, frame: Frame, wall: dict[str, float]) -> tuple[dict[str, Any], float]:
-        """Return the sums over all ranks, and how long this one exchanged and waited for them [s].
-
-        `wall` are the times spent so far, to be summed as well.
-        """
-        mine: dict[str, Any] | None = None
-        neighbors = None
-        trouble = None
-        started = time.perf_counter()
-        try:
-            neighbors = self.analyzer.neighbors(frame)
-        except Exception as error:
-            trouble = describe(error)
-        searched = time.perf_counter()
-        wall["neighbors"] = searched - started
-        if self.analyzer.graph is not None:
-            # The analysis exchanges features: all ranks begin it, or none.
-            self.ranks.agree(trouble)
-            self.analyzer.exchange(frame, self.ranks)
-        waited = time.perf_counter() - searched
-        try:
-            if neighbors is None:
-                raise InsituError(trouble or "no neighbour search")
-            sums = self.analyzer(frame, neighbors)
-            waited += self.analyzer.waited
-            wall |= self.analyzer.timing
-            for a in self.further:
-                # A search of its own, where it goes further (the images' is as short as can be) or
-                # where that one is on a device.
-                wide = neighbors
-                if not isinstance(wide, Neighbors) or a.cutoff > wide.cutoff:
-                    wide = Neighbors(frame, a.cutoff)
-                sums |= {f"{a.name}/{k}": v for k, v in a(frame, wide).items()}
-                wall |= a.timing
-            mine = {
-                **sums,
-                "failed": 0.0,
-                "atoms": frame.n_local,
-                "asked_to_end": float(signals.asked()),
-                **{f"wall_{stage}": s for stage, s in wall.items()},
-            }
-        except Exception as error:
-            trouble = describe(error)
-        if self.analyzer.halo is not None:
-            self.analyzer.halo.finish()
-        started = time.perf_counter()
-        vector = self._packing.pack(mine)
-        vector[0] = mine is None
-        total = self._packing.unpack(self.ranks.sum(vector))
-        if total["failed"]:
-            self.ranks.agree(trouble)
-        return total, waited + time.perf_counter() - started
-
     def _advise(self, sums: dict[str, Any], step: int) -> None:
         if self.ranks.rank == 0 and not self._warned:
             advice = self.analyzer.advice(sums)
@@ -329,7 +251,8 @@ class Pipeline:
                 "behind `run`, further runs are skipped", step,
             )  # fmt: skip
 
-    def _deliver(self, view: LammpsView, frame: Frame, values: dict[str, Any]) -> None:
+    def _deliver(self, view: LammpsView, frame: Frame, found: Evaluated) -> None:
+        values = self._evaluate.finish(found)
         rows = [values.get(f"phases/by_{k}/fraction", ()) for k in ("group", "type")]
         wanted = self.feedback.wants_atoms  # on a GPU they stay there otherwise
         self.feedback.write(
@@ -338,9 +261,12 @@ class Pipeline:
             self.analyzer.confidence if wanted else np.zeros(0, np.float32),
             values["phases/fraction"],
             np.array([row for part in rows for row in part]).reshape(-1, len(self.classes)),
+            found.columns,
         )
         if self.ranks.rank == 0:
-            self.recorder.append(view, frame, values)
+            # The time of a write is known behind it: a frame holds that of the one before.
+            timing = {"reduce": found.waited, "write": self._write_time}
+            self.recorder.append(view, frame, values, found.sums, timing)
 
     def disable(self, view: LammpsView, reason: str) -> None:
         """End the analysis, not the run; every rank is told, none needs to answer."""

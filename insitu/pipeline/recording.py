@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from insitu.analyses.base import Observable
+from insitu.analyses.base import Analysis, Observable
 from insitu.analyses.phases import Phases
-from insitu.analyses.rdf import Rdf
 from insitu.errors import InsituError
 from insitu.frame.frame import Frame
 from insitu.frame.units import THERMO_UNITS
@@ -40,8 +39,8 @@ class Recorder:
     """
 
     def __init__(
-        self, settings: Settings, analyzer: Phases, further: Sequence[Rdf], stages: Sequence[str],
-        n_ranks: int,
+        self, settings: Settings, analyzer: Phases, further: Sequence[Analysis[Any]],
+        stages: Sequence[str], n_ranks: int,
     ) -> None:  # fmt: skip
         self._settings, self._analyzer, self._further = settings, analyzer, further
         self._stages, self._n_ranks = stages, n_ranks
@@ -62,8 +61,35 @@ class Recorder:
         if self._series is None or self._series.last_step != before:
             self._lost_time = 0.0
 
-    def append(self, view: LammpsView, frame: Frame, values: dict[str, Any]) -> None:
-        """Write a frame."""
+    def append(
+        self, view: LammpsView, frame: Frame, values: Mapping[str, Any], sums: Mapping[str, Any],
+        timing: Mapping[str, float],
+    ) -> None:  # fmt: skip
+        """Write a frame.
+
+        Parameters
+        ----------
+        view, frame
+            The LAMMPS instance, and this rank's frame of it.
+        values
+            Of the analyses, by path.
+        sums
+            Over all ranks: ``atoms``, and ``wall_STAGE`` [s].
+        timing
+            Further wall times of rank 0 [s].
+        """
+        values = {
+            **values,
+            "thermo/temperature": frame.thermo.temperature,
+            "thermo/potential_energy": frame.thermo.potential_energy,
+            "thermo/pressure": frame.thermo.pressure,
+            "thermo/atoms": round(float(sums["atoms"])),
+            **{f"timing/{s}": seconds for s, seconds in timing.items()},
+            **{
+                f"timing/{s}": float(sums[f"wall_{s}"]) / self._n_ranks
+                for s in ("simulation", *self._stages)
+            },
+        }
         began, _ = view.run_span
         first_step = frame.step if began is None else min(frame.step, began + 1)
         self.continue_at(frame.step, first_step)

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from insitu.analyses.profile import ProfileSettings
+from insitu.analyses import requests
+from insitu.analyses.requests import Request
+from insitu.analyses.settings import convert
 from insitu.errors import SettingError, did_you_mean, one_of
 from insitu.frame.threads import check_threads
 from insitu.gpu.device import check_device
@@ -71,14 +73,21 @@ class Settings:
     species
         Elements of the atom types in their order, for models that are coloured by species; None: told
         from the masses.
+    analyze
+        Further analyses: ``analyze rdf cutoff 10`` on a fix line, the words after the name are its
+        settings; in Python settings by name, ``{"rdf": {"cutoff": 10.0}}``
+        (:func:`insitu.analyses.requests.requests`). ``insitu analyses`` lists them.
+    config
+        A TOML file of settings; those that are also given beside it win, analyses are added.
     rdf
-        Also record the radial distribution function g(r) up to this distance [Å], in all and of each
-        pair of atom types.
+        Short for ``analyze rdf cutoff …``: also record the radial distribution function g(r) up to this
+        distance [Å], in all and of each pair of atom types.
     rdf_bins
         Bins of g(r).
     profile
-        Also count the phases in bins along an axis: ``z,50`` (axis and number of bins, over the box of
-        the first analysed step), or ``z,50,0,400`` (from 0 to 400, in the deck's unit of length).
+        Short for ``analyze profile axis … bins …``: also count the phases in bins along an axis:
+        ``z,50`` (axis and number of bins, over the box of the first analysed step), or ``z,50,0,400``
+        (from 0 to 400, in the deck's unit of length).
     """
 
     model: str = "metals"
@@ -99,6 +108,8 @@ class Settings:
     engine: str = "auto"
     device: str = "cpu"
     species: tuple[str, ...] = ()
+    analyze: tuple[Request, ...] = ()
+    config: str | None = None
     rdf: float | None = None
     rdf_bins: int = 160
     profile: tuple[str, ...] = ()
@@ -121,7 +132,7 @@ class Settings:
             raise SettingError(f"rdf={self.rdf} is not a usable distance; give 0.1 … 100 Å")
         if not 1 <= self.rdf_bins <= MOST_BINS:
             raise SettingError(f"rdf_bins={self.rdf_bins} is not usable; give 1 … {MOST_BINS}")
-        for name in ("model", "file", "group", "labels", "confidence", "variables"):
+        for name in ("model", "file", "group", "labels", "confidence", "variables", "config"):
             if getattr(self, name) == "":
                 raise SettingError(f"{name} is empty; give a name")
         for name, start in (("labels", "i_"), ("confidence", "d_")):
@@ -132,8 +143,7 @@ class Settings:
                     f"name starts with {start}, for example {start}{_COLUMN[name]}, and the deck has "
                     f"`fix columns all property/atom {start}{_COLUMN[name]}`"
                 )
-        if self.profile:
-            ProfileSettings.parse(self.profile)
+        requests.check_names(self.analyses)
         twice = sorted({g for g in self.groups if self.groups.count(g) > 1})
         if twice or "" in self.groups:
             raise SettingError(
@@ -141,6 +151,20 @@ class Settings:
                 + (f"'{twice[0]}' twice" if twice else "an empty group")
                 + "; give each group once, separated by commas"
             )
+
+    @property
+    def analyses(self) -> tuple[Request, ...]:
+        """All further analyses: those of the short forms, then those of `analyze`."""
+        found = []
+        if self.profile:
+            from insitu.analyses.profile import ProfileSettings
+
+            parsed = ProfileSettings.parse(self.profile)
+            given = {k: v for k, v in asdict(parsed).items() if v is not None}
+            found.append(requests.request("profile", given))
+        if self.rdf is not None:
+            found.append(requests.request("rdf", {"cutoff": self.rdf, "bins": self.rdf_bins}))
+        return (*found, *self.analyze)
 
 
 _COLUMN = {"labels": "phase", "confidence": "confidence"}
@@ -154,7 +178,6 @@ _LISTS = {
     "groups": "names of groups", "species": "symbols of elements",
     "profile": "an axis and a number of bins, for example z,50",
 }  # fmt: skip
-_YES_NO = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
 
 
 def make(**given: Any) -> Settings:
@@ -165,16 +188,49 @@ def make(**given: Any) -> Settings:
     SettingError
         Unknown keyword (with the nearest known one), or a value of the wrong kind.
     """
+    _check_known(given)
+    analyses = requests.requests(given["analyze"]) if given.get("analyze") else ()
+    if config := given.get("config"):
+        read = _read(str(config))
+        ours = {r.name for r in analyses}
+        beside = [r for r in requests.requests(read.pop("analyze", {})) if r.name not in ours]
+        analyses = (*beside, *analyses)
+        # What is given as None is left to the file.
+        given = {**read, **{k: v for k, v in given.items() if v is not None}}
+    values = {name: _convert(name, value) for name, value in given.items() if name != "analyze"}
+    return Settings(**values, analyze=analyses)
+
+
+def _check_known(given: Mapping[str, Any]) -> None:
     known = [f.name for f in fields(Settings)]
-    values = {}
-    for name, value in given.items():
+    for name in given:
         if name not in known:
             raise SettingError(
                 f"setting '{name}' is not known; known: {', '.join(known)}."
                 f"{did_you_mean(name, known)}"
             )
-        values[name] = _convert(name, value)
-    return Settings(**values)
+
+
+def _read(path: str) -> dict[str, Any]:
+    """Return the settings of a TOML file."""
+    import tomllib
+
+    try:
+        with open(path, "rb") as file:
+            read = tomllib.load(file)
+    except OSError as error:
+        raise SettingError(
+            f"config={path} cannot be read ({error.strerror or error}); give a TOML file of settings"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingError(f"config={path} is not TOML: {error}; correct it there") from None
+    try:
+        _check_known(read)
+        if "config" in read:
+            raise SettingError("a file of settings has no setting 'config'; give all in one file")
+    except SettingError as error:
+        raise SettingError(f"config={path}: {error}") from None
+    return read
 
 
 def from_words(words: Sequence[str]) -> Settings:
@@ -191,16 +247,17 @@ def from_words(words: Sequence[str]) -> Settings:
             "`fix phases all insitu 100 model metals file phases.h5`"
         )
     pairs = list(zip(words[::2], words[1::2], strict=True))
-    names = [name for name, _ in pairs]
+    others, analyses = requests.from_words(pairs, [f.name for f in fields(Settings)])
+    names = [name for name, _ in others]
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
         raise SettingError(f"setting '{twice[0]}' is given twice; give it once")
-    return make(**dict(pairs))
+    return make(**dict(others), analyze=analyses)
 
 
 def _convert(name: str, value: Any) -> Any:
     kind = _KINDS.get(name, str)
-    if value is None or (kind is bool and isinstance(value, bool)):
+    if value is None:
         return value
     if name in _LISTS:  # a list in Python, separated by commas on a fix line
         many = value.split(",") if isinstance(value, str) else value
@@ -208,16 +265,4 @@ def _convert(name: str, value: Any) -> Any:
         if not isinstance(many, list | tuple) or not all(isinstance(g, kinds) for g in many):
             raise SettingError(f"{name}={value!r} is not understood; give {_LISTS[name]}")
         return tuple(str(g).strip() for g in many)
-    if kind is bool:
-        word = str(value).lower()
-        if word not in _YES_NO:
-            raise SettingError(f"{name}={value} is not understood; allowed: yes, no")
-        return _YES_NO[word]
-    try:
-        converted = kind(value)
-        if isinstance(value, bool) or (not isinstance(value, str) and converted != value):
-            raise ValueError
-        return converted
-    except (TypeError, ValueError):
-        what = {int: "a whole number", float: "a number", str: "a word"}[kind]
-        raise SettingError(f"{name}={value!r} is not {what}; give {what}") from None
+    return convert(name, value, kind)

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The panels of a figure: a further plot is one more function here, and its line in `PANELS`.
+"""The panels of a figure: of the phases and of what LAMMPS knows here, others by their analysis.
 
 A panel draws one history into axes and sets their label; `plots` stacks panels over one abscissa.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from insitu.analyses.base import Panel
 from insitu.history.datasets import energy_per_atom, notes, present_phases
+from insitu.views.analyses import panels_of
 
 if TYPE_CHECKING:
     import xarray
@@ -99,6 +101,11 @@ class View:
             found = np.where(beyond, x[-1] + slope * (np.asarray(steps) - known[-1]), found)
         return np.asarray(found)
 
+    def color(self, phase: str) -> str:
+        """Return the colour of a phase."""
+        found: str = self.phases.get(phase, STYLES["unknown"])[0]
+        return found
+
     def path(
         self, axes: Axes, y: NDArray[Any], x: NDArray[Any] | None = None, **style: Any
     ) -> None:
@@ -171,43 +178,6 @@ def energy(axes: Axes, view: View) -> None:
             axes.set_ylabel(_label("Potential energy", found[1]))
 
 
-def profile(axes: Axes, view: View) -> None:
-    """Position over the abscissa, coloured by phase: colours mix as the phases do in a bin."""
-    part = view.data["profile"]
-    order = np.argsort(view.x, kind="stable")
-    x, z = view.x[order].astype(float), part["bin"].values
-    known = {n: view.phases.get(n, STYLES["unknown"])[0] for n in part["phase"].values}
-    colors = np.array([[int(c[k : k + 2], 16) / 255.0 for k in (1, 3, 5)] for c in known.values()])
-    shares = part.values[order]
-    empty = ~np.isfinite(shares).all(axis=2)
-    image = np.nan_to_num(shares) @ colors
-    image[empty] = 1.0
-    if len(x) == 1:  # an area needs two sides
-        x, image = x[0] + np.array([-0.5, 0.5]), np.repeat(image, 2, axis=0)
-    axes.pcolormesh(x, z, image.swapaxes(0, 1), shading="nearest", rasterized=True)
-    for name, (color, _) in view.phases.items():  # for the legend
-        axes.plot([], [], linewidth=5, color=color, label=_words(name))
-    axes.grid(visible=False)
-    along = str(part.attrs.get("long_name", "")).rpartition(" along ")[2]
-    words = f"Position along {along}" if along else "Position"
-    axes.set_ylabel(_label(words, str(part["bin"].attrs.get("units", ""))))
-
-
-def rdf(axes: Axes, view: View) -> None:
-    """Radial distribution function of all atoms as a map: distance over the abscissa."""
-    g = view.data["rdf"].isel(pair=0)
-    order = np.argsort(view.x, kind="stable")
-    x, r = view.x[order].astype(float), g["radius"].values
-    # Up to the height of a liquid's first peak: a crystal's shells would leave nothing else to see.
-    drawn = axes.pcolormesh(
-        x, r, g.values[order].T, vmin=0.0, vmax=3.0, cmap="magma_r", shading="nearest", rasterized=True,
-    )  # fmt: skip
-    assert axes.figure is not None
-    axes.figure.colorbar(drawn, ax=axes, pad=0.01, extend="max", label="g(r)")
-    axes.set_ylabel(_label("Distance", str(view.data["radius"].attrs.get("units", ""))))
-    axes.set_ylim(bottom=1.5 if r[-1] > 4 else 0.0)
-
-
 def cost(axes: Axes, view: View) -> None:
     """Wall time of the analysis in percent of that of the simulation."""
     if (share := analysis_share(view.data)) is not None:
@@ -248,31 +218,34 @@ def mark_disabled(axes: Axes, view: View, *, named: bool) -> None:
             )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Panel:
-    """A function that draws into axes, its height relative to the others, whether it has data."""
-
-    draw: Callable[[Axes, View], None]
-    height: float
-    has_data: Callable[[xarray.Dataset], bool]
-    default: bool = True
-
-
 def _finite(name: str) -> Callable[[xarray.Dataset], bool]:
     return lambda data: name in data and bool(np.isfinite(data[name].values).any())
 
 
-#: Every panel by its name; those of `default` are drawn where they have data.
-PANELS = {
+#: Panels by their names; those of `default` are drawn where they have data.
+_PANELS = {
     "phases": Panel(phases, 2.0, lambda _: True),
     "difference": Panel(difference, 1.0, lambda _: True, default=False),
-    "profile": Panel(profile, 2.0, lambda data: "profile" in data and data["profile"].ndim == 3),
     "temperature": Panel(temperature, 1.0, _finite("temperature")),
     "energy": Panel(energy, 1.0, lambda data: energy_per_atom(data) is not None),
     "pressure": Panel(pressure, 1.0, _finite("pressure"), default=False),
-    "rdf": Panel(rdf, 1.6, lambda data: "rdf" in data and data.sizes["step"] > 1, default=False),
     "cost": Panel(cost, 1.0, lambda data: analysis_share(data) is not None, default=False),
 }
+
+
+def all_panels(histories: Sequence[xarray.Dataset]) -> dict[str, Panel]:
+    """Return every panel by its name, from top to bottom.
+
+    Those of analyses come after the phases, and before the cost where they are not drawn by default.
+    """
+    further = panels_of(histories)
+    ordered: dict[str, Panel] = {}
+    for name, panel in _PANELS.items():
+        if name in ("temperature", "cost"):
+            ordered |= {n: p for n, p in further.items() if p.default == (name == "temperature")}
+        ordered[name] = panel
+    return ordered
+
 
 _THIN: dict[str, Any] = {"alpha": 0.5, "linewidth": 0.7, "label": "_"}
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from insitu.analyses.base import Panel
 from insitu.errors import InsituError, SettingError, did_you_mean, writing
 from insitu.history.datasets import average
-from insitu.views.plot_panels import INK, PANELS, STYLES, View, mark_disabled, shown_phases
+from insitu.views.plot_panels import INK, STYLES, View, all_panels, mark_disabled, shown_phases
 
 try:
     import matplotlib
@@ -91,8 +92,8 @@ def phase_history(
         Areas over one another instead of lines.
     panels
         What to draw, from top to bottom: ``phases``, ``temperature``, ``energy``, ``pressure``,
-        ``cost``, ``profile``, ``rdf``, ``difference``; by default phases, profile, temperature and
-        energy.
+        ``cost``, ``difference``, or an analysis by its name (``profile``, ``rdf`` …); by default
+        phases, profile, temperature and energy.
     reference
         Name and history of another analysis of the same steps, drawn as points into the phases.
     tolerance
@@ -117,7 +118,9 @@ def phase_history(
         )
     means = {name: average(data) for name, data in columns.items()}
     axis = _axis(x, list(means.values()))
-    drawn = _panels(panels, axis, list(means.values()), reference is not None)
+    known = all_panels(list(means.values()))
+    chosen = _panels(known, panels, axis, list(means.values()), reference is not None)
+    drawn = [known[name] for name in chosen]
     other = [reference[1]] if reference else []
     styles = shown_phases([*means.values(), *other])
     views = [
@@ -216,31 +219,35 @@ def _axis(x: str | None, histories: list[xarray.Dataset]) -> str:
 
 
 def _panels(
-    names: Sequence[str], axis: str, histories: list[xarray.Dataset], compared: bool
+    known: dict[str, Panel],
+    names: Sequence[str],
+    axis: str,
+    histories: list[xarray.Dataset],
+    compared: bool,
 ) -> list[str]:
     """Return the panels to draw."""
     if not names:
         return [
-            name for name, panel in PANELS.items()
+            name for name, panel in known.items()
             if panel.default and name != axis and any(map(panel.has_data, histories))
         ]  # fmt: skip
     for name in names:
-        if name not in PANELS or (name == "difference" and not compared):
-            words = [n for n in PANELS if compared or n != "difference"]
+        if name not in known or (name == "difference" and not compared):
+            words = [n for n in known if compared or n != "difference"]
             raise SettingError(
                 f"panel '{name}' is not known; choose from {', '.join(words)}."
                 f"{did_you_mean(name, words)}"
             )
-        if not any(map(PANELS[name].has_data, histories)):
+        if not any(map(known[name].has_data, histories)):
             raise SettingError(f"panel '{name}': the history has no such data; leave it out.")
     return list(names)
 
 
 def _figure(
-    views: list[View], names: list[str], panels: list[str], title: str | None, inches: float
+    views: list[View], names: list[str], panels: list[Panel], title: str | None, inches: float
 ) -> Figure:
     """Draw the panels of each history over one another."""
-    heights = [PANELS[name].height for name in panels]
+    heights = [panel.height for panel in panels]
     with matplotlib.rc_context(_RC):
         figure = Figure(figsize=(inches, 0.9 + 1.15 * sum(heights)), layout="constrained")
         FigureCanvasAgg(figure)
@@ -254,8 +261,8 @@ def _figure(
                 axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
                 axes.set_axisbelow(True)
                 axes.margins(x=0.0 if view.stacked else 0.01)
-                if PANELS[panel].has_data(view.data):
-                    PANELS[panel].draw(axes, view)
+                if panel.has_data(view.data):
+                    panel.draw(axes, view)
                 mark_disabled(axes, view, named=row == 0)
                 if column:
                     axes.set_ylabel("")

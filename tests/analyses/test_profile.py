@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Phases in bins along an axis: counts, moving boxes, history, plot."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import insitu
+from insitu.analyses.base import System
 from insitu.analyses.phases import Phases
 from insitu.analyses.profile import Profile, ProfileSettings
 from insitu.errors import SettingError
@@ -21,10 +23,9 @@ from insitu.views import plots
 
 
 def profile_of(frame: Frame, *words: str, n_phases: int = 8) -> Profile:
-    return Profile(
-        ProfileSettings.parse(words), frame.cell, frame.origin, frame.pbc,
-        length=1.0, unit="Angstrom", n_phases=n_phases,
-    )  # fmt: skip
+    classes = tuple(map(str, range(n_phases)))
+    system = System(cell=frame.cell, origin=frame.origin, pbc=frame.pbc, classes=classes)
+    return Profile(ProfileSettings.parse(words), system)
 
 
 def test_bins_are_those_of_the_positions() -> None:
@@ -68,11 +69,13 @@ def test_profile_of_two_crystals_and_its_history(tmp_path: Path) -> None:
     model = load("metals")
     bare = Frame.from_arrays(r, box, [True, True, False], reach=0.0)
     profile = profile_of(bare, "z", "8")
-    analyzer = Phases(model, profile=profile)
+    analyzer = Phases(model)
     analyzer.measure(survey(bare), box)
     frame = Frame.from_arrays(r, box, [True, True, False], reach=analyzer.search * 1.001)
-    sums = analyzer(frame, Neighbors(frame, analyzer.search))
-    values = analyzer.finish(sums)
+    search = Neighbors(frame, analyzer.search)
+    values = analyzer.finish(analyzer(frame, search))
+    labelled = replace(frame, results={"phase": analyzer.labels})
+    values |= profile.finish(profile(labelled, search))
     count = values["phases/profile_count"]
     inside = profile.bins_of(frame) >= 0
     assert count.sum() == inside.sum()
@@ -81,8 +84,8 @@ def test_profile_of_two_crystals_and_its_history(tmp_path: Path) -> None:
     assert (values["phases/profile"][5:6, names.index("bcc")] > 0.95).all()
     path = tmp_path / "p.h5"
     series = Series.create(
-        path, analyzer.observables, time_unit="ps", provenance={"model": "metals"}, classes=names,
-        codes=class_codes(names[:-1]),
+        path, [*analyzer.observables, *profile.observables], time_unit="ps",
+        provenance={"model": "metals"}, classes=names, codes=class_codes(names[:-1]),
     )  # fmt: skip
     for k in range(3):
         series.append(10 * k, 0.1 * k, values)
@@ -103,10 +106,7 @@ def test_atoms_on_the_faces_of_a_periodic_box_are_in_a_bin() -> None:
     r = r + np.random.default_rng(0).normal(scale=1e-16, size=r.shape)
     frame = Frame.from_arrays(r, cell, True, reach=0.0)
     for word in ("x,10", "z,7"):
-        settings = ProfileSettings.parse(word.split(","))
-        profile = Profile(
-            settings, frame.cell, frame.origin, frame.pbc, length=1.0, unit="", n_phases=1
-        )
+        profile = profile_of(frame, *word.split(","), n_phases=1)
         assert (profile.bins_of(frame) >= 0).all()
 
 

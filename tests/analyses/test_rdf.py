@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 import insitu
-from insitu.analyses.base import Observable
-from insitu.analyses.rdf import Rdf
+from insitu.analyses.base import Observable, System
+from insitu.analyses.rdf import Rdf, RdfSettings
 from insitu.errors import HistoryError, SettingError
 from insitu.frame.frame import Frame
 from insitu.frame.neighbors import Neighbors
@@ -23,6 +23,10 @@ CELLS = {
     "film": (np.diag([18.0, 20.0, 22.0]), (True, True, False)),
     "smaller than the radius": (np.diag([7.0, 9.0, 7.7]), True),
 }
+
+
+def rdf_of(radius: float, bins: int, n_types: int = 1) -> Rdf:
+    return Rdf(RdfSettings(radius, bins), System(n_types))
 
 
 def all_pairs(
@@ -50,7 +54,7 @@ def test_g_of_r_is_the_count_of_all_pairs(name: str) -> None:
     r, types = rng.random((n, 3)) @ cell, rng.integers(1, 4, n)
     pbc = np.broadcast_to(periodic, 3)
     frame = Frame.from_arrays(r, cell, pbc, reach=radius * 1.0001, types=types)
-    rdf = Rdf(radius, bins, 3)
+    rdf = rdf_of(radius, bins, 3)
     g = rdf.finish(rdf(frame, Neighbors(frame, radius)))["rdf"]
     i, j, d = all_pairs(r, cell, pbc, radius)
     edges = np.linspace(0.0, radius, bins + 1)
@@ -70,7 +74,7 @@ def test_first_atoms_are_those_of_the_group() -> None:
     cell = np.diag([12.0, 13.0, 14.0])
     r, chosen = rng.random((150, 3)) @ cell, rng.random(150) < 0.3
     frame = Frame.from_arrays(r, cell, True, reach=6.001, selected=chosen)
-    rdf = Rdf(6.0, 30)
+    rdf = rdf_of(6.0, 30)
     sums = rdf(frame, Neighbors(frame, 6.0))
     i, _, d = all_pairs(r, cell, np.ones(3, bool), 6.0)
     edges = np.linspace(0.0, 6.0, 31)
@@ -83,7 +87,7 @@ def test_first_atoms_are_those_of_the_group() -> None:
 def test_pairs_that_the_sample_has_not_are_nan() -> None:
     r = np.random.default_rng(5).random((50, 3)) * 10
     frame = Frame.from_arrays(r, [10, 10, 10], True, reach=4.001)
-    rdf = Rdf(4.0, 10, 2)
+    rdf = rdf_of(4.0, 10, 2)
     g = rdf.finish(rdf(frame, Neighbors(frame, 4.0)))["rdf"]
     assert np.isfinite(g[:2]).all()
     assert np.isnan(g[2:]).all()
@@ -101,7 +105,7 @@ def test_unusable_settings_are_named(setting: str, value: str, words: str) -> No
 
 def history(path: Path, radius: float, if_exists: str = "refuse", step: int = 10) -> Series:
     """Write one frame of g(r) into a history."""
-    rdf = Rdf(radius, 20, 2)
+    rdf = rdf_of(radius, 20, 2)
     observables = [Observable("phases/fraction", (2,), "f8", "", "fraction"), *rdf.observables]
     series = Series.create(
         path, observables, time_unit="ps", provenance={}, classes=["fcc", "unknown"], codes=[1, 0],

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from threads import ThreadRanks, together
 
 from insitu.frame.frame import Frame, heights
 from insitu.frame.ghosts import check
 from insitu.frame.partners import partners_of
+from insitu.testing.ranks import ThreadRanks, together
 
 REACH = 2.5
 

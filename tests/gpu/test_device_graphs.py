@@ -11,7 +11,6 @@ import pytest
 from emulated_device import EmulatedDevice
 from numpy.typing import NDArray
 from spatial_networks import SETTINGS, artefact_of, sample
-from threads import ThreadRanks, deal, together
 
 from insitu.analyses.classification import classify_with
 from insitu.analyses.loading import compare_with_cpu
@@ -20,6 +19,7 @@ from insitu.errors import InsituError, SettingError
 from insitu.frame.frame import Frame
 from insitu.frame.neighbors import spacing, survey
 from insitu.models import store
+from insitu.testing.ranks import ThreadRanks, deal, together
 
 ELEMENTS = {8: "O", 14: "Si"}
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from threads import ThreadRanks, deal, together
 
 from insitu import _kernels
 from insitu.analyses.classification import classify_with
@@ -24,6 +23,7 @@ from insitu.models.engines.graph import GraphModel, GraphSettings
 from insitu.models.export import save
 from insitu.models.networks.neighbors_map import NeighborsMapGraph, multiply_adds
 from insitu.testing import lattice
+from insitu.testing.ranks import ThreadRanks, deal, together
 
 CLASSES = ["fcc", "bcc", "hcp", "cubic_diamond", "hexagonal_diamond", "sc", "disordered"]
 SCALE_FREE = NeighborsMap(scale_free=True, size=18, ball=18, local=14)

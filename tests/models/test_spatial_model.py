@@ -14,7 +14,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from spatial_networks import CLASSES, SETTINGS, artefact_of, network_of, pair, sample
-from threads import ThreadRanks, deal, together
 
 import insitu
 from insitu import _kernels
@@ -29,6 +28,7 @@ from insitu.models import store
 from insitu.models.engines.spatial import SpatialModel, SpatialSettings, neighbors_of
 from insitu.models.export import save
 from insitu.testing import lattice
+from insitu.testing.ranks import ThreadRanks, deal, together
 
 
 @pytest.fixture(scope="module")

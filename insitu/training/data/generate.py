@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import SettingError
-from insitu.testing import lattice
+from insitu.frame.lattices import lattice
 from insitu.training.data.runs import potentials_folder, read_dump, run_lammps, write_data
 from insitu.training.progress import bar
 

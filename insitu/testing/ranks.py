@@ -40,22 +40,32 @@ class ThreadRanks(Ranks):
         self.team, self.rank, self.size = team, rank, team.size
 
     def agree(self, problem: str | None) -> None:
+        """Raise on all ranks if any rank has a problem."""
         problems = [p for p in self.team.meet(self.rank, problem) if p]
         if problems:
             raise InsituError(problems[0])
 
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.sum(self.team.meet(self.rank, values), axis=0)
+        """Return the sum over the ranks."""
+        total: NDArray[np.float64] = np.sum(self.team.meet(self.rank, values), axis=0)
+        return total
+
+    def gather(self, values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """Return every rank's table on rank 0."""
+        parts = self.team.meet(self.rank, values)
+        return parts if self.rank == 0 else []
 
     def deliver(
         self, sent: Mapping[int, NDArray[Any]], dtype: type[Any]
     ) -> dict[int, NDArray[Any]]:
+        """Send arrays to some ranks, which do not know of it."""
         board = self.team.meet(self.rank, {r: np.asarray(a, dtype) for r, a in sent.items()})
         return {r: part[self.rank] for r, part in enumerate(board) if self.rank in part}
 
     def trade(
         self, sent: Mapping[int, NDArray[Any]], most: Mapping[int, int], dtype: type[Any]
     ) -> dict[int, NDArray[Any]]:
+        """Send arrays to some ranks and receive from some."""
         board = self.team.meet(self.rank, dict(sent))
         came = {r: part[self.rank] for r, part in enumerate(board) if self.rank in part}
         assert set(came) == set(most)
@@ -65,13 +75,16 @@ class ThreadRanks(Ranks):
 
 def together(size: int, work: Callable[[ThreadRanks], Any]) -> list[Any]:
     """Run `work` on every rank; return the results, or the exceptions, by rank."""
-    team, results = Team(size), [None] * size
+    team = Team(size)
+    results: list[Any] = [None] * size
 
     def one(rank: int) -> None:
         try:
             results[rank] = work(ThreadRanks(team, rank))
         except Exception as error:
             results[rank] = error
+            if not isinstance(error, InsituError):  # the others would wait for this one
+                team.barrier.abort()
 
     threads = [threading.Thread(target=one, args=(r,)) for r in range(size)]
     for t in threads:

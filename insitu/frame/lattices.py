@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reference structures and checks for tests, public so that third-party analyzers can use them."""
+"""Perfect crystals in orthogonal cells: what checks and benchmarks are made of."""
 
 from __future__ import annotations
 

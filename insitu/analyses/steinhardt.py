@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Bond-orientational order of each atom, averaged over its neighbours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.analyses.base import Analysis, Column, Observable, Panel, System, setting
+from insitu.errors import SettingError
+from insitu.frame.frame import Frame
+from insitu.frame.neighbors import Neighbors
+
+if TYPE_CHECKING:
+    import xarray
+
+#: Atoms whose bonds are in memory at a time.
+_BLOCK = 4096
+#: Distances that differ by less count as equal, relative to the cutoff: as everywhere in insitu.
+_TIE = 1e-5
+
+
+@dataclass(frozen=True)
+class SteinhardtSettings:
+    """What a deck says of the order parameters."""
+
+    cutoff: float = setting("bonds are not longer", unit="Å", low=0.1, high=30.0)
+    number: int | None = setting(
+        "only the nearest ones up to the cutoff; atoms with fewer have no value", default=None, low=1,
+        high=200,
+    )  # fmt: skip
+    degrees: tuple[int, ...] = setting("which q_l", default=(4, 6), low=1, high=12)
+    averaged: bool = setting("over the neighbours, as Lechner and Dellago do", default=True)
+    bins: int = setting("of the histograms, from 0 to 1", default=100, low=1, high=10_000)
+
+    def __post_init__(self) -> None:
+        if len(set(self.degrees)) != len(self.degrees) or not self.degrees:
+            raise SettingError(f"degrees={','.join(map(str, self.degrees))}; give each once")
+
+
+class Steinhardt(Analysis[SteinhardtSettings]):
+    r"""Steinhardt's order parameters q_l of each atom, by default averaged over its neighbours.
+
+    :math:`q_{lm}(i)` is the mean of :math:`Y_{lm}` over the bonds of atom i, and
+    :math:`\bar q_{lm}(i)` its mean over the atom and its neighbours;
+    :math:`q_l = \sqrt{4π/(2l+1) \sum_m |q_{lm}|^2}`, and the same of the mean (Lechner and Dellago,
+    J. Chem. Phys. 129, 114707 (2008), doi:10.1063/1.2977970). Where the `number` of nearest ones ends
+    among neighbours at the same distance, these share the places that are left: no order of the atoms
+    decides. Neighbours' values come from the ranks that own them (single precision), so ghost atoms
+    have to reach one cutoff only. Atoms without a bond have no value and are not counted.
+    """
+
+    name = "steinhardt"
+    Settings = SteinhardtSettings
+
+    def __init__(self, settings: SteinhardtSettings, system: System, name: str = "") -> None:
+        super().__init__(settings, system, name)
+        self.cutoff, self._degrees = settings.cutoff, settings.degrees
+        if settings.averaged:
+            self.exchanged, self.rounds = sum(2 * d + 1 for d in self._degrees), 1
+        quantities = tuple(f"q{degree}" for degree in self._degrees)
+        n, bins = len(quantities), settings.bins
+        words = "averaged " if settings.averaged else ""
+        self.columns = {q: Column("", f"{words}{q} of the atom") for q in quantities}
+        self.sums = {"histogram": (n, bins), "total": (n,), "atoms": ()}
+        centres = tuple(((np.arange(bins) + 0.5) / bins).tolist())
+        order = (self.axis("order"), quantities, "")
+        self.observables = (
+            Observable(
+                self.path("histogram"), (n, bins), "f4", "", f"density of the atoms' {words}q_l",
+                axes=(order, (self.axis("q"), centres, "")),
+            ),
+            Observable(
+                self.path("mean"), (n,), "f8", "", f"mean of the atoms' {words}q_l", axes=(order,)
+            ),
+            Observable(self.path("count"), (), "i8", "", "atoms with a value"),
+        )  # fmt: skip
+
+    def __call__(self, frame: Frame, neighbors: Neighbors) -> dict[str, Any]:
+        """Return one rank's histograms, totals, and the value of each of its atoms."""
+        places, atoms = neighbors.owned
+        moments = np.zeros((frame.n_local, sum(2 * degree + 1 for degree in self._degrees)))
+        bonded = np.zeros(frame.n_local, dtype=bool)
+        bonds = []
+        for at in range(0, len(atoms), _BLOCK):
+            those = atoms[at : at + _BLOCK]
+            counts, others, weights, vectors = self._bonds(frame, neighbors, places, those, at)
+            total = _sums(weights, counts)
+            harmonics = np.concatenate([_harmonics(vectors, d) for d in self._degrees], axis=1)
+            bonded[those] = total > 0
+            moments[those] = _sums(weights[:, None] * harmonics, counts)
+            moments[those] /= np.where(total > 0, total, 1.0)[:, None]
+            bonds.append((those, counts, others, weights))
+        if self.settings.averaged:
+            everywhere = self.with_ghosts(moments, neighbors)
+            for those, counts, others, weights in bonds:
+                around = _sums(weights[:, None] * everywhere[others], counts)
+                moments[those] = (moments[those] + around) / (1.0 + _sums(weights, counts)[:, None])
+        values = _lengths(moments, self._degrees)
+        values[~bonded] = np.nan
+        if frame.selected is not None:
+            values[~frame.selected] = np.nan
+        return self._local(values)
+
+    def _bonds(
+        self, frame: Frame, neighbors: Neighbors, places: Any, those: NDArray[np.int32], at: int
+    ) -> tuple[Any, NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
+        """Return bonds of some atoms: how many each has, with whom, their weights and vectors."""
+        offsets, others = neighbors.lists(self.cutoff, places[at : at + _BLOCK])
+        counts = np.diff(offsets)
+        centre = np.repeat(np.arange(len(those)), counts)
+        vectors = frame.positions[others] - frame.positions[those[centre]]
+        weights = np.ones(len(others))
+        if (number := self.settings.number) is not None and len(others):
+            distance = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+            enough = counts >= number
+            last = np.zeros(len(those))
+            last[enough] = distance[offsets[:-1][enough] + number - 1]
+            off, tie = distance - last[centre], _TIE * self.cutoff
+            inside, tied = (off < -tie).astype(float), (np.abs(off) <= tie).astype(float)
+            left = number - _sums(inside, counts)
+            share = left / np.maximum(_sums(tied, counts), 1.0)
+            weights = (inside + tied * share[centre]) * enough[centre]
+        return counts, others, weights, vectors
+
+    def _local(self, values: NDArray[np.float64]) -> dict[str, Any]:
+        known = values[np.isfinite(values[:, 0])]
+        bins = self.settings.bins
+        at = np.minimum((known * bins).astype(np.int64), bins - 1)
+        n = len(self._degrees)
+        histogram = [np.bincount(at[:, k], minlength=bins) for k in range(n)]
+        return {
+            "histogram": np.array(histogram).reshape(n, bins),
+            "total": known.sum(axis=0),
+            "atoms": len(known),
+            **{q: values[:, k] for k, q in enumerate(self.columns)},
+        }
+
+    def finish(self, sums: Mapping[str, Any]) -> dict[str, Any]:
+        """Return histograms as densities, means, and the number of atoms that have a value."""
+        atoms = float(sums["atoms"])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return {
+                self.path("histogram"): sums["histogram"] * self.settings.bins / atoms,
+                self.path("mean"): sums["total"] / atoms,
+                self.path("count"): round(atoms),
+            }
+
+    @classmethod
+    def panel(cls, name: str) -> Panel:
+        """Return the means over the abscissa."""
+
+        def draw(axes: Any, view: Any) -> None:
+            mean = view.data[f"{name}_mean"]
+            order = mean.dims[1]
+            for k, quantity in enumerate(mean[order].values):
+                style = ("-", (0, (5, 1.5)), (0, (1, 1)))[k % 3]
+                y = mean.isel({order: k}).values
+                view.path(
+                    axes, y, color="#262626", linestyle=style, linewidth=1.1, label=str(quantity)
+                )
+            axes.set_ylabel("Mean bond order")
+            axes.legend(frameon=False, fontsize=8)
+
+        return Panel(draw, 1.0, lambda data: f"{name}_mean" in data, default=False)
+
+    @classmethod
+    def show(cls, name: str, history: xarray.Dataset) -> str:
+        """Return the means of the last frame."""
+        mean = history[f"{name}_mean"].isel(step=-1)
+        pairs = zip(mean[mean.dims[0]].values, mean.values, strict=True)
+        return "mean " + ", ".join(f"{q} {v:.4f}" for q, v in pairs)
+
+
+def _sums(values: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the sums of consecutive rows, `counts` of them each."""
+    found = np.zeros((len(counts), *values.shape[1:]))
+    some = counts > 0
+    if some.any():
+        begin = (np.cumsum(counts) - counts)[some]
+        found[some] = np.add.reduceat(values, begin, axis=0, dtype=np.float64)
+    return found
+
+
+def _lengths(moments: NDArray[np.float64], degrees: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return q_l ``(n, degrees)`` of q_lm."""
+    ends = np.cumsum([2 * degree + 1 for degree in degrees])
+    parts = np.split(moments, ends[:-1], axis=1)
+    return np.stack(
+        [
+            np.sqrt(4.0 * math.pi / (2 * degree + 1) * (part**2).sum(axis=1))
+            for degree, part in zip(degrees, parts, strict=True)
+        ],
+        axis=1,
+    )
+
+
+def _harmonics(vectors: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
+    r"""Return the real spherical harmonics ``(n, 2 degree + 1)`` of the directions of vectors.
+
+    The sums over m of their products are those of the complex ones. :math:`P_l^m` without its factor
+    :math:`\sin^m θ`, which goes with :math:`e^{imφ}`, is a polynomial of z.
+    """
+    x, y, z = (vectors / np.sqrt((vectors**2).sum(axis=1, keepdims=True))).T
+    wave = np.ones(len(x), dtype=complex)  # (x + iy)^m
+    found = np.empty((len(x), 2 * degree + 1))
+    for m in range(degree + 1):
+        before, this = np.zeros(len(x)), np.full(len(x), float(math.prod(range(1, 2 * m, 2))))
+        for k in range(m + 1, degree + 1):
+            before, this = this, ((2 * k - 1) * z * this - (k + m - 1) * before) / (k - m)
+        norm = (2 * degree + 1) / (4.0 * math.pi) * math.factorial(degree - m)
+        scaled = math.sqrt(norm / math.factorial(degree + m)) * this
+        if m == 0:
+            found[:, degree] = scaled
+        else:
+            found[:, degree + m] = math.sqrt(2.0) * scaled * wave.real
+            found[:, degree - m] = math.sqrt(2.0) * scaled * wave.imag
+        wave = wave * (x + 1j * y)
+    return found
