@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A run that is longer than the time limit: jobs one behind another, each continues the one before.
+# A run that is longer than the time limit: jobs in sequence, each continues the one before.
 #
 #   export INSITU_ENV=/path/to/slurm/env/NAME.sh
 #   slurm/chain.sh 5 lammps_inputs/in.job -var total 10000000        # five jobs

@@ -174,3 +174,24 @@ def test_unknown_name_says_what_there_is() -> None:
 def test_every_source_file_names_its_licence() -> None:
     for path in PACKAGE.rglob("*.py"):
         assert path.read_text().startswith("# SPDX-License-Identifier: BSD-3-Clause"), path
+
+
+def test_a_file_without_its_licence_is_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The check of `make lint` and of pre-commit."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "tools"))
+    import licence_headers
+
+    monkeypatch.setattr(licence_headers, "ROOT", tmp_path)
+    bsd, gpl = "SPDX-License-Identifier: BSD-3-Clause\n", "SPDX-License-Identifier: GPL-2.0-only\n"
+    texts = {
+        "a.py": f"# {bsd}", "b.py": "import a\n", "c.md": "no source\n", "kernels/d.hpp": f"// {gpl}",
+        "kernels/lammps/e.cpp": f"// {gpl}", "kernels/lammps/f.cpp": f"// {bsd}",
+        "run.sh": f"#!/bin/sh\n# {bsd}",
+    }  # fmt: skip
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = [line.split(":")[0] for line in licence_headers.wrong(list(texts))]
+    assert found == ["b.py", "kernels/d.hpp", "kernels/lammps/f.cpp"]

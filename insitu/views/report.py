@@ -129,9 +129,9 @@ def _facts(data: xarray.Dataset) -> str:
         facts.append(("at the end", f"{_percent(final[most], 1)} {phase}"))
     facts.append(("frames", f"{len(step):,}"))
     if "runs" in data.attrs:
-        facts.append(("runs, of which this is the mean", str(data.attrs["runs"])))
+        facts.append(("runs (this is their mean)", str(data.attrs["runs"])))
     if (share := cost(data)) is not None:
-        facts.append(("analysis, of the simulation's time", _percent(share, 1)))
+        facts.append(("analysis, share of the simulation's time", _percent(share, 1)))
     cells = "".join(f"<div><dd>{value}</dd><dt>{name}</dt></div>" for name, value in facts if value)
     return f'<dl class="facts">{cells}</dl>'
 
@@ -185,7 +185,11 @@ def _transitions(data: xarray.Dataset) -> str:
     found = crossings(data)
     if not found:
         final = [n for n in present_phases(data) if float(data["fraction"].sel(phase=n)[-1]) > 0.5]
-        stays = f"{_text(final[0]).replace('_', ' ')} has it throughout" if final else "none has it"
+        stays = (
+            f"{_text(final[0]).replace('_', ' ')} has more than half of them throughout"
+            if final
+            else "none has half of them"
+        )
         return f"<p>No phase gains or loses half of the atoms: {stays}.</p>"
     rows = []
     for c in found[:_MOST_CROSSINGS]:
@@ -226,12 +230,12 @@ def _timing(data: xarray.Dataset) -> str:
         width = f'<span class="bar" style="width:{100 * s.share:.1f}%"></span>'
         rows.append([STAGES.get(s.name, _text(s.name)), _number(s.total, "s"),
                      _number(1e3 * s.mean, "ms"), each, f"{_percent(s.share, 1)}{width}"])  # fmt: skip
-    text = _table(["", "in all", "a frame", "a frame and atom", "share of the run"], rows)
+    text = _table(["", "total", "per frame", "per frame and atom", "share of the run"], rows)
     if (share := cost(data)) is not None:
         text += (
             f"<p>The analysis took {_percent(share, 1)} of the time of the simulation between its "
-            "frames; with half as many frames it would be half of that. Wall times, of the ranks the "
-            "mean.</p>"
+            "frames; with half as many frames it would be half of that. Times are wall times, averaged "
+            "over the ranks.</p>"
         )
     return text
 

@@ -20,7 +20,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 @pytest.fixture(autouse=True)
 def scripts_beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    for name in ("interfaces", "accuracy", "ovito_labels"):
+    for name in ("interfaces", "accuracy", "ovito_labels", "hot_crystal"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
@@ -98,3 +98,35 @@ def test_the_cost_in_a_run_is_read_from_its_history() -> None:
     assert rows[2:] == [
         "simulation", "arrays", "neighbors", "descriptor", "model", "reduce", "write", "**analysis**"
     ]  # fmt: skip
+
+
+def test_the_picture_of_atoms_shows_the_nearer_one_in_its_colour() -> None:
+    from hot_crystal import render
+
+    # The camera looks along (-2, 1.1, -0.9): the second atom is behind the first, the third apart.
+    forward = np.array([-2.0, 1.1, -0.9]) / np.linalg.norm([-2.0, 1.1, -0.9])
+    positions = np.stack([np.zeros(3), 5.0 * forward, [0.0, 0.0, 9.0]])
+
+    def colours(labels: list[str]) -> tuple[bool, bool]:
+        picture = render(positions, np.array(labels), size=60)
+        assert picture.shape == (60, 60, 3)
+        assert (picture >= 0.0).all()
+        assert (picture <= 1.0).all()
+        _, green, blue = np.moveaxis(picture, -1, 0)
+        return bool((green > blue + 0.1).any()), bool((blue > green + 0.1).any())
+
+    assert colours(["fcc", "bcc", "other"]) == (True, False)
+    assert colours(["bcc", "fcc", "other"]) == (False, True)
+    assert colours(["other", "fcc", "bcc"]) == (False, True)
+
+
+def test_a_dump_is_read_from_the_corner_of_its_box(tmp_path: Path) -> None:
+    from hot_crystal import read
+
+    head = (
+        "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n2\nITEM: BOX BOUNDS pp pp pp\n-1 3\n0 5\n2 8\n"
+    )
+    (tmp_path / "dump").write_text(head + "ITEM: ATOMS id x y z i_phase\n1 -1 0 2 1\n2 0 1 3 100\n")
+    cell, rows = read(tmp_path / "dump")
+    assert cell.tolist() == [[4, 0, 0], [0, 5, 0], [0, 0, 6]]
+    assert rows.tolist() == [[1, 0, 0, 0, 1], [2, 1, 1, 1, 100]]
