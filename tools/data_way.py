@@ -104,7 +104,7 @@ def draw(out: Path) -> None:
 
     step = 115 / len(programs)
     for k, name in enumerate(programs):
-        box(1 + k * step, 51, step - 1.2, 12, name, text(name, int(step * 1.25)), PALE)
+        box(1 + k * step, 51, step - 1.2, 12, name, text(name, int(step * 1.5)), PALE)
     step = 115 / len(WAY)
     box(1, 38.5, 115 - 1.2, 8.5, ABOVE, text(ABOVE, 120), STRONG)
     for k, name in enumerate(WAY):
