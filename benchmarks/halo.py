@@ -12,23 +12,18 @@ exchange (before each layer).
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mpi4py import MPI
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from threads import deal
-
 from insitu.frame.halo import Halo
 from insitu.frame.neighbors import Neighbors
 from insitu.frame.reduce import Ranks
 from insitu.models.engines.spatial import SpatialSettings, neighbors_of
-from insitu.testing import lattice
+from insitu.testing import deal, lattice
 
 
 def grid_of(ranks: int) -> tuple[int, int, int]:

@@ -20,18 +20,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from threads import ThreadRanks, deal, together
 
 from insitu.bench.machine import line, machine
 from insitu.frame.frame import Frame
@@ -41,7 +36,7 @@ from insitu.frame.neighbors import Neighbors, survey
 from insitu.frame.partners import _Directory
 from insitu.frame.reduce import Ranks
 from insitu.models.engines.spatial import SpatialSettings, neighbors_of
-from insitu.testing import lattice
+from insitu.testing import ThreadRanks, deal, lattice, together
 
 #: Edge of a cubic cell of aluminium [Å], reach of `metals` in it, LAMMPS' ghost cutoff with a skin of 2 Å.
 EDGE, REACH, GHOSTS = 4.05, 5.36, 8.0

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +18,8 @@ from insitu.testing import lattice
 from insitu.training.tables.accuracy import Measured, Score
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+#: Packages of benchmarks that no extra of the tests has.
+OPTIONAL = ("ovito", "onnxruntime", "openvino")
 
 
 @pytest.fixture(autouse=True)
@@ -130,3 +135,23 @@ def test_a_dump_is_read_from_the_corner_of_its_box(tmp_path: Path) -> None:
     cell, rows = read(tmp_path / "dump")
     assert cell.tolist() == [[4, 0, 0], [0, 5, 0], [0, 0, 6]]
     assert rows.tolist() == [[1, 0, 0, 0, 1], [2, 1, 1, 1, 100]]
+
+
+@pytest.mark.parametrize("script", sorted(p.name for p in BENCHMARKS.glob("*.py")))
+def test_what_a_script_imports_is_there(script: str) -> None:
+    """A script that nothing else runs would not notice that a module has moved."""
+    for node in ast.walk(ast.parse((BENCHMARKS / script).read_text())):
+        if not isinstance(node, ast.ImportFrom) or not node.module:
+            continue
+        if node.module.split(".")[0] == "insitu":
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                inner = (
+                    importlib.util.find_spec(f"{node.module}.{alias.name}")
+                    if hasattr(module, "__path__")
+                    else None
+                )
+                assert hasattr(module, alias.name) or inner, f"{node.module}.{alias.name}"
+        elif "." not in node.module and node.module not in OPTIONAL:
+            here = (BENCHMARKS / f"{node.module}.py").exists()
+            assert here or importlib.util.find_spec(node.module), node.module
