@@ -14,6 +14,7 @@ import struct
 _POINTERS = 24  # members of class LAMMPS that are looked at; `group` is the twelfth
 _WORDS = 48  # of an object
 _MOST = 32  # groups
+_MEMBERS = 40  # of class Update that are looked at
 
 
 def read(address: int, size: int) -> bytes:
@@ -83,3 +84,26 @@ def run_span(step_at: int, time_at: int, time_step_at: int) -> tuple[int | None,
     _, first, last, begin, end = span
     plausible = begin <= first <= step <= last <= end and kind == 1 and count == last - first
     return (first, last) if plausible else (None, None)
+
+
+def tallied(ntimestep: int, units: int, step: int) -> tuple[bool, bool]:
+    """Return whether LAMMPS has added up energy and virial at the present step.
+
+    The C library has no question for this. Update holds, in this order in every release since 2015:
+    ntimestep … eflag_global, eflag_atom, vflag_global, vflag_atom, unit_style. Both ends are known to
+    the C library, so the four in between are found without knowing the layout; anything unexpected
+    counts as "not tallied".
+
+    Parameters
+    ----------
+    ntimestep, units
+        Addresses of both ends; of a LAMMPS whose steps have 64 bits.
+    step
+        The present step.
+    """
+    data = read(ntimestep, 8 * _MEMBERS)
+    words = struct.unpack(f"={len(data) // 8}q", data[: len(data) // 8 * 8])
+    at = next((k for k in range(5, len(words)) if words[k] == units), None)
+    if at is None:
+        return False, False
+    return words[at - 4] == step, words[at - 2] == step

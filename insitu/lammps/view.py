@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The only file that knows LAMMPS: a ctypes view of the C library in the running process.
+"""A running LAMMPS instance in the terms of the analysis: frames, groups, columns, the clock.
 
-No ``lammps`` module is involved, so there is no version skew between that module and the program
-that called us. Tested with LAMMPS of 29 Sep 2021 and of 22 Jul 2025.
+Tested with LAMMPS of 29 Sep 2021 and of 22 Jul 2025.
 """
 
 from __future__ import annotations
 
 import ctypes as c
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,13 +17,12 @@ from insitu.errors import DeckError, SettingError, did_you_mean
 from insitu.frame.frame import Frame, Thermo
 from insitu.frame.units import ANGSTROM, TIME_UNIT
 from insitu.lammps import memory as lammps_memory
+from insitu.lammps.library import Instance, string_setter
 
 #: `lammps_id_name` of older releases crashes on the place of a group that was deleted.
 _GROUPS_HAVE_HOLES = 20250722
 #: `rerun` of older releases does not move LAMMPS' clock: all its frames have the time 0.
 _RERUN_HAS_TIME = 20250722
-
-_GLOBAL, _SCALAR = 0, 0  # LMP_STYLE_GLOBAL, LMP_TYPE_SCALAR of the C library
 
 
 def handle_of(pointer: Any) -> int:
@@ -39,69 +36,12 @@ def handle_of(pointer: Any) -> int:
     return address
 
 
-@functools.cache
-def _library() -> Any:
-    library = c.CDLL(None)
-    if not hasattr(library, "lammps_extract_atom"):
-        raise DeckError(
-            "the C library of LAMMPS is not visible in this process; start LAMMPS with its `lmp` "
-            "program, or from Python with the lammps module"
-        )
-    signatures: dict[str, tuple[Any, list[Any]]] = {
-        "lammps_extract_setting": (c.c_int, [c.c_void_p, c.c_char_p]),
-        "lammps_extract_global": (c.c_void_p, [c.c_void_p, c.c_char_p]),
-        "lammps_extract_atom": (c.c_void_p, [c.c_void_p, c.c_char_p]),
-        "lammps_extract_box": (None, [c.c_void_p] + [c.c_void_p] * 7),
-        "lammps_extract_compute": (c.c_void_p, [c.c_void_p, c.c_char_p, c.c_int, c.c_int]),
-        "lammps_get_mpi_comm": (c.c_int, [c.c_void_p]),
-        "lammps_get_natoms": (c.c_double, [c.c_void_p]),
-        "lammps_version": (c.c_int, [c.c_void_p]),
-        "lammps_force_timeout": (None, [c.c_void_p]),
-        "lammps_has_id": (c.c_int, [c.c_void_p, c.c_char_p, c.c_char_p]),
-        "lammps_id_name": (c.c_int, [c.c_void_p, c.c_char_p, c.c_int, c.c_char_p, c.c_int]),
-        _set_string(library): (c.c_int, [c.c_void_p, c.c_char_p, c.c_char_p]),
-    }
-    for name, (result, arguments) in signatures.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
-    return library
-
-
-def _set_string(library: Any) -> str:
-    """Return the name of the function that sets a string variable; the older is deprecated."""
-    new = "lammps_set_string_variable"
-    return new if hasattr(library, new) else "lammps_set_variable"
-
-
-class LammpsView:
+class LammpsView(Instance):
     """Reads a running LAMMPS instance in place. Arrays are valid inside the callback only."""
 
     def __init__(self, handle: int) -> None:
-        self._lib = _library()
-        self._handle, self._lmp = handle, c.c_void_p(handle)
+        super().__init__(handle)
         self.units = (c.string_at(self._pointer("units")) or b"").decode()
-
-    def _pointer(self, name: str) -> int:
-        address: int | None = self._lib.lammps_extract_global(self._lmp, name.encode())
-        if not address:
-            raise DeckError(f"this LAMMPS (version {self.version}) does not give '{name}'")
-        return address
-
-    def _double(self, name: str) -> float:
-        return float(c.c_double.from_address(self._pointer(name)).value)
-
-    def _bigint(self, name: str) -> int:
-        kind = c.c_int64 if self.setting("bigint") == 8 else c.c_int32
-        return int(kind.from_address(self._pointer(name)).value)
-
-    def setting(self, name: str) -> int:
-        """Return an integer setting of LAMMPS (``lammps_extract_setting``), -1 if unknown."""
-        return int(self._lib.lammps_extract_setting(self._lmp, name.encode()))
-
-    @property
-    def version(self) -> int:
-        """Release as LAMMPS numbers it, for example 20250722."""
-        return int(self._lib.lammps_version(self._lmp))
 
     @property
     def n_atoms(self) -> int:
@@ -229,7 +169,7 @@ class LammpsView:
         DeckError
             It is not defined, or of another style.
         """
-        if getattr(self._lib, _set_string(self._lib))(self._lmp, name.encode(), text.encode()):
+        if getattr(self._lib, string_setter(self._lib))(self._lmp, name.encode(), text.encode()):
             raise DeckError(
                 f"variable '{name}' cannot be set; define it as `variable {name} string 0`, "
                 "before the run"
@@ -290,20 +230,6 @@ class LammpsView:
         ])  # fmt: skip
         return cell, origin, np.array(periodic, dtype=bool)
 
-    def _positions(self, n: int) -> NDArray[np.float64]:
-        rows = self._lib.lammps_extract_atom(self._lmp, b"x")
-        if not rows or not n:
-            return np.zeros((0, 3))
-        first = c.c_void_p.from_address(rows).value  # LAMMPS keeps the rows in one block
-        return np.ctypeslib.as_array(c.cast(c.c_void_p(first), c.POINTER(c.c_double)), (n, 3))
-
-    def _array(self, name: bytes, n: int, dtype: Any) -> NDArray[Any]:
-        address = self._lib.lammps_extract_atom(self._lmp, name)
-        if not address or not n:
-            return np.zeros(0, dtype=dtype)
-        kind = c.c_int32 if dtype == np.int32 else c.c_int64
-        return np.ctypeslib.as_array(c.cast(c.c_void_p(address), c.POINTER(kind)), (n,))
-
     def thermo(self) -> Thermo:
         """Return LAMMPS' own temperature, energy and pressure; collective.
 
@@ -311,29 +237,12 @@ class LammpsView:
         those that ``fix insitu`` announces). Asking at another step would end the run, so there
         the values are NaN.
         """
-        tallied = self._tallied()
+        energy, virial = False, False
+        if self.setting("bigint") == 8:
+            begin, end = self._pointer("ntimestep"), self._pointer("units")
+            energy, virial = lammps_memory.tallied(begin, end, self.step)
         return Thermo(
             self._compute("thermo_temp"),
-            self._compute("thermo_pe") if tallied[0] else float("nan"),
-            self._compute("thermo_press") if tallied[1] else float("nan"),
+            self._compute("thermo_pe") if energy else float("nan"),
+            self._compute("thermo_press") if virial else float("nan"),
         )
-
-    def _compute(self, name: str) -> float:
-        address = self._lib.lammps_extract_compute(self._lmp, name.encode(), _GLOBAL, _SCALAR)
-        return float(c.c_double.from_address(address).value) if address else float("nan")
-
-    def _tallied(self) -> tuple[bool, bool]:
-        # The C library has no question for this. Update holds, in this order in every release
-        # since 2015: ntimestep … eflag_global, eflag_atom, vflag_global, vflag_atom, unit_style.
-        # Both ends are known to the C library, so the four in between are found without knowing
-        # the layout; anything unexpected counts as "not tallied".
-        if self.setting("bigint") != 8:
-            return False, False
-        start, step = self._pointer("ntimestep"), self.step
-        words = (c.c_int64 * 40).from_address(start)
-        style = self._pointer("units")
-        at = next((k for k in range(5, 40) if words[k] == style), None)
-        if at is None:
-            return False, False
-        energy, virial = words[at - 4], words[at - 2]
-        return energy == step, virial == step

@@ -83,8 +83,6 @@ def together(size: int, work: Callable[[ThreadRanks], Any]) -> list[Any]:
             results[rank] = work(ThreadRanks(team, rank))
         except Exception as error:
             results[rank] = error
-            if not isinstance(error, InsituError):  # the others would wait for this one
-                team.barrier.abort()
 
     threads = [threading.Thread(target=one, args=(r,)) for r in range(size)]
     for t in threads:
