@@ -42,7 +42,8 @@ def add_histories(verb: Verb) -> None:
     sub.add_argument("--x", help="time, step or temperature (time)")
     sub.add_argument("--stacked", action="store_true", help="stacked areas instead of lines")
     sub.add_argument("--panels", metavar="A,B,…",
-                     help="panels: phases, temperature, energy, pressure, cost or an analysis")  # fmt: skip
+                     help="of phases, profile, temperature, energy, pressure, rdf, cost and the names of "
+                     "other analyses (phases, profile, temperature, energy: those with data)")  # fmt: skip
     sub.add_argument("--beside", action="store_true", help="draw several files side by side")
     sub.add_argument("--width", type=float, metavar="CM", help="width of the figure in cm (14.7)")
     _match(sub)

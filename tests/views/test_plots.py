@@ -12,6 +12,7 @@ import xarray
 
 from insitu.errors import SettingError
 from insitu.views import plots, table
+from insitu.views.units import printed
 
 NAMES = ["fcc", "hcp", "bcc", "cubic_diamond", "hexagonal_diamond", "sc", "disordered", "unknown"]
 
@@ -54,6 +55,49 @@ def test_three_panels_with_units(melting: xarray.Dataset) -> None:
     np.testing.assert_allclose(energy.lines[0].get_ydata()[0], -3.54, atol=1e-3)
     np.testing.assert_allclose(energy.lines[0].get_xdata(), melting.time)
     assert figure.get_suptitle() == "Melting"
+
+
+@pytest.mark.parametrize(
+    ("unit", "last", "label", "end"),
+    [
+        ("fs", 140_000.0, "Time (ps)", 140.0),
+        ("ps", 140_000.0, "Time (ns)", 140.0),
+        ("fs", 900.0, "Time (fs)", 900.0),
+        ("ps", 0.25, "Time (fs)", 250.0),
+        ("us", 3.0, "Time (µs)", 3.0),
+        ("s", 2e-9, "Time (ns)", 2.0),
+        ("lj", 5000.0, "Time (lj)", 5000.0),
+    ],
+)
+def test_time_is_in_a_unit_of_its_size(
+    melting: xarray.Dataset, unit: str, last: float, label: str, end: float
+) -> None:
+    time = xarray.DataArray(np.linspace(0.0, last, 100), dims="step", attrs={"units": unit})
+    history = melting.assign_coords(time=time)
+    axes = plots.phase_history(history).axes[-1]
+    assert axes.get_xlabel() == label
+    assert axes.lines[0].get_xdata()[-1] == pytest.approx(end)
+    assert history["time"].attrs["units"] == unit  # the caller's own is left alone
+
+
+def test_axes_beside_each_other_have_one_unit(melting: xarray.Dataset) -> None:
+    pressure = xarray.DataArray(np.linspace(0.0, 3e5, 100), dims="step", attrs={"units": "bar"})
+    slow = melting.assign(pressure=pressure / 1e3).assign_coords(time=1e3 * melting["time"])
+    slow["time"].attrs["units"] = slow["pressure"].attrs["units"] = "fs"
+    slow["pressure"].attrs["units"] = "bar"
+    both = {"a": melting.assign(pressure=pressure), "b": slow}
+    figure = plots.phase_history(both, panels=["phases", "pressure"])
+    assert [axes.get_xlabel() for axes in figure.axes[2:]] == ["Time (ps)"] * 2
+    assert figure.axes[2].get_ylabel() == "Pressure\n(GPa)"
+    ends = [float(axes.lines[0].get_ydata()[-1]) for axes in figure.axes[2:]]
+    assert ends == pytest.approx([30.0, 0.03])
+
+
+def test_units_as_they_are_printed() -> None:
+    units = ["Angstrom", "kcal mol-1/atom", "pg um-1 us-2", "eV/atom", "K", "dyn cm-2", ""]
+    assert [printed(unit) for unit in units] == [
+        "Å", "kcal mol⁻¹/atom", "pg µm⁻¹ µs⁻²", "eV/atom", "K", "dyn cm⁻²", "",
+    ]  # fmt: skip
 
 
 def test_panels_without_data_are_left_out(melting: xarray.Dataset) -> None:
