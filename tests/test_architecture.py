@@ -36,6 +36,9 @@ HOMES = {
     "xarray": {
         "history/reader.py", "history/datasets.py", "history/xarray_backend.py", "offline/ptm.py",
     },
+    "rich": {"views/terminal.py", "views/table.py", "views/dashboard.py", "views/watch.py"},
+    "jinja2": {"views/report.py"},
+    "markdown_it": {"views/markdown.py"},
     "ovito": {"offline/ptm.py", "bench/peers.py"},
     "ase": {"offline/trajectories.py"},
     "tqdm": {"training/progress.py"},
