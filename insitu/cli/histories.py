@@ -147,12 +147,14 @@ def _show(options: argparse.Namespace) -> int:
     from insitu.history.datasets import average, notes
     from insitu.views.analyses import lines
     from insitu.views.table import phase_table
+    from insitu.views.terminal import terminal
 
     if options.check:
         return _check(options.file)
     history = _history(options)
     rows = None if options.all else options.rows
-    print(phase_table(average(history), width=_width(options), max_rows=rows))
+    width = _width(options)
+    terminal(width=width).print(phase_table(average(history), width=width, max_rows=rows))
     for line in lines(average(history)):
         print(line)
     if "run" in history.dims:

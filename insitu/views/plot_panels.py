@@ -156,12 +156,17 @@ def cost(axes: Axes, view: View) -> None:
 
 
 def analysis_share(dataset: xarray.Dataset) -> NDArray[np.float64] | None:
-    """Return the wall time of the analysis over that of the simulation, `(n_steps,)`, or None."""
+    """Return the wall time of the analysis over that of the simulation, `(n_steps,)`, or None.
+
+    None also for a `rerun`, where LAMMPS only reads.
+    """
     if "timing_simulation" not in dataset:
         return None
     simulation = np.asarray(dataset["timing_simulation"].values, dtype=float)
     stages = [n for n in dataset.data_vars if str(n).startswith("timing_")]
     total = np.sum([np.asarray(dataset[n].values, dtype=float) for n in stages], axis=0)
+    if np.nansum(simulation) < 1e-3 * np.nansum(total):
+        return None
     # The first frame may come before any step of the simulation.
     usable = simulation > 1e-3 * np.nanmedian(simulation)
     return np.where(usable, (total - simulation) / np.where(usable, simulation, 1.0), np.nan)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import matplotlib.colors
@@ -12,9 +13,16 @@ import xarray
 
 from insitu.errors import SettingError
 from insitu.views import plots, table
+from insitu.views.terminal import terminal
 from insitu.views.units import printed
 
 NAMES = ["fcc", "hcp", "bcc", "cubic_diamond", "hexagonal_diamond", "sc", "disordered", "unknown"]
+
+
+def table_text(history: xarray.Dataset, width: int, max_rows: int | None = 20) -> str:
+    out = io.StringIO()
+    terminal(out, width).print(table.phase_table(history, width=width, max_rows=max_rows))
+    return out.getvalue().rstrip("\n")
 
 
 @pytest.fixture
@@ -162,7 +170,7 @@ def test_lines_are_legible_and_told_apart_without_hue() -> None:
 def test_table_fits(melting: xarray.Dataset, width: int, even: bool) -> None:
     if even:
         melting["fraction"][:] = 1 / 8
-    text = table.phase_table(melting, width=width, max_rows=12)
+    text = table_text(melting, width=width, max_rows=12)
     lines = text.splitlines()
     assert max(map(len, lines)) <= width
     assert lines[0].split()[:4] == ["step", "time", "T", "E"]
@@ -176,20 +184,20 @@ def test_table_fits(melting: xarray.Dataset, width: int, even: bool) -> None:
 
 def test_table_says_what_it_sums_up(melting: xarray.Dataset) -> None:
     melting["fraction"][:] = 1 / 8
-    text = table.phase_table(melting, width=60)
+    text = table_text(melting, width=60)
     assert "other" in text
     missing = [name for name in NAMES if name.split("_")[0] not in text]
     assert missing == []
-    wide = table.phase_table(melting, width=120, max_rows=None)
+    wide = table_text(melting, width=120, max_rows=None)
     assert "other" not in wide
     assert len(wide.splitlines()) == 102
-    assert max(map(len, table.phase_table(melting, width=30).splitlines())) <= 30
+    assert max(map(len, table_text(melting, width=30).splitlines())) <= 30
 
 
 def test_table_without_thermodynamics(melting: xarray.Dataset) -> None:
     melting["temperature"][:] = np.nan
     melting["potential_energy"][5] = np.nan
-    lines = table.phase_table(melting, width=100, max_rows=None).splitlines()
+    lines = table_text(melting, width=100, max_rows=None).splitlines()
     assert " T " not in lines[0]
     assert "-" in lines[7].split()
 
