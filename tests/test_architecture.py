@@ -34,7 +34,7 @@ HOMES = {
         "history/layout.py", "history/storage.py", "history/writer.py",},
     "matplotlib": {"views/plots.py"},
     "xarray": {
-        "history/reader.py", "history/datasets.py", "history/xarray_backend.py", "offline/ptm.py",
+        "history/reader.py", "history/joining.py", "history/xarray_backend.py", "offline/ptm.py",
     },
     "rich": {
         "views/terminal.py", "views/table.py", "views/dashboard.py", "views/watch.py",

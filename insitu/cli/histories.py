@@ -42,8 +42,8 @@ def add_histories(verb: Verb) -> None:
     sub.add_argument("--x", help="time, step or temperature (time)")
     sub.add_argument("--stacked", action="store_true", help="stacked areas instead of lines")
     sub.add_argument("--panels", metavar="A,B,…",
-                     help="of phases, profile, temperature, energy, pressure, rdf, cost and the names of "
-                     "other analyses (phases, profile, temperature, energy: those with data)")  # fmt: skip
+                     help="of phases, profile, temperature, energy, pressure, rdf, steinhardt, cost and "
+                     "others (phases, profile, temperature, energy: those with data)")  # fmt: skip
     sub.add_argument("--beside", action="store_true", help="draw several files side by side")
     sub.add_argument("--width", type=float, metavar="CM", help="width of the figure in cm (14.7)")
     _match(sub)
@@ -185,7 +185,8 @@ def _check(files: list[str]) -> int:
 
 
 def _plot(options: argparse.Namespace) -> int:
-    from insitu.history.datasets import short_names, subset
+    from insitu.history.datasets import subset
+    from insitu.history.joining import short_names
     from insitu.history.reader import open as open_history
     from insitu.views.plots import check_name, save
 

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import xarray
 
+from insitu.cli.command import main
 from insitu.errors import SettingError
 from insitu.views import plots, table
+from insitu.views.plot_panels import all_panels
 from insitu.views.terminal import terminal
 from insitu.views.units import printed
 
@@ -106,6 +108,16 @@ def test_units_as_they_are_printed() -> None:
     assert [printed(unit) for unit in units] == [
         "Å", "kcal mol⁻¹/atom", "pg µm⁻¹ µs⁻²", "eV/atom", "K", "dyn cm⁻²", "",
     ]  # fmt: skip
+
+
+def test_help_names_every_panel(
+    capsys: pytest.CaptureFixture[str], melting: xarray.Dataset
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["plot", "--help"])
+    text = capsys.readouterr().out
+    for name in all_panels([melting]):
+        assert name in text or name == "difference"  # that one is drawn by `compare`
 
 
 def test_panels_without_data_are_left_out(melting: xarray.Dataset) -> None:
