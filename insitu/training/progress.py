@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Progress bars, on a terminal only (the one home of tqdm)."""
+"""Progress bars, on a terminal only (the home of rich in training)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ T = TypeVar("T")
 
 
 def bar(items: Iterable[T], what: str) -> Iterable[T]:
-    """Return the items behind a progress bar if standard error is a terminal and tqdm is there."""
+    """Return the items behind a progress bar if standard error is a terminal and rich is there."""
     if not sys.stderr.isatty():
         return items
     try:
-        from tqdm import tqdm
+        from rich.console import Console
+        from rich.progress import track
     except ImportError:
         return items
-    wrapped: Iterable[T] = tqdm(items, desc=what, leave=False)
-    return wrapped
+    return track(items, what, console=Console(stderr=True), transient=True)

@@ -1,69 +1,104 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The view of `insitu watch`: lines of text that fit a terminal."""
+"""The view of `insitu watch`: it fits the terminal, whatever its size."""
 
 from __future__ import annotations
 
-import textwrap
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.progress_bar import ProgressBar
+from rich.segment import Segment, Segments
+from rich.table import Table
+from rich.text import Text
 
 from insitu.history.datasets import energy_per_atom, notes, present_phases
 from insitu.views.plot_panels import analysis_share
 from insitu.views.progress import Look, steps_per_second
-from insitu.views.terminal import Style, bar, duration, sparkline
+from insitu.views.terminal import Legible, duration, painted, sparkline
+from insitu.views.units import printed, readable
 
 if TYPE_CHECKING:
     import xarray
 
+_SIGNS = {"running": ("●", "good"), "finished": ("●", "good"), "disabled": ("●", "bad")}
 
-def view(seen: Look, width: int, height: int, style: Style) -> list[str]:
-    """Return what the terminal shows, at most `height` lines of at most `width` characters."""
-    signs = {"running": ("●", "good"), "finished": ("●", "good"), "disabled": ("●", "bad")}
-    sign, color = signs.get(seen.state, ("○", "dim"))
-    words = style.words(f"{sign} {seen.state}")
-    name = str(seen.path)
-    room = width - len(words) - 2
-    name = name if len(name) <= room else style.words("…") + name[-(room - len(style.words("…"))) :]
-    gap = " " * max(2, width - len(name) - len(words))
-    head = [style.paint(name, "head") + gap + style.paint(words, color)]
+
+class View:
+    """What the terminal shows of a look at a history.
+
+    Parameters
+    ----------
+    seen
+        The look.
+    hint
+        Last line.
+    """
+
+    def __init__(self, seen: Look, hint: str = "") -> None:
+        self._seen, self._hint = seen, hint
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the lines that there is room for."""
+        room = (options.height or console.height) - bool(self._hint) - 1
+        head = list(_head(self._seen, options.max_width))
+        used = len(console.render_lines(Group(*head), options, pad=False))
+        if self._seen.data is not None:
+            (data,) = readable([self._seen.data])
+            head += ["", _series(data, options.max_width, room - used - 1)]
+        lines = console.render_lines(Legible(Group(*head)), options.update(height=None), pad=False)
+        hint = [Segment(self._hint, console.get_style("dim"))] if self._hint else []
+        for line in [*lines[:room], *([hint] if hint else [])]:
+            yield Segments([*line, Segment.line()])
+
+
+def _head(seen: Look, width: int) -> Iterator[RenderableType]:
+    """Yield where the run is, and how fast it goes."""
+    sign, color = _SIGNS.get(seen.state, ("○", "dim"))
+    state = painted(f"{sign} {seen.state}", color)
+    name, room = str(seen.path), width - len(state) - 2
+    top = Table.grid(expand=True)
+    top.add_column()
+    top.add_column(justify="right")
+    top.add_row(painted(name if len(name) <= room else f"…{name[1 - room :]}", "head"), state)
+    yield top
     if seen.data is None:
-        return [*head, *_wrapped([seen.problem], width, style)]
-    data = seen.data
-    ranks = _many(int(data.attrs.get("ranks", 1)), "rank")
+        yield Text(seen.problem)
+        return
+    (data,) = readable([seen.data])
     about = [
         str(data.attrs.get("model", "")),
         _many(int(data["atoms"][-1] if "atoms" in data else data.attrs.get("atoms", 0)), "atom"),
-        f"{ranks} on {data.attrs.get('host', '?')}",
+        f"{_many(int(data.attrs.get('ranks', 1)), 'rank')} on {data.attrs.get('host', '?')}",
     ]
-    head += [style.paint(line, "dim") for line in _wrapped(about, width, style)]
-    head += ["", *_wrapped(now(seen, data), width, style)]
+    yield _joined(about, width, "dim")
+    yield ""
+    yield _joined(now(data, seen.target), width)
     if seen.target:
-        head.append(_progress(seen, data, width, style))
-    head += _wrapped(_pace(seen, data), width, style)
+        yield _progress(seen, data)
+    yield _joined(_pace(seen, data), width)
     for note in notes(data):
-        head += _wrapped([f"disabled from step {note['step']} on: {note['reason']}"], width, style)
-    return [*head, "", *_series(data, width, height - len(head) - 1, style)][:height]
+        yield Text(f"disabled from step {note['step']} on: {note['reason']}")
 
 
-def _wrapped(parts: list[str], width: int, style: Style) -> list[str]:
-    """Set parts side by side as long as they fit; a part is broken where it is longer itself."""
+def _joined(parts: list[str], width: int, style: str = "") -> Text:
+    """Set parts side by side as long as they fit."""
     lines = [""]
     for part in parts:
-        part = style.words(part)
-        longer = f"{lines[-1]}{style.words(' · ')}{part}" if lines[-1] else part
+        longer = f"{lines[-1]} · {part}" if lines[-1] else part
         if len(longer) <= width:
             lines[-1] = longer
         else:
-            lines += textwrap.wrap(part, width)
-    return [line for line in lines if line]
+            lines.append(part)
+    return Text("\n".join(line for line in lines if line), style)
 
 
-def now(seen: Look, data: xarray.Dataset) -> list[str]:
+def now(data: xarray.Dataset, target: int | None = None) -> list[str]:
     """Return where the run is: step, time, temperature, energy."""
-    step = f"step {int(data['step'][-1]):,}" + (f" of {seen.target:,}" if seen.target else "")
+    step = f"step {int(data['step'][-1]):,}" + (f" of {target:,}" if target else "")
     parts = [step, _value(float(data["time"][-1]), data["time"].attrs.get("units", ""))]
     if "temperature" in data and np.isfinite(value := float(data["temperature"][-1])):
         parts.append(_value(value, data["temperature"].attrs.get("units", "")))
@@ -72,18 +107,22 @@ def now(seen: Look, data: xarray.Dataset) -> list[str]:
     return parts
 
 
-def _progress(seen: Look, data: xarray.Dataset, width: int, style: Style) -> str:
+def _progress(seen: Look, data: xarray.Dataset) -> Table:
     assert seen.target
-    left = seen.target - int(data["step"][-1])
-    text = f" {100 * (1 - left / seen.target):.0f} %"
+    done = int(data["step"][-1])
+    text = f"{100 * done / seen.target:.0f} %"
     if seen.state == "running" and (rate := steps_per_second(data)) > 0:
-        seconds = max(0.0, left / rate - seen.age)
+        seconds = max(0.0, (seen.target - done) / rate - seen.age)
         # Not before the next frame is it known better.
         at = time.strftime(
             "%H:%M" if seconds < 43200 else "%a %H:%M", time.localtime(time.time() + seconds)
         )
-        text += style.words(f" · {duration(seconds)} left, ends about {at}")
-    return bar(1 - left / seen.target, max(4, width - len(text) - 1), style) + text
+        text += f" · {duration(seconds)} left, ends about {at}"
+    row = Table.grid(expand=True, padding=(0, 1, 0, 0))
+    row.add_column(ratio=1)
+    row.add_column()
+    row.add_row(ProgressBar(total=seen.target, completed=min(done, seen.target)), painted(text, ""))
+    return row
 
 
 def _pace(seen: Look, data: xarray.Dataset) -> list[str]:
@@ -101,51 +140,43 @@ def _pace(seen: Look, data: xarray.Dataset) -> list[str]:
     return parts
 
 
-def _series(data: xarray.Dataset, width: int, height: int, style: Style) -> list[str]:
+def _series(data: xarray.Dataset, width: int, height: int) -> Table:
     """Return a sparkline for each phase, temperature and energy."""
-    names = present_phases(data)
-    series: list[tuple[str, NDArray[Any], float | None, float | None, str]] = [
-        (n, data["fraction"].sel(phase=n).values, 0.0, 1.0,
-         f"{100 * float(data['fraction'].sel(phase=n)[-1]):.1f} %") for n in names
-    ]  # fmt: skip
+    series: list[tuple[str, NDArray[Any], bool, str]] = []
+    for name in present_phases(data):
+        share = data["fraction"].sel(phase=name).values
+        series.append((name, share, True, f"{100 * float(share[-1]):.1f} %"))
     if "temperature" in data and np.isfinite(data["temperature"].values).any():
-        unit = data["temperature"].attrs.get("units", "")
-        values = data["temperature"].values
-        series.append(("temperature", values, None, None, _value(float(values[-1]), unit)))
+        values, unit = data["temperature"].values, data["temperature"].attrs.get("units", "")
+        series.append(("temperature", values, False, _value(float(values[-1]), unit)))
     if (energy := energy_per_atom(data)) is not None:
-        series.append(("energy", energy[0], None, None, _value(float(energy[0][-1]), energy[1])))
-    if not series:
-        return []
-    left = max(len(name) for name, *_ in series) + 2
-    right = max(len(value) for *_, value in series) + 2
-    room = max(8, min(100, width - left - right))
+        series.append(("energy", energy[0], False, _value(float(energy[0][-1]), energy[1])))
+    ranges = ["" if is_share else _range(values) for _, values, is_share, _ in series]
+    left = max(map(len, [*ranges, *(name for name, *_ in series)]), default=0)
+    right = max((len(value) for *_, value in series), default=0)
+    room = max(8, min(100, width - left - right - 4))
     rows = 2 if height >= 3 * len(series) + 1 else 1
     unit = data["time"].attrs.get("units", "")
     begin, end = (_value(float(data["time"][i]), unit) for i in (0, -1))
-    axis = begin + " " * max(1, room - len(begin) - len(end)) + end
-    lines = [style.paint(f"{'':{left}}{axis}"[: width - right] + f"{'now':>{right}}", "dim")]
-    for name, values, low, high, value in series:
-        drawn = sparkline(values, room, style, low=low, high=high, rows=rows)
-        for i, line in enumerate(drawn):
-            last = i == len(drawn) - 1
-            label, last_value = (
-                (name.replace("_", " "), value) if last else (_range(values, low), "")
-            )
-            text = _padded(label, left, last, style) + style.paint(line, name)
-            lines.append((text + style.words(f"{last_value:>{right}}")).rstrip())
+    table = Table.grid()
+    for justify in ("left", "left", "right"):
+        table.add_column(justify=justify, no_wrap=True, overflow="ellipsis")
+    table.add_row("", f"{begin}{end:>{max(1, room - len(begin))}}", "  now", style="dim")
+    for (name, values, is_share, value), limits_in_words in zip(series, ranges, strict=True):
+        limits = {"low": 0.0, "high": 1.0} if is_share else {}
+        drawn = sparkline(values, room, rows=rows, **limits)
         if rows > 1:
-            lines.append("")
-    return lines[: -(rows > 1) or None]
+            table.add_row(painted(f"{limits_in_words}  ", "dim"), painted(drawn[0], name))
+        label = name.replace("_", " ")
+        table.add_row(f"{label}  ", painted(drawn[-1], name), f"  {value}")
+        if rows > 1 and name != series[-1][0]:
+            table.add_row()
+    return table
 
 
-def _padded(label: str, width: int, is_name: bool, style: Style) -> str:
-    text = f"{style.words(label)[: width - 1]:{width}}"
-    return text if is_name else style.paint(text, "dim")
-
-
-def _range(values: NDArray[Any], low: float | None) -> str:
-    """Return from what to what a line goes, unless everybody knows: a fraction."""
-    if low is not None or not np.isfinite(values).any():
+def _range(values: NDArray[Any]) -> str:
+    """Return from what to what a line goes."""
+    if not np.isfinite(values).any():
         return ""
     return f"{_value(float(np.nanmin(values)), '')}…{_value(float(np.nanmax(values)), '')}"
 
@@ -156,19 +187,18 @@ def _many(number: int, what: str) -> str:
 
 def _value(value: float, unit: str) -> str:
     text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"
-    return f"{text.replace('-', '−')} {unit}".rstrip()
+    return f"{text.replace('-', '−')} {printed(unit)}".rstrip()
 
 
-def new_lines(seen: Look, shown: int, style: Style) -> list[str]:
-    """Return a line for each frame behind step `shown`."""
+def new_lines(seen: Look, shown: int) -> list[str]:
+    """Return a line for each frame after step `shown`."""
     if seen.data is None:
         return []
     names = present_phases(seen.data)
     lines = []
     for i in np.flatnonzero(seen.data["step"].values > shown):
         here = seen.data.isel(step=[i])
-        parts = now(Look(seen.path, here, "", 0.0, True, None), here)
         share = here["fraction"].sel(phase=names).values[0]
-        parts += [f"{n} {100 * f:.1f} %" for n, f in zip(names, share, strict=True)]
-        lines.append(style.words("  ".join(parts)))
+        parts = [f"{n} {100 * f:.1f} %" for n, f in zip(names, share, strict=True)]
+        lines.append("  ".join([*now(here), *parts]))
     return lines

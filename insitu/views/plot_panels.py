@@ -14,45 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyses.base import Panel
-from insitu.history.datasets import energy_per_atom, notes, present_phases
+from insitu.history.datasets import energy_per_atom, notes
 from insitu.views.analyses import panels_of
+from insitu.views.phase_styles import INK, STYLES
+from insitu.views.units import printed
 
 if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
-
-# The hues are OVITO's, darkened for white paper. The lightness alone tells fcc, hcp and bcc apart,
-# for readers who do not see red and green, and so does the dash pattern.
-STYLES: dict[str, tuple[str, Any]] = {
-    "fcc": ("#2eb82e", "-"),
-    "hcp": ("#b8141e", (0, (5, 1.5))),
-    "bcc": ("#4040e0", (0, (7, 1.5, 1.5, 1.5))),
-    "cubic_diamond": ("#0d86d6", "-"),
-    "hexagonal_diamond": ("#e07b00", (0, (5, 1.5))),
-    "sc": ("#8f10e6", (0, (2, 1.2))),
-    "icosahedral": ("#b89b00", (0, (1, 1))),
-    "disordered": ("#404040", "-"),
-    "liquid": ("#2f7fb3", "-"),
-    "amorphous": ("#c0392b", (0, (5, 1.5))),
-    # Phases of SiO2 by their coordination: tetrahedral from green to blue, octahedral orange to violet.
-    "alpha_quartz": ("#0f7d5c", "-"),
-    "beta_quartz": ("#4bab86", (0, (5, 1.5))),
-    "alpha_cristobalite": ("#666f00", "-"),
-    "beta_cristobalite": ("#98a13a", (0, (5, 1.5))),
-    "low_tridymite": ("#8a5f10", "-"),
-    "high_tridymite": ("#c2903f", (0, (5, 1.5))),
-    "moganite": ("#2f9fb3", (0, (7, 1.5, 1.5, 1.5))),
-    "keatite": ("#7a5c3a", (0, (2, 1.2))),
-    "coesite": ("#3f6fd1", "-"),
-    "stishovite": ("#e07b00", "-"),
-    "seifertite": ("#8f10e6", "-"),
-    "pyrite_type": ("#cc5c9c", "-"),
-    "melt": ("#404040", "-"),
-    "other": ("#404040", "-"),
-    "unknown": ("#b3b3b3", (0, (3, 2))),
-}
-FURTHER = ("#008066", "#cc5c9c", "#a6761d", "#2f9fb3", "#7a5c3a", "#7d8a00")
-INK = "#262626"
 
 
 @dataclass(frozen=True)
@@ -187,12 +156,17 @@ def cost(axes: Axes, view: View) -> None:
 
 
 def analysis_share(dataset: xarray.Dataset) -> NDArray[np.float64] | None:
-    """Return the wall time of the analysis over that of the simulation, `(n_steps,)`, or None."""
+    """Return the wall time of the analysis over that of the simulation, `(n_steps,)`, or None.
+
+    None also for a `rerun`, where LAMMPS only reads.
+    """
     if "timing_simulation" not in dataset:
         return None
     simulation = np.asarray(dataset["timing_simulation"].values, dtype=float)
     stages = [n for n in dataset.data_vars if str(n).startswith("timing_")]
     total = np.sum([np.asarray(dataset[n].values, dtype=float) for n in stages], axis=0)
+    if np.nansum(simulation) < 1e-3 * np.nansum(total):
+        return None
     # The first frame may come before any step of the simulation.
     usable = simulation > 1e-3 * np.nanmedian(simulation)
     return np.where(usable, (total - simulation) / np.where(usable, simulation, 1.0), np.nan)
@@ -255,7 +229,7 @@ def _words(name: str) -> str:
 
 
 def _label(name: str, unit: str) -> str:
-    return f"{name}\n({unit})" if unit else name
+    return f"{name}\n({printed(unit)})" if unit else name
 
 
 def _quantity(axes: Axes, view: View, name: str, words: str) -> None:
@@ -293,10 +267,3 @@ def _reference(axes: Axes, view: View) -> None:
         [], [], linestyle=(0, (1, 1.5)), linewidth=0.8, marker="o", markersize=3.4, color="#808080",
         markerfacecolor="white", label=view.reference_name,
     )  # fmt: skip
-
-
-def shown_phases(datasets: list[xarray.Dataset]) -> dict[str, tuple[str, Any]]:
-    """Return colour and dashes of every phase that exceeds 0.5 % in one of the histories."""
-    further = iter(FURTHER * 4)
-    names = list(dict.fromkeys(name for data in datasets for name in present_phases(data)))
-    return {name: STYLES.get(name) or (next(further, "#000000"), "-") for name in names}

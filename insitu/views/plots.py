@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Figures of histories; the only module that imports matplotlib.
 
-A figure is a stack of panels (`panels`) over one abscissa, and a column of them for each history.
+A figure is a stack of panels (`plot_panels`) over one abscissa, and a column of them for each history.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ import numpy as np
 from insitu.analyses.base import Panel
 from insitu.errors import InsituError, SettingError, did_you_mean, writing
 from insitu.history.datasets import average
-from insitu.views.plot_panels import INK, STYLES, View, all_panels, mark_disabled, shown_phases
+from insitu.views.legend import draw_legend
+from insitu.views.phase_styles import INK, STYLES, shown_phases
+from insitu.views.plot_panels import View, all_panels, mark_disabled
+from insitu.views.units import printed, readable
 
 try:
     import matplotlib
@@ -78,7 +81,8 @@ def phase_history(
 
     Phases that never exceed 0.5 % are left out, and so are panels without data. Where the history
     has standard errors, a band shows the 95 % interval. Of an ensemble the mean is drawn, and each
-    run as a thin line. A dotted line marks where the analysis was disabled.
+    run as a thin line. A dotted line marks where the analysis was disabled. Time and pressure are in
+    units that fit their size (ps or ns, GPa).
 
     Parameters
     ----------
@@ -116,6 +120,7 @@ def phase_history(
             f"{len(columns)} histories do not fit side by side; give up to {_MOST}, or open them as "
             "an ensemble (ensemble=True, --ensemble)."
         )
+    columns = dict(zip(columns, readable(list(columns.values())), strict=True))
     means = {name: average(data) for name, data in columns.items()}
     axis = _axis(x, list(means.values()))
     known = all_panels(list(means.values()))
@@ -270,7 +275,7 @@ def _figure(
             if name:
                 grid[0, column].set_title(name)
         figure.align_ylabels(grid[:, 0])
-        _legend(figure, grid[0], inches)
+        draw_legend(figure, grid[0], inches)
         if title:
             figure.suptitle(title, fontsize=10)
     return figure
@@ -278,34 +283,4 @@ def _figure(
 
 def _axis_label(view: View) -> str:
     unit = view.data[view.axis].attrs.get("units", "")
-    return view.axis.capitalize() + (f" ({unit})" if unit else "")
-
-
-def _legend(figure: Figure, top: Any, inches: float) -> None:
-    """Name the lines once, over the panels."""
-    entries: dict[str, Any] = {}
-    for axes in top:
-        handles, labels = axes.get_legend_handles_labels()
-        entries |= dict(zip(labels, handles, strict=True))
-    if not entries:
-        return
-    style: Any = {"frameon": False, "handlelength": 2.6, "columnspacing": 1.4,
-                  "ncols": _legend_columns(list(entries), inches - 0.9)}  # fmt: skip
-    if len(top) > 1:
-        figure.legend(list(entries.values()), list(entries), loc="outside upper left", **style)
-        return
-    top[0].legend(
-        list(entries.values()), list(entries), loc="lower left", bbox_to_anchor=(0.0, 1.0),
-        borderaxespad=0.2, **style,
-    )  # fmt: skip
-
-
-def _legend_columns(labels: list[str], inches: float) -> int:
-    """Return how many columns of a legend, filled from top to bottom, fit over the panel."""
-    for columns in range(len(labels), 1, -1):
-        rows = -(-len(labels) // columns)
-        widest = [max(map(len, labels[i : i + rows])) for i in range(0, len(labels), rows)]
-        # Inches: the line and its gaps, and 0.075 for a character of 8.5 points.
-        if sum(0.55 + 0.075 * characters for characters in widest) < inches:
-            return columns
-    return 1
+    return view.axis.capitalize() + (f" ({printed(unit)})" if unit else "")

@@ -104,9 +104,11 @@ def stages(dataset: xarray.Dataset) -> list[Stage]:
 
 
 def cost(dataset: xarray.Dataset) -> float | None:
-    """Return the wall time of the whole analysis over that of the simulation, or None."""
+    """Return the wall time of the whole analysis over that of the simulation, or None.
+
+    None also for a `rerun`, where LAMMPS only reads: there is no simulation to compare with.
+    """
     found = stages(dataset)
     simulation = sum(s.total for s in found if s.name == "simulation")
-    if not simulation > 0:
-        return None
-    return sum(s.total for s in found if s.name != "simulation") / simulation
+    analysis = sum(s.total for s in found if s.name != "simulation")
+    return analysis / simulation if simulation > 1e-3 * analysis else None

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A phase history as plain text that fits the terminal."""
+"""A phase history as a table that fits the terminal."""
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
 
 from insitu.history.datasets import energy_per_atom, present_phases
+from insitu.views.terminal import Legible, painted
 
 if TYPE_CHECKING:
     import xarray
@@ -22,14 +25,15 @@ _GAP = 2
 class _Column:
     head: tuple[str, str]
     cells: list[str]
+    name: str = ""  # of the phase
 
     @property
     def width(self) -> int:
         return max(len(cell) for cell in (*self.head, *self.cells))
 
 
-def phase_table(dataset: xarray.Dataset, *, width: int, max_rows: int | None = 20) -> str:
-    """Return the history as a text table: step, time, temperature, energy, and phases in percent.
+def phase_table(dataset: xarray.Dataset, *, width: int, max_rows: int | None = 20) -> Legible:
+    """Return the history as a table: step, time, temperature, energy, and phases in percent.
 
     Parameters
     ----------
@@ -43,8 +47,8 @@ def phase_table(dataset: xarray.Dataset, *, width: int, max_rows: int | None = 2
 
     Returns
     -------
-    str
-        Lines without a newline at the end.
+    Legible
+        To be printed by `terminal().print`.
     """
     total = dataset.sizes["step"]
     rows = np.arange(total)
@@ -74,16 +78,20 @@ def phase_table(dataset: xarray.Dataset, *, width: int, max_rows: int | None = 2
         else:
             break
 
-    lines = [_line(columns, [c.head[i] for c in columns]) for i in (0, 1)]
-    lines += [_line(columns, [c.cells[i] for c in columns]) for i in range(len(rows))]
+    table = Table.grid()
+    for i, column in enumerate(columns):
+        gap = _GAP if i else 0
+        table.add_column(justify="right", no_wrap=True, min_width=gap + column.width)
+    for i in (0, 1):
+        table.add_row(*(painted(c.head[i], c.name or "head") for c in columns))
+    for i in range(len(rows)):
+        table.add_row(*(c.cells[i] for c in columns))
     notes = []
     if len(rows) < total:
         notes.append(f"{len(rows)} of {total} frames shown, {total - len(rows)} thinned out.")
     if rest:
         notes.append(f"other: {', '.join(rest)}.")
-    for note in notes:
-        lines += textwrap.wrap(note, max(20, width))
-    return "\n".join(lines)
+    return Legible(Group(table, *map(Text, notes)))
 
 
 def _quantities(dataset: xarray.Dataset, rows: NDArray[np.int64]) -> list[_Column]:
@@ -114,9 +122,4 @@ def _numbers(values: NDArray[Any], digits: int) -> list[str]:
 def _phase_column(name: str, percent: NDArray[np.float64]) -> _Column:
     first, _, second = name.rpartition("_")
     head = (first, f"{second} %") if first else (name, "%")
-    return _Column(head, [f"{p:.1f}" if np.isfinite(p) else "-" for p in percent])
-
-
-def _line(columns: list[_Column], cells: list[str]) -> str:
-    pairs = zip(columns, cells, strict=True)
-    return (" " * _GAP).join(cell.rjust(column.width) for column, cell in pairs).rstrip()
+    return _Column(head, [f"{p:.1f}" if np.isfinite(p) else "-" for p in percent], name)

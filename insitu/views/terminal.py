@@ -1,63 +1,81 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A history as a picture of text: sparklines, a bar of progress, colours of a terminal."""
+"""What people see in a terminal: its colours, sparklines, times in words."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from insitu.errors import InsituError
+
+try:
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.segment import Segment
+    from rich.text import Text
+    from rich.theme import Theme
+except ImportError as error:
+    raise InsituError(
+        "rich is not installed and tables and the live view need it; install it with pip install "
+        "'insitu[read]'."
+    ) from error
+
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_PLAIN = ".:-=+*#@"
 # Of the 256 colours, ones that can be read on black and on white. What has no structure keeps the
 # terminal's own.
-_COLORS = {
-    "fcc": "38;5;71",
-    "hcp": "38;5;167",
-    "bcc": "38;5;69",
-    "cubic_diamond": "38;5;38",
-    "hexagonal_diamond": "38;5;172",
-    "sc": "38;5;135",
-    "unknown": "2",
-    "head": "1",
-    "dim": "2",
-    "good": "38;5;71",
-    "bad": "38;5;167",
+_STYLES = {
+    "fcc": "color(71)",
+    "hcp": "color(167)",
+    "bcc": "color(69)",
+    "cubic_diamond": "color(38)",
+    "hexagonal_diamond": "color(172)",
+    "sc": "color(135)",
+    "unknown": "dim",
+    "head": "bold",
+    "dim": "dim",
+    "good": "color(71)",
+    "bad": "color(167)",
+    "bar.complete": "color(71)",
+    "bar.finished": "color(71)",
+    "bar.back": "dim",
 }
+# Sign by sign, so that lines stay as long as they are.
+_ASCII = str.maketrans(dict(zip("·…–−●○×µÅ±━─╸╺", "|~--*oxuA+=-==", strict=True)))
+_ASCII |= str.maketrans(dict(zip(_BLOCKS, ".:-=+*#@", strict=True)))
 
 
-@dataclass(frozen=True)
-class Style:
-    """What a terminal can show: colours, and more than ASCII."""
+def terminal(out: TextIO | None = None, width: int | None = None) -> Console:
+    """Return where to print; what is no terminal gets neither colours nor an end of the page."""
+    found = Console(
+        file=out, width=width, theme=Theme(_STYLES), markup=False, emoji=False, highlight=False
+    )
+    if not found.is_terminal:
+        found.size = found.size._replace(width=width or 100, height=1000)
+    return found
 
-    color: bool = False
-    unicode: bool = True
 
-    def paint(self, text: str, name: str) -> str:
-        """Return text in the colour of a phase or a role."""
-        code = _COLORS.get(name)
-        return f"\x1b[{code}m{text}\x1b[0m" if self.color and code and text else text
+def painted(text: str, name: str) -> Text:
+    """Return text in the colour of a phase or a role, if it has one."""
+    return Text(text, _STYLES.get(name, ""), no_wrap=True)
 
-    def words(self, text: str) -> str:
-        """Return text without what an ASCII terminal lacks."""
-        if self.unicode:
-            return text
-        for sign, plain in (
-            ("·", "|"),
-            ("…", "..."),
-            ("–", "-"),
-            ("−", "-"),
-            ("●", "*"),
-            ("○", "o"),
-        ):
-            text = text.replace(sign, plain)
-        return text.encode("ascii", "replace").decode()
+
+class Legible:
+    """Something to print, without what an ASCII terminal lacks."""
+
+    def __init__(self, content: RenderableType) -> None:
+        self._content = content
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the content's pieces."""
+        for text, style, control in console.render(self._content, options):
+            if options.ascii_only and not control:
+                text = text.translate(_ASCII).encode("ascii", "replace").decode()
+            yield Segment(text, style, control)
 
 
 def sparkline(
-    values: ArrayLike, width: int, style: Style, *, low: float | None = None,
-    high: float | None = None, rows: int = 1,
+    values: ArrayLike, width: int, *, low: float | None = None, high: float | None = None, rows: int = 1
 ) -> list[str]:  # fmt: skip
     """Return a series as lines of blocks, the top line first.
 
@@ -67,8 +85,6 @@ def sparkline(
         ``(n,)``; NaN leaves a gap.
     width
         Number of characters. More values than that are averaged, fewer are drawn out.
-    style
-        Of the terminal.
     low, high
         Range from the bottom to the top; the values' own where not given. Below 0.5 % of a range
         that begins at a given `low` nothing is drawn: there the phase is absent.
@@ -81,24 +97,16 @@ def sparkline(
     top = high if high is not None else float(finite.max()) if finite.size else 1.0
     span = top - bottom
     share = (series - bottom) / span if span > 0 else np.where(np.isfinite(series), 0.5, np.nan)
-    blocks = _BLOCKS if style.unicode else _PLAIN
-    steps = len(blocks) * rows
+    steps = len(_BLOCKS) * rows
     with np.errstate(invalid="ignore"):
         level = np.clip(np.rint(share * (steps - 1)) + 1, 1, steps)
         level = np.where((share < 0.005) & (low is not None), 0, level)
     level = np.nan_to_num(level).astype(int)
     lines = []
     for row in reversed(range(rows)):
-        here = np.clip(level - row * len(blocks), 0, len(blocks))
-        lines.append("".join(" " if n == 0 else blocks[n - 1] for n in here))
+        here = np.clip(level - row * len(_BLOCKS), 0, len(_BLOCKS))
+        lines.append("".join(" " if n == 0 else _BLOCKS[n - 1] for n in here))
     return lines
-
-
-def bar(share: float, width: int, style: Style) -> str:
-    """Return a bar of progress."""
-    done = int(np.clip(share, 0, 1) * width)
-    full, empty = ("━", "─") if style.unicode else ("=", "-")
-    return style.paint(full * done, "good") + style.paint(empty * (width - done), "dim")
 
 
 def duration(seconds: float) -> str:

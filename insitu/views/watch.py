@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from insitu.views.dashboard import new_lines, view
+from rich.live import Live
+from rich.text import Text
+
+from insitu.views.dashboard import View, new_lines
 from insitu.views.progress import Look, look
-from insitu.views.terminal import Style
+from insitu.views.terminal import Legible, terminal
 
 
 def watch(
@@ -58,59 +60,59 @@ def watch(
     HistoryError
         As in `look`.
     """
-    path, out = Path(path), out or sys.stdout
-    encoding = (getattr(out, "encoding", "") or "").lower().replace("-", "")
-    tty = out.isatty()
-    style = Style(
-        tty and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb",
-        encoding == "utf8",
-    )
-
-    def drawn(seen: Look) -> str:
-        columns, lines = shutil.get_terminal_size((80, 40))
-        return "\n".join(view(seen, width or columns, lines - 2 if tty else 60, style))
-
-    seen = look(path, target, group, kind)
+    console = terminal(out, width)
+    again = partial(look, Path(path), target, group, kind)
+    seen = again()
+    drawn = console.is_terminal and not console.is_dumb_terminal
     if once:
-        out.write(drawn(seen) + "\n")
+        console.print(View(seen))
         return int(seen.data is None)
-    with _screen(out, tty):
-        try:
-            shown = -1
-            while True:
-                if tty:
-                    hint = style.paint("Ctrl-C ends this view, not the run", "dim")
-                    text = drawn(seen).replace("\n", "\x1b[K\n")
-                    out.write(f"\x1b[H{text}\x1b[K\n\x1b[K{hint}\x1b[J")
-                else:
-                    out.writelines(f"{line}\n" for line in new_lines(seen, shown, style))
-                    shown = shown if seen.data is None else int(seen.data["step"][-1])
-                out.flush()
-                if seen.state in ("finished", "ended"):
-                    break
-                time.sleep(seconds)
-                seen = look(path, target, group, kind)
-        except KeyboardInterrupt:
-            pass
-    if tty:
-        out.write(drawn(seen) + "\n")
+    shown = -1
+
+    def lines(seen: Look) -> None:
+        nonlocal shown
+        for line in new_lines(seen, shown):
+            console.print(Legible(Text(line)), soft_wrap=True)
+        shown = shown if seen.data is None else int(seen.data["step"][-1])
+
+    with _ended_by_signals():
+        if drawn:
+            with Live(console=console, screen=True, auto_refresh=False) as live:
+                hint = "Ctrl-C ends this view, not the run"
+                seen = _follow(
+                    seen, lambda now: live.update(View(now, hint), refresh=True), again, seconds
+                )
+            console.print(View(seen))
+        else:
+            seen = _follow(seen, lines, again, seconds)
     return int(seen.data is None)
 
 
+def _follow(
+    seen: Look, show: Callable[[Look], None], again: Callable[[], Look], seconds: float
+) -> Look:
+    """Show a history again and again; return the last look."""
+    try:
+        while True:
+            show(seen)
+            if seen.state in ("finished", "ended"):
+                break
+            time.sleep(seconds)
+            seen = again()
+    except KeyboardInterrupt:
+        pass
+    return seen
+
+
 @contextmanager
-def _screen(out: TextIO, tty: bool) -> Iterator[None]:
-    """Take the terminal's second screen, and give the first back whatever happens."""
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does, so that the terminal is given back."""
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        if tty:
-            out.write("\x1b[?1049h\x1b[?25l\x1b[2J")
         yield
     finally:
-        if tty:
-            out.write("\x1b[?25h\x1b[?1049l")
-            out.flush()
         signal.signal(signal.SIGTERM, before)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import matplotlib.colors
@@ -10,10 +11,20 @@ import numpy as np
 import pytest
 import xarray
 
+from insitu.cli.command import main
 from insitu.errors import SettingError
 from insitu.views import plots, table
+from insitu.views.plot_panels import all_panels
+from insitu.views.terminal import terminal
+from insitu.views.units import printed
 
 NAMES = ["fcc", "hcp", "bcc", "cubic_diamond", "hexagonal_diamond", "sc", "disordered", "unknown"]
+
+
+def table_text(history: xarray.Dataset, width: int, max_rows: int | None = 20) -> str:
+    out = io.StringIO()
+    terminal(out, width).print(table.phase_table(history, width=width, max_rows=max_rows))
+    return out.getvalue().rstrip("\n")
 
 
 @pytest.fixture
@@ -54,6 +65,59 @@ def test_three_panels_with_units(melting: xarray.Dataset) -> None:
     np.testing.assert_allclose(energy.lines[0].get_ydata()[0], -3.54, atol=1e-3)
     np.testing.assert_allclose(energy.lines[0].get_xdata(), melting.time)
     assert figure.get_suptitle() == "Melting"
+
+
+@pytest.mark.parametrize(
+    ("unit", "last", "label", "end"),
+    [
+        ("fs", 140_000.0, "Time (ps)", 140.0),
+        ("ps", 140_000.0, "Time (ns)", 140.0),
+        ("fs", 900.0, "Time (fs)", 900.0),
+        ("ps", 0.25, "Time (fs)", 250.0),
+        ("us", 3.0, "Time (µs)", 3.0),
+        ("s", 2e-9, "Time (ns)", 2.0),
+        ("lj", 5000.0, "Time (lj)", 5000.0),
+    ],
+)
+def test_time_is_in_a_unit_of_its_size(
+    melting: xarray.Dataset, unit: str, last: float, label: str, end: float
+) -> None:
+    time = xarray.DataArray(np.linspace(0.0, last, 100), dims="step", attrs={"units": unit})
+    history = melting.assign_coords(time=time)
+    axes = plots.phase_history(history).axes[-1]
+    assert axes.get_xlabel() == label
+    assert axes.lines[0].get_xdata()[-1] == pytest.approx(end)
+    assert history["time"].attrs["units"] == unit  # the caller's own is left alone
+
+
+def test_axes_beside_each_other_have_one_unit(melting: xarray.Dataset) -> None:
+    pressure = xarray.DataArray(np.linspace(0.0, 3e5, 100), dims="step", attrs={"units": "bar"})
+    slow = melting.assign(pressure=pressure / 1e3).assign_coords(time=1e3 * melting["time"])
+    slow["time"].attrs["units"] = slow["pressure"].attrs["units"] = "fs"
+    slow["pressure"].attrs["units"] = "bar"
+    both = {"a": melting.assign(pressure=pressure), "b": slow}
+    figure = plots.phase_history(both, panels=["phases", "pressure"])
+    assert [axes.get_xlabel() for axes in figure.axes[2:]] == ["Time (ps)"] * 2
+    assert figure.axes[2].get_ylabel() == "Pressure\n(GPa)"
+    ends = [float(axes.lines[0].get_ydata()[-1]) for axes in figure.axes[2:]]
+    assert ends == pytest.approx([30.0, 0.03])
+
+
+def test_units_as_they_are_printed() -> None:
+    units = ["Angstrom", "kcal mol-1/atom", "pg um-1 us-2", "eV/atom", "K", "dyn cm-2", ""]
+    assert [printed(unit) for unit in units] == [
+        "Å", "kcal mol⁻¹/atom", "pg µm⁻¹ µs⁻²", "eV/atom", "K", "dyn cm⁻²", "",
+    ]  # fmt: skip
+
+
+def test_help_names_every_panel(
+    capsys: pytest.CaptureFixture[str], melting: xarray.Dataset
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["plot", "--help"])
+    text = capsys.readouterr().out
+    for name in all_panels([melting]):
+        assert name in text or name == "difference"  # that one is drawn by `compare`
 
 
 def test_panels_without_data_are_left_out(melting: xarray.Dataset) -> None:
@@ -118,7 +182,7 @@ def test_lines_are_legible_and_told_apart_without_hue() -> None:
 def test_table_fits(melting: xarray.Dataset, width: int, even: bool) -> None:
     if even:
         melting["fraction"][:] = 1 / 8
-    text = table.phase_table(melting, width=width, max_rows=12)
+    text = table_text(melting, width=width, max_rows=12)
     lines = text.splitlines()
     assert max(map(len, lines)) <= width
     assert lines[0].split()[:4] == ["step", "time", "T", "E"]
@@ -132,20 +196,20 @@ def test_table_fits(melting: xarray.Dataset, width: int, even: bool) -> None:
 
 def test_table_says_what_it_sums_up(melting: xarray.Dataset) -> None:
     melting["fraction"][:] = 1 / 8
-    text = table.phase_table(melting, width=60)
+    text = table_text(melting, width=60)
     assert "other" in text
     missing = [name for name in NAMES if name.split("_")[0] not in text]
     assert missing == []
-    wide = table.phase_table(melting, width=120, max_rows=None)
+    wide = table_text(melting, width=120, max_rows=None)
     assert "other" not in wide
     assert len(wide.splitlines()) == 102
-    assert max(map(len, table.phase_table(melting, width=30).splitlines())) <= 30
+    assert max(map(len, table_text(melting, width=30).splitlines())) <= 30
 
 
 def test_table_without_thermodynamics(melting: xarray.Dataset) -> None:
     melting["temperature"][:] = np.nan
     melting["potential_energy"][5] = np.nan
-    lines = table.phase_table(melting, width=100, max_rows=None).splitlines()
+    lines = table_text(melting, width=100, max_rows=None).splitlines()
     assert " T " not in lines[0]
     assert "-" in lines[7].split()
 

@@ -12,6 +12,7 @@ from histories import create, melting
 
 import insitu
 from insitu.errors import SettingError
+from insitu.models.store import ARTIFACTS
 from insitu.views.markdown import to_html
 from insitu.views.report import page, report
 from insitu.views.summary import cost, crossings, stages
@@ -111,14 +112,30 @@ def test_cost_is_relative_to_the_simulation(tmp_path: Path) -> None:
 
 def test_markdown_of_a_card() -> None:
     text = to_html("# A\n\nOne `x<y` **bold**\nline [here](https://x.org).\n\n| a | b |\n| --- | --- |\n"
-                   "| 1 | <2> |\n\n- p\n- q", 3)  # fmt: skip
+                   "| 1 | <2> |\n\n- p\n  - deep\n- q\n\n![a picture](https://x.org/a.png)", 3)  # fmt: skip
     assert "<h3>A</h3>" in text
     assert (
-        '<p>One <code>x&lt;y</code> <b>bold</b> line <a href="https://x.org">here</a>.</p>' in text
+        '<p>One <code>x&lt;y</code> <strong>bold</strong>\nline <a href="https://x.org">here</a>.</p>'
+        in text
     )
-    assert "<tr><th>a</th><th>b</th></tr>" in text
-    assert "<tr><td>1</td><td>&lt;2&gt;</td></tr>" in text
-    assert "<ul><li>p</li><li>q</li></ul>" in text
+    assert '<div class="wide"><table>' in text
+    parser = checked(text)
+    assert (
+        re.sub(r"\s+", " ", parser.text).strip()
+        == "A One x<y bold line here. a b 1 <2> p deep q a picture"
+    )
+    assert {"td", "ul"} <= parser.tags
+    assert not parser.tags & {"img", "2"}
+
+
+@pytest.mark.parametrize("name", sorted(p.parent.name for p in ARTIFACTS.glob("*/README.md")))
+def test_every_card_is_legible(name: str) -> None:
+    card = (ARTIFACTS / name / "README.md").read_text(encoding="utf-8")
+    parser = checked(to_html(card, 3))
+    assert "h3" in parser.tags
+    assert ("table" in parser.tags) == ("\n|" in card)
+    assert "**" not in parser.text
+    assert "](" not in parser.text
 
 
 def test_errors(tmp_path: Path) -> None:

@@ -20,14 +20,23 @@ from histories import append, create, melting
 from small_histories import spawn
 
 from insitu.errors import HistoryError
-from insitu.views.dashboard import view
+from insitu.views.dashboard import View
 from insitu.views.lammps_log import last_step, target_of
 from insitu.views.progress import Look, look, seconds_per_frame, steps_per_second
-from insitu.views.terminal import Style, duration, sparkline
+from insitu.views.terminal import duration, sparkline, terminal
 from insitu.views.watch import watch
 
 ROOT = Path(__file__).parents[2]
-PLAIN = Style()
+
+
+def view(seen: Look, width: int, height: int, encoding: str = "utf-8") -> list[str]:
+    """Return the lines of the view in a terminal of that size."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding)
+    console = terminal(stream, width)
+    console.height = height + 1
+    console.print(View(seen))
+    stream.flush()
+    return stream.buffer.getvalue().decode(encoding).splitlines()
 
 
 def test_states_from_before_the_run_to_its_end(tmp_path: Path) -> None:
@@ -36,7 +45,7 @@ def test_states_from_before_the_run_to_its_end(tmp_path: Path) -> None:
     writer = create(path)
     seen = look(path)
     assert (seen.state, seen.data) == ("waiting", None)
-    assert "has not reached its first analysed step" in " ".join(view(seen, 80, 30, PLAIN))
+    assert "has not reached its first analysed step" in " ".join(view(seen, 80, 30))
     for step in range(0, 110, 10):
         append(writer, step)
     assert look(path, target=200).state == "running"
@@ -82,7 +91,7 @@ def test_rate_is_that_of_the_wall_times(tmp_path: Path) -> None:
     assert seconds_per_frame(data) == pytest.approx(1.0)  # 0.8 s of LAMMPS, 0.2 s of ours
     assert steps_per_second(data) == pytest.approx(10.0)
     seen = Look(tmp_path / "a.h5", data, "", 4.0, True, 1400)
-    assert "1 min left" not in (text := "\n".join(view(seen, 100, 40, PLAIN)))
+    assert "1 min left" not in (text := "\n".join(view(seen, 100, 40)))
     assert "96 s" not in text
     assert "2 min left" in text  # (1400 - 400) / 10 - 4 s
     assert "29 %" in text
@@ -92,7 +101,7 @@ def test_rate_is_that_of_the_wall_times(tmp_path: Path) -> None:
 @pytest.mark.parametrize("height", [12, 24, 50])
 def test_the_view_fits(tmp_path: Path, width: int, height: int) -> None:
     path = melting(tmp_path / "a.h5")
-    lines = view(look(path, target=4000), width, height, PLAIN)
+    lines = view(look(path, target=4000), width, height)
     assert len(lines) <= height
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
@@ -102,17 +111,46 @@ def test_the_view_fits(tmp_path: Path, width: int, height: int) -> None:
         (row,) = (line for line in lines if line.startswith("disordered"))
         assert row.endswith("98.9 %")
         assert "█" in row
-    ascii_only = "\n".join(view(look(path), width, height, Style(unicode=False)))
+    ascii_only = "\n".join(view(look(path), width, height, "ascii"))
     assert ascii_only.isascii()
 
 
+def test_colours_are_for_terminals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    path = melting(tmp_path / "a.h5")
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert watch(path, once=True, out=(out := Terminal())) == 0
+    assert "38;5;71" in out.getvalue()  # fcc
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert watch(path, once=True, out=(out := Terminal())) == 0
+    assert "38;5;" not in out.getvalue()
+    monkeypatch.setenv("TERM", "dumb")  # an editor's window: lines, no second screen
+    assert watch(path, out=(out := Terminal()), target=400) == 0
+    assert "\x1b[?1049h" not in out.getvalue()
+    assert "step 400" in out.getvalue().splitlines()[-1]
+
+
+def test_a_view_follows_the_size_of_the_terminal(tmp_path: Path) -> None:
+    seen = View(look(melting(tmp_path / "a.h5"), target=4000))
+    console = terminal(io.StringIO())
+    for width, height in ((120, 40), (50, 20)):
+        console.size = console.size._replace(width=width, height=height)
+        lines = console.render_lines(seen, console.options)
+        assert len(lines) < height
+        assert {sum(part.cell_length for part in line) for line in lines} == {width}
+
+
 def test_sparklines() -> None:
-    assert sparkline([0, 0.5, 1], 3, PLAIN, low=0, high=1) == [" ▅█"]
-    assert sparkline([0, 0.5, 1], 3, PLAIN, low=0, high=1, rows=2) == [" ▁█", " ██"]
-    assert sparkline([300, np.nan, 400], 3, PLAIN) == ["▁ █"]
-    assert sparkline([7.0], 4, PLAIN) == ["▅▅▅▅"]
-    assert sparkline([0, 0, 1, 1], 2, Style(unicode=False), low=0, high=1) == [" @"]
-    assert sparkline([np.nan] * 3, 3, PLAIN) == ["   "]
+    assert sparkline([0, 0.5, 1], 3, low=0, high=1) == [" ▅█"]
+    assert sparkline([0, 0.5, 1], 3, low=0, high=1, rows=2) == [" ▁█", " ██"]
+    assert sparkline([300, np.nan, 400], 3) == ["▁ █"]
+    assert sparkline([7.0], 4) == ["▅▅▅▅"]
+    assert sparkline([np.nan] * 3, 3) == ["   "]
     assert [duration(s) for s in (42, 700, 12000, 200000)] == [
         "42 s", "12 min", "3 h 20 min", "2 d 7 h",
     ]  # fmt: skip
@@ -168,7 +206,7 @@ def test_on_a_terminal_until_ctrl_c(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", code, "watch", str(path), "--seconds", "0.1"],
         stdin=side, stdout=side, stderr=side, cwd=ROOT, start_new_session=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "TERM": "xterm"},
     )  # fmt: skip
     os.close(side)
     seen = ""
