@@ -102,7 +102,7 @@ void Describer::end_ball(int count, double inverse) {
         auto best = next;
         for (auto i = next; i < order_.end(); ++i)
             if (key(*i) > key(*best)) best = i;
-        std::rotate(next, best, best + 1);
+        std::iter_swap(next, best);
         const int taken = *next;
         for (int i = first; i < last; ++i) far[std::size_t(i)] += q[taken * stride + i];
         seen[taken] += taken_mark(int(next - order_.begin()));
