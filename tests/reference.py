@@ -101,7 +101,7 @@ def end_of_ball(v: Array, q: Words, looks: Words, ball: int, quantum: float) -> 
         far = between_all[:, chosen].sum(axis=1, dtype=np.uint64) << np.uint64(32)
         best = int(np.argmax((seen + far)[left]))
         looks = refined(seen)
-        looks[left[best]] += np.uint32((len(chosen) + 1) * 0x27D4EB2F % 2**32)
+        looks[[left[best]]] += np.uint32((len(chosen) + 1) * 0x27D4EB2F % 2**32)
         chosen.append(int(left[best]))
         left[best] = left[0]
         left = left[1:]

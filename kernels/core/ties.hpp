@@ -11,6 +11,10 @@
 
 namespace insitu {
 
+// Whole shells of up to so many points are looked at again after each choice; beyond the second number,
+// in no crystal's ball, ids choose.
+constexpr int kMostRefined = 128, kMostTied = 1024;
+
 // Spreads the bits of a number over a word; 0 stays 0, so that padding adds nothing to a sum.
 template <class U>
 INSITU_HD U scrambled(U v) {

@@ -79,6 +79,7 @@ void Describer::end_ball(int count, double inverse) {
     int first = s_.ball - 1, last = s_.ball + 1;
     while (first > 0 && q_[std::size_t(first) - 1] == shell) --first;
     while (last < count && q_[std::size_t(last)] == shell) ++last;
+    if (last > kMostTied) return;
     const int stride = padded(last);
     between_.resize(std::size_t(stride) * std::size_t(last));
     const std::uint32_t* q = between_.data();
@@ -90,14 +91,13 @@ void Describer::end_ball(int count, double inverse) {
         isa_.refine(q, stride, seen, last, sum, mixed, next_seen);
         std::swap(seen, next_seen);
     };
-    refine();
-    refine();
+    for (int i = 0; i < 3; ++i) refine();
     // Points keep their places here; those of the shell come in a new order, the chosen first.
     order_.resize(std::size_t(last - first));
     std::iota(order_.begin(), order_.end(), first);
     std::vector<std::uint32_t> far(std::size_t(last), 0);  // from those chosen
-    for (auto next = order_.begin(); next < order_.begin() + (s_.ball - first); ++next) {
-        refine();
+    const auto end = order_.begin() + (s_.ball - first);
+    for (auto next = order_.begin(); next < end; ++next) {
         const auto key = [&](int i) { return tie_key(sum[i] + far[std::size_t(i)], mixed[i]); };
         auto best = next;
         for (auto i = next; i < order_.end(); ++i)
@@ -106,6 +106,7 @@ void Describer::end_ball(int count, double inverse) {
         const int taken = *next;
         for (int i = first; i < last; ++i) far[std::size_t(i)] += q[taken * stride + i];
         seen[taken] += taken_mark(int(next - order_.begin()));
+        if (last <= kMostRefined && next + 1 < end) refine();
     }
     permute(first);
 }

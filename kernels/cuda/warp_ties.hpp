@@ -114,10 +114,8 @@ INSITU_HD void warp_end(const Points& p, int at, int first, int last, int ball, 
         }
         __syncwarp();
     };
-    refine();
-    refine();
+    for (int i = 0; i < 3; ++i) refine();
     for (int next = first; next < ball; ++next) {
-        refine();
         const auto key = [&](int i) { return key_at(b, i) + (std::uint64_t(std::uint32_t(b.found[i])) << 32); };
         int best = next;  // the same in all lanes
         for (int i = next + 1; i < last; ++i)
@@ -126,6 +124,9 @@ INSITU_HD void warp_end(const Points& p, int at, int first, int last, int ball, 
         if (lane == 0) {
             const std::int32_t place = b.place[next], far = b.found[next];
             const std::uint32_t mark = b.key[next];
+            const std::uint64_t seen = key_at(b, next);
+            put_key(b, next, key_at(b, best));
+            put_key(b, best, seen);
             b.place[next] = b.place[best];
             b.key[next] = b.key[best] + taken_mark(next - first);
             b.place[best] = place;
@@ -136,6 +137,7 @@ INSITU_HD void warp_end(const Points& p, int at, int first, int last, int ball, 
         for (int i = next + 1 + lane; i < last; i += kWarp)
             b.found[i] += std::int32_t(distance_between(p, at, i, next, inverse, b));
         __syncwarp();
+        if (last <= kMostRefined && next + 1 < ball) refine();
     }
 }
 
@@ -156,7 +158,7 @@ INSITU_RARE void warp_by_geometry(const Points& p, int at, int count, int ball, 
         while (first > 0 && b.key[first - 1] == b.key[ball]) --first;
         while (last < count && b.key[last] == b.key[ball]) ++last;
         __syncwarp();
-        warp_end(p, at, first, last, ball, inverse, c, b);
+        if (last <= kMostTied) warp_end(p, at, first, last, ball, inverse, c, b);
         warp_distances(p, at, count, b);
         warp_round(count, inverse, b);
     }
