@@ -49,13 +49,72 @@ def grid(distance: Array, length: float) -> NDArray[np.int64]:
     return np.floor(distance / (TIE * length) + ROUND).astype(np.int64)
 
 
+# --- equal distances ------------------------------------------------------------------------------
+
+Words = NDArray[np.uint32]
+
+
+def scrambled(v: Words) -> Words:
+    v = v ^ (v >> np.uint32(15))
+    v = v * np.uint32(0x85EBCA6B)
+    return v ^ (v >> np.uint32(13))
+
+
+def marks(q: Words, color: Array) -> Words:
+    """What a neighbour is to the others: its rounded distance from the centre, and its colours."""
+    look = np.zeros(len(q), dtype=np.uint32)
+    for weights in color[1:]:
+        bits = (weights.astype(np.float32) + np.float32(0.0)).view(np.uint32)
+        look = scrambled(look * np.uint32(0x9E3779B1) + bits)
+    return q * np.uint32(0x9E3779B1) + look
+
+
+def between(v: Array, quantum: float) -> Words:
+    """Rounded distances of neighbours to each other."""
+    d = np.linalg.norm(v[:, None] - v[None], axis=2)
+    return np.floor(d / quantum + ROUND).astype(np.uint32)
+
+
+def keys(q: Words, looks: Words) -> NDArray[np.uint64]:
+    """Sum of the distances to the others, then that of the scrambled ones with the others' marks."""
+    total = q.sum(axis=1, dtype=np.uint32).astype(np.uint64)
+    return total << np.uint64(32) | scrambled(q + looks).sum(axis=1, dtype=np.uint32)
+
+
+def end_of_ball(v: Array, q: Words, looks: Words, ball: int, quantum: float) -> NDArray[np.intp]:
+    """The members of a ball that ends inside a shell; arrays are in order of distance."""
+    last = int((q <= q[ball]).sum())
+    shell = np.nonzero(q == q[ball])[0]
+    between_all = between(v[:last], quantum)
+    looks = looks[:last]
+
+    def refined(seen: NDArray[np.uint64]) -> Words:
+        low, high = seen.astype(np.uint32), (seen >> np.uint64(32)).astype(np.uint32)
+        return scrambled((high + scrambled(low)) * np.uint32(0x9E3779B1))
+
+    for _ in range(2):
+        looks = refined(keys(between_all, looks))
+    chosen: list[int] = []
+    left = list(shell)
+    while len(chosen) < ball - shell[0]:
+        seen = keys(between_all, looks)
+        far = between_all[:, chosen].sum(axis=1, dtype=np.uint64) << np.uint64(32)
+        best = int(np.argmax((seen + far)[left]))
+        looks = refined(seen)
+        looks[[left[best]]] += np.uint32((len(chosen) + 1) * 0x27D4EB2F % 2**32)
+        chosen.append(int(left[best]))
+        left[best] = left[0]
+        left = left[1:]
+    return np.append(np.arange(shell[0]), chosen).astype(np.intp)
+
+
 @dataclass
 class Reference:
     """Images and what the comparison has to know about them."""
 
     images: Array  # (n, channels, size, size)
     found: NDArray[np.int64]  # (n,) neighbours in the ball
-    tied: NDArray[np.bool_]  # (n,) rows, or the end of a ball, are decided by id
+    tied: NDArray[np.bool_]  # (n,) equal distances among the rows, or at the end of a ball
     fragile: NDArray[np.bool_]  # (n,) a distance within double rounding of a limit of the grid
     blurred: NDArray[np.bool_]  # (n, size, size) colour hangs on a float32 rounding, see below
 
@@ -104,11 +163,21 @@ def neighbors_map(
             length = np.sort(d)[:local].mean()
         quantum = TIE * length
         image = np.floor(v / quantum + ROUND)
+        # Ids and images decide between equivalent neighbours only.
         order = np.lexsort((image[:, 2], image[:, 1], image[:, 0], ids[owner], grid(d, length)))
         equal = np.diff(grid(np.sort(d), length)) == 0
         out.tied[k] = equal[: size - 1].any() or (scale_free and equal[ball - 1 : ball].any())
         edges = (d / quantum + ROUND + 0.5) % 1.0 - 0.5
         out.fragile[k] = (np.abs(edges) < 1e-6).any() or (np.abs(d - radius) < 1e-11).any()
+        if out.tied[k]:
+            q = grid(d[order], length).astype(np.uint32)
+            looks = marks(q, color[:, owner[order]])
+            if scale_free and equal[ball - 1 : ball].any():
+                order = order[end_of_ball(v[order], q, looks, ball, quantum)]
+            members = order[:ball] if scale_free else order
+            looks = marks(grid(d[members], length).astype(np.uint32), color[:, owner[members]])
+            seen = keys(between(v[members], quantum), looks)
+            order = members[np.lexsort((seen, grid(d[members], length)))]
         if scale_free:
             order = order[:ball]
         v, owner, d = v[order], owner[order], d[order]
@@ -118,21 +187,19 @@ def neighbors_map(
             continue
         _fill(
             out.images[k], out.blurred[k], np.vstack([np.zeros(3), v]) / unit,
-            ids[np.append(i, owner)], color[:, np.append(i, owner)], gamma, beta,
-            length / unit, np.sort(d) / unit,
+            color[:, np.append(i, owner)], gamma, beta, length / unit, np.sort(d) / unit,
         )  # fmt: skip
     return out
 
 
 def _fill(
-    image: Array, blurred: NDArray[np.bool_], points: Array, ids: NDArray[np.int64], color: Array,
+    image: Array, blurred: NDArray[np.bool_], points: Array, color: Array,
     gamma: float, beta: float, length: float, ascending: Array,
 ) -> None:  # fmt: skip
     size = image.shape[-1]
     total = len(points)
-    displacement = np.floor(points / (TIE * length) + ROUND)
     rank = np.empty(total, dtype=int)
-    rank[np.lexsort((*displacement.T[::-1], ids))] = np.arange(total)
+    rank[np.lexsort((np.arange(total), *color[:0:-1]))] = np.arange(total)
     for j in range(min(size, total)):
         a = 1.0 if j == 0 else max(ascending[j - 1], 0.01) ** (-1.0 / beta)
         others = np.delete(np.arange(total), j)

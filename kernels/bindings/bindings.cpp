@@ -148,7 +148,7 @@ nb::tuple neighbor_lists(const Cells& cells, In<std::int32_t, 1> places, double 
 
 // The first neighbours of scale-free balls as places in cell order (-1: none).
 void nearest(const Cells& cells, In<std::int32_t, 1> places, Out<std::int32_t, 2> out, double near,
-             double cutoff, int ball, int local) {
+             double cutoff, int ball, int local, bool whole) {
     nb::gil_scoped_release free;
     insitu::Describer describer(cells.list, settings(cutoff, 2, 2.0, 3.0, true, ball, local),
                                 insitu::isa_choose(""), 1, nullptr, 0);
@@ -157,7 +157,7 @@ void nearest(const Cells& cells, In<std::int32_t, 1> places, Out<std::int32_t, 2
     for (std::size_t i = 0; i < places.shape(0); ++i) {
         describer.ball(places.data()[i], unused);
         std::int32_t* list = out.data() + i * std::size_t(most);
-        for (int k = describer.nearest(most, near, list); k < most; ++k) list[k] = -1;
+        for (int k = describer.nearest(most, near, list, whole); k < most; ++k) list[k] = -1;
     }
 }
 
@@ -195,7 +195,7 @@ NB_MODULE(_kernels, m) {
     m.def("neighbor_lists", &neighbor_lists, "cells"_a, "places"_a, "cutoff"_a,
           "scale_free"_a = false, "ball"_a = 32, "local"_a = 14);
     m.def("nearest", &nearest, "cells"_a, "places"_a, "out"_a.noconvert(), "near"_a, "cutoff"_a,
-          "ball"_a, "local"_a);
+          "ball"_a, "local"_a, "whole"_a = true);
     m.def("rows_of_places", &rows_of_places, "cells"_a, "n_local"_a, "owners"_a);
     m.def("mark_read", &mark_read, "rows"_a, "n_local"_a, "used"_a.noconvert());
     m.def("owners_of_ghosts", &owners_of_ghosts, "ids"_a, "n_local"_a);

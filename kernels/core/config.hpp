@@ -6,9 +6,11 @@
 #define INSITU_PRAGMA(words) _Pragma(#words)
 #if defined(__CUDACC__) || defined(__CUDACC_RTC__)
 #define INSITU_HD __device__ __forceinline__
+#define INSITU_RARE static __device__ __noinline__  // keeps its registers to itself
 #define INSITU_UNROLL(n) INSITU_PRAGMA(unroll n)
 #else
 #define INSITU_HD inline __attribute__((always_inline))
+#define INSITU_RARE inline
 #define INSITU_UNROLL(n) INSITU_PRAGMA(GCC unroll n)
 #endif
 

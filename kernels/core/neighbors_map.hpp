@@ -20,7 +20,7 @@ struct MapSettings {
 
 // A ball: the centre (point 0, at the origin) and its `count` neighbours in the order of the
 // definition, coordinates padded to whole lanes. `rank[j]` is the order of
-// (id, image), `weight` is channel-major.
+// colour, `weight` is channel-major.
 struct Ball {
     int count;
     const float *x, *y, *z;

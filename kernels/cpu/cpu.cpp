@@ -19,9 +19,13 @@ Describer::Describer(const CellList& cells, const DescriptorSettings& settings, 
       group_{settings.size, settings.ball, float(settings.gamma), float(settings.beta)},
       grouped_(settings.scale_free && channels == 1 && grouped(group_)) {}
 
-int Describer::nearest(int most, double radius, std::int32_t* places) const {
-    int kept = 0;
-    for (int j = 0; j < count_ && kept < most; ++j) {
+int Describer::nearest(int most, double radius, std::int32_t* places, bool whole) const {
+    int kept = 0, last = std::min(most, count_);
+    if (whole && tied_ && last < found_) {
+        const auto behind = q_[std::size_t(last)];
+        while (last > 0 && q_[std::size_t(last) - 1] == behind) --last;
+    }
+    for (int j = 0; j < last; ++j) {
         const auto i = std::size_t(j);
         if (distance_[i] <= radius) places[kept++] = place(j);
     }
@@ -30,7 +34,7 @@ int Describer::nearest(int most, double radius, std::int32_t* places) const {
 
 int Describer::ball(std::int32_t at, std::vector<std::int32_t>& places) {
     search(&at, 1);
-    collect(0, s_.scale_free ? s_.ball : 1 << 24);
+    collect(0, s_.scale_free ? s_.ball : 1 << 24, s_.scale_free);
     places.resize(std::size_t(count_));
     for (int j = 0; j < count_; ++j)
         places[std::size_t(j)] = place(j);
@@ -68,28 +72,31 @@ int Describer::image(int k, float* out) {
     return described();
 }
 
-// Colours of the ball, by point and by rank of (id, image), the order within equal distances.
+// Colours of the ball, by point and by rank, the order within equal distances: by the colours themselves.
 void Describer::color(int count) {
     const auto columns = std::size_t(count) + 1;
     rank_.resize(columns);
     w_.resize(std::size_t(channels_) * 2 * columns);
-    // The centre has displacement 0 and takes part in other rows' ties like every atom.
+    // The centre takes part in other rows' ties like every atom.
     std::vector<int> member(columns), point(columns);
     member[0] = centre_->self;
     for (int p = 1; p <= count; ++p) member[std::size_t(p)] = place_[p - 1];
     std::iota(point.begin(), point.end(), 0);
-    const double inverse = 1.0 / (kTie * length_);
+    const auto weight = [&](int p, int c) {
+        const auto place = std::size_t(block_->place[std::size_t(member[std::size_t(p)])]);
+        return weights_[std::size_t(c) * std::size_t(points_) + std::size_t(cells_.index[place])];
+    };
     std::sort(point.begin(), point.end(), [&](int a, int b) {
-        return before(member[std::size_t(a)], member[std::size_t(b)], inverse);
+        for (int c = 1; c < channels_; ++c)
+            if (weight(a, c) != weight(b, c)) return weight(a, c) < weight(b, c);
+        return a < b;
     });
     for (std::size_t r = 0; r < columns; ++r)
         rank_[std::size_t(point[r])] = std::uint32_t(r);
     for (int c = 0; c < channels_; ++c) {
         float* w = w_.data() + std::size_t(c) * 2 * columns;
         for (std::size_t p = 0; p < columns; ++p) {
-            const auto place = std::size_t(block_->place[std::size_t(member[p])]);
-            const auto who = std::size_t(cells_.index[place]);
-            w[p] = weights_[std::size_t(c) * std::size_t(points_) + who];
+            w[p] = weight(int(p), c);
             w[columns + rank_[p]] = w[p];
         }
     }

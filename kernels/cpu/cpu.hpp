@@ -44,13 +44,13 @@ class Describer {
     template <class Each>
     const float* images(Each&& each);
 
-    // Places of the first `most` neighbours of the last centre that lie within `radius`;
-    // returns their number.
-    int nearest(int most, double radius, std::int32_t* places) const;
+    // Places of the first `most` neighbours of the last centre that lie within `radius`; returns their
+    // number. `whole`: none of a shell of equal distances of which not all are among the first.
+    int nearest(int most, double radius, std::int32_t* places, bool whole = true) const;
 
-    // Neighbours of centre k of the group in order, up to `ball`; returns their number. Of them, until
-    // the next call: place, displacement and distance; and the unit of length.
-    int neighbors(int k) { return collect(k, s_.ball); }
+    // Neighbours of centre k of the group in order (equal distances by id), up to `ball`; returns their
+    // number. Of them, until the next call: place, displacement and distance; and the unit of length.
+    int neighbors(int k) { return collect(k, s_.ball, false); }
     std::int32_t place(int i) const {
         return block_->place[std::size_t(place_[i])];
     }
@@ -60,7 +60,8 @@ class Describer {
     const double* distances() const { return distance_.data(); }
     double length() const { return length_; }
 
-    // The ordered ball of a centre: places in cell order; returns their number.
+    // The ordered ball of a centre: places in cell order; returns their number. Equal distances by id,
+    // but if it is scale-free.
     int ball(std::int32_t at, std::vector<std::int32_t>& places);
 
   private:
@@ -77,7 +78,7 @@ class Describer {
     void gather_blocks(const std::int32_t* at, int count);
     Doubts order_together(double widened, int most);
     int take(int k, int many);
-    int collect(int k, int keep);
+    int collect(int k, int keep, bool by_geometry = true);
     void room(int points);
     void displace(int first, int last);
     void measure(int count);
@@ -90,6 +91,10 @@ class Describer {
     }
     void order_ties(int count, double inverse_quantum);
     bool before(int a, int b, double inverse_quantum) const;
+    void order_by_geometry(int count, int keep, double inverse_quantum);
+    void end_ball(int count, double inverse_quantum);
+    void permute(int first);
+    void order_shell(int first, int last, int members, double inverse_quantum);
     void color(int count);
 
     const CellList& cells_;
@@ -116,10 +121,16 @@ class Describer {
     double length_ = 1.0;       // unit of length of the current ball
     int count_ = 0;             // neighbours in the current ball
     int found_ = 0;             // neighbours of the current centre, before a scale-free ball is cut
+    bool tied_ = false;         // whether equal distances may be among them; then q_ is known of all
     std::vector<int> slots_;    // the centre and the ball in order, as points of the block
     int* place_ = nullptr;      // the ball among them
     std::vector<double> squares_, dx_, dy_, dz_, distance_;  // of the ball's points, as far as they are known
-    std::vector<std::uint32_t> q_, key_, position_, keys_, rank_;
+    std::vector<std::uint32_t> q_, key_, position_, keys_, rank_, mark_;
+    std::vector<std::uint32_t> between_;  // rounded distances of the ball's points to each other
+    std::vector<std::uint64_t> tie_keys_;
+    std::vector<std::uint32_t> seen_;
+    std::vector<int> order_;
+    std::vector<double> permuted_;
     std::vector<float> w_;
     Floats px_, py_, pz_, a_, points_of_group_, images_of_group_, one_, scratch_, column_, sorted_;
 };

@@ -11,6 +11,7 @@
 
 #include "isa_common.hpp"
 #include "../core/sorting_network.hpp"
+#include "../core/ties.hpp"
 #include "../core/transpose.hpp"
 
 namespace insitu {
@@ -244,13 +245,55 @@ bool rounded(const double* distance, int count, int keep, double inverse, std::u
     return ties;
 }
 
+void distances(const double* __restrict__ x, const double* __restrict__ y, const double* __restrict__ z,
+               int first, int last, int count, double inverse, std::uint32_t* __restrict__ q, int stride) {
+    for (int i = first; i < last; ++i, q += stride) {
+        const double cx = x[i], cy = y[i], cz = z[i];
+        for (int k = 0; k < stride; ++k) {
+            const double dx = x[k] - cx, dy = y[k] - cy, dz = z[k] - cz;
+            const double value = std::sqrt(dx * dx + dy * dy + dz * dz) * inverse + kRound;
+            q[k] = std::uint32_t(std::int32_t(value < 2e9 ? value : 2e9));
+        }
+        for (int k = count; k < stride; ++k) q[k] = 0;
+    }
+}
+
+void tie_keys(const std::uint32_t* __restrict__ q, int stride, const std::uint32_t* __restrict__ mark,
+              int rows, std::uint64_t* __restrict__ keys) {
+    for (int i = 0; i < rows; ++i, q += stride) {
+        std::uint32_t sum = 0, mixed = 0;
+        for (int k = 0; k < stride; ++k) {
+            sum += q[k];
+            mixed += scrambled(q[k] + mark[k]);
+        }
+        keys[i] = tie_key(sum, mixed);
+    }
+}
+
+void refine(const std::uint32_t* q, int stride, const std::uint32_t* mark, int count, std::uint32_t* sum,
+            std::uint32_t* mixed, std::uint32_t* refined) {
+    for (int i = 0; i < count; i += kLanes) {  // lanes of points: no sum over lanes
+        U all{}, other{};
+        for (int k = 0; k < count; ++k) {
+            U v;
+            __builtin_memcpy(&v, q + k * stride + i, sizeof(U));
+            all += v;
+            other += scrambled<U>(v + mark[k]);
+        }
+        __builtin_memcpy(sum + i, &all, sizeof(U));
+        __builtin_memcpy(mixed + i, &other, sizeof(U));
+        const U next = refined_mark<U>(all, other);
+        __builtin_memcpy(refined + i, &next, sizeof(U));
+    }
+}
+
 }  // namespace
 }  // namespace INSITU_NAMESPACE
 
 const IsaTable& INSITU_JOIN(isa_, INSITU_ISA)() {
     using namespace INSITU_NAMESPACE;
     static const IsaTable table{INSITU_TEXT(INSITU_ISA), kLanes, lay_out, search, order, order_group, above,
-                                displace, narrow, rounded, image, weigh, group, embed, convolve};
+                                displace, narrow, rounded, distances, tie_keys, refine, image, weigh, group, embed, convolve};
     return table;
 }
 

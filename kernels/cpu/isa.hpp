@@ -66,6 +66,17 @@ struct IsaTable {
     // (not looked for if keep is 0).
     bool (*rounded)(const double* distance, int count, int keep, double inverse_quantum,
                     std::uint32_t* q);
+    // Rounded distances q[(i - first) * stride + k] of points i in first … last of an order to its points
+    // k < count, from displacements; 0 behind the last. stride: count padded to kMostLanes.
+    void (*distances)(const double* x, const double* y, const double* z, int first, int last, int count,
+                      double inverse_quantum, std::uint32_t* q, int stride);
+    // Keys (ties.hpp) of `rows` points from their rounded distances to others, whose marks, 0 behind the
+    // last, are padded as they are.
+    void (*tie_keys)(const std::uint32_t* q, int stride, const std::uint32_t* mark, int rows,
+                     std::uint64_t* keys);
+    // The same sums of all `count` points at once, from their distances to each other; and next marks.
+    void (*refine)(const std::uint32_t* q, int stride, const std::uint32_t* mark, int count,
+                   std::uint32_t* sum, std::uint32_t* scrambled_sum, std::uint32_t* refined);
 
     // --- descriptor (isa_maps.cpp) ---
     // (channels, size, size) image of one ball; scratch is aligned to 64 bytes and holds

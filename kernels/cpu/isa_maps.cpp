@@ -39,7 +39,7 @@ void image_of_any_size(const MapSettings& s, const Ball& ball, void* scratch, fl
         fill_distances<F, U>(ball, rx, ry, rz, row, column);
         for (int m = columns; m < padded; ++m) column[m] = (row & 0u) + 0xffffffffu;
         if (s.channels > 1) {
-            // The colours follow the order (rounded distance, id, image), as the rows do.
+            // The colours follow the rounded distances, and at equal ones the colours themselves.
             const float inverse = 1.0f / s.tie_quantum;
             const float limit = (kFarQuanta - 1.0f) * s.tie_quantum;
             const auto far = float_bits<float, std::uint32_t>(limit * limit);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Which neighbours a group of centres has, and in which order: by keys of single precision, and where
-// these leave a doubt by distances of double precision and by ids, as the definition says.
+// these leave a doubt by distances of double precision. Equal ones are ordered in ties.cpp.
 #include "cpu.hpp"
 
 #include <cmath>
@@ -124,7 +124,7 @@ void Describer::room(int points) {
     stride_ = int(2 * size) / kMostLanes * kMostLanes;
     const auto wide = std::size_t(stride_);
     for (auto* v : {&dx_, &dy_, &dz_, &distance_}) v->resize(wide);
-    for (auto* v : {&q_, &key_, &position_}) v->resize(wide);
+    for (auto* v : {&q_, &key_, &position_, &mark_}) v->resize(wide);
     keys_.resize(wide * kMostLanes);
     slots_.resize(wide + 1);
     place_ = slots_.data() + 1;
@@ -152,10 +152,9 @@ int Describer::take(int k, int many) {
     return c.count;
 }
 
-// Puts the first `keep` neighbours of a centre into the order of the definition: rounded distance,
-// then atom id, then periodic image (told apart by the displacement itself, which does not depend
-// on how LAMMPS or we numbered the images). Those behind follow in any order.
-int Describer::collect(int k, int keep) {
+// Puts the first `keep` neighbours of a centre into the order of the definition: rounded distance, then
+// what order_ties() says. Those behind follow in any order.
+int Describer::collect(int k, int keep, bool by_geometry) {
     // A few more than asked for: an equal distance may stand behind the last.
     const int needed = std::max(keep, s_.scale_free ? s_.local : 0);
     int many = std::min(group_of_[k].count, (needed + 8) / 8 * 8);
@@ -174,10 +173,12 @@ int Describer::collect(int k, int keep) {
     }
     const double reach = many > needed ? distance_[std::size_t(needed) - 1] + 2.0 * kTie * length_ : 0.0;
     const double inverse = 1.0 / (kTie * length_);
-    if (isa_.rounded(distance_.data(), many, keep, inverse, q_.data()) || unseen < reach * reach) {
+    tied_ = isa_.rounded(distance_.data(), many, keep, inverse, q_.data()) || unseen < reach * reach;
+    if (tied_) {
         displace(many, count);
         order_ties(count, inverse);
         displace(0, count);
+        if (by_geometry) order_by_geometry(count, keep, inverse);
     }
     found_ = count;
     count_ = s_.scale_free ? std::min(count, s_.ball) : count;
@@ -237,31 +238,6 @@ int Describer::search_exactly(const Centre& c, std::uint32_t* points) {
         return d2[a] < d2[b];
     });
     return count;
-}
-
-// Order of two points of the block at the same rounded distance.
-bool Describer::before(int a, int b, double inverse) const {
-    const Point& i = cells_.points[std::size_t(block_->place[std::size_t(a)])];
-    const Point& j = cells_.points[std::size_t(block_->place[std::size_t(b)])];
-    if (i.id != j.id) return i.id < j.id;
-    for (int c = 0; c < 3; ++c) {
-        const double qa = std::floor((i.r[c] - centre_->r[c]) * inverse + kRound);
-        const double qb = std::floor((j.r[c] - centre_->r[c]) * inverse + kRound);
-        if (qa != qb) return qa < qb;
-    }
-    return false;
-}
-
-// The whole ball in the order of the definition: for the few atoms with equal distances, and crystals
-// without thermal motion.
-void Describer::order_ties(int count, double inverse) {
-    isa_.rounded(distance_.data(), count, 0, inverse, q_.data());
-    for (int i = 0; i < count; ++i)  // by point of the block, in the order's place
-        key_[std::size_t(place_[i])] = q_[std::size_t(i)];
-    std::sort(place_, place_ + count, [&](int a, int b) {
-        const auto i = std::size_t(a), j = std::size_t(b);
-        return key_[i] != key_[j] ? key_[i] < key_[j] : before(a, b, inverse);
-    });
 }
 
 }  // namespace insitu

@@ -6,6 +6,7 @@
 #include "tile_network.hpp"
 #include "warp_ball.hpp"
 #include "warp_map.hpp"
+#include "warp_ties.hpp"
 
 extern __shared__ unsigned char insitu_shared[];  // of the size given at launch
 
@@ -93,8 +94,10 @@ extern "C" __global__ void graph_balls(const double* r, const std::int64_t* id,
     const WarpBall b = warp_ball(insitu_shared + warp * kBallBytes * room, room);
     const int at = places[i];
     double length;
-    const int all = warp_collect(p, at, cutoff, r2, true, local, ball, b, length);
+    bool tied;
+    const int all = warp_collect(p, at, cutoff, r2, true, local, ball, b, length, tied);
     const int known = all < room ? all : room, count = known < ball ? known : ball;
+    if (tied) warp_by_geometry(p, at, known, ball, ball, 1.0 / (kTie * length), {nullptr, 0, 1}, b);
     if (all > room && lane == 0) atomicMax(trouble, all);
     const int enough = ball > local ? ball : local;
     if (lane == 0) found[i] = all < enough ? all : enough;
@@ -104,19 +107,20 @@ extern "C" __global__ void graph_balls(const double* r, const std::int64_t* id,
         to[k] = k / 3 < count ? float(displacement(p, at, b.place[k / 3], k % 3) * scale) : 0.0f;
     int kept = 0;
     std::int32_t* list = rows + std::int64_t(most) * i;
-    for (int from = 0; from < count && kept < most; from += kWarp) {
+    const int last = whole_shells(most < count ? most : count, known, tied, b);
+    for (int from = 0; from < last; from += kWarp) {
         const int k = from + lane;
-        const bool in = k < count && b.distance[k] <= near;
+        const bool in = k < last && b.distance[k] <= near;
         const unsigned votes = __ballot_sync(kWholeWarp, in);
         const int slot = kept + __popc(votes & ((1u << lane) - 1u));
-        if (in && slot < most) {
+        if (in) {
             const int row = row_of_place[b.place[k]];
             list[slot] = row;
             if (row < 0) atomicMax(trouble + 1, 1);
         }
         kept += __popc(votes);
     }
-    for (int k = (kept < most ? kept : most) + lane; k < most; k += kWarp) list[k] = -1;
+    for (int k = kept + lane; k < most; k += kWarp) list[k] = -1;
 }
 
 // Images of a tile of atoms and the perceptron on them; h and shared have room for whole tiles.
@@ -219,7 +223,8 @@ extern "C" __global__ void edge_balls(const double* r, const std::int64_t* id,
     const EdgeSettings s{most, radial, kinds, range, degree, moments};
     const int at = places[i], pad = s.padded();
     double length;
-    const int all = warp_collect(p, at, radius, r2, true, local > 0 ? local : most, most + 1, b, length);
+    bool tied;  // equal distances stay in the order of ids: weights are 0 where the neighbours end
+    const int all = warp_collect(p, at, radius, r2, true, local > 0 ? local : most, most + 1, b, length, tied);
     const int known = all < room ? all : room, count = known < most ? known : most;
     if (all > room && lane == 0) atomicMax(trouble, all);
     if (lane == 0) found[i] = count;
@@ -346,16 +351,18 @@ extern "C" __global__ void neighbors_maps(const double* r, const std::int64_t* i
     float* tile = reinterpret_cast<float*>(shared + (kBallBytes + kMapBytes) * room);
     const int at = places[i], keep = scale_free ? ball : size - 1;
     double length;
-    const int all = warp_collect(p, at, cutoff, r2, scale_free != 0, local, keep, b, length);
+    bool tied;
+    const int all = warp_collect(p, at, cutoff, r2, scale_free != 0, local, keep, b, length, tied);
     if (all > b.room && lane == 0) atomicMax(trouble, all);
     const int known = all < b.room ? all : b.room;
     const int count = scale_free && known > ball ? ball : known;
+    const Colors color{weight, Size(points), channels};
+    if (tied) warp_by_geometry(p, at, known, count, keep, 1.0 / (kTie * length), color, b);
     const int enough = ball > local ? ball : local;
     if (lane == 0) found[i] = scale_free && all > enough ? enough : all;
     const double scale = scale_free ? 1.0 / length : 1.0;
     const MapSettings s{size, channels, gamma, float(kTie * length * scale)};
-    warp_image(s, beta, p, weight, Size(points), at, count, scale, b, m, 1.0 / (kTie * length), tile,
-               images + i * channels * size * size);
+    warp_image(s, beta, p, color, at, count, scale, b, m, tile, images + i * channels * size * size);
 }
 
 // --- labels --------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The ball of one atom by one warp: search, then the order of the definition. CUDA only (tests run it
-// on a CPU that plays the threads).
+// The ball of one atom by one warp: search and distances (their order: warp_ties.hpp). CUDA only (tests
+// run it on a CPU that plays the threads).
 //
 // Decisions (who is in the ball, which distances are equal) are made in double without fused
 // multiply-add, as the CPU makes them; 300 such operations an atom are nothing beside its network.
@@ -117,62 +117,6 @@ INSITU_HD double on_grid(double value, double inverse) {
 INSITU_HD std::uint32_t rounded_distance(double distance, double inverse) {
     const double value = on_grid(distance, inverse);
     return std::uint32_t(std::int32_t(value < 2e9 ? value : 2e9));
-}
-
-// Order of two points at the same rounded distance: by id, then by displacement (periodic images).
-// Returns -1, 0 or 1.
-INSITU_HD int tie_order(const Points& p, int at, int a, int b, double inverse) {
-    if (p.id[a] != p.id[b]) return p.id[a] < p.id[b] ? -1 : 1;
-    for (int axis = 0; axis < 3; ++axis) {
-        const double qa = floor(on_grid(displacement(p, at, a, axis), inverse));
-        const double qb = floor(on_grid(displacement(p, at, b, axis), inverse));
-        if (qa != qb) return qa < qb ? -1 : 1;
-    }
-    return 0;
-}
-
-// Puts equal distances among the first `keep` neighbours into the order of the definition: crystals
-// without thermal motion, and the few atoms with two neighbours at one distance.
-INSITU_HD void warp_ties(const Points& p, int at, int count, int keep, double inverse,
-                         const WarpBall& b) {
-    const int lane = warp_lane(), last = keep + 1 < count ? keep + 1 : count;
-    for (int i = lane; i < last; i += kWarp) b.key[i] = rounded_distance(b.distance[i], inverse);
-    __syncwarp();
-    bool tied = false;
-    for (int i = lane; i + 1 < last; i += kWarp) tied = tied || b.key[i] >= b.key[i + 1];
-    if (!__any_sync(kWholeWarp, tied)) return;
-    for (int i = last + lane; i < count; i += kWarp)
-        b.key[i] = rounded_distance(b.distance[i], inverse);
-    __syncwarp();
-    for (int i = lane; i < count; i += kWarp) {
-        int rank = 0;
-        for (int j = 0; j < count; ++j) {
-            if (b.key[j] != b.key[i]) {
-                rank += b.key[j] < b.key[i];
-            } else if (j != i) {
-                const int order = tie_order(p, at, b.place[j], b.place[i], inverse);
-                rank += order < 0 || (order == 0 && j < i);
-            }
-        }
-        b.found[rank] = b.place[i];
-    }
-    __syncwarp();
-    for (int i = lane; i < count; i += kWarp) b.place[i] = b.found[i];
-    __syncwarp();
-    warp_distances(p, at, count, b);
-}
-
-// The neighbours of point `at` in the order of the definition as far as `keep`, the unit of length in
-// `length`. Returns how many there are; more than `room` and the ball is not whole.
-INSITU_HD int warp_collect(const Points& p, int at, double cutoff, double r2, bool scale_free,
-                           int local, int keep, const WarpBall& b, double& length) {
-    const int all = warp_search(p, at, r2, b);
-    const int count = all < b.room ? all : b.room;
-    warp_sort(count, b);
-    warp_distances(p, at, count, b);
-    length = scale_free && count ? warp_length(count, local, b) : cutoff;
-    warp_ties(p, at, count, keep, 1.0 / (kTie * length), b);
-    return all;
 }
 
 }  // namespace insitu

@@ -7,7 +7,7 @@
 #include "../core/neighbors_map.hpp"
 #include "../core/sorting_network.hpp"
 #include "../core/scale_free.hpp"
-#include "warp_ball.hpp"
+#include "warp_ties.hpp"
 
 namespace insitu {
 
@@ -80,7 +80,7 @@ INSITU_HD void smallest_of(int columns, Each&& each, std::uint32_t* run) {
 }
 
 // Of a ball in shared memory, the centre first: coordinates in the descriptor's unit, and with more
-// than one channel the rank of each point in the order of (id, image) and which point has which rank.
+// than one channel the rank of each point in the order of the colours and which point has which rank.
 struct MapPoints {
     float *x, *y, *z;
     std::uint32_t* rank;
@@ -103,14 +103,22 @@ INSITU_HD MapPoints map_points(unsigned char* shared, int room) {
 // Point m of the ball (0 is the centre) as a place.
 INSITU_HD int place_of(const WarpBall& b, int at, int m) { return m ? b.place[m - 1] : at; }
 
-INSITU_HD void warp_ranks(const Points& p, int at, int columns, double inverse, const WarpBall& b,
-                          const MapPoints& m) {
+// Whether the colours of a place come before those of another.
+INSITU_HD bool color_before(const Colors& c, int a, int b) {
+    for (int k = 1; k < c.channels; ++k) {
+        const float mine = c.weight[Size(k) * c.points + Size(a)], other = c.weight[Size(k) * c.points + Size(b)];
+        if (mine != other) return mine < other;
+    }
+    return false;
+}
+
+INSITU_HD void warp_ranks(int at, int columns, const Colors& c, const WarpBall& b, const MapPoints& m) {
     for (int i = warp_lane(); i < columns; i += kWarp) {
         int rank = 0;
         for (int j = 0; j < columns; ++j) {
             if (j == i) continue;
-            const int order = tie_order(p, at, place_of(b, at, j), place_of(b, at, i), inverse);
-            rank += order < 0 || (order == 0 && j < i);
+            const int mine = place_of(b, at, i), other = place_of(b, at, j);
+            rank += color_before(c, other, mine) || (j < i && !color_before(c, mine, other));
         }
         m.rank[i] = std::uint32_t(rank);
         m.of_rank[rank] = i;
@@ -130,11 +138,11 @@ INSITU_HD std::uint32_t color_key(std::uint32_t bits, std::uint32_t rank, float 
     return whole << 10 | rank;
 }
 
-// The image (channels, size, size) of an ordered ball of `count` neighbours. `weight` is (channels,
-// points) by place, `tile` kTileWords floats of shared memory.
-INSITU_HD void warp_image(const MapSettings& s, float beta, const Points& p, const float* weight,
-                          Size points, int at, int count, double scale, const WarpBall& b,
-                          const MapPoints& m, double inverse, float* tile, float* out) {
+// The image (channels, size, size) of an ordered ball of `count` neighbours. `tile` is kTileWords floats
+// of shared memory.
+INSITU_HD void warp_image(const MapSettings& s, float beta, const Points& p, const Colors& color, int at,
+                          int count, double scale, const WarpBall& b, const MapPoints& m, float* tile,
+                          float* out) {
     const int lane = warp_lane(), columns = count + 1;
     for (int i = lane; i < columns; i += kWarp) {
         const int place = place_of(b, at, i);
@@ -143,7 +151,7 @@ INSITU_HD void warp_image(const MapSettings& s, float beta, const Points& p, con
         m.z[i] = float(displacement(p, at, place, 2) * scale);
     }
     __syncwarp();
-    if (s.channels > 1) warp_ranks(p, at, columns, inverse, b, m);
+    if (s.channels > 1) warp_ranks(at, columns, color, b, m);
     const int row = lane < columns ? lane : 0;
     const float x = m.x[row], y = m.y[row], z = m.z[row];
     const auto bits = [&](int k) {
@@ -172,7 +180,7 @@ INSITU_HD void warp_image(const MapSettings& s, float beta, const Points& p, con
     INSITU_UNROLL(32)
     for (int k = 0; k < 2 * kBlock; ++k) plain[k] = tile[lane * (kWarpRows + 1) + k];
     for (int c = 1; c < s.channels; ++c) {
-        const float* w = weight + Size(c) * points;
+        const float* w = color.weight + Size(c) * color.points;
         const float mine = w[place_of(b, at, row)];
         INSITU_UNROLL(32)
         for (int k = 0; k < 2 * kBlock; ++k)
