@@ -29,6 +29,8 @@ class Monitor:
         self.of_plugin = False
         #: Whether a run has begun (plug-in), and whether its first step was analysed.
         self.begun = self.analysed = False
+        #: Ghost cutoff that LAMMPS is to have, 0 for no more than it has, and a line about it.
+        self.ghost_cutoff: tuple[float, str] = (0.0, "")
         #: Whether an error ended the analysis (`on_error` disable); nothing is done any more.
         self.disabled = False
         self.pipeline: Any = None
@@ -216,20 +218,21 @@ def fix_call(action: str, handle: int, text: str) -> str:
     Parameters
     ----------
     action
-        "create", "setup", "step" or "destroy".
+        "create", "ghosts" (LAMMPS can be told how far they have to reach), "setup", "step" or "destroy".
     handle
         Address of the LAMMPS instance.
     text
         Fields separated by the character 31, the first is the fix's ID. Create: group, N and the
-        keywords. Setup and step: addresses of the fractions and of the per-atom array; setup also
-        1 in a minimisation, the ghost cutoff and the skin.
+        keywords. Ghosts, setup and step: addresses of the fractions and of the per-atom array; setup also
+        1 in a minimisation; ghosts the fields of :class:`insitu.frame.ghost_cutoff.HostCutoff`.
 
     Returns
     -------
     str
-        Behind "ok" (setup): 1 if the present step was analysed. Create: the interval in steps, the
-        number of phases, the number of rows of fractions (all, groups, types), and a line for
-        LAMMPS' log that names them.
+        Behind "ok" (setup): 1 if the present step was analysed. Ghosts: the cutoff to be set, 0 for none,
+        and a line about it. Step: 1 if that cutoff should be looked at again. Create: the interval in
+        steps, the number of phases, the number of rows of fractions (all, groups, types), and a line
+        for LAMMPS' log that names them.
     """
     identity, *words = text.split("\x1f")
     key = (handle, identity)
@@ -245,12 +248,16 @@ def fix_call(action: str, handle: int, text: str) -> str:
         if fix is None:
             return f"fix {identity} is not set up"
         fix.pipeline.feedback.plugin = (int(words[0]), int(words[1]))
+        if action == "ghosts":
+            fix.ghost_cutoff = (0.0, "")
+            fix.attempt(handle, lambda view: _ghosts(fix, view, words[2:]))
+            return "ok {:.15g} {}".format(*fix.ghost_cutoff)
         if action == "setup":
             fix.analysed = False
             fix.attempt(handle, lambda view: _setup(fix, view, words[2:]))
             return f"ok {int(fix.analysed)}"
         fix.attempt(handle, lambda view: fix.pipeline.frame(view))
-        return "ok"
+        return f"ok {int(not fix.disabled and fix.pipeline.outgrown)}"
     except InsituError as error:
         return str(error)
     except Exception as error:
@@ -259,9 +266,22 @@ def fix_call(action: str, handle: int, text: str) -> str:
         return f"{type(error).__name__}: {error}"
 
 
+def _ghosts(fix: Monitor, view: Any, words: list[str]) -> None:
+    from insitu.frame.ghost_cutoff import HostCutoff
+
+    reach, raised, skin, multi, most = words
+    host = HostCutoff(float(reach), float(raised), float(skin), multi == "1", float(most))
+    fix.ghost_cutoff = fix.pipeline.ghost_cutoff(view, host)
+
+
 def _setup(fix: Monitor, view: Any, words: list[str]) -> None:
-    minimisation, ghost_cutoff, skin = words
-    fix.pipeline.require_ghosts(view, float(ghost_cutoff), float(skin))
+    (minimisation,) = words
+    fix.pipeline.take(view)
+    if minimisation == "1" and fix.pipeline.ranks.rank == 0:
+        log.warning(
+            "insitu: a minimisation is not analysed; for its end state add `run 0` after it, and `first "
+            "yes` to the fix line"
+        )
     first = fix.settings.first and minimisation == "0"
     first = first and (not fix.begun or fix.pipeline.is_rewound(view))
     fix.pipeline.begin(view, first)
