@@ -13,6 +13,12 @@ from insitu.frame.units import ANGSTROM
 #: What a ghost cutoff that LAMMPS has anyhow should leave for a density that changes before it is
 #: looked at again (2 % in volume or number of atoms, or the next frame).
 _ROOM = 1.02
+#: Change of the need between two looks that counts as none.
+_STEADY = 0.002
+#: Steps without a look, at most.
+_LONGEST = 1000
+#: Room for more of the same where a cutoff has to be raised again.
+_MORE = 1.1
 #: A cutoff that was raised is lowered when it reaches this many times further than needed.
 _WIDE = 1.5
 
@@ -67,6 +73,24 @@ def enough(cutoff: float, skin: float, need: Need, units: str) -> bool:
     return cutoff >= (within + skin) * (1.0 - 1e-9)
 
 
+class Pace:
+    """When to look at the need again: at once while it changes, more and more seldom while not."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin a run: what comes may differ from what was."""
+        self._wait, self._last = 0, 0.0
+
+    def next(self, within: float) -> int:
+        """Return how many steps can pass, from the need of now [Å]."""
+        steady = self._last and abs(within - self._last) <= _STEADY * self._last
+        self._last = within
+        self._wait = min(2 * self._wait + 1, _LONGEST) if steady else 0
+        return self._wait
+
+
 def request(host: HostCutoff, need: Need, units: str, ask: bool) -> tuple[float, str]:
     """Return the ghost cutoff that a host is to set, 0 for none, and a line that says so.
 
@@ -106,6 +130,8 @@ def request(host: HostCutoff, need: Need, units: str, ask: bool) -> tuple[float,
     if enough(host.raised, host.skin, need, units) and host.raised <= _WIDE * wanted:
         return host.raised, ""
     was = max(host.reach, host.raised)
+    if 0.0 < host.raised < wanted and not host.most:
+        wanted *= _MORE
     if wanted <= was:
         return wanted, ""
     return wanted, (

@@ -17,7 +17,7 @@ import numpy as np
 from insitu.errors import DeckError, InsituError, describe, guarded
 from insitu.frame import ghosts
 from insitu.frame.frame import Frame, Thermo
-from insitu.frame.ghost_cutoff import HostCutoff, Need, enough, request
+from insitu.frame.ghost_cutoff import HostCutoff, Need, Pace, enough, request
 from insitu.frame.neighbors import Neighbors, survey
 from insitu.frame.reduce import Packing, Ranks
 from insitu.frame.threads import thread_count
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from insitu.lammps.view import LammpsView
 
 log = logging.getLogger(__name__)
+
+#: A ghost cutoff that is raised step by step is said again when it is so many times that of before.
+_SAY = 1.25
 
 _STAGES = ("arrays", "neighbors", "descriptor", "model")
 
@@ -72,6 +75,8 @@ class Pipeline:
         self._seen: tuple[int, float, int] | None = None
         #: LAMMPS' ghost cutoff, where the host knows it.
         self._host: HostCutoff | None = None
+        self._pace = Pace()
+        self._said_cutoff = 0.0
         self._system = (view.units, view.setting("ntypes"))
         self._left = time.perf_counter()
         self._local_rank = 0 if settings.device == "cpu" else ranks.local_rank()
@@ -156,10 +161,12 @@ class Pipeline:
         last = self.recorder.last_step
         return bool(self.ranks.sum(np.array([last is not None and view.step < last], float))[0])
 
-    def ghost_cutoff(self, view: LammpsView, host: HostCutoff) -> tuple[float, str]:
-        """Return the ghost cutoff to be set, 0 for none, and a line about it; collective.
+    def ghost_cutoff(
+        self, view: LammpsView, host: HostCutoff, first: bool
+    ) -> tuple[float, int, str]:
+        """Return the ghost cutoff that a host is to set, 0 for none; collective.
 
-        For a host that can set it. What is needed is known from the density, here and at each frame.
+        Also in how many steps it should ask again (at a re-neighbouring), and a line to print.
 
         Parameters
         ----------
@@ -167,6 +174,8 @@ class Pipeline:
             The LAMMPS instance; its ghosts need not be there yet.
         host
             What it has.
+        first
+            A run begins.
 
         Raises
         ------
@@ -174,22 +183,28 @@ class Pipeline:
             On all ranks: the deck has to be changed.
         """
         self._host = host
+        if first:
+            self._pace.restart()
         if not view.n_atoms:
-            return 0.0, ""
+            return 0.0, 0, ""
         if self.analyzer.scale_free:
             self._measure(self._local(view, with_ghosts=False))
-        ask = self.settings.ghosts == "ask"
-        wanted, text = request(host, self._need, view.units, ask)
+        wanted, text = request(host, self._need, view.units, self.settings.ghosts == "ask")
         self._host = dataclasses.replace(host, raised=wanted)
-        return wanted, text
+        if wanted < _SAY * self._said_cutoff:
+            text = ""
+        elif text:
+            self._said_cutoff = wanted
+        return wanted, self.next_look(), text
 
-    @property
-    def outgrown(self) -> bool:
-        """Whether the last frame's density needs a ghost cutoff that is to be looked at again."""
-        host = self._host
-        return host is not None and not enough(
-            max(host.reach, host.raised), host.skin, self._need, self._system[0]
-        )
+    def next_look(self) -> int:
+        """Return in how many steps the ghost cutoff is to be looked at again; after a look or a frame."""
+        host, need = self._host, self._need
+        wait = self._pace.next(need.within)
+        if host is None:
+            return wait
+        reach = max(host.reach, host.raised)
+        return wait if enough(reach, host.skin, need, self._system[0]) else 0
 
     @property
     def _need(self) -> Need:

@@ -33,7 +33,7 @@ using namespace LAMMPS_NS;
 using namespace FixConst;
 
 FixInsitu::FixInsitu(LAMMPS *lmp, int narg, char **arg) :
-    Fix(lmp, narg, arg), analysed(-1), ended(-1), wanted(0.0), given(0.0), raised(0.0), look(false),
+    Fix(lmp, narg, arg), analysed(-1), ended(-1), wanted(0.0), given(0.0), raised(0.0), look(0),
     seen_atoms(-1), seen_volume(0.0)
 {
   if (narg < 4) error->all(HERE, "fix insitu: write `fix ID group insitu N keyword value ...`");
@@ -97,11 +97,12 @@ void FixInsitu::setup_pre_exchange()
 }
 
 // At every re-neighbouring; its communication comes next. That the need has changed shows in the
-// number of atoms and in the volume, which all ranks know; otherwise in the last frame.
+// number of atoms and in the volume, which all ranks know; else the last look says when to look again.
 void FixInsitu::pre_exchange()
 {
   const double volume = domain->xprd * domain->yprd * domain->zprd;
-  if (!look && std::fabs(static_cast<double>(atom->natoms - seen_atoms)) <= 0.02 * seen_atoms &&
+  const double atoms = static_cast<double>(atom->natoms - seen_atoms);
+  if (update->ntimestep < look && std::fabs(atoms) <= 0.02 * seen_atoms &&
       std::fabs(volume - seen_volume) <= 0.02 * seen_volume)
     return;
   look_at_ghosts();
@@ -144,7 +145,6 @@ void FixInsitu::look_at_ghosts()
 {
   seen_atoms = atom->natoms;
   seen_volume = domain->xprd * domain->yprd * domain->zprd;
-  look = false;
 
   // Several fixes raise one cutoff: the deck's own is what it was before the first did.
   const auto fixes = modify->get_fix_by_style("^insitu$");
@@ -158,13 +158,13 @@ void FixInsitu::look_at_ghosts()
     for (int d = 0; d < 3; ++d)
       if (domain->periodicity[d] && (most == 0.0 || domain->prd[d] < most)) most = domain->prd[d];
   char text[160];
-  std::snprintf(text, sizeof(text), "%.10g\x1f%.10g\x1f%.10g\x1f%d\x1f%.10g", reach_of_deck(deck),
-                wanted, neighbor->skin, comm->mode != Comm::SINGLE, most);
+  std::snprintf(text, sizeof(text), "%.15g\x1f%.15g\x1f%.15g\x1f%d\x1f%.15g\x1f%d", reach_of_deck(deck),
+                wanted, neighbor->skin, comm->mode != Comm::SINGLE, most,
+                update->setupflag != 0);
   const std::string reply = require("ghosts", text);
-  double cutoff = 0.0;
-  int said = 0;
-  std::sscanf(reply.c_str(), "ok %lg %n", &cutoff, &said);
-  wanted = cutoff;
+  int wait = 0, said = 0;
+  std::sscanf(reply.c_str(), "ok %lg %d %n", &wanted, &wait, &said);
+  look = update->ntimestep + wait;
   double needed = deck;
   for (Fix *fix : fixes) needed = std::max(needed, static_cast<FixInsitu *>(fix)->wanted);
   for (Fix *fix : fixes) {
@@ -216,7 +216,13 @@ bool FixInsitu::reach(double cutoff)
 // found here, not after an hour.
 void FixInsitu::setup(int)
 {
-  if (require("setup", update->whichflag == 2 ? "1" : "0") == "ok 1") analysed = update->ntimestep;
+  if (require("setup", "0") == "ok 1") analysed = update->ntimestep;
+}
+
+// LAMMPS calls no fix at the end of an iteration.
+void FixInsitu::min_setup(int)
+{
+  require("setup", "1");
 }
 
 void FixInsitu::end_of_step()
@@ -225,7 +231,9 @@ void FixInsitu::end_of_step()
   // Fixes may have moved atoms or the box after LAMMPS' own communication (fix deform,
   // press/berendsen, ehex, the drude transforms). It is done again before the next forces.
   comm->forward_comm();
-  look = require("step") == "ok 1";
+  int wait = 0;
+  std::sscanf(require("step").c_str(), "ok %d", &wait);
+  look = update->ntimestep + wait;
   analysed = update->ntimestep;
 }
 

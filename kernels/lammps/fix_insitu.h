@@ -11,9 +11,8 @@ namespace LAMMPS_NS {
 
 // fix ID group insitu N keyword value ...
 //
-// Ghosts: what the analysis needs beyond LAMMPS' ghost cutoff is added to it before a run, and where
-// a re-neighbouring finds another number of atoms or another volume. Ghosts are brought up to date
-// before they are read.
+// Ghosts: what the analysis needs beyond LAMMPS' ghost cutoff is added to it before a run, and at
+// re-neighbourings while the density changes. Ghosts are brought up to date before they are read.
 //
 // f_ID[i]     fraction of phase i          f_ID[r][i]  that of row r: all, groups, types
 // per atom:   f_ID[1] integer of the phase, -1 not analysed    f_ID[2] its probability
@@ -26,6 +25,7 @@ class FixInsitu : public Fix {
   void setup_pre_exchange() override;
   void pre_exchange() override;
   void setup(int) override;
+  void min_setup(int) override;
   void end_of_step() override;
   void post_run() override;
   double compute_vector(int) override;
@@ -53,7 +53,7 @@ class FixInsitu : public Fix {
   bigint ended;                     // last step of the run before
 
   double wanted, given, raised;    // ghost cutoff: what this fix needs, the deck's own, what was set
-  bool look;                       // the last frame asks for another look at the need
+  bigint look;                     // step from which a re-neighbouring looks at the need again
   bigint seen_atoms;               // number of atoms and volume at the last look
   double seen_volume;
 };
