@@ -87,6 +87,8 @@ class Ranks:
                 if others
                 else f" (on rank {first[0]})"
             )
+            if self.size > 1 and "\n" in first[1]:  # its last line may be one to be pasted
+                where = "\n" + where.strip()
             raise InsituError(first[1] + (where if self.size > 1 else ""))
 
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -306,7 +306,7 @@ std::string FixInsitu::ask(const char *action, const std::string &text)
 {
   const std::string reply = insitu::call_hook(action, lmp, text);
   // Not error->all(): it would wait for ranks on which Python did start.
-  if (reply[0] == '!') error->one(HERE, "fix insitu: " + reply.substr(1));
+  if (reply[0] == '!') error->one(HERE, reply.substr(1));
   return reply;
 }
 

@@ -99,7 +99,7 @@ std::string start(LAMMPS_NS::LAMMPS *lmp)
           "; set INSITU_LIBPYTHON to the libpython of the environment with insitu";
   }
   if (!resolve(process))
-    return "the Python library of this process lacks a function that fix insitu needs; use "
+    return "fix insitu: the Python library of this process lacks a function that it needs; use "
            "Python 3.11 or newer";
   if (!api.is_initialized()) {
     // The program's name tells Python which virtual environment it belongs to.
@@ -148,7 +148,7 @@ std::string insitu::call_hook(const char *action, LAMMPS_NS::LAMMPS *lmp, const 
     api.dec_ref(bytes);
   } else {
     api.err_print();
-    answer = "!insitu.lammps.hook.fix_call failed; Python's message is above";
+    answer = "!fix insitu: insitu.lammps.hook.fix_call failed; Python's message is above";
   }
   if (result) api.dec_ref(result);
   api.gil_release(state);

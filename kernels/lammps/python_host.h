@@ -13,9 +13,9 @@ class LAMMPS;
 
 namespace insitu {
 
-// Calls insitu.lammps.hook.fix_call(action, address of lmp, text) and returns its answer: "ok …", or an error
-// message. Starts the interpreter at the first call. Never throws. An answer that begins with '!'
-// comes from this rank alone: Python did not start here.
+// Calls insitu.lammps.hook.fix_call(action, address of lmp, text) and returns its answer: "ok …", or
+// an error message. Starts the interpreter at the first call. Never throws. An answer that begins
+// with '!' comes from this rank alone: Python did not start here.
 std::string call_hook(const char *action, LAMMPS_NS::LAMMPS *lmp, const std::string &text);
 
 }    // namespace insitu
