@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from insitu.frame.units import ANGSTROM
 #: What a ghost cutoff that LAMMPS has anyhow should leave for a density that changes before it is
 #: looked at again (2 % in volume or number of atoms, or the next frame).
 _ROOM = 1.02
+#: One that is raised step by step is said again when it is so many times that of before.
+_SAY = 1.25
 #: Change of the need between two looks that counts as none.
 _STEADY = 0.002
 #: Steps without a look, at most.
@@ -71,24 +73,6 @@ def enough(cutoff: float, skin: float, need: Need, units: str) -> bool:
     """Return whether a ghost cutoff [deck's unit] is enough until the need is looked at again."""
     within = min(_ROOM * need.within, need.advised) / ANGSTROM[units]
     return cutoff >= (within + skin) * (1.0 - 1e-9)
-
-
-class Pace:
-    """When to look at the need again: at once while it changes, more and more seldom while not."""
-
-    def __init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        """Begin a run: what comes may differ from what was."""
-        self._wait, self._last = 0, 0.0
-
-    def next(self, within: float) -> int:
-        """Return how many steps can pass, from the need of now [Å]."""
-        steady = self._last and abs(within - self._last) <= _STEADY * self._last
-        self._last = within
-        self._wait = min(2 * self._wait + 1, _LONGEST) if steady else 0
-        return self._wait
 
 
 def request(host: HostCutoff, need: Need, units: str, ask: bool) -> tuple[float, str]:
@@ -153,3 +137,54 @@ def line(need: Need, skin: float, units: str, multi: bool) -> str:
     digits = 2 if units == "lj" else 1  # of Å
     length = np.ceil(round(wanted * 10**digits, 6)) / 10**digits / ANGSTROM[units]
     return f"comm_modify {'cutoff/multi *' if multi else 'cutoff'} {length:.10g}"
+
+
+class GhostCutoff:
+    """What a host that can set its ghost cutoff is told in the course of a deck, and when.
+
+    Parameters
+    ----------
+    ask
+        The deck has to be changed instead.
+    """
+
+    def __init__(self, ask: bool) -> None:
+        self._ask = ask
+        #: What the host has; None: it cannot be told.
+        self.host: HostCutoff | None = None
+        self._wait, self._last = 0, 0.0
+        self._said = 0.0
+
+    def begin(self, host: HostCutoff, first: bool) -> None:
+        """Take note of what the host has; `first`: a run begins, what comes may differ from what was."""
+        self.host = host
+        if first:
+            self._wait, self._last = 0, 0.0
+
+    def request(self, need: Need, units: str) -> tuple[float, int, str]:
+        """Return the cutoff to be set, the steps until the next look, and a line to print.
+
+        Raises
+        ------
+        DeckError
+            As :func:`request` has it.
+        """
+        assert self.host is not None
+        wanted, text = request(self.host, need, units, self._ask)
+        self.host = replace(self.host, raised=wanted)
+        if wanted < _SAY * self._said:
+            text = ""
+        elif text:
+            self._said = wanted
+        return wanted, self.next_look(need, units), text
+
+    def next_look(self, need: Need, units: str) -> int:
+        """Return in how many steps to look again: at once while the need changes, else ever later."""
+        steady = self._last and abs(need.within - self._last) <= _STEADY * self._last
+        self._last = need.within
+        self._wait = min(2 * self._wait + 1, _LONGEST) if steady else 0
+        if self.host is None or enough(
+            max(self.host.reach, self.host.raised), self.host.skin, need, units
+        ):
+            return self._wait
+        return 0

@@ -17,7 +17,7 @@ import numpy as np
 from insitu.errors import DeckError, InsituError, describe, guarded
 from insitu.frame import ghosts
 from insitu.frame.frame import Frame, Thermo
-from insitu.frame.ghost_cutoff import HostCutoff, Need, Pace, enough, request
+from insitu.frame.ghost_cutoff import GhostCutoff, HostCutoff, Need
 from insitu.frame.neighbors import Neighbors, survey
 from insitu.frame.reduce import Packing, Ranks
 from insitu.frame.threads import thread_count
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from insitu.lammps.view import LammpsView
 
 log = logging.getLogger(__name__)
-
-#: A ghost cutoff that is raised step by step is said again when it is so many times that of before.
-_SAY = 1.25
 
 _STAGES = ("arrays", "neighbors", "descriptor", "model")
 
@@ -73,10 +70,8 @@ class Pipeline:
         self._said: set[str] = set()
         self._write_time = 0.0
         self._seen: tuple[int, float, int] | None = None
-        #: LAMMPS' ghost cutoff, where the host knows it.
-        self._host: HostCutoff | None = None
-        self._pace = Pace()
-        self._said_cutoff = 0.0
+        #: LAMMPS' ghost cutoff, where the host knows it and can set it.
+        self.ghosts = GhostCutoff(settings.ghosts == "ask")
         self._system = (view.units, view.setting("ntypes"))
         self._left = time.perf_counter()
         self._local_rank = 0 if settings.device == "cpu" else ranks.local_rank()
@@ -182,29 +177,16 @@ class Pipeline:
         InsituError
             On all ranks: the deck has to be changed.
         """
-        self._host = host
-        if first:
-            self._pace.restart()
+        self.ghosts.begin(host, first)
         if not view.n_atoms:
             return 0.0, 0, ""
         if self.analyzer.scale_free:
             self._measure(self._local(view, with_ghosts=False))
-        wanted, text = request(host, self._need, view.units, self.settings.ghosts == "ask")
-        self._host = dataclasses.replace(host, raised=wanted)
-        if wanted < _SAY * self._said_cutoff:
-            text = ""
-        elif text:
-            self._said_cutoff = wanted
-        return wanted, self.next_look(), text
+        return self.ghosts.request(self._need, view.units)
 
     def next_look(self) -> int:
-        """Return in how many steps the ghost cutoff is to be looked at again; after a look or a frame."""
-        host, need = self._host, self._need
-        wait = self._pace.next(need.within)
-        if host is None:
-            return wait
-        reach = max(host.reach, host.raised)
-        return wait if enough(reach, host.skin, need, self._system[0]) else 0
+        """Return in how many steps a host should ask again for the ghost cutoff, after a frame."""
+        return self.ghosts.next_look(self._need, self._system[0])
 
     @property
     def _need(self) -> Need:
@@ -279,7 +261,7 @@ class Pipeline:
             self._measure(frame)
         ghosts.require(
             frame, self._need, self.ranks,
-            lambda: self._host or HostCutoff(0.0, 0.0, view.skin, view.multi_cutoffs),
+            lambda: self.ghosts.host or HostCutoff(0.0, 0.0, view.skin, view.multi_cutoffs),
         )  # fmt: skip
         return frame
 

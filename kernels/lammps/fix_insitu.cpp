@@ -154,9 +154,13 @@ void FixInsitu::look_at_ghosts()
     if (other->raised > 0.0 && other->raised == comm->cutghostuser) deck = other->given;
   }
   double most = 0.0;    // how far LAMMPS can be told to reach; 0: as far as needed
-  if (comm->style == Comm::TILED)
+  if (comm->style == Comm::TILED) {
+    const double *h = domain->h_inv;    // distances of the box's faces are the inverse of these
+    const double inverse[3] = {std::sqrt(h[0] * h[0] + h[5] * h[5] + h[4] * h[4]),
+                               std::sqrt(h[1] * h[1] + h[3] * h[3]), h[2]};
     for (int d = 0; d < 3; ++d)
-      if (domain->periodicity[d] && (most == 0.0 || domain->prd[d] < most)) most = domain->prd[d];
+      if (domain->periodicity[d] && (most == 0.0 || 1.0 / inverse[d] < most)) most = 1.0 / inverse[d];
+  }
   char text[160];
   std::snprintf(text, sizeof(text), "%.15g\x1f%.15g\x1f%.15g\x1f%d\x1f%.15g\x1f%d", reach_of_deck(deck),
                 wanted, neighbor->skin, comm->mode != Comm::SINGLE, most,

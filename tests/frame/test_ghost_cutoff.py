@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insitu.errors import DeckError
-from insitu.frame.ghost_cutoff import HostCutoff, Need, enough, line, request
+from insitu.frame.ghost_cutoff import GhostCutoff, HostCutoff, Need, enough, line, request
 from insitu.frame.units import ANGSTROM
 
 NEED = Need(6.0, 6.3, "model 'm'")
@@ -74,3 +74,29 @@ def test_the_deck_of_the_issue() -> None:
     """4.4 was advised in reduced units, with a skin of 2 Å, where 2.53 is needed."""
     need = Need(2.2235 / 1.05 * 1.0, 2.2235, "model 'metals'")
     assert line(need, 0.3, "lj", False) == "comm_modify cutoff 2.53"
+
+
+def test_looks_are_seldom_while_nothing_changes_and_at_once_when_it_does() -> None:
+    ghosts = GhostCutoff(ask=False)
+    ghosts.begin(HostCutoff(5.5, 0.0, 2.0), first=True)
+    waits = [ghosts.request(NEED, "metal")[1]] + [
+        ghosts.next_look(NEED, "metal") for _ in range(12)
+    ]
+    assert waits[:5] == [0, 1, 3, 7, 15]
+    assert waits[-1] == 1000
+    assert ghosts.next_look(Need(6.03, 6.33, "m"), "metal") == 0  # it changes
+    assert ghosts.next_look(Need(6.03, 6.33, "m"), "metal") == 1
+    assert ghosts.next_look(Need(7.0, 7.35, "m"), "metal") == 0
+    assert ghosts.next_look(Need(7.0, 7.35, "m"), "metal") == 0  # steady, but 8.3 is not enough
+
+
+def test_a_cutoff_that_grows_step_by_step_is_said_now_and_then() -> None:
+    ghosts = GhostCutoff(ask=False)
+    said, within, cutoff = [], 6.0, 0.0
+    while within < 18.0:
+        ghosts.begin(HostCutoff(5.5, cutoff, 2.0), first=not cutoff)
+        cutoff, _, text = ghosts.request(Need(within, 1.05 * within, "m"), "metal")
+        assert cutoff >= within + 2.0
+        said += [text] if text else []
+        within *= 1.01
+    assert 3 <= len(said) <= 6
