@@ -82,9 +82,13 @@ if [ ! -x "$build/lmp" ]; then
     for unused in JPEG PNG GZIP FFMPEG CURL; do
         set -- "$@" -D "WITH_$unused=off"
     done
+    # A Python with a shared library; the tests' environment has to be of the same version.
+    python=$(command -v "${PYTHON:-python3}")
+    "$python" -c 'import sysconfig; exit(not sysconfig.get_config_var("Py_ENABLE_SHARED"))' ||
+        python=/usr/bin/python3
     cmake -S "$source/cmake" -B "$build" -D CMAKE_BUILD_TYPE=Release -D CMAKE_CXX_FLAGS_RELEASE=-O1 \
         -D BUILD_SHARED_LIBS=on -D BUILD_MPI=on -D BUILD_OMP=off -D MPI_CXX_COMPILER="$compiler" \
-        -D Python_EXECUTABLE="$(command -v "${PYTHON:-python3}")" "$@" >&2
+        -D Python_EXECUTABLE="$python" "$@" >&2
     cmake --build "$build" --parallel "${INSITU_JOBS:-2}" >&2
 fi
 
