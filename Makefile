@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # make demo       environment, build, a real melting run with in-situ analysis, a table and a plot
 # make test       all tests but the slow ones; make test-full: all
+# make test-hosts  releases of LAMMPS built from source (RELEASES), and the MPI tests on them
 # make lint       ruff, mypy, codespell, licence headers
 # make clean      remove the environment and what was made
 
@@ -9,6 +10,7 @@ PYTHON ?= python3
 # into .venv before, or set TORCH to what pip is to install.
 TORCH  ?= torch==2.13.0
 RANKS  ?= 2
+RELEASES ?= 20260704 20250204
 
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -16,7 +18,7 @@ SOURCES := $(shell find insitu kernels -type f -not -name '*.so' -not -path '*/_
            CMakeLists.txt pyproject.toml
 DEMO    := demo
 
-.PHONY: demo test test-full lint hosts clean
+.PHONY: demo test test-full test-hosts lint hosts clean
 .DELETE_ON_ERROR:
 
 # --- environment and build -------------------------------------------------------------------------
@@ -59,6 +61,13 @@ test: $(VENV)/test hosts lint
 
 test-full: $(VENV)/test hosts lint
 	$(BIN)/pytest
+
+test-hosts: $(VENV)/test hosts
+	@for release in $(RELEASES); do \
+	    lammps="$$(sh tools/lammps_from_source.sh $$release | tail -n 1)" && [ -n "$$lammps" ] && \
+	    echo "LAMMPS $$release: $$lammps" && \
+	    INSITU_TEST_LAMMPS="$$lammps" $(BIN)/pytest -k built tests/mpi || exit 1; \
+	done
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .

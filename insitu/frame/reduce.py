@@ -91,6 +91,8 @@ class Ranks:
                 if others
                 else f" (on rank {first[0]})"
             )
+            if self.size > 1 and "\n" in first[1]:  # its last line may be one to be pasted
+                where = "\n" + where.strip()
             raise InsituError(first[1] + (where if self.size > 1 else ""))
 
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -116,6 +118,14 @@ class Ranks:
             return []
         parts = np.split(out, np.cumsum(sizes)[:-1])
         return [part.reshape(-1, values.shape[1]) for part in parts]
+
+    def max(self, value: float) -> float:
+        """Return the largest value of any rank; collective."""
+        if self._comm is None:
+            return value
+        from mpi4py import MPI
+
+        return float(self._comm.allreduce(value, op=MPI.MAX))
 
     def deliver(
         self, sent: Mapping[int, NDArray[Any]], dtype: type[Any]

@@ -13,6 +13,18 @@ ANGSTROM = {
     "lj": 1.0,
 }
 
+#: Neighbour skin of the unit styles where the deck sets none, in the deck's unit of length.
+DEFAULT_SKIN = {
+    "real": 2.0,
+    "metal": 2.0,
+    "si": 0.001,
+    "cgs": 0.1,
+    "electron": 2.0,
+    "micro": 0.1,
+    "nano": 0.1,
+    "lj": 0.3,
+}
+
 #: Unit of time of the LAMMPS unit styles, as written into the history.
 TIME_UNIT = {
     "real": "fs",

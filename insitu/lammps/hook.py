@@ -29,6 +29,10 @@ class Monitor:
         self.of_plugin = False
         #: Whether a run has begun (plug-in), and whether its first step was analysed.
         self.begun = self.analysed = False
+        #: Ghost cutoff that LAMMPS is to have, 0 for no more than it has; steps; a line about it.
+        self.ghost_cutoff: tuple[float, int, str] = (0.0, 0, "")
+        #: Whether a minimisation was met, which is said once (plug-in).
+        self.minimised = False
         #: Whether an error ended the analysis (`on_error` disable); nothing is done any more.
         self.disabled = False
         self.pipeline: Any = None
@@ -219,20 +223,22 @@ def fix_call(action: str, handle: int, text: str) -> str:
     Parameters
     ----------
     action
-        "create", "setup", "step" or "destroy".
+        "create", "ghosts" (LAMMPS can be told how far they have to reach), "setup", "step" or "destroy".
     handle
         Address of the LAMMPS instance.
     text
         Fields separated by the character 31, the first is the fix's ID. Create: group, N and the
-        keywords. Setup and step: addresses of the fractions and of the per-atom array; setup also
-        1 in a minimisation, the ghost cutoff and the skin.
+        keywords. Ghosts, setup and step: addresses of the fractions and of the per-atom array; setup also
+        1 in a minimisation; ghosts the fields of :class:`insitu.frame.ghost_cutoff.HostCutoff`, and 1 if a
+        run begins.
 
     Returns
     -------
     str
-        Behind "ok" (setup): 1 if the present step was analysed. Create: the interval in steps, the
-        number of phases, the number of rows of fractions (all, groups, types), and a line for
-        LAMMPS' log that names them.
+        Behind "ok" (setup): 1 if the present step was analysed. Ghosts: the cutoff to be set, 0 for none,
+        the number of steps until it should be looked at again, and a line about it. Step: that number.
+        Create: the interval in steps, the number of phases, the number of rows of fractions (all, groups,
+        types), and a line for LAMMPS' log that names them.
     """
     identity, *words = text.split("\x1f")
     key = (handle, identity)
@@ -248,12 +254,16 @@ def fix_call(action: str, handle: int, text: str) -> str:
         if fix is None:
             return f"fix {identity} is not set up"
         fix.pipeline.feedback.plugin = (int(words[0]), int(words[1]))
+        if action == "ghosts":
+            fix.ghost_cutoff = (0.0, _settings.MOST_STEPS, "")
+            fix.attempt(handle, lambda view: _ghosts(fix, view, words[2:]))
+            return "ok {:.15g} {} {}".format(*fix.ghost_cutoff)
         if action == "setup":
             fix.analysed = False
             fix.attempt(handle, lambda view: _setup(fix, view, words[2:]))
             return f"ok {int(fix.analysed)}"
         fix.attempt(handle, lambda view: fix.pipeline.frame(view))
-        return "ok"
+        return f"ok {_settings.MOST_STEPS if fix.disabled else fix.pipeline.next_look()}"
     except InsituError as error:
         return str(error)
     except Exception as error:
@@ -262,16 +272,30 @@ def fix_call(action: str, handle: int, text: str) -> str:
         return f"{type(error).__name__}: {error}"
 
 
+def _ghosts(fix: Monitor, view: Any, words: list[str]) -> None:
+    from insitu.frame.ghost_cutoff import HostCutoff
+
+    reach, raised, skin, multi, most, first = words
+    host = HostCutoff(float(reach), float(raised), float(skin), multi == "1", float(most))
+    fix.ghost_cutoff = fix.pipeline.ghost_cutoff(view, host, first == "1")
+
+
 def _setup(fix: Monitor, view: Any, words: list[str]) -> None:
-    minimisation, ghost_cutoff, skin = words
-    fix.pipeline.require_ghosts(view, float(ghost_cutoff), float(skin))
-    first = fix.settings.first and minimisation == "0"
-    first = first and (not fix.begun or fix.pipeline.is_rewound(view))
+    if words == ["1"]:
+        if fix.pipeline.ranks.rank == 0 and not fix.minimised:
+            log.warning(
+                "insitu: a minimisation is not analysed; for its end state add `run 0` after it, and "
+                "`first yes` to the fix line"
+            )
+        fix.minimised = True
+        return
+    fix.pipeline.take(view)
+    first = fix.settings.first and (not fix.begun or fix.pipeline.is_rewound(view))
     fix.pipeline.begin(view, first)
     if first:
         fix.pipeline.frame(view)
         fix.analysed = True
-    fix.begun = fix.begun or minimisation == "0"
+    fix.begun = True
 
 
 def _create(key: tuple[int, str], words: list[str]) -> str:

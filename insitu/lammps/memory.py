@@ -61,6 +61,27 @@ def group_bits(handle: int) -> dict[str, int]:
     return {}
 
 
+def skin(handle: int) -> float | None:
+    """Return the neighbour skin of a LAMMPS instance [deck's unit], None if it cannot be found.
+
+    Parameters
+    ----------
+    handle
+        Address of the LAMMPS instance. Class Neighbor holds, one behind the other, the skin, the
+        shortest and the longest neighbour cutoff, and the square of the latter.
+    """
+    for part in words(handle, _POINTERS):
+        raw = read(part, 8 * _WORDS)
+        if len(raw) != 8 * _WORDS:
+            continue
+        doubles: tuple[float, ...] = struct.unpack(f"{_WORDS}d", raw)
+        for k in range(_WORDS - 3):
+            distance, shortest, longest, squared = doubles[k : k + 4]
+            if 0.0 <= distance <= shortest <= longest and 0.0 < squared == longest * longest:
+                return distance
+    return None
+
+
 def _text(address: int) -> str:
     raw = read(address, 64) if address else b""
     return raw.split(b"\0")[0].decode("ascii", errors="replace")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from insitu.errors import DeckError, SettingError, did_you_mean
 from insitu.frame.frame import Frame, Thermo
-from insitu.frame.units import ANGSTROM, TIME_UNIT
+from insitu.frame.units import ANGSTROM, DEFAULT_SKIN, TIME_UNIT
 from insitu.lammps import memory as lammps_memory
 from insitu.lammps.library import Instance, string_setter
 
@@ -147,7 +147,9 @@ class LammpsView(Instance):
                 return np.zeros(0)
             raise DeckError(
                 f"the deck has no column '{name}' for the results; add to it, before the run:\n"
-                f"    fix columns all property/atom {name}"
+                f"    fix columns all property/atom {name}\n"
+                "(LAMMPS forbids read_restart and some of change_box after such a fix; the results of "
+                "fix insitu are also its own per-atom values, f_ID[1] and f_ID[2])"
             )
         kind = c.c_int32 if name.startswith("i_") else c.c_double
         return np.ctypeslib.as_array(c.cast(c.c_void_p(address), c.POINTER(kind)), (n,))
@@ -175,15 +177,30 @@ class LammpsView(Instance):
                 "before the run"
             )
 
-    def frame(self, group: str = "all", groups: Sequence[str] = ()) -> Frame:
-        """Return this rank's owned and ghost atoms as they are now.
+    @property
+    def skin(self) -> float:
+        """Neighbour skin in the deck's unit of length."""
+        if address := self._lib.lammps_extract_global(self._lmp, b"neigh_skin"):
+            return float(c.c_double.from_address(address).value)
+        found = lammps_memory.skin(self._handle)  # releases before 22 Jul 2025
+        return DEFAULT_SKIN.get(self.units, 0.0) if found is None else found
+
+    @property
+    def multi_cutoffs(self) -> bool:
+        """Whether the deck has ``comm_modify mode multi``: ghost cutoffs differ between atoms."""
+        return self.setting("comm_mode") > 0
+
+    def frame(
+        self, group: str = "all", groups: Sequence[str] = (), with_ghosts: bool = True
+    ) -> Frame:
+        """Return this rank's owned atoms, and its ghosts, as they are now.
 
         Lengths are in Å (reduced ones with ``units lj``); with units real or metal the positions
         are LAMMPS' own memory. `group` selects the atoms to be analysed, `groups` are recorded as
         members.
         """
-        n_local, n_ghost = self.setting("nlocal"), self.setting("nghost")
-        n = n_local + n_ghost
+        n_local = self.setting("nlocal")
+        n = n_local + (self.setting("nghost") if with_ghosts else 0)
         scale = ANGSTROM[self.units]
         tag = np.int32 if self.setting("tagint") == 4 else np.int64
         x = self._positions(n)

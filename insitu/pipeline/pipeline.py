@@ -7,6 +7,7 @@ Every rank walks through the same stages. A stage that can fail on one rank is r
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from dataclasses import replace
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from insitu.errors import DeckError, InsituError, describe, guarded
+from insitu.frame import ghosts
 from insitu.frame.frame import Frame, Thermo
-from insitu.frame.ghosts import require_cutoff, unreliable, unstable
+from insitu.frame.ghost_cutoff import GhostCutoff, HostCutoff, Need
 from insitu.frame.neighbors import survey
 from insitu.frame.reduce import Ranks
 from insitu.frame.threads import thread_count
@@ -64,9 +66,11 @@ class Pipeline:
         self.row_names = [f"group {g}" for g in settings.groups]
         if settings.types:
             self.row_names += [f"type {t}" for t in range(1, view.setting("ntypes") + 1)]
-        self._warned = False
+        self._said: set[str] = set()
         self._write_time = 0.0
         self._seen: tuple[int, float, int] | None = None
+        #: LAMMPS' ghost cutoff, where the host knows it and can set it.
+        self.ghosts = GhostCutoff(settings.ghosts == "ask")
         self._system = (view.units, view.setting("ntypes"))
         self._left = time.perf_counter()
         self._local_rank = 0 if settings.device == "cpu" else ranks.local_rank()
@@ -143,27 +147,45 @@ class Pipeline:
         last = self.recorder.last_step
         return bool(self.ranks.sum(np.array([last is not None and view.step < last], float))[0])
 
-    def require_ghosts(self, view: LammpsView, ghost_cutoff: float, skin: float) -> None:
-        """Check LAMMPS' ghost cutoff before a run (a host that knows it; deck's units); collective.
+    def ghost_cutoff(
+        self, view: LammpsView, host: HostCutoff, first: bool
+    ) -> tuple[float, int, str]:
+        """Return the ghost cutoff that a host is to set, 0 for none; collective.
+
+        Also in how many steps it should ask again (at a re-neighbouring), and a line to print.
+
+        Parameters
+        ----------
+        view
+            The LAMMPS instance; its ghosts need not be there yet.
+        host
+            What it has.
+        first
+            A run begins.
 
         Raises
         ------
         InsituError
-            It is shorter than the descriptor's radius and the neighbour skin.
+            On all ranks: the deck has to be changed.
         """
-        if self.analyzer.scale_free:  # its radii follow from the density: no cutoff to compare with
-            self.take(view)
-            return
-        reach, _, who = self._reach
-        require_cutoff(ghost_cutoff, skin, reach, who, view.units)
+        self.ghosts.begin(host, first)
+        if not view.n_atoms:
+            return 0.0, 0, ""
+        if self.analyzer.scale_free:
+            self._measure(self._local(view, with_ghosts=False))
+        return self.ghosts.request(self._need, view.units)
+
+    def next_look(self) -> int:
+        """Return in how many steps a host should ask again for the ghost cutoff, after a frame."""
+        return self.ghosts.next_look(self._need, self._system[0])
 
     @property
-    def _reach(self) -> tuple[float, float, str]:
-        """Distance around owned atoms that has to be complete, the one to ask for [Å], who needs it."""
-        needs = [(self.analyzer.cutoff, self.analyzer.advised_cutoff, f"model '{self._model}'")]
-        needs += [(a.cutoff, a.cutoff, a.name) for a in self.further]
-        reach, _, who = max(needs)
-        return reach, max(advised for _, advised, _ in needs), who
+    def _need(self) -> Need:
+        a = self.analyzer
+        needs = [Need(a.cutoff, a.advised_cutoff, f"model '{self._model}'")]
+        needs += [Need(f.cutoff, f.cutoff, f.name) for f in self.further]
+        most = max(needs, key=lambda need: need.within)
+        return dataclasses.replace(most, advised=max(need.advised for need in needs))
 
     def frame(self, view: LammpsView, half_step: bool = False) -> None:
         """Analyse the present step and append it to the history; collective.
@@ -209,6 +231,17 @@ class Pipeline:
         InsituError
             On all ranks: ghosts are missing or stale, or a rank has no frame.
         """
+        frame = self._local(view)
+        if self.analyzer.scale_free:
+            self._measure(frame)
+        ghosts.require(
+            frame, self._need, self.ranks,
+            lambda: self.ghosts.host or HostCutoff(0.0, 0.0, view.skin, view.multi_cutoffs),
+        )  # fmt: skip
+        return frame
+
+    def _local(self, view: LammpsView, with_ghosts: bool = True) -> Frame:
+        """Return this rank's frame once all ranks have one; collective."""
         frame: Frame | None = None
         trouble = None
         try:
@@ -217,30 +250,31 @@ class Pipeline:
                     "units or number of atom types are no longer those of the first frame (`clear`): "
                     "define the analysis anew behind it, with a file of its own"
                 )
-            frame = view.frame(self.settings.group, self.settings.groups)
-            trouble = unstable(frame)
+            frame = view.frame(self.settings.group, self.settings.groups, with_ghosts)
+            trouble = ghosts.unstable(frame)
         except Exception as error:
             trouble = describe(error)
         self.ranks.agree(trouble)
         assert frame is not None
-        a = self.analyzer
-        if a.scale_free:
-            a.measure(self.ranks.sum(survey(frame)), frame.cell)
-        reach, advised, who = self._reach
-        self.ranks.agree(unreliable(frame, reach, who, self.ranks, advised))
         return frame
 
+    def _measure(self, frame: Frame) -> None:
+        self.analyzer.measure(self.ranks.sum(survey(frame)), frame.cell)
+
     def _advise(self, sums: dict[str, Any], step: int) -> None:
-        if self.ranks.rank == 0 and not self._warned:
-            advice = self.analyzer.advice(sums)
-            if not sums["count"].sum():
-                advice = (
-                    f"group '{self.settings.group}' has no atoms at step {step}: its fractions are "
-                    "NaN there; define the group before the run"
-                )
-            if advice:
-                self._warned = True
-                log.warning("insitu: %s", advice)
+        if self.ranks.rank:
+            return
+        kind, advice = "sample", self.analyzer.advice(sums)
+        if not sums["atoms"]:
+            kind, advice = "empty", f"there are no atoms at step {step}: its fractions are NaN"
+        elif not sums["count"].sum():
+            advice = (
+                f"group '{self.settings.group}' has no atoms at step {step}: its fractions are "
+                "NaN there; define the group before the run"
+            )
+        if advice and kind not in self._said:
+            self._said.add(kind)
+            log.warning("insitu: %s", advice)
 
     def _end(self, view: LammpsView, step: int) -> None:
         """End LAMMPS' run behind this step, as all ranks have agreed: one of them got SIGTERM."""

@@ -21,6 +21,7 @@ MOST_STEPS = 2**31 - 1
 MOST_BINS = 10_000
 ON_ERROR = ("stop", "disable")
 ON_SIGTERM = ("end", "die")
+GHOSTS = ("auto", "ask")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class Settings:
     on_sigterm
         What SIGTERM means, which batch systems send ahead of a time limit: ``end`` the run at the next
         analysed frame (the deck goes on behind ``run``, further runs are skipped), or ``die``.
+    ghosts
+        What to do where LAMMPS' ghost atoms do not reach as far as the analysis needs: ``auto``, `fix
+        insitu` raises LAMMPS' ghost cutoff before the run, and says so; ``ask``, the run is refused with
+        the line to add to the deck. `fix python/invoke` cannot tell LAMMPS and always asks.
     groups
         Further LAMMPS groups whose fractions are recorded, among the analysed atoms.
     types
@@ -98,6 +103,7 @@ class Settings:
     if_exists: str = "refuse"
     on_error: str = "stop"
     on_sigterm: str = "end"
+    ghosts: str = "auto"
     groups: tuple[str, ...] = ()
     types: bool = False
     labels: str | None = None
@@ -124,6 +130,7 @@ class Settings:
             raise SettingError(f"threshold={self.threshold} is not a probability; give 0 … 1")
         for name, allowed in (
             ("if_exists", IF_EXISTS), ("on_error", ON_ERROR), ("on_sigterm", ON_SIGTERM),
+            ("ghosts", GHOSTS),
         ):  # fmt: skip
             one_of(name, getattr(self, name), allowed)
         check_engine(self.engine)

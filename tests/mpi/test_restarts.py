@@ -109,12 +109,12 @@ def test_rerun_gives_the_same_history(host: Host, potentials: Path, tmp_path: Pa
 
 def test_run_0_and_minimisation(host: Host, potentials: Path, tmp_path: Path) -> None:
     """`run 0` is a frame where the host can; a minimisation is none, and the run behind it is."""
-    more = {"first": "yes"} if host.name == "wheel" else {}
+    more = {"first": "yes"} if host.plugin else {}
     deck = crystal(potentials) + host.monitor(10, file="phases.h5", **more)
     run = host.run(tmp_path, deck + "minimize 0 1e-3 5 50\nrun 0\n", 2)
     assert run.code == 0, run.text[-3000:]
     ended = int(re.findall(r"^\s*(\d+)\s", run.text[run.text.rindex("Step") :], re.M)[0])
-    if host.name == "wheel":
+    if host.plugin:
         assert steps(tmp_path / "phases.h5") == [ended]
     else:
         assert not (tmp_path / "phases.h5").exists()
