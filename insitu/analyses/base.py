@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyses.settings import check, setting
+from insitu.errors import InsituError
 from insitu.frame.frame import Frame
 from insitu.frame.halo import Halo
 from insitu.frame.neighbors import Neighbors
@@ -169,7 +170,8 @@ class Analysis(Generic[S]):
     #: What it reads in ``frame.results`` ``(n_local,)``: ``"phase"``, ``"confidence"``, or
     #: ``"NAME/COLUMN"`` of an analysis before it.
     reads: Sequence[str] = ()
-    #: Values of an atom that :meth:`with_ghosts` exchanges, and how often it is called in a frame.
+    #: Values of an atom that :meth:`with_ghosts` exchanges, of 4 bytes each (one of 8 counts twice), and
+    #: how often it is called in a frame.
     exchanged: int = 0
     rounds: int = 0
 
@@ -234,7 +236,7 @@ class Analysis(Generic[S]):
         """Return the name of an axis whose values depend on the settings: distinct where it has to be."""
         return name if self.name == self._kind else f"{self.name}_{name}"
 
-    def with_ghosts(self, values: NDArray[Any], neighbors: Neighbors) -> NDArray[np.float32]:
+    def with_ghosts(self, values: NDArray[Any], neighbors: Neighbors) -> NDArray[Any]:
         """Return values of the owned and the ghost atoms, each ghost's from its owner; collective.
 
         To be called :attr:`rounds` times in a frame, by every rank.
@@ -242,14 +244,26 @@ class Analysis(Generic[S]):
         Parameters
         ----------
         values
-            ``(n_local, exchanged)`` of the owned atoms.
+            ``(n_local, k)`` of the owned atoms: float32 or int32, or float64 or int64, and then
+            `exchanged` is 2 `k`.
         neighbors
             The search over the frame.
 
         Returns
         -------
         values
-            ``(n_local + n_ghost, exchanged)`` float32.
+            ``(n_local + n_ghost, k)`` of the same type; NaN or −1 for ghosts beyond the cutoff.
+
+        Raises
+        ------
+        InsituError
+            It is called more often, or with more, than declared; a ghost belongs to no rank.
         """
+        width = values.shape[1] * values.dtype.itemsize // 4
+        if width != self.exchanged or (self.halo is not None and self.halo.left < 1):
+            raise InsituError(
+                f"analyze {self.name} exchanges {width} values of 4 bytes, and once more than before; it "
+                f"declares exchanged={self.exchanged}, rounds={self.rounds}; correct the analysis"
+            )
         halo = self.halo if self.halo is not None else Halo.alone(neighbors.frame)
-        return halo.of_all_atoms(np.asarray(values, dtype=np.float32), neighbors)
+        return halo.of_all_atoms(values, neighbors)

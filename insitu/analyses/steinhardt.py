@@ -97,7 +97,7 @@ class Steinhardt(Analysis[SteinhardtSettings]):
             moments[those] /= np.where(total > 0, total, 1.0)[:, None]
             bonds.append((those, counts, others, weights))
         if self.settings.averaged:
-            everywhere = self.with_ghosts(moments, neighbors)
+            everywhere = self.with_ghosts(moments.astype(np.float32), neighbors)
             for those, counts, others, weights in bonds:
                 around = _sums(weights[:, None] * everywhere[others], counts)
                 moments[those] = (moments[those] + around) / (1.0 + _sums(weights, counts)[:, None])

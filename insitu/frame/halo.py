@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -317,20 +318,32 @@ class Halo:
         self._left -= 1
         return self._ranks.trade(flat, most, np.float32)
 
-    def of_all_atoms(self, values: NDArray[np.float32], search: Neighbors) -> NDArray[np.float32]:
+    @property
+    def left(self) -> int:
+        """How many exchanges are left in this frame."""
+        return self._left
+
+    @property
+    def width(self) -> int:
+        """Features of an atom that are exchanged."""
+        return self._width
+
+    def of_all_atoms(self, values: NDArray[Any], search: Neighbors) -> NDArray[Any]:
         """Return the values of owned and ghost atoms from those of the owned ones; collective.
 
         Parameters
         ----------
         values
-            ``(n_local, width)`` of the owned atoms, by index.
+            ``(n_local, k)`` of the owned atoms, by index; of 4 bytes each, or of 8, which are two
+            features.
         search
             The search over the frame.
 
         Returns
         -------
         values
-            ``(n_local + n_ghost, width)``; NaN for ghosts beyond the reach, which nobody reads.
+            ``(n_local + n_ghost, k)`` of the same type; NaN (whole numbers: −1) for ghosts beyond the
+            reach, which nobody reads.
 
         Raises
         ------
@@ -338,20 +351,22 @@ class Halo:
             A ghost within reach belongs to no rank.
         """
         rows = self.rows(search)
-        table = np.zeros((len(values) + self.received, values.shape[1]), dtype=np.float32)
-        table[rows.row_of] = values
+        k = values.shape[1] * values.dtype.itemsize // 4
+        words = np.ascontiguousarray(values).view(np.float32).reshape(len(values), k)
+        table = np.zeros((len(values) + self.received, k), dtype=np.float32)
+        table[rows.row_of] = words
         if not self._chosen:
             self.choose_used(np.ones(self.received, dtype=bool))
         self.fill(table, rows)
         row_of = np.empty(len(rows.row_of_place), dtype=np.int32)
         row_of[search.index] = rows.row_of_place
-        found: NDArray[np.float32] = table[row_of]
+        found: NDArray[Any] = table[row_of].view(values.dtype).reshape(-1, values.shape[1])
         if len(far := np.flatnonzero(row_of < 0)):
             frame = search.frame
             s = (frame.positions[far] - frame.origin) @ np.linalg.inv(frame.cell)
             if self.owners.partners.reach_into(s).any():
                 raise InsituError(NOBODYS)
-            found[far] = np.nan
+            found[far] = np.nan if values.dtype.kind == "f" else -1
         return found
 
     def finish(self) -> None:

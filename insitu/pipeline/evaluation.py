@@ -72,7 +72,6 @@ class Evaluation:
     def __init__(self, phases: Phases, analyses: Sequence[Analysis[Any]], ranks: Ranks) -> None:
         self._phases, self._analyses, self._ranks = phases, tuple(analyses), ranks
         self.stages = tuple(dict.fromkeys((*STAGES, *(a.stage for a in analyses))))
-        self._cutoff = max((a.cutoff for a in analyses), default=0.0)
         self._packing = Packing(
             {
                 **{"failed": (), "atoms": (), "asked_to_end": ()},
@@ -177,7 +176,7 @@ class Evaluation:
             if not isinstance(search, Neighbors) or a.cutoff > search.cutoff:
                 # One of its own where it goes further (the images' is as short as can be) or where
                 # that one is on a device.
-                search = Neighbors(frame, self._cutoff)
+                search = Neighbors(frame, max(a.cutoff for a in self._analyses))
                 now = time.perf_counter()
                 wall["neighbors"] += now - started
                 started = now

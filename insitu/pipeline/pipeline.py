@@ -23,9 +23,8 @@ from insitu.frame.neighbors import survey
 from insitu.frame.reduce import Ranks
 from insitu.frame.threads import thread_count
 from insitu.pipeline.build import make_further, make_phases
-from insitu.pipeline.evaluation import Evaluated, Evaluation
-from insitu.pipeline.feedback import Feedback
-from insitu.pipeline.recording import Recorder
+from insitu.pipeline.delivery import Delivery
+from insitu.pipeline.evaluation import Evaluation
 from insitu.pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,7 +66,6 @@ class Pipeline:
         if settings.types:
             self.row_names += [f"type {t}" for t in range(1, view.setting("ntypes") + 1)]
         self._said: set[str] = set()
-        self._write_time = 0.0
         self._seen: tuple[int, float, int] | None = None
         #: LAMMPS' ghost cutoff, where the host knows it and can set it.
         self.ghosts = GhostCutoff(settings.ghosts == "ask")
@@ -78,7 +76,7 @@ class Pipeline:
         ranks.agree(self._another_model())
         self.classes = self.analyzer.classes
         self._model = self.analyzer.model.card.name
-        self.feedback = Feedback(settings, self.classes, len(self.row_names))
+        self.feedback = self._deliver.feedback
 
     def _prepare(self, view: LammpsView) -> None:
         view.check()
@@ -92,9 +90,10 @@ class Pipeline:
         #: Analyses beside that of the phases.
         self.further = make_further(self.settings, view, self.analyzer)
         self._evaluate = Evaluation(self.analyzer, self.further, self.ranks)
-        self.recorder = Recorder(
-            self.settings, self.analyzer, self.further, self._evaluate.stages, self.ranks.size
-        )
+        self._deliver = Delivery(
+            self.settings, self.analyzer, self.further, self._evaluate, self.ranks,
+            len(self.row_names),
+        )  # fmt: skip
         if view.units == "lj" and not self.analyzer.model.card.scale_free:
             raise InsituError(
                 f"model '{self.analyzer.model.card.name}' works on distances in Å and the deck has "
@@ -135,16 +134,12 @@ class Pipeline:
         InsituError
             On all ranks: a column or all variables are missing; the clock was set back.
         """
-        self.ranks.agree(guarded(lambda: self._begin(view, view.step + (not first))))
+        self.ranks.agree(guarded(lambda: self._deliver.begin(view, view.step + (not first))))
         self._left = time.perf_counter()
-
-    def _begin(self, view: LammpsView, first_step: int) -> None:
-        self.feedback.check(view)
-        self.recorder.continue_at(view.step + 1, first_step)
 
     def is_rewound(self, view: LammpsView) -> bool:
         """Return whether the history has frames of later steps than the present; collective."""
-        last = self.recorder.last_step
+        last = self._deliver.recorder.last_step
         return bool(self.ranks.sum(np.array([last is not None and view.step < last], float))[0])
 
     def ghost_cutoff(
@@ -204,9 +199,7 @@ class Pipeline:
             return
         spent = {"simulation": arrived - self._left, "arrays": time.perf_counter() - arrived}
         found = self._evaluate(frame, spent)
-        started = time.perf_counter()
-        self.ranks.agree(guarded(lambda: self._deliver(view, frame, found)))
-        self._write_time = time.perf_counter() - started
+        self._deliver(view, frame, found)
         self._advise(found.sums, frame.step)
         if found.sums["asked_to_end"]:
             self._end(view, frame.step)
@@ -285,35 +278,10 @@ class Pipeline:
                 "behind `run`, further runs are skipped", step,
             )  # fmt: skip
 
-    def _deliver(self, view: LammpsView, frame: Frame, found: Evaluated) -> None:
-        values = self._evaluate.finish(found)
-        rows = [values.get(f"phases/by_{k}/fraction", ()) for k in ("group", "type")]
-        wanted = self.feedback.wants_atoms  # on a GPU they stay there otherwise
-        self.feedback.write(
-            view,
-            self.analyzer.atom_codes(frame) if wanted else np.zeros(0, np.int32),
-            self.analyzer.confidence if wanted else np.zeros(0, np.float32),
-            values["phases/fraction"],
-            np.array([row for part in rows for row in part]).reshape(-1, len(self.classes)),
-            found.columns,
-        )
-        if self.ranks.rank == 0:
-            # The time of a write is known behind it: a frame holds that of the one before.
-            timing = {"reduce": found.waited, "write": self._write_time}
-            self.recorder.append(view, frame, values, found.sums, timing)
-
     def disable(self, view: LammpsView, reason: str) -> None:
         """End the analysis, not the run; every rank is told, none needs to answer."""
-        self.feedback.blank(view)
-        if self.ranks.rank == 0:
-            step = view.step
-            noted = guarded(lambda: self.recorder.note(view, step, reason))
-            log.warning(
-                "insitu: the analysis is disabled from step %d on, the simulation goes on: %s%s",
-                step, reason, f" (this is not in the history: {noted})" if noted else "",
-            )  # fmt: skip
-        self.close()
+        self._deliver.disable(view, reason)
 
     def close(self) -> None:
         """Close the history (every frame in it is already on disk)."""
-        self.recorder.close()
+        self._deliver.recorder.close()

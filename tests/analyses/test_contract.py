@@ -36,6 +36,7 @@ class Count(Analysis[CountSettings]):
     Settings = CountSettings
     thermo = ("temperature",)
     reads = ("phase",)
+    exchanged, rounds = 2, 1  # an id of 8 bytes
 
     def __init__(self, settings: CountSettings, system: System, name: str = "") -> None:
         super().__init__(settings, system, name)
@@ -49,7 +50,9 @@ class Count(Analysis[CountSettings]):
         )
 
     def __call__(self, frame: Any, neighbors: Any) -> dict[str, Any]:
-        offsets, _ = neighbors.lists(self.cutoff)
+        offsets, others = neighbors.lists(self.cutoff)
+        ids = self.with_ghosts(frame.ids[: frame.n_local, None], neighbors)[:, 0]
+        assert (ids[others] == frame.ids[others]).all()
         n = np.full(frame.n_local, np.nan)
         n[neighbors.atoms] = np.diff(offsets)
         odd = np.flatnonzero(n % 2 == 1)
@@ -115,6 +118,16 @@ class OfPlace(Count):
         return found | {"neighbors": np.where(low, 7.0 * found["neighbors"], found["neighbors"])}
 
 
+class Often(Count):
+    """It exchanges more often than it declares."""
+
+    name = "often"
+
+    def __call__(self, frame: Any, neighbors: Any) -> dict[str, Any]:
+        super().__call__(frame, neighbors)
+        return super().__call__(frame, neighbors)
+
+
 class Other(Count):
     """It returns something else than it declares."""
 
@@ -139,6 +152,7 @@ class Alike(Count):
         (OfRank, "2 ranks: of_rank/phases differs by"),
         (OfIds, "order: column neighbors differs by"),
         (OfPlace, "translation: column neighbors differs by"),
+        (Often, "exchanges 2 values of 4 bytes, and once more than before.*rounds=1"),
         (Other, "returned .*more.* and declares"),
         (Alike, "a second one also writes"),
     ],

@@ -148,6 +148,6 @@ def test_the_panel_is_a_map_over_time(tmp_path: Path) -> None:
     axes = plots.phase_history(data, panels=["phases", "rdf"]).axes[1]
     (drawn,) = axes.collections
     assert drawn.get_array().size == 40
-    assert axes.get_ylabel() == "Distance\n(Angstrom)"
+    assert axes.get_ylabel() == "Distance\n(Å)"
     with pytest.raises(SettingError, match="panel 'rdf': the history has no such data"):
         plots.phase_history(data.drop_vars("rdf"), panels=["rdf"])

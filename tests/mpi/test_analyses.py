@@ -84,3 +84,83 @@ def test_what_is_wrong_ends_the_run_before_it_begins(host: Host, tmp_path: Path)
     assert "columns=q8=… and it has q4, q6" in text(analyze="steinhardt cutoff 3.8 columns q8=d_q8")
     assert "the deck has no column 'd_q'" in text(analyze="steinhardt cutoff 3.8 columns q6=d_q")
     assert "the name 'timing' is taken" in text(analyze="rdf cutoff 3 name timing")
+
+
+OWN = '''
+from dataclasses import dataclass
+import numpy as np
+from insitu.analyses import Analysis, Observable, setting
+
+@dataclass(frozen=True)
+class Settings:
+    cutoff: float = setting("bonds are not longer", unit="Å", low=0.1, high=10.0)
+    fail_at: int = setting("step at which the rank with atom 1 fails", default=-1)
+
+class Own(Analysis[Settings]):
+    """What rank 0 gathers, after two exchanges."""
+    name = "own"
+    Settings = Settings
+    thermo = ("temperature",)
+    exchanged, rounds = 6, 2  # three of 8 bytes
+
+    def __init__(self, settings, system, name=""):
+        super().__init__(settings, system, name)
+        self.cutoff, self.frames = settings.cutoff, 0
+        self.sums = {"temperature": (), "ranks": (), "images": ()}
+        self.gathers = {"positions": (3,)}
+        self.observables = (
+            Observable(self.path("in_order"), (), "i8", "", "ids are 1 ... n"),
+            Observable(self.path("centre"), (3,), "f8", "Angstrom", "mean position"),
+            Observable(self.path("temperature"), (), "f8", "K", "mean of the ranks"),
+            Observable(self.path("images"), (), "i8", "", "ghosts that are no image of their owner"),
+            Observable(self.path("frames"), (), "i8", "", "since the run began"),
+        )
+
+    def __call__(self, frame, neighbors):
+        self.frames += 1
+        n = frame.n_local
+        mine = frame.positions[:n]
+        first = self.with_ghosts(mine.copy(), neighbors)
+        if frame.step == self.settings.fail_at and 1 in frame.ids[:n]:
+            raise ValueError("own fault")
+        second = self.with_ghosts(first[:n].copy(), neighbors)
+        reached = np.isfinite(second).all(axis=1)
+        apart = (frame.positions - second)[reached] @ np.linalg.inv(frame.cell)
+        return {
+            "temperature": frame.thermo.temperature, "ranks": 1.0,
+            "images": (np.abs(apart - np.rint(apart)) > 1e-9).any(axis=1).sum(),
+            "positions": (frame.ids[:n], mine),
+        }
+
+    def finish(self, sums):
+        ids, values = sums["positions"]
+        return {
+            self.path("in_order"): int((ids == np.arange(1, len(ids) + 1)).all() * len(ids)),
+            self.path("centre"): values.mean(axis=0),
+            self.path("temperature"): sums["temperature"] / sums["ranks"],
+            self.path("images"): round(float(sums["images"])),
+            self.path("frames"): self.frames,
+        }
+'''
+
+
+def test_an_analysis_of_ones_own(host: Host, tmp_path: Path) -> None:
+    """Two exchanges in a frame, what rank 0 gathers, temperature, own state; a rank that fails."""
+    (tmp_path / "mine.py").write_text(OWN)
+    path = {"PYTHONPATH": str(tmp_path)}
+    found = {}
+    for ranks in (1, 3):
+        deck = DECK + host.monitor(10, file=f"{ranks}.h5", analyze="mine:Own cutoff 3.8")
+        run = host.run(tmp_path, deck + "run 20\n", ranks, environment=path)
+        assert run.code == 0, run.text[-2000:]
+        found[ranks] = insitu.open(tmp_path / f"{ranks}.h5")
+        assert (found[ranks]["own_in_order"] == 500).all()
+        assert (found[ranks]["own_images"] == 0).all()
+        assert found[ranks]["own_frames"].values.tolist() == [1, 2]
+        assert np.allclose(found[ranks]["own_temperature"], found[ranks]["temperature"])
+    assert np.allclose(found[1]["own_centre"], found[3]["own_centre"], atol=1.0)  # wrapping differs
+    deck = DECK + host.monitor(10, file="f.h5", analyze="mine:Own cutoff 3.8 fail_at 20")
+    run = host.run(tmp_path, deck + "run 30\n", 3, environment=path)
+    assert run.code != 0
+    assert "own fault" in run.text
+    assert insitu.open(tmp_path / "f.h5")["step"].values.tolist() == [10]

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""sums → values → LAMMPS and history: what was found in a frame goes to where it is wanted."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from insitu.analyses.base import Analysis
+from insitu.analyses.phases import Phases
+from insitu.errors import guarded
+from insitu.frame.frame import Frame
+from insitu.frame.reduce import Ranks
+from insitu.pipeline.evaluation import Evaluated, Evaluation
+from insitu.pipeline.feedback import Feedback
+from insitu.pipeline.recording import Recorder
+from insitu.pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from insitu.lammps.view import LammpsView
+
+log = logging.getLogger(__name__)
+
+
+class Delivery:
+    """Hands a frame's results back to LAMMPS on every rank, and to the history on rank 0.
+
+    Parameters
+    ----------
+    settings
+        Of the run.
+    phases, analyses
+        Whose results they are.
+    evaluation
+        Makes values of sums.
+    ranks
+        The ranks of the simulation.
+    rows
+        Number of further rows of fractions (groups, types).
+
+    Attributes
+    ----------
+    feedback, recorder
+        Where the results go.
+    """
+
+    def __init__(
+        self, settings: Settings, phases: Phases, analyses: Sequence[Analysis[Any]],
+        evaluation: Evaluation, ranks: Ranks, rows: int,
+    ) -> None:  # fmt: skip
+        self._phases, self._evaluation, self._ranks = phases, evaluation, ranks
+        self.feedback = Feedback(settings, phases.classes, rows)
+        self.recorder = Recorder(settings, phases, analyses, evaluation.stages, ranks.size)
+        self._write_time = 0.0
+
+    def begin(self, view: LammpsView, first_step: int) -> None:
+        """Look up what the deck defines, and make the history ready for a run; local.
+
+        Raises
+        ------
+        InsituError
+            A column or all variables are missing; the clock was set back.
+        """
+        self.feedback.check(view)
+        self.recorder.continue_at(view.step + 1, first_step)
+
+    def __call__(self, view: LammpsView, frame: Frame, found: Evaluated) -> None:
+        """Hand over a frame's results; collective, all ranks raise or none."""
+        started = time.perf_counter()
+        self._ranks.agree(guarded(lambda: self._hand_over(view, frame, found)))
+        self._write_time = time.perf_counter() - started
+
+    def _hand_over(self, view: LammpsView, frame: Frame, found: Evaluated) -> None:
+        values = self._evaluation.finish(found)
+        rows = [values.get(f"phases/by_{k}/fraction", ()) for k in ("group", "type")]
+        wanted = self.feedback.wants_atoms  # on a GPU they stay there otherwise
+        self.feedback.write(
+            view,
+            self._phases.atom_codes(frame) if wanted else np.zeros(0, np.int32),
+            self._phases.confidence if wanted else np.zeros(0, np.float32),
+            values["phases/fraction"],
+            np.array([row for part in rows for row in part]).reshape(-1, len(self._phases.classes)),
+            found.columns,
+        )
+        if self._ranks.rank == 0:
+            # The time of a write is known after it: a frame holds that of the one before.
+            timing = {"reduce": found.waited, "write": self._write_time}
+            self.recorder.append(view, frame, values, found.sums, timing)
+
+    def disable(self, view: LammpsView, reason: str) -> None:
+        """End the analysis, not the run; every rank is told, none needs to answer."""
+        self.feedback.blank(view)
+        if self._ranks.rank == 0:
+            step = view.step
+            noted = guarded(lambda: self.recorder.note(view, step, reason))
+            log.warning(
+                "insitu: the analysis is disabled from step %d on, the simulation goes on: %s%s",
+                step, reason, f" (this is not in the history: {noted})" if noted else "",
+            )  # fmt: skip
+        self.recorder.close()
