@@ -90,6 +90,8 @@ def _damaged(path: Path, error: Exception) -> HistoryError:
 
 def damage(error: Exception) -> str:
     """Return what h5py complains of in a damaged file, in a few words that can be printed."""
+    if isinstance(error, UnicodeDecodeError | json.JSONDecodeError):
+        return "a text in it cannot be read"
     what = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
     if short := re.search(r"truncated file: eof = (\d+), .*stored_eof = (\d+)", what):
         what = f"{short[2]} bytes long, and {short[1]} are there"
