@@ -220,6 +220,7 @@ bool FixInsitu::reach(double cutoff)
 // found here, not after an hour.
 void FixInsitu::setup(int)
 {
+  comm->forward_comm();
   if (require("setup", "0") == "ok 1") analysed = update->ntimestep;
 }
 
@@ -233,7 +234,8 @@ void FixInsitu::end_of_step()
 {
   announce(update->ntimestep + nevery);
   // Fixes may have moved atoms or the box after LAMMPS' own communication (fix deform,
-  // press/berendsen, ehex, the drude transforms). It is done again before the next forces.
+  // press/berendsen, ehex, the drude transforms, at set-up filter/corotate). It is done again before
+  // the next forces.
   comm->forward_comm();
   int wait = 0;
   std::sscanf(require("step").c_str(), "ok %d", &wait);

@@ -145,7 +145,7 @@ def test_short_ghost_cutoff_at_step_1_under_python_invoke(tmp_path: Path) -> Non
         "pair_coeff 1 1 0.1 2.7\nneighbor 1.0 bin\nfix move all nve\n"
         + host.monitor(1, every=100, model="crystals-cnn") + "run 200\n"
     )  # fmt: skip
-    fails(host, tmp_path, deck, "at step 1,", "comm_modify cutoff")
+    fails(host, tmp_path, deck, "at step 1: ", "comm_modify cutoff")
 
 
 @pytest.mark.parametrize("ranks", [1, 3])

@@ -69,7 +69,9 @@ def test_the_first_frame_fails(potentials: Path, tmp_path: Path) -> None:
         "pair_style.*\n.*", "mass 1 27\npair_style lj/cut 4\npair_coeff * * 0.1 2.7",
         crystal(potentials, cutoff=""),
     )  # fmt: skip
-    deck = head + host.monitor(10, file="phases.h5", model="crystals-cnn", on_error="disable")
+    deck = head + host.monitor(
+        10, file="phases.h5", model="crystals-cnn", on_error="disable", ghosts="ask"
+    )
     deck += "run 20\n"
     run = host.run(tmp_path, deck, 2)
     assert run.code == 0, run.text[-3000:]
