@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from insitu.errors import DeckError, InsituError, describe, guarded
+from insitu.frame.density import spacing
 from insitu.frame.frame import Frame, Thermo
 from insitu.frame.ghosts import require_cutoff, unreliable, unstable
-from insitu.frame.neighbors import survey
 from insitu.frame.reduce import Ranks
 from insitu.frame.threads import thread_count
 from insitu.pipeline.build import make_further, make_phases
@@ -225,7 +225,7 @@ class Pipeline:
         assert frame is not None
         a = self.analyzer
         if a.scale_free:
-            a.measure(self.ranks.sum(survey(frame)), frame.cell)
+            a.measure(spacing(frame, self.ranks))
         reach, advised, who = self._reach
         self.ranks.agree(unreliable(frame, reach, who, self.ranks, advised))
         return frame
