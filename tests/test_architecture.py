@@ -17,7 +17,7 @@ PACKAGE = Path(insitu.__file__).parent
 #: What only type checkers see does not count.
 LAYERS = (
     "__main__", "cli", "bench", "training", "jobs", "views", "offline", "lammps", "pipeline",
-    "history", "testing", "analyses", "models", "descriptors", "gpu", "frame", "transitions",
+    "history", "testing", "analyses", "models", "descriptors", "gpu", "frame", "transitions", "progress",
     "errors",
 )  # fmt: skip
 #: Folders that have to do without each other, whatever their order.
@@ -38,7 +38,7 @@ HOMES = {
     },
     "rich": {
         "views/terminal.py", "views/table.py", "views/dashboard.py", "views/watch.py",
-        "training/progress.py",
+        "progress.py",
     },
     "jinja2": {"views/report.py"},
     "markdown_it": {"views/markdown.py"},

@@ -61,8 +61,12 @@ def classify_with(
     species: ArrayLike | None = None,
     *,
     threshold: float | None = None,
+    origin: ArrayLike = (0.0, 0.0, 0.0),
 ) -> Classification:
-    """Classify every atom of a sample with a loaded model; arguments as of :func:`insitu.classify`."""
+    """Classify every atom of a sample with a loaded model; arguments as of :func:`insitu.classify`.
+
+    `origin` ``(3,)`` is the corner of the cell [Å].
+    """
     analyzer = Phases(model, threshold)
     if model.on_device is not None:
         return _on_device(analyzer, positions, cell, pbc, species)
@@ -71,7 +75,7 @@ def classify_with(
             "positions are in a GPU's memory and the analysis runs on the CPU; give device='cuda', or "
             "copy them to the host"
         )
-    bare = Frame.from_arrays(positions, cell, pbc, reach=0.0, types=species)
+    bare = Frame.from_arrays(positions, cell, pbc, reach=0.0, types=species, origin=origin)
     if analyzer.scale_free:
         analyzer.measure(spacing(bare))
     frame = bare.with_images(analyzer.search * 1.0001)

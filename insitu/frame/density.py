@@ -81,11 +81,11 @@ class _Grid:
     def span(self, ranks: Ranks, here: Callable[[Any], NDArray[Any]]) -> None:
         """Lay the grid over the atoms that are in the part, which own half a spacing beyond them."""
         v = self._part()
-        row = np.array([len(v), *[np.inf] * 3, *[-np.inf] * 3])
+        ends = np.full(6, -np.inf)
         if len(v):
-            row[1:] = np.concatenate([here(v.min(axis=0)), here(v.max(axis=0))])
-        rows = ranks.allgather(row)
-        low, high, atoms = rows[:, 1:4].min(axis=0), rows[:, 4:].max(axis=0), rows[:, 0].sum()
+            ends = np.concatenate([-here(v.min(axis=0)), here(v.max(axis=0))])
+        ends = ranks.largest(ends)
+        low, high, atoms = -ends[:3], ends[3:], ranks.sum(np.array([float(len(v))]))[0]
         self.open[:] = False
         if not atoms:
             return

@@ -101,6 +101,16 @@ class Ranks:
         self._comm.Allreduce(np.ascontiguousarray(values), total)
         return total
 
+    def largest(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the element-wise maximum over the ranks, on every rank."""
+        if self._comm is None:
+            return values
+        from mpi4py import MPI
+
+        most = np.empty_like(values)
+        self._comm.Allreduce(np.ascontiguousarray(values), most, op=MPI.MAX)
+        return most
+
     def any(self, flag: bool) -> bool:
         """Return whether the flag is set on any rank; collective."""
         return bool(self.sum(np.array([float(flag)]))[0])
