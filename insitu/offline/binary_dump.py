@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from insitu.errors import SettingError
 from insitu.frame.units import ANGSTROM
 from insitu.offline.configuration import Configuration
-from insitu.offline.lammps_dump import CutError, Header, Tell, Wanted, make, restricted
+from insitu.offline.dump_frame import CutError, Header, Tell, Wanted, make, restricted
 from insitu.offline.streams import Stream
 
 #: Names of the format at the beginning of each frame.

@@ -16,9 +16,9 @@ from insitu.errors import SettingError
 from insitu.frame.units import TIME_UNIT
 from insitu.models.card import class_codes
 from insitu.models.store import AnyModel
+from insitu.offline.ase_files import write_labels
 from insitu.offline.configuration import Configuration
 from insitu.offline.options import Options
-from insitu.offline.trajectories import write_labels
 
 
 class Output:

@@ -57,6 +57,28 @@ def test_xyz_without_a_lattice(tmp_path: Path, sample: tuple[np.ndarray, np.ndar
     assert free > 0.9
 
 
+@pytest.mark.parametrize("form", ["xyz", "extxyz"])
+def test_xyz_files_that_are_cut(tmp_path: Path, form: str) -> None:
+    """As ASE writes them, ended anywhere: in a number, too."""
+    path = tmp_path / f"a.{form}"
+    atoms = ase.build.bulk("Al", cubic=True) * (3, 3, 3)
+    ase.io.write(path, [atoms] * 3, format=form)
+    text = path.read_text()
+    for at in (len(text) - 3, len(text) - 700, len(text) * 2 // 3 + 2, len(text) * 2 // 3 + 9):
+        path.write_text(text[:at])
+        lines, told = classify(path)
+        assert [line.split("  ")[0] for line in lines] == ["frame 0", "frame 1"]
+        assert len(told) == 1
+        assert "frame 2 is incomplete" in told[0]
+    path.write_text(text)
+    assert len(classify(path)[0]) == 3
+    ase.io.write(path, atoms, format=form)
+    path.write_text(path.read_text().rstrip())
+    lines, told = classify(path)
+    assert len(lines) == 1
+    assert not told
+
+
 def test_frames_that_are_cut(tmp_path: Path, sample: tuple[np.ndarray, np.ndarray]) -> None:
     whole = [frame(*sample, s) for s in (0, 10, 20)]
     path = tmp_path / "a.dump"
