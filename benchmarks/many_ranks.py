@@ -29,10 +29,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.bench.machine import line, machine
+from insitu.frame import density
 from insitu.frame.frame import Frame
 from insitu.frame.ghosts import GhostCheck, check
 from insitu.frame.halo import Halo
-from insitu.frame.neighbors import Neighbors, survey
+from insitu.frame.neighbors import Neighbors
 from insitu.frame.partners import _Directory
 from insitu.frame.reduce import Ranks
 from insitu.models.engines.spatial import SpatialSettings, neighbors_of
@@ -110,7 +111,7 @@ def count(along: int, cells: int = 5) -> dict[str, Counted]:
         frame = frames[ranks.rank]
         check(frame, REACH, ranks)
         first = ranks.take()
-        ranks.sum(survey(frame))
+        density.spacing(frame, ranks)
         check(frame, REACH, ranks)
         said = ranks.take()
         first.messages -= said.messages  # that is of the frame itself

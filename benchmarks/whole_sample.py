@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from insitu import _kernels
 from insitu.bench.machine import line, machine
 from insitu.descriptors.neighbors_map import NeighborsMap
+from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors, spacing, survey
+from insitu.frame.neighbors import Neighbors
 from insitu.models.card import Card
 from insitu.models.engines.spatial import SpatialModel, SpatialSettings
 from insitu.models.export import save
@@ -109,7 +110,7 @@ def main() -> None:
         k = max(1, round((arguments.atoms / basis) ** (1 / 3)))
         r, cell = lattice(kind, a, (k, k, k))
         r += np.random.default_rng(0).normal(scale=noise, size=r.shape)
-        length = spacing(survey(Frame.from_arrays(r, cell, True, reach=0.0)), cell)
+        length = spacing(Frame.from_arrays(r, cell, True, reach=0.0))
         numbers = next(iter(models.values())).graph.species or (1,)
         types = np.resize(numbers, len(r))
         for model in models.values():

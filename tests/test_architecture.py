@@ -17,7 +17,7 @@ PACKAGE = Path(insitu.__file__).parent
 #: What only type checkers see does not count.
 LAYERS = (
     "__main__", "cli", "bench", "training", "jobs", "views", "offline", "lammps", "pipeline",
-    "history", "testing", "analyses", "models", "descriptors", "gpu", "frame", "transitions",
+    "history", "testing", "analyses", "models", "descriptors", "gpu", "frame", "transitions", "progress",
     "errors",
 )  # fmt: skip
 #: Folders that have to do without each other, whatever their order.
@@ -38,12 +38,12 @@ HOMES = {
     },
     "rich": {
         "views/terminal.py", "views/table.py", "views/dashboard.py", "views/watch.py",
-        "training/progress.py",
+        "progress.py",
     },
     "jinja2": {"views/report.py"},
     "markdown_it": {"views/markdown.py"},
     "ovito": {"offline/ptm.py", "bench/peers.py"},
-    "ase": {"offline/trajectories.py"},
+    "ase": {"offline/ase_files.py"},
     # In the pipeline its number of threads, in the benchmark as users run it; else models/, training/.
     "torch": {"pipeline/pipeline.py", "bench/own.py"},
 }  # fmt: skip

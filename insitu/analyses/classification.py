@@ -10,9 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from insitu.analyses.phases import Phases, decide
 from insitu.errors import SettingError
+from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors, survey
+from insitu.frame.neighbors import Neighbors
 from insitu.frame.species import from_numbers
+from insitu.frame.surroundings import Surroundings, shortest_period
 from insitu.gpu.device import in_device_memory, on
 from insitu.gpu.frames import frame_on_device
 from insitu.gpu.search import DeviceSearch
@@ -33,12 +35,15 @@ class Classification:
         ``(n, C)`` float32.
     classes
         Class names.
+    advice
+        A sentence if the sample is one that the model cannot judge, else ``""``.
     """
 
     labels: NDArray[np.int64]
     confidence: NDArray[np.float32]
     probabilities: NDArray[np.float32]
     classes: list[str]
+    advice: str = ""
 
     @property
     def fractions(self) -> dict[str, float]:
@@ -56,8 +61,12 @@ def classify_with(
     species: ArrayLike | None = None,
     *,
     threshold: float | None = None,
+    origin: ArrayLike = (0.0, 0.0, 0.0),
 ) -> Classification:
-    """Classify every atom of a sample with a loaded model; arguments as of :func:`insitu.classify`."""
+    """Classify every atom of a sample with a loaded model; arguments as of :func:`insitu.classify`.
+
+    `origin` ``(3,)`` is the corner of the cell [Å].
+    """
     analyzer = Phases(model, threshold)
     if model.on_device is not None:
         return _on_device(analyzer, positions, cell, pbc, species)
@@ -66,10 +75,10 @@ def classify_with(
             "positions are in a GPU's memory and the analysis runs on the CPU; give device='cuda', or "
             "copy them to the host"
         )
+    bare = Frame.from_arrays(positions, cell, pbc, reach=0.0, types=species, origin=origin)
     if analyzer.scale_free:
-        bare = Frame.from_arrays(positions, cell, pbc, reach=0.0)
-        analyzer.measure(survey(bare), bare.cell)
-    frame = Frame.from_arrays(positions, cell, pbc, reach=analyzer.search * 1.0001, types=species)
+        analyzer.measure(spacing(bare))
+    frame = bare.with_images(analyzer.search * 1.0001)
     if known := model.card.elements:
         analyzer.color(from_numbers(species, known))
     neighbors = Neighbors(frame, analyzer.search)
@@ -78,8 +87,25 @@ def classify_with(
     for atoms, batch, found in analyzer.probabilities(neighbors):
         probabilities[atoms] = batch
         sizes[atoms] = found
-    labels, confidence = decide(probabilities, analyzer.threshold, sizes)
-    return Classification(labels, confidence, probabilities, analyzer.classes[:-1])
+    odd = analyzer.surroundings(neighbors)
+    return _result(analyzer, probabilities, sizes, odd)
+
+
+def _result(
+    analyzer: Phases, probabilities: NDArray[np.float32], found: NDArray[np.int32],
+    odd: Surroundings | None,
+) -> Classification:  # fmt: skip
+    enough = found if odd is None else np.minimum(found, odd.others)
+    labels, confidence = decide(probabilities, analyzer.threshold, enough)
+    advice = analyzer.advice(
+        {
+            "count": np.array([float(len(labels))]),
+            "neighbors": np.array(float(found.sum())),
+            "own_images": np.array(odd.own_images if odd else 0),
+            "coincident": np.array(odd.coincident if odd else 0),
+        }
+    )
+    return Classification(labels, confidence, probabilities, analyzer.classes[:-1], advice)
 
 
 def _on_device(
@@ -100,10 +126,9 @@ def _on_device(
                 return frame_on_device(device, positions, cell, pbc, reach=reach, types=species)
             return Frame.from_arrays(positions, cell, pbc, reach=reach, types=species)
 
+        bare, odd = frame(0.0), None
         if analyzer.scale_free:
-            bare = frame(0.0)
-            counts = survey(bare, device if there else None)
-            analyzer.measure(counts, bare.cell)
+            analyzer.measure(spacing(bare, device=device if there else None))
         if known := model.card.elements:
             analyzer.color(from_numbers(species, known))
         search = DeviceSearch(frame(analyzer.search * 1.0001), analyzer.search, device)
@@ -112,5 +137,10 @@ def _on_device(
         probabilities = np.empty(result.shape, dtype=np.float32)
         sizes = np.empty(len(atoms), dtype=np.int32)
         probabilities[atoms], sizes[atoms] = device.read(result), device.read(found)
-    labels, confidence = decide(probabilities, analyzer.threshold, sizes)
-    return Classification(labels, confidence, probabilities, analyzer.classes[:-1])
+        if shortest_period(bare) <= analyzer.search:  # a small cell: the CPU looks at it
+            own = Frame.from_arrays(
+                device.read(positions) if there else positions, cell, pbc,
+                reach=analyzer.search * 1.0001, origin=bare.origin,
+            )  # fmt: skip
+            odd = analyzer.surroundings(Neighbors(own, analyzer.search))
+    return _result(analyzer, probabilities, sizes, odd)

@@ -37,7 +37,7 @@ class PhaseCounts:
         self._n, self._groups, self._n_types = n_phases, tuple(groups), n_types
         p = n_phases
         self.sums: Mapping[str, tuple[int, ...]] = {
-            "count": (p,), "confidence": (p,), "neighbors": (),
+            "count": (p,), "confidence": (p,), "neighbors": (), "own_images": (), "coincident": (),
             "by_group": (len(groups), p), "by_type": (n_types, p),
         }  # fmt: skip
         self.observables = (

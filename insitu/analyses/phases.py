@@ -15,8 +15,9 @@ from insitu.analyses.phase_counts import PhaseCounts
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
 from insitu.frame.halo import Halo
-from insitu.frame.neighbors import Neighbors, spacing
+from insitu.frame.neighbors import Neighbors
 from insitu.frame.reduce import Ranks
+from insitu.frame.surroundings import STRIDE, Surroundings, odd_surroundings, shortest_period
 from insitu.gpu.device import on
 from insitu.gpu.search import DeviceSearch
 from insitu.models.card import class_codes
@@ -89,23 +90,29 @@ class Phases:
         #: The same on a device, until somebody asks for them.
         self._there: DeviceLabels | None = None
 
+    def surroundings(self, neighbors: Neighbors, stride: int = 1) -> Surroundings | None:
+        """Return what is odd about the atoms' surroundings, whatever a network says of them."""
+        card, graph = self.model.card, self.graph
+        nearest = card.descriptor.ball if card.scale_free else None
+        if isinstance(graph, SpatialModel):
+            nearest = graph.graph.neighbors
+        return odd_surroundings(neighbors, self.search, nearest, self.spacing, stride)
+
     @property
     def scale_free(self) -> bool:
         """Whether the radii follow from the density of the sample: measure() comes first."""
         return self.graph is not None and self.graph.relative
 
-    def measure(self, counts: NDArray[np.float64], cell: NDArray[np.float64]) -> None:
-        """Set the radii for a frame from the atoms counted in it.
+    def measure(self, spacing: float) -> None:
+        """Set the radii for a frame.
 
         Parameters
         ----------
-        counts
-            Sum of :func:`insitu.frame.neighbors.survey` over the ranks: the same on all of them.
-        cell
-            ``(3, 3)`` cell vectors [Å].
+        spacing
+            Of its atoms [Å], :func:`insitu.frame.density.spacing`: the same on all ranks.
         """
         if self.graph is not None and self.graph.relative:
-            self.spacing = spacing(counts, cell)
+            self.spacing = spacing
             self.search = self.cutoff = self.graph.radius(self.spacing)
             self.advised_cutoff = _EXPANSION * self.cutoff
 
@@ -205,10 +212,19 @@ class Phases:
         self._check_colors()
         with on(model.device, f"{search.points:,} atoms"):
             probabilities, found = model.classify(search, self.spacing, self.halo)
+            odd = None
+            if shortest_period(frame) <= self.search and isinstance(frame.positions, np.ndarray):
+                odd = self.surroundings(Neighbors(frame, self.search), STRIDE)  # a small cell
+            if odd is not None:
+                atoms = model.device.read(search.atoms)
+                others = model.device.array(odd.others[atoms], np.int32)
+                found = model.device.xp.minimum(found, others)
             self._there, count, confidence, size = decide_on_device(
                 search, probabilities, found, self.threshold, _FEWEST
             )
         sums: dict[str, Any] = {"count": count, "confidence": confidence, "neighbors": size}
+        sums["own_images"] = odd.own_images if odd else 0
+        sums["coincident"] = odd.coincident if odd else 0
         sums |= self._counts.subsets(frame, self.labels if self._counts.reads_labels else None)
         self.timing, self.waited = dict(model.timing), model.waited
         self.timing["model"] += (
@@ -226,14 +242,18 @@ class Phases:
         self._there = None
         self._labels = np.full(frame.n_local, -1, dtype=np.int64)
         self._confidence = np.zeros(frame.n_local, dtype=np.float32)
+        odd = self.surroundings(neighbors, STRIDE)
         for atoms, probabilities, found in self.probabilities(neighbors):
-            labels, sure = decide(probabilities, self.threshold, found)
+            enough = found if odd is None else np.minimum(found, odd.others[atoms])
+            labels, sure = decide(probabilities, self.threshold, enough)
             column = np.where(labels < 0, p - 1, labels)
             count += np.bincount(column, minlength=p)
             confidence += np.bincount(column, weights=sure, minlength=p)
             size += float(found.sum())
             self._labels[atoms], self._confidence[atoms] = labels, sure
         sums: dict[str, Any] = {"count": count, "confidence": confidence, "neighbors": size}
+        sums["own_images"] = odd.own_images if odd else 0
+        sums["coincident"] = odd.coincident if odd else 0
         sums |= self._counts.subsets(frame, self.labels if self._counts.reads_labels else None)
         self.timing["model"] += (
             time.perf_counter() - started - self.waited - sum(self.timing.values())
@@ -252,8 +272,10 @@ class Phases:
         return self._counts.finish(sums)
 
     def advice(self, sums: Mapping[str, NDArray[np.float64]]) -> str:
-        """Return a sentence if the sample's density is one that the model never saw, else ``""``."""
+        """Return a sentence if the sample is one that no model, or not this one, can judge, else ``""``."""
         total = float(sums["count"].sum())
+        if odd := _oddity(int(sums["own_images"]), int(sums["coincident"]), int(total)):
+            return odd
         if not total or self.graph is not None or self.model.card.scale_free:
             return ""
         low, high = self.model.card.ball_range
@@ -265,6 +287,23 @@ class Phases:
             f"'{self.model.card.name}' was trained on {low} … {high}: its labels cannot be relied "
             "on at this density; check the deck's units, or train a model for this material"
         )
+
+
+def _oddity(own_images: int, coincident: int, total: int) -> str:
+    """Return a sentence on atoms whose surroundings are no sample of other atoms."""
+    if coincident:
+        return (
+            f"{coincident} of {total} atoms have another atom at their place (cores and shells, Drude "
+            "oscillators, atoms created twice): they are unknown, and their neighbours' labels cannot be "
+            "relied on; analyse a sample that has one of each pair only"
+        )
+    if own_images:
+        return (
+            f"the periodic cell is so small that {own_images} of {total} atoms are among their own nearest "
+            "neighbours: with fewer than four others there they are unknown, else the labels are those of "
+            "the crystal that the cell repeats; repeat the cell (ASE: atoms * (3, 3, 3), LAMMPS: replicate)"
+        )
+    return ""
 
 
 def decide(

@@ -17,9 +17,10 @@ from insitu.bench.samples import ELEMENTS
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.descriptors.neighbors_map_gpu import DeviceDescriber
 from insitu.errors import ModelError
+from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
 from insitu.frame.lattices import lattice
-from insitu.frame.neighbors import Neighbors, survey
+from insitu.frame.neighbors import Neighbors
 from insitu.gpu.device import Device
 from insitu.gpu.search import DeviceSearch
 from insitu.models.engines.gpu_graph import DeviceGraph
@@ -98,8 +99,8 @@ def _row(device: Device, size: int, repeats: int) -> dict[str, Any]:
     model = load("metals")
     analyzer = Phases(model)
     bare = Frame.from_arrays(r, cell, True, reach=0.0)
-    counts = survey(bare)
-    analyzer.measure(counts, bare.cell)
+    length = spacing(bare)
+    analyzer.measure(length)
     paper = NeighborsMap()
     host = Frame.from_arrays(r, cell, True, reach=max(analyzer.search, paper.cutoff) * 1.0001)
     there = _moved(device, host)
@@ -107,17 +108,17 @@ def _row(device: Device, size: int, repeats: int) -> dict[str, Any]:
     # --- the general model -------------------------------------------------------------------
     model.move(device)
     assert isinstance(model.on_device, DeviceGraph)
-    graph, spacing, threshold = model.on_device, analyzer.spacing, analyzer.threshold
+    graph, threshold = model.on_device, analyzer.threshold
     search = DeviceSearch(there, analyzer.search, device)
 
     def whole(frame: Frame) -> None:
         s = DeviceSearch(frame, analyzer.search, device)
-        p, found = graph.classify(s, spacing)
+        p, found = graph.classify(s, length)
         decide_on_device(s, p, found, threshold, 4)
 
     times: dict[str, Work] = {
         "search": lambda: DeviceSearch(there, analyzer.search, device),
-        "metals network": lambda: graph.classify(search, spacing),
+        "metals network": lambda: graph.classify(search, length),
         "metals": lambda: whole(there),
         "metals with transfer": lambda: whole(_moved(device, host)),
     }
@@ -142,7 +143,7 @@ def _row(device: Device, size: int, repeats: int) -> dict[str, Any]:
         here = load("metals")
         started = time.perf_counter()
         beside = Phases(here)
-        beside.measure(counts, bare.cell)
+        beside.measure(length)
         beside(host, Neighbors(host, analyzer.search))
         seconds["metals, CPU"] = time.perf_counter() - started
     return {"atoms": n, "points": len(host.positions), "seconds": seconds}

@@ -22,10 +22,11 @@ import numpy as np
 
 from insitu.analyses.phases import Phases
 from insitu.errors import InsituError, SettingError
+from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
 from insitu.frame.ghosts import check, unstable
 from insitu.frame.lattices import lattice
-from insitu.frame.neighbors import Neighbors, survey
+from insitu.frame.neighbors import Neighbors
 from insitu.frame.reduce import Ranks
 from insitu.models.store import load
 
@@ -96,7 +97,7 @@ def frame_of(atoms: int, analyzer: Phases) -> Frame:
     positions += np.random.default_rng(1).normal(0.0, 0.08, positions.shape)
     if analyzer.scale_free:
         bare = Frame.from_arrays(positions, cell, True, reach=0.0)
-        analyzer.measure(survey(bare), bare.cell)
+        analyzer.measure(spacing(bare))
     return Frame.from_arrays(positions, cell, True, reach=analyzer.cutoff + 2.0)
 
 
@@ -108,7 +109,7 @@ def analyse(
     problem = unstable(frame)
     seen("positions", None)
     if analyzer.scale_free:
-        analyzer.measure(ranks.sum(survey(frame)), frame.cell)
+        analyzer.measure(spacing(frame, ranks))
         seen("density", None)
     if problem or check(frame, analyzer.cutoff, ranks) != (0, 0.0):
         raise InsituError(

@@ -14,8 +14,9 @@ from insitu.analyses.phases import Phases
 from insitu.bench.method import Method, Result
 from insitu.bench.samples import Sample
 from insitu.descriptors.neighbors_map import NeighborsMap
+from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors, survey
+from insitu.frame.neighbors import Neighbors
 from insitu.models.engines.images import Model
 from insitu.models.store import load, locate
 
@@ -68,8 +69,8 @@ def _model(sample: Sample, name: str, engine: str, threads: int) -> Method:
         atoms = min(n, 4 * _SOME)
     analyzer = Phases(model)
     bare = Frame.from_arrays(sample.positions, sample.cell, True, reach=0.0)
-    counts = survey(bare)
-    analyzer.measure(counts, bare.cell)
+    length = spacing(bare)
+    analyzer.measure(length)
     frame = _frame(sample, analyzer.search, atoms)
     column = analyzer.classes.index(sample.element.structure)
 
@@ -80,7 +81,7 @@ def _model(sample: Sample, name: str, engine: str, threads: int) -> Method:
             torch.set_num_threads(threads)
         started = time.perf_counter()
         if analyzer.scale_free:
-            analyzer.measure(survey(frame), frame.cell)
+            analyzer.measure(spacing(frame))
         sums = analyzer(frame, Neighbors(frame, analyzer.search))
         seconds = time.perf_counter() - started
         return Result(seconds, float(sums["count"][column]) / atoms)

@@ -17,9 +17,10 @@ from insitu.analyses.phases import Phases
 from insitu.bench.machine import line, machine
 from insitu.bench.samples import ELEMENTS
 from insitu.errors import InsituError, SettingError
+from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
 from insitu.frame.lattices import lattice
-from insitu.frame.neighbors import Neighbors, survey
+from insitu.frame.neighbors import Neighbors
 from insitu.models.store import load
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -112,7 +113,7 @@ def _one(atoms: int, model: str, engine: str, threads: int) -> dict[str, Any]:
     analyzer = Phases(loaded)
     if analyzer.scale_free:
         bare = Frame.from_arrays(r, cell, True, reach=0.0)
-        analyzer.measure(survey(bare), cell)
+        analyzer.measure(spacing(bare))
         del bare
     frame = Frame.from_arrays(r, cell, True, reach=analyzer.search * (1 + 1e-4))
     arrays = (frame.positions, frame.types, frame.ids)
@@ -130,7 +131,7 @@ def _one(atoms: int, model: str, engine: str, threads: int) -> dict[str, Any]:
     while len(seconds) < 5 and (sum(seconds) < _ENOUGH or len(seconds) < 2):
         started = time.perf_counter()
         if analyzer.scale_free:
-            analyzer.measure(survey(frame), frame.cell)
+            analyzer.measure(spacing(frame))
         analyzer(frame, Neighbors(frame, analyzer.search))
         seconds.append(time.perf_counter() - started)
     return {

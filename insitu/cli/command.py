@@ -8,11 +8,11 @@ import sys
 
 from insitu import __version__
 from insitu.cli.bench import add_bench
+from insitu.cli.classify import add_classify
 from insitu.cli.histories import Run, add_histories
 from insitu.cli.jobs import add_jobs
 from insitu.cli.train import add_train
 from insitu.errors import InsituError, SettingError
-from insitu.models.engines import ENGINES
 
 _DESCRIPTION = "In-situ structural analysis of LAMMPS simulations."
 
@@ -59,17 +59,6 @@ def _analyses(options: argparse.Namespace) -> int:
     return 0
 
 
-def _classify(options: argparse.Namespace) -> int:
-    from insitu.offline.trajectories import classify_file
-
-    for line in classify_file(
-        options.file, model=options.model, threshold=options.threshold, index=options.index,
-        labels=options.labels, engine=options.engine, device=options.device,
-    ):  # fmt: skip
-        print(line, flush=True)
-    return 0
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     top = argparse.ArgumentParser(
@@ -91,19 +80,7 @@ def parser() -> argparse.ArgumentParser:
     add_histories(verb)
     add_jobs(verb)
 
-    sub = verb(
-        "classify", _classify, "Classify the atoms of a configuration or trajectory file.",
-        "insitu classify dump.lammpstrj --labels phases.xyz",
-    )  # fmt: skip
-    sub.add_argument("file", help="any file that ASE reads")
-    sub.add_argument("--model", default="metals", help="shipped model or model.pt (metals)")
-    sub.add_argument(
-        "--threshold", type=float, help="smallest probability of a label (the model's)"
-    )
-    sub.add_argument("--index", default=":", help="frames, as ASE writes slices (all)")
-    sub.add_argument("--labels", help="extended XYZ file to write, with a phase for each atom")
-    sub.add_argument("--engine", default="auto", choices=ENGINES, help="what runs it (auto)")
-    sub.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
+    add_classify(verb)
 
     sub = verb("models", _models, "List the shipped models, or print a model's card.",
                "insitu models crystals-cnn")  # fmt: skip

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -144,59 +143,113 @@ class Frame:
             raise InsituError(
                 f"the position of {who} is {r[i].tolist()}; only finite positions can be analysed"
             )
-        box = _cell_matrix(cell, periodic, r)
         kinds = np.ones(n, dtype=np.int32) if types is None else np.asarray(types).astype(np.int32)
         for name, array in (("types", kinds), ("ids", tags)):
             if array.shape != (n,):
                 raise SettingError(f"{name} have shape {array.shape}; give ({n},), one an atom")
         # A copy: a frame's arrays become read-only, the caller's must not.
-        origin = np.array(more.pop("origin", np.zeros(3)), dtype=np.float64)
-        r, owner = _with_images(r, box, origin, periodic, reach)
-        return cls(
+        given = np.array(more.pop("origin", np.zeros(3)), dtype=np.float64)
+        box, origin = _completed(cell, periodic, r, given)
+        s = (r - origin) @ np.linalg.inv(box)
+        # What lies on the border but for rounding stays where it is.
+        r -= np.where(periodic, np.floor(s + 1e-12), 0.0) @ box
+        bare = cls(
             positions=r,
-            types=kinds[owner],
-            ids=tags[owner],
+            types=kinds,
+            ids=tags,
             n_local=n,
             cell=box,
             origin=origin,
             pbc=periodic,
             **more,
         )
+        return bare.with_images(reach) if reach else bare
+
+    def with_images(self, reach: float) -> Frame:
+        """Return a frame without ghosts with the periodic images that LAMMPS would give as ghosts.
+
+        Parameters
+        ----------
+        reach
+            Images are made for all points within this distance of the cell [Å].
+        """
+        assert not self.n_ghost
+        owner, shift = _images(self, reach)
+        ghosts = self.positions[owner] + shift.astype(np.float64) @ self.cell
+        return replace(
+            self,
+            positions=np.concatenate([self.positions, ghosts]),
+            types=np.concatenate([self.types, self.types[owner]]),
+            ids=np.concatenate([self.ids, self.ids[owner]]),
+        )
 
     @classmethod
     def from_atoms(cls, atoms: Any, *, reach: float, **more: Any) -> Frame:
         """Make a frame of an ``ase.Atoms``; its atomic numbers become the types."""
+        more = {"origin": np.ravel(atoms.get_celldisp())} | more
         return cls.from_arrays(
             atoms.positions, atoms.cell.array, atoms.pbc, reach=reach, types=atoms.numbers, **more
         )
 
 
-def _cell_matrix(
-    cell: ArrayLike | None, periodic: NDArray[np.bool_], r: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _completed(
+    cell: ArrayLike | None, periodic: NDArray[np.bool_], r: NDArray[np.float64],
+    origin: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+    """Return cell and origin; a direction that has no vector spans the atoms."""
     if cell is None:
         if periodic.any():
             raise SettingError("cell is None with pbc=True; give the cell, or pbc=False")
-        size = np.ptp(r, axis=0) if len(r) else np.ones(3)
-        return np.diag(np.maximum(size, 1.0))
+        cell = np.zeros((3, 3))
     box = np.array(cell, dtype=np.float64)
     if box.shape == (3,):
         box = np.diag(box)
     if box.shape != (3, 3):
         raise SettingError(f"cell has shape {box.shape}; give (3, 3), rows are vectors, or (3,)")
-    # A missing vector of a non-periodic direction (ASE gives zeros) is completed.
-    for axis in range(3):
-        if not box[axis].any():
-            if periodic[axis]:
-                raise SettingError(
-                    f"cell vector {axis} is zero but pbc[{axis}] is True; give the vector, or set "
-                    "that direction non-periodic"
-                )
-            normal = np.cross(box[(axis + 1) % 3], box[(axis + 2) % 3])
-            length = np.linalg.norm(normal)
-            box[axis] = normal / length if length > 0 else np.eye(3)[axis]
-    if abs(np.linalg.det(box)) < 1e-12 * np.prod(np.linalg.norm(box, axis=1)):
+    missing: NDArray[np.bool_] = ~np.any(box, axis=1)
+    if (missing & periodic).any():
+        axis = int((missing & periodic).argmax())
+        raise SettingError(
+            f"cell vector {axis} is zero but pbc[{axis}] is True; give the vector, or set "
+            "that direction non-periodic"
+        )
+    if missing.any():
+        box = normals(box, ~missing)
+        if abs(np.linalg.det(box)) > 0.0 and len(r):
+            s = (r - origin) @ np.linalg.inv(box)
+            low, size = s.min(axis=0), np.maximum(np.ptp(s, axis=0), 1.0)
+            origin = origin + np.where(missing, low, 0.0) @ box
+            box = np.where(missing, size, 1.0)[:, None] * box
+    if not abs(np.linalg.det(box)) >= 1e-12 * np.prod(np.linalg.norm(box, axis=1)):
         raise SettingError(f"cell {box.tolist()} has no volume; give three independent vectors")
+    return box, origin
+
+
+def normals(cell: NDArray[np.float64], kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return a cell whose vectors of some directions are of 1 Å, normal to those that are kept.
+
+    Parameters
+    ----------
+    cell
+        ``(3, 3)`` cell vectors as rows [Å]; those that are not kept do not matter.
+    kept
+        ``(3,)`` which directions keep theirs.
+    """
+    box = np.where(kept[:, None], cell, 0.0)
+    which = np.flatnonzero(~kept)
+    if len(which) == 3:
+        return np.eye(3)
+    if len(which) == 2:
+        (axis,) = np.flatnonzero(kept)
+        along = box[axis] / max(float(np.linalg.norm(box[axis])), 1e-300)
+        side = np.eye(3)[int(np.abs(along).argmin())]
+        box[which[0]] = np.cross(along, side)
+        box[which[1]] = np.cross(along, box[which[0]])
+    elif len(which):
+        (axis,) = which
+        box[axis] = np.cross(box[(axis + 1) % 3], box[(axis + 2) % 3])
+    length = np.linalg.norm(box[which], axis=1, keepdims=True)
+    box[which] /= np.maximum(length, 1e-300)
     return box
 
 
@@ -206,34 +259,21 @@ def heights(cell: NDArray[np.float64]) -> NDArray[np.float64]:
     return height
 
 
-def _with_images(
-    r: NDArray[np.float64],
-    cell: NDArray[np.float64],
-    origin: NDArray[np.float64],
-    periodic: NDArray[np.bool_],
-    reach: float,
-) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    inverse = np.linalg.inv(cell)
-    s = (r - origin) @ inverse
-    shift = np.where(periodic, np.floor(s), 0.0)
-    s -= shift
-    r = r - shift @ cell
-    part = reach / heights(cell)
-    owner = [np.arange(len(r))]
-    points = [r]
-    spans = [
-        range(-int(np.ceil(p)), int(np.ceil(p)) + 1) if flag else range(1)
-        for p, flag in zip(part, periodic, strict=True)
-    ]
-    for image in itertools.product(*spans):
-        if image == (0, 0, 0):
-            continue
-        moved = s + np.array(image)
-        inside = np.ones(len(r), dtype=bool)
-        for axis in range(3):
-            if periodic[axis]:
-                inside &= (moved[:, axis] >= -part[axis]) & (moved[:, axis] <= 1 + part[axis])
-        (which,) = np.nonzero(inside)
-        owner.append(which)
-        points.append(r[which] + np.array(image, dtype=np.float64) @ cell)
-    return np.ascontiguousarray(np.concatenate(points)), np.concatenate(owner)
+def _images(frame: Frame, reach: float) -> tuple[NDArray[np.intp], NDArray[np.int16]]:
+    """Return owner ``(n,)`` and periods ``(n, 3)`` of the images within reach of the cell."""
+    s = (frame.positions - frame.origin) @ np.linalg.inv(frame.cell)
+    part = reach / heights(frame.cell)
+    owner, shift = np.arange(len(s)), np.zeros((len(s), 3), dtype=np.int16)
+    # One direction after the other: the later ones are asked for the images that are left only.
+    for axis in np.flatnonzero(frame.pbc):
+        most = int(np.ceil(part[axis]))
+        along = s[owner, axis]
+        owners, shifts = [owner], [shift]
+        for k in (k for k in range(-most, most + 1) if k):
+            (which,) = np.nonzero((along + k >= -part[axis]) & (along + k <= 1.0 + part[axis]))
+            moved = shift[which]
+            moved[:, axis] = k
+            owners.append(owner[which])
+            shifts.append(moved)
+        owner, shift = np.concatenate(owners), np.concatenate(shifts)
+    return owner[len(s) :], shift[len(s) :]

@@ -213,7 +213,7 @@ def check(frame: Frame, reach: float, ranks: Ranks) -> tuple[int, float]:
     trouble = ranks.sum(np.array([missing != 0, drift > 0.0], dtype=np.float64))
     if not trouble.any():
         return 0, 0.0
-    worst = ranks.max(drift)
+    worst = float(ranks.largest(np.array([drift]))[0])
     if worst > _DRIFT * reach:
         return missing, worst
     return this.missing(mine, found, 2.0 * worst), 0.0

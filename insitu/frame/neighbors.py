@@ -5,16 +5,13 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import InsituError
 from insitu.frame.frame import Frame
-
-if TYPE_CHECKING:
-    from insitu.gpu.device import Device
 
 
 def compiled() -> Any:
@@ -34,67 +31,6 @@ def compiled() -> Any:
             "`python -P`; where insitu is not installed: pip install ."
         ) from None
     return _kernels
-
-
-#: Cells along each side of the box in which atoms are counted to tell their density.
-_GRID = 16
-#: Atoms that the cells in which a density is read off hold on average, at least.
-_POPULATED = 32.0
-#: Keeps the planes of a perfect crystal off the limits of the cells.
-_OFFSET = 0.0137931
-
-
-def survey(frame: Frame, device: Device | None = None) -> NDArray[np.float64]:
-    """Return the number of owned atoms in each cell of a grid over the box, to be summed over ranks.
-
-    Whole numbers, so that their sum does not depend on the decomposition.
-
-    Parameters
-    ----------
-    frame
-        The frame.
-    device
-        Where its positions are, if in device memory.
-    """
-    xp: Any = np if device is None else device.xp
-
-    def there(values: NDArray[Any]) -> Any:
-        return values if device is None else device.array(values, values.dtype)
-
-    r = frame.positions[: frame.n_local] - there(frame.origin)
-    s = r @ there(np.linalg.inv(frame.cell)) + _OFFSET
-    s = xp.where(there(frame.pbc), s - xp.floor(s), xp.clip(s, 0.0, 1.0 - 1e-9))
-    at = xp.minimum((s * _GRID).astype(np.int64), _GRID - 1)
-    flat = (at[:, 0] * _GRID + at[:, 1]) * _GRID + at[:, 2]
-    counts = xp.bincount(flat, minlength=_GRID**3)
-    return (counts if device is None else device.read(counts)).astype(np.float64)
-
-
-def spacing(counts: NDArray[np.float64], cell: NDArray[np.float64]) -> float:
-    """Return (volume an atom)^(1/3) [Å] where the atoms are: vacuum and vapour do not count.
-
-    The density of the median atom's cell, in cells fine enough to tell a slab from the vacuum around
-    it and coarse enough to hold some atoms.
-
-    Parameters
-    ----------
-    counts
-        Sum of :func:`survey` over all ranks.
-    cell
-        ``(3, 3)`` cell vectors [Å].
-    """
-    grid = counts.reshape(_GRID, _GRID, _GRID)
-    volume = abs(float(np.linalg.det(cell))) / _GRID**3
-    while grid.size > 1 and grid.sum() < _POPULATED * np.count_nonzero(grid):
-        half = grid.shape[0] // 2
-        grid = grid.reshape(half, 2, half, 2, half, 2).sum(axis=(1, 3, 5))
-        volume *= 8.0
-    occupied = np.sort(grid[grid > 0])
-    if not len(occupied):
-        return float(np.cbrt(volume))
-    running = np.cumsum(occupied)
-    median = occupied[np.searchsorted(running, 0.5 * running[-1])]
-    return float(np.cbrt(volume / median))
 
 
 class Neighbors:

@@ -103,6 +103,16 @@ class Ranks:
         self._comm.Allreduce(np.ascontiguousarray(values), total)
         return total
 
+    def largest(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the element-wise maximum over the ranks, on every rank."""
+        if self._comm is None:
+            return values
+        from mpi4py import MPI
+
+        most = np.empty_like(values)
+        self._comm.Allreduce(np.ascontiguousarray(values), most, op=MPI.MAX)
+        return most
+
     def any(self, flag: bool) -> bool:
         """Return whether the flag is set on any rank; collective."""
         return bool(self.sum(np.array([float(flag)]))[0])
@@ -118,14 +128,6 @@ class Ranks:
             return []
         parts = np.split(out, np.cumsum(sizes)[:-1])
         return [part.reshape(-1, values.shape[1]) for part in parts]
-
-    def max(self, value: float) -> float:
-        """Return the largest value of any rank; collective."""
-        if self._comm is None:
-            return value
-        from mpi4py import MPI
-
-        return float(self._comm.allreduce(value, op=MPI.MAX))
 
     def deliver(
         self, sent: Mapping[int, NDArray[Any]], dtype: type[Any]

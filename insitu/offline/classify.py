@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 from numpy.typing import ArrayLike
 
@@ -32,7 +33,8 @@ def classify(
         ``(n, 3)`` [Å]; on a GPU also an array in its memory (``__cuda_array_interface__`` or DLPack),
         which is used in place.
     cell
-        ``(3, 3)`` cell vectors as rows, or ``(3,)`` lengths [Å]; None if nothing is periodic.
+        ``(3, 3)`` cell vectors as rows, or ``(3,)`` lengths [Å]; None if nothing is periodic. Where
+        it begins does not matter: a direction that is not periodic ends with its atoms.
     pbc
         One flag or three.
     species
@@ -54,6 +56,12 @@ def classify(
     Classification
         ``labels``, ``confidence``, ``probabilities``, ``classes``, ``fractions``.
 
+    Warns
+    -----
+    UserWarning
+        The sample's density is one that the model never saw; the periodic cell shows atoms their own
+        images; two atoms are at one place.
+
     Raises
     ------
     ModelError
@@ -72,4 +80,7 @@ def classify(
     check_threads(threads)
     loaded = load(model, engine=engine, device=device)
     loaded.threads = thread_count(threads, len(os.sched_getaffinity(0)))
-    return classify_with(loaded, positions, cell, pbc, species, threshold=threshold)
+    found = classify_with(loaded, positions, cell, pbc, species, threshold=threshold)
+    if found.advice:
+        warnings.warn(f"insitu.classify: {found.advice}", UserWarning, stacklevel=2)
+    return found

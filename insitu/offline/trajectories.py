@@ -1,119 +1,227 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Configurations in files: whatever ASE reads, classified frame by frame (the one home of ase)."""
+"""Configurations in files: LAMMPS dumps by readers of our own, all else by ASE."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from insitu.errors import SettingError
-from insitu.models.card import class_codes
+from insitu.offline.ase_files import by_ase, to_atoms
+from insitu.offline.binary_dump import BinaryDump, is_binary_dump
+from insitu.offline.configuration import Configuration
+from insitu.offline.dump_frame import Tell, Wanted
+from insitu.offline.lammps_dump import TextDump
+from insitu.offline.streams import Stream
+
+#: Is told how many bytes were read.
+Reached = Callable[[int], None]
 
 
-def classify_file(
-    file: str,
-    *,
-    model: str = "metals",
-    threshold: float | None = None,
-    index: str = ":",
-    labels: str | None = None,
-    engine: str = "auto",
-    device: str = "cpu",
-) -> Iterator[str]:
-    """Classify the frames of a file; yield one line of phase fractions for each.
+def _nobody(position: int) -> None:
+    """Take no notice."""
+
+
+def read_file(
+    path: str, wanted: Wanted, tell: Tell, everything: bool = False, reached: Reached = _nobody
+) -> Iterator[Configuration | None]:
+    """Yield the configurations of a file in their order; None for one that is not wanted.
 
     Parameters
     ----------
-    file
-        Configuration or trajectory in a format of ASE.
-    model, threshold
-        As in :func:`insitu.classify`.
-    index
-        Frames, as ASE writes slices.
-    labels
-        Extended XYZ file to write, with columns ``phase`` (the codes of the history files) and
-        ``confidence`` for each atom; OVITO reads it.
-    engine, device
-        As in :func:`insitu.classify`.
+    path
+        A LAMMPS dump, as text or binary, plain or compressed (gz, xz, bz2, zst); a LAMMPS data file; any
+        other file that ASE reads.
+    wanted
+        Whether frame k is wanted.
+    tell
+        Is told which frames were left out, and why.
+    everything
+        Keep all columns of numbers.
+    reached
+        Is told how many bytes of the file were read.
 
     Raises
     ------
     SettingError
-        The file is missing or not readable, or `labels` exists.
+        The file is missing, or what it holds cannot be read.
     """
-    from insitu.analyses.classification import classify_with
-    from insitu.analyses.loading import load
-    from insitu.frame.threads import thread_count
-
-    frames = read_frames(file, index)
-    import ase.io
-
-    if labels and Path(labels).exists():
-        raise SettingError(f"--labels {labels} exists; give another name or remove it")
-    loaded = load(model, engine=engine, device=device)
-    loaded.threads = thread_count(None, len(os.sched_getaffinity(0)))
-    for number, atoms in enumerate(frames):
-        found = classify_with(
-            loaded, atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers, threshold=threshold
+    if not Path(path).is_file():
+        what = "a folder" if Path(path).is_dir() else "not a file"
+        raise SettingError(f"'{path}' is {what}; give a configuration file")
+    stream = Stream(path)
+    try:
+        head = stream.read()
+        if not head.strip() and stream.cut:
+            raise SettingError(
+                f"'{path}' ({stream.compression}) was cut before anything can be unpacked; copy it anew"
+            )
+        if not head.strip():
+            raise SettingError(f"'{path}' is empty; give a file with configurations")
+        kind = _kind(head)
+    finally:
+        stream.close()
+    if kind in ("text", "binary"):
+        stream = Stream(path)
+        try:
+            reader = (TextDump if kind == "text" else BinaryDump)(stream, tell, everything)
+            for found in reader.frames(wanted):
+                reached(stream.position)
+                yield found
+            if stream.cut:
+                tell(
+                    f"'{path}' ({stream.compression}) was cut: what followed its last frame here is lost"
+                )
+        finally:
+            stream.close()
+        return
+    if stream.compression in ("zst",):
+        raise SettingError(
+            f"'{path}' is no LAMMPS dump, and ASE does not read {stream.compression}; unpack it (zstd -d)"
         )
-        if labels:
-            codes = np.array(class_codes(found.classes))
-            atoms.arrays["phase"] = codes[found.labels]  # −1 is the last: unknown, 0
-            atoms.arrays["confidence"] = found.confidence.astype(float)
-            ase.io.write(labels, atoms, format="extxyz", append=number > 0)
-        shares = "  ".join(f"{k} {100 * v:.2f} %" for k, v in found.fractions.items() if v > 0)
-        yield f"frame {number}  {len(atoms)} atoms  {shares}"
+    yield from by_ase(path, wanted, kind, tell)
+
+
+def _kind(head: bytes) -> str:
+    """Return ``text`` or ``binary`` for a dump, ``data`` for a LAMMPS data file, else ``""``."""
+    if head.lstrip().startswith(b"ITEM:"):
+        return "text"
+    if is_binary_dump(head):
+        return "binary"
+    lines = head[:4000].decode(errors="replace").splitlines()[1:12]
+    if any(re.match(r"\s*\d+\s+atoms\s*(#.*)?$", line) for line in lines):
+        return "data"
+    return ""
+
+
+def is_dump(path: str) -> bool:
+    """Return whether a file is a LAMMPS dump."""
+    stream = Stream(path)
+    try:
+        return _kind(stream.read()) in ("text", "binary")
+    finally:
+        stream.close()
+
+
+def first_step(path: str) -> int | None:
+    """Return the step of a file's first frame, None if it does not say."""
+    frames = read_file(path, lambda k: k == 0, lambda text: None)
+    try:
+        first = next(frames, None)
+    except SettingError:
+        return None
+    finally:
+        frames.close()  # type: ignore[attr-defined]
+    return first.step if first else None
+
+
+def parse_index(index: str, setting: str = "--index") -> slice:
+    """Return which frames a text means.
+
+    Raises
+    ------
+    SettingError
+        It is no number and no slice.
+    """
+    try:
+        parts = [int(p) if p.strip() else None for p in index.split(":")]
+        if len(parts) == 1 and (at := parts[0]) is not None:
+            return slice(at, None if at == -1 else at + 1)
+        if not 2 <= len(parts) <= 3 or (len(parts) == 3 and parts[2] is not None and parts[2] <= 0):
+            raise ValueError
+        return slice(*parts)
+    except ValueError:
+        raise SettingError(
+            f"{setting} {index} is no frame and no slice; write 0 (the first), -1 (the last), : (all), "
+            "10:20, ::5"
+        ) from None
+
+
+def read_many(
+    files: Sequence[str],
+    index: str,
+    tell: Tell,
+    everything: bool = False,
+    setting: str = "--index",
+    reached: Reached = _nobody,
+) -> Iterator[tuple[str, int, Configuration]]:
+    """Yield file, number (in the file) and configuration of the frames that an index means.
+
+    Parameters
+    ----------
+    files
+        Read one after another; the index counts through all of them.
+    index
+        A number or a slice.
+    tell
+        Is told which frames were left out, and why.
+    everything
+        Keep all columns of numbers.
+    setting
+        What the user calls `index`, for messages.
+    reached
+        Is told how many bytes of all files were read.
+
+    Raises
+    ------
+    SettingError
+        A file cannot be read, the index is none, or no frame has it.
+    """
+    span = parse_index(index, setting)
+    total = None
+    if any(v is not None and v < 0 for v in (span.start, span.stop)):
+        # From the end: count first, saying nothing.
+        total = sum(1 for f in files for _ in read_file(f, lambda k: False, lambda text: None))
+        span = slice(*span.indices(total))
+    start, stop, stride = span.start or 0, span.stop, span.step or 1
+    seen = given = before = 0
+    for file in files:
+        offset = seen
+
+        def wanted(k: int, offset: int = offset) -> bool:
+            at = offset + k
+            return at >= start and (stop is None or at < stop) and (at - start) % stride == 0
+
+        def at(position: int, before: int = before) -> None:
+            reached(before + position)
+
+        number = 0
+        for found in read_file(file, wanted, tell, everything, at):
+            if found is not None:
+                given += 1
+                yield file, number, found
+            number, seen = number + 1, seen + 1
+            if stop is not None and seen >= stop:
+                break
+        before += Path(file).stat().st_size
+        reached(before)
+        if stop is not None and seen >= stop:
+            break
+    if not given:
+        where = f"'{files[0]}'" if len(files) == 1 else f"the {len(files)} files"
+        have, n = ("has" if len(files) == 1 else "have"), seen if total is None else total
+        if not n:
+            raise SettingError(f"{where} {have} no complete frame; give a file that has one")
+        raise SettingError(
+            f"{where} {have} {n} complete frame{'s'[: n != 1]}, and none at {setting} {index}; give "
+            f"{f'0 … {n - 1}, ' if n > 1 else '0, '}-1 or a slice"
+        )
 
 
 def read_frames(file: str, index: str, setting: str = "--index") -> Iterator[Any]:
-    """Return the frames of a file as ``ase.Atoms``, one after another.
-
-    Parameters
-    ----------
-    file
-        Configuration or trajectory in a format of ASE.
-    index
-        Frames, as ASE writes slices.
-    setting
-        What the user calls `index`, for messages.
+    """Yield the frames of a file as ``ase.Atoms``, with all columns of numbers, for training.
 
     Raises
     ------
     SettingError
-        ASE is not installed, the file is missing or not readable, `index` is no slice, or there is
-        no such frame.
+        As of :func:`read_many`; also if a frame was left out.
     """
-    try:
-        from ase.utils import string2index
-    except ImportError:
-        raise SettingError("reading configurations needs ASE: pip install 'insitu[ase]'") from None
-    if not Path(file).is_file():
-        raise SettingError(f"'{file}' is not a file; give a configuration file")
-    try:
-        string2index(index)
-    except ValueError:
-        raise SettingError(
-            f"{setting} {index} is not a slice; write it as ASE does: -1 (the last), : (all), 10:20, ::5"
-        ) from None
-    return _frames(file, index, setting)
+    import logging
 
-
-def _frames(file: str, index: str, setting: str) -> Iterator[Any]:
-    import ase.io
-
-    number = 0
-    try:
-        for atoms in ase.io.iread(file, index=index):
-            yield atoms
-            number += 1
-    except Exception as error:  # each of ASE's readers has errors of its own
-        raise SettingError(
-            f"file '{file}' cannot be read by ASE behind {number} frames ({type(error).__name__}: "
-            f"{error}); it is damaged, or in a format that ASE does not know"
-        ) from None
-    if not number:
-        raise SettingError(f"file '{file}' has no frames at {setting} {index} that ASE can read")
+    log = logging.getLogger(__name__)
+    for _, _, found in read_many(
+        [file], index, lambda text: log.warning("insitu: %s", text), True, setting
+    ):
+        yield to_atoms(found)

@@ -17,9 +17,9 @@ import numpy as np
 
 from insitu.errors import DeckError, InsituError, describe, guarded
 from insitu.frame import ghosts
+from insitu.frame.density import spacing
 from insitu.frame.frame import Frame, Thermo
 from insitu.frame.ghost_cutoff import GhostCutoff, HostCutoff, Need
-from insitu.frame.neighbors import survey
 from insitu.frame.reduce import Ranks
 from insitu.frame.threads import thread_count
 from insitu.pipeline.build import make_further, make_phases
@@ -252,7 +252,7 @@ class Pipeline:
         return frame
 
     def _measure(self, frame: Frame) -> None:
-        self.analyzer.measure(self.ranks.sum(survey(frame)), frame.cell)
+        self.analyzer.measure(spacing(frame, self.ranks))
 
     def _advise(self, sums: dict[str, Any], step: int) -> None:
         if self.ranks.rank:

@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -22,19 +23,21 @@ def provenance(
     settings: Settings, analyzer: Phases, view: LammpsView, n_ranks: int
 ) -> dict[str, Any]:
     """Return model, descriptor, settings, versions and host of a run."""
-    from importlib import metadata  # on rank 0 only: it brings 30 modules with it
-
-    model = analyzer.model
-    versions = {
-        "insitu": __version__,
-        "lammps": view.version,
-        "python": platform.python_version(),
+    return {
+        **of_model(analyzer),
+        "group": settings.group,
+        "settings": asdict(settings),
+        "units": view.units,
+        "atoms": view.n_atoms,
+        "last_step": view.run_span[1],  # `insitu watch` tells the time left
+        "ranks": n_ranks,
+        **of_process({"lammps": view.version}),
     }
-    for package in ("numpy", "h5py", "torch", "mpi4py"):
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = "not installed"
+
+
+def of_model(analyzer: Phases) -> dict[str, Any]:
+    """Return what classified the atoms."""
+    model = analyzer.model
     return {
         "model": model.card.name,
         "model_sha256": model.sha256,
@@ -42,13 +45,21 @@ def provenance(
         "device": "cpu" if model.on_device is None else model.on_device.device.name,
         "descriptor": model.card.inputs,
         "threshold": analyzer.threshold,
-        "group": settings.group,
-        "settings": asdict(settings),
+    }
+
+
+def of_process(versions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return versions (and further ones), host, folder, command and date."""
+    from importlib import metadata  # on rank 0 only: it brings 30 modules with it
+
+    versions = {"insitu": __version__, **versions, "python": platform.python_version()}
+    for package in ("numpy", "h5py", "torch", "mpi4py"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
         "versions": versions,
-        "units": view.units,
-        "atoms": view.n_atoms,
-        "last_step": view.run_span[1],  # `insitu watch` tells the time left
-        "ranks": n_ranks,
         "host": platform.node(),
         "folder": os.getcwd(),
         "command": _command(),

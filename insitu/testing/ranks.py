@@ -50,9 +50,10 @@ class ThreadRanks(Ranks):
         total: NDArray[np.float64] = np.sum(self.team.meet(self.rank, values), axis=0)
         return total
 
-    def max(self, value: float) -> float:
-        """Return the largest value of any rank."""
-        return max(self.team.meet(self.rank, value))
+    def largest(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the maximum over the ranks."""
+        most: NDArray[np.float64] = np.max(self.team.meet(self.rank, values), axis=0)
+        return most
 
     def gather(self, values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """Return every rank's table on rank 0."""

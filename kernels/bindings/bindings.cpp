@@ -12,6 +12,7 @@
 
 #include "bindings.hpp"
 #include "../cpu/engine.hpp"
+#include "../cpu/rows.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -96,6 +97,23 @@ nb::tuple owners_of_ghosts(In<std::int64_t, 1> ids, std::int64_t n_local) {
         insitu::owners_of_ghosts(ids.data(), n_local, points, owners, others);
     }
     return nb::make_tuple(give(std::move(owners)), give(std::move(others)));
+}
+
+// Rows of a text from an offset on: how many are complete, the bytes that they take, and the column of
+// the next one in which something is wrong (-1: nothing is, it has not come yet).
+nb::tuple read_rows(nb::bytes text, std::int64_t offset, In<std::uint8_t, 1> columns,
+                    Out<double, 2> numbers, Out<std::uint8_t, 3> words) {
+    insitu::RowsRead found;
+    const char* from = text.c_str() + offset;
+    const auto length = std::int64_t(text.size()) - offset;
+    {
+        nb::gil_scoped_release free;
+        found = insitu::read_rows(from, length, std::int64_t(numbers.shape(0)),
+                                  reinterpret_cast<const insitu::Column*>(columns.data()),
+                                  int(columns.shape(0)), numbers.data(),
+                                  reinterpret_cast<char*>(words.data()));
+    }
+    return nb::make_tuple(found.rows, found.bytes, found.column);
 }
 
 // Marks the rows from n_local on that are read.
@@ -197,6 +215,8 @@ NB_MODULE(_kernels, m) {
     m.def("nearest", &nearest, "cells"_a, "places"_a, "out"_a.noconvert(), "near"_a, "cutoff"_a,
           "ball"_a, "local"_a, "whole"_a = true);
     m.def("rows_of_places", &rows_of_places, "cells"_a, "n_local"_a, "owners"_a);
+    m.def("read_rows", &read_rows, "text"_a, "offset"_a, "columns"_a, "numbers"_a.noconvert(),
+          "words"_a.noconvert());
     m.def("mark_read", &mark_read, "rows"_a, "n_local"_a, "used"_a.noconvert());
     m.def("owners_of_ghosts", &owners_of_ghosts, "ids"_a, "n_local"_a);
     nb::class_<insitu::GraphEngine>(m, "GraphEngine")

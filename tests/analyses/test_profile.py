@@ -12,8 +12,9 @@ from insitu.analyses.base import System
 from insitu.analyses.phases import Phases
 from insitu.analyses.profile import Profile, ProfileSettings
 from insitu.errors import SettingError
+from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors, survey
+from insitu.frame.neighbors import Neighbors
 from insitu.history.writer import Series
 from insitu.models.card import class_codes
 from insitu.models.store import load
@@ -70,7 +71,7 @@ def test_profile_of_two_crystals_and_its_history(tmp_path: Path) -> None:
     bare = Frame.from_arrays(r, box, [True, True, False], reach=0.0)
     profile = profile_of(bare, "z", "8")
     analyzer = Phases(model)
-    analyzer.measure(survey(bare), box)
+    analyzer.measure(spacing(bare))
     frame = Frame.from_arrays(r, box, [True, True, False], reach=analyzer.search * 1.001)
     search = Neighbors(frame, analyzer.search)
     values = analyzer.finish(analyzer(frame, search))

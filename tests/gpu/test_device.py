@@ -22,8 +22,9 @@ from insitu.analyses.phases import Phases
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.descriptors.neighbors_map_gpu import DeviceDescriber
 from insitu.errors import InsituError
+from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors, survey
+from insitu.frame.neighbors import Neighbors
 from insitu.gpu.device import CudaDevice, Device, has_driver
 from insitu.gpu.frames import frame_on_device
 from insitu.gpu.search import DeviceSearch
@@ -170,7 +171,7 @@ def test_positions_in_device_memory_are_used_there(device: Device) -> None:
     want = Frame.from_arrays(r, cell, (True, False, True), reach=5.0)
     assert (device.read(made.ids) == want.ids).all()
     np.testing.assert_allclose(device.read(made.positions), want.positions, atol=1e-12)
-    np.testing.assert_array_equal(survey(made, device), survey(want))
+    assert spacing(made, device=device) == spacing(want)
     model = store.load("metals")
     host = classify_with(model, r, cell, True)
     model.move(device)
@@ -189,7 +190,7 @@ def test_sums_and_labels_of_a_group_its_types_and_groups(device: Device) -> None
             model.move(there)
         analyzer = Phases(model, 0.9, groups=("left",), n_types=2)
         bare = Frame.from_arrays(r, cell, True, reach=0.0)
-        analyzer.measure(survey(bare), bare.cell)
+        analyzer.measure(spacing(bare))
         rng = np.random.default_rng(2)
         frame = Frame.from_arrays(
             r, cell, True, reach=analyzer.search * 1.0001, types=rng.integers(1, 3, len(r)),
@@ -213,7 +214,7 @@ def test_labels_stay_on_the_device_until_they_are_asked_for(folder: Path) -> Non
     analyzer = Phases(model)
     r, cell = SAMPLES["hot"]
     bare = Frame.from_arrays(r, cell, True, reach=0.0)
-    analyzer.measure(survey(bare), bare.cell)
+    analyzer.measure(spacing(bare))
     frame = Frame.from_arrays(r, cell, True, reach=analyzer.search * 1.0001)
     device.copied.clear()
     analyzer(frame, analyzer.neighbors(frame))
@@ -275,7 +276,7 @@ def test_a_sample_that_does_not_fit_is_an_error(folder: Path) -> None:
         assert model.on_device is not None
         analyzer = Phases(model)
         bare = Frame.from_arrays(r, cell, True, reach=0.0)
-        analyzer.measure(survey(bare), bare.cell)
+        analyzer.measure(spacing(bare))
         frame = Frame.from_arrays(r, cell, True, reach=analyzer.search * 1.0001)
         model.on_device.device = EmulatedDevice(folder, largest=largest)
         with pytest.raises(
@@ -339,7 +340,7 @@ def test_an_empty_rank_has_no_labels(device: Device) -> None:
     model = store.load("metals")
     model.move(device)
     analyzer = Phases(model)
-    analyzer.measure(np.full(16**3, 4.0), 40.0 * np.eye(3))
+    analyzer.measure(40.0 / 16 / 4.0 ** (1 / 3))
     frame = Frame.from_arrays(np.zeros((0, 3)), 40.0 * np.eye(3), True, reach=5.0)
     sums = analyzer(frame, analyzer.neighbors(frame))
     assert not sums["count"].any()

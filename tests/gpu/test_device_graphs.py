@@ -16,8 +16,8 @@ from insitu.analyses.classification import classify_with
 from insitu.analyses.loading import compare_with_cpu
 from insitu.analyses.phases import Phases
 from insitu.errors import InsituError, SettingError
+from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import spacing, survey
 from insitu.models import store
 from insitu.testing.ranks import ThreadRanks, deal, together
 
@@ -76,8 +76,8 @@ def test_ranks_with_devices_give_what_one_rank_does(
     want = classify_with(store.load(path), r, cell, True, species)
     probe = Phases(store.load(path))
     assert probe.graph is not None
-    counts = survey(Frame.from_arrays(r, cell, True, reach=0.0))
-    frames = deal(r, cell, grid, probe.graph.radius(spacing(counts, cell)) * 1.001, species)
+    length = spacing(Frame.from_arrays(r, cell, True, reach=0.0))
+    frames = deal(r, cell, grid, probe.graph.radius(length) * 1.001, species)
 
     def work(ranks: ThreadRanks) -> Any:
         model = store.load(path)
@@ -86,7 +86,7 @@ def test_ranks_with_devices_give_what_one_rank_does(
         if model.card.elements:
             analyzer.color(ELEMENTS)
         frame = frames[ranks.rank]
-        analyzer.measure(counts, frame.cell)
+        analyzer.measure(length)
         for _ in range(2):  # the second frame keeps the first one's owners
             analyzer.exchange(frame, ranks)
             analyzer(frame, analyzer.neighbors(frame))
@@ -107,7 +107,7 @@ def test_a_rank_whose_device_fails_keeps_no_other_waiting(
     artefacts: dict[str, str], folder: Path
 ) -> None:
     r, cell, _ = sample()
-    counts = survey(Frame.from_arrays(r, cell, True, reach=0.0))
+    length = spacing(Frame.from_arrays(r, cell, True, reach=0.0))
     frames = deal(r, cell, (2, 1, 1), 8.0)
 
     def work(ranks: ThreadRanks) -> str:
@@ -115,7 +115,7 @@ def test_a_rank_whose_device_fails_keeps_no_other_waiting(
         model.move(EmulatedDevice(folder, largest=1 << 40 if ranks.rank else 4000))
         analyzer = Phases(model)
         frame = frames[ranks.rank]
-        analyzer.measure(counts, frame.cell)
+        analyzer.measure(length)
         analyzer.exchange(frame, ranks)
         try:
             analyzer(frame, analyzer.neighbors(frame))
@@ -138,7 +138,7 @@ def test_a_ghost_of_nobody_is_an_error(artefacts: dict[str, str], folder: Path) 
         model.move(EmulatedDevice(folder))
         analyzer = Phases(model)
         bare = Frame.from_arrays(r, cell, True, reach=0.0)
-        analyzer.measure(survey(bare), bare.cell)
+        analyzer.measure(spacing(bare))
         frame = Frame.from_arrays(r, cell, True, reach=analyzer.search * 1.001, types=species)
         ids = frame.ids.copy()
         ids[frame.n_local :] += 10**6

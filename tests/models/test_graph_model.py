@@ -16,8 +16,9 @@ from insitu.analyses.classification import classify_with
 from insitu.analyses.phases import Phases
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import InsituError, ModelError, SettingError
+from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors, spacing, survey
+from insitu.frame.neighbors import Neighbors
 from insitu.models import store
 from insitu.models.engines.graph import GraphModel, GraphSettings
 from insitu.models.export import save
@@ -106,14 +107,14 @@ def test_labels_do_not_depend_on_the_decomposition(
     for r, cell in (_hot(), lattice("bcc", 3.0, (6, 6, 6)), lattice("hcp", 3.2, (6, 4, 4))):
         expected = classify_with(model, r, cell, True)
         bare = Frame.from_arrays(r, cell, True, reach=0.0)
-        frames = deal(r, cell, grid, model.radius(spacing(survey(bare), cell)) * 1.001)
+        frames = deal(r, cell, grid, model.radius(spacing(bare)) * 1.001)
 
         def work(
             ranks: ThreadRanks, frames: list[Frame] = frames
         ) -> tuple[NDArray[np.int64], Phases]:
             frame = frames[ranks.rank]
             analyzer = Phases(model)
-            analyzer.measure(ranks.sum(survey(frame)), frame.cell)
+            analyzer.measure(spacing(frame, ranks))
             analyzer.exchange(frame, ranks)
             analyzer(frame, Neighbors(frame, analyzer.search))
             return frame.ids[: frame.n_local], analyzer
@@ -135,7 +136,7 @@ def test_a_rank_that_fails_keeps_no_other_waiting(artefact: Path) -> None:
     def work(ranks: ThreadRanks) -> str:
         frame = frames[ranks.rank]
         analyzer = Phases(store.load(str(artefact)))
-        analyzer.measure(ranks.sum(survey(frame)), frame.cell)
+        analyzer.measure(spacing(frame, ranks))
         analyzer.exchange(frame, ranks)
         search = Neighbors(frame, analyzer.search)
         if ranks.rank == 1:
@@ -156,7 +157,7 @@ def test_a_group_is_labelled_as_in_the_whole(artefact: Path) -> None:
     r, cell = _hot()
     analyzer = Phases(model)
     bare = Frame.from_arrays(r, cell, True, reach=0.0)
-    analyzer.measure(survey(bare), bare.cell)
+    analyzer.measure(spacing(bare))
     some = np.arange(len(r)) % 3 == 0
     frame = Frame.from_arrays(r, cell, True, reach=analyzer.search * 1.001, selected=some)
     sums = analyzer(frame, Neighbors(frame, analyzer.search))
@@ -177,17 +178,17 @@ def test_uniform_scaling_changes_no_label(artefact: Path, factor: float) -> None
 def test_spacing_is_that_of_the_atoms_and_not_of_the_vacuum() -> None:
     r, cell = lattice("fcc", 4.0, (8, 8, 8))
     bulk = Frame.from_arrays(r, cell, True, reach=0.0)
-    assert spacing(survey(bulk), cell) == pytest.approx((4.0**3 / 4) ** (1 / 3), rel=0.02)
+    assert spacing(bulk) == pytest.approx((4.0**3 / 4) ** (1 / 3), rel=0.02)
     box = cell * np.array([[1.0], [1.0], [4.0]])
     slab = Frame.from_arrays(r, box, True, reach=0.0)
-    assert spacing(survey(slab), box) == pytest.approx((4.0**3 / 4) ** (1 / 3), rel=0.1)
+    assert spacing(slab) == pytest.approx((4.0**3 / 4) ** (1 / 3), rel=0.1)
 
 
 def test_a_ghost_of_nobody_is_an_error(artefact: Path) -> None:
     r, cell = _hot()
     frame = deal(r, cell, (2, 1, 1), 7.0)[0]
     analyzer = Phases(store.load(str(artefact)))
-    analyzer.measure(survey(frame), frame.cell)
+    analyzer.measure(spacing(frame))
     with pytest.raises(InsituError, match="belongs to no rank"):
         analyzer(frame, Neighbors(frame, analyzer.search))
 

@@ -21,8 +21,9 @@ from insitu.analyses.classification import classify_with
 from insitu.analyses.phases import Phases
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import InsituError, ModelError, SettingError
+from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors, spacing, survey
+from insitu.frame.neighbors import Neighbors
 from insitu.frame.species import MASSES, SYMBOLS
 from insitu.models import store
 from insitu.models.engines.spatial import SpatialModel, SpatialSettings, neighbors_of
@@ -56,13 +57,11 @@ def test_the_graph_is_that_of_the_definition() -> None:
     r, cell, species = sample(noise=0.2)
     for settings in SETTINGS.values():
         bare = Frame.from_arrays(r, cell, True, reach=0.0)
-        length = settings.length(spacing(survey(bare), cell))
+        length = settings.length(spacing(bare))
         radius = settings.reach * length
         frame = Frame.from_arrays(r, cell, True, reach=radius * 1.001, types=species)
         search = Neighbors(frame, radius)
-        vectors, cut, unit, nearest, found = neighbors_of(
-            search, settings, spacing(survey(bare), cell)
-        )
+        vectors, cut, unit, nearest, found = neighbors_of(search, settings, spacing(bare))
         atoms = search.owned[1]
         for row in range(0, len(atoms), 17):
             away = frame.positions - frame.positions[atoms[row]]
@@ -163,7 +162,7 @@ def test_labels_do_not_depend_on_the_decomposition(
             expected = classify_with(model, r, cell, True, species)
             bare = Frame.from_arrays(r, cell, True, reach=0.0)
             assert isinstance(model, SpatialModel)
-            frames = deal(r, cell, grid, model.radius(spacing(survey(bare), cell)) * 1.001, species)
+            frames = deal(r, cell, grid, model.radius(spacing(bare)) * 1.001, species)
 
             def work(
                 ranks: ThreadRanks,
@@ -174,7 +173,7 @@ def test_labels_do_not_depend_on_the_decomposition(
                 analyzer = Phases(model)
                 analyzer.color({8: "O", 14: "Si"} if model.graph.species else {})
                 if analyzer.scale_free:
-                    analyzer.measure(ranks.sum(survey(frame)), frame.cell)
+                    analyzer.measure(spacing(frame, ranks))
                 for _ in range(2):  # the second frame of the same atoms keeps their owners
                     before = analyzer.halo
                     analyzer.exchange(frame, ranks)
@@ -250,7 +249,7 @@ def test_a_rank_that_fails_keeps_no_other_waiting(
         model = store.load(str(artefacts["species"]))
         analyzer = Phases(model)
         analyzer.color({8: "O", 14: "Si"})
-        analyzer.measure(ranks.sum(survey(frame)), frame.cell)
+        analyzer.measure(spacing(frame, ranks))
         analyzer.exchange(frame, ranks)
         search = Neighbors(frame, analyzer.search)
         if ranks.rank == 1 and when == "search":
@@ -283,7 +282,7 @@ def test_ghosts_of_nobody_and_missing_species_are_errors(artefacts: dict[str, Pa
     frame = deal(r, cell, (2, 1, 1), 7.0, species)[0]
     analyzer = Phases(model)
     analyzer.color({8: "O", 14: "Si"})
-    analyzer.measure(survey(frame), frame.cell)
+    analyzer.measure(spacing(frame))
     with pytest.raises(InsituError, match="belongs to no rank"):
         analyzer(frame, Neighbors(frame, analyzer.search))
     with pytest.raises(SettingError, match=r"tells species apart \(Si, O\): give species"):
@@ -332,7 +331,7 @@ def test_a_network_of_one_atoms_surroundings(tmp_path: Path) -> None:
 
     def work(ranks: ThreadRanks) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         frame, analyzer = frames[ranks.rank], Phases(model)
-        analyzer.measure(ranks.sum(survey(frame)), frame.cell)
+        analyzer.measure(spacing(frame, ranks))
         analyzer.exchange(frame, ranks)
         ((atoms, found, _),) = analyzer.probabilities(Neighbors(frame, analyzer.search))
         return frame.ids[atoms], found

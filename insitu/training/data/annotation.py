@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import SettingError, did_you_mean
+from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors, spacing, survey
+from insitu.frame.neighbors import Neighbors
 
 #: Structures by the integers of LAMMPS' computes. An atom outside of the compute's group has none.
 _PTM_ATOM = {
@@ -257,8 +258,8 @@ def neighbors_classes(
     A neighbour that is not there, or not used, is ``"?"``: it agrees with nobody.
     """
     bare = Frame.from_arrays(positions, cell, pbc, reach=0.0)
-    radius = _REACH * spacing(survey(bare), bare.cell)
-    frame = Frame.from_arrays(positions, cell, pbc, reach=radius * 1.0001)
+    radius = _REACH * spacing(bare)
+    frame = bare.with_images(radius * 1.0001)
     search = Neighbors(frame, radius)
     places = search.nearest(search.places, (radius, _ASKED, _ASKED), _ASKED, radius)
     of_place = np.where(classes == NOT_USED, "?", classes)[frame.ids[search.index] - 1]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.frame.frame import Frame
 from insitu.frame.neighbors import Neighbors
+from insitu.progress import bar
 from insitu.training.data.generate import Snapshot
-from insitu.training.progress import bar
 
 
 @dataclass

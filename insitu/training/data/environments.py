@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors, spacing, survey
+from insitu.frame.neighbors import Neighbors
 from insitu.models.engines.spatial import SpatialSettings, neighbors_of
 from insitu.training.data.phase_dynamics import Snapshot
 
@@ -280,7 +281,7 @@ def periodic(
         ``(n,)`` which of the settings' species, 0 … ; all the first, if not given.
     """
     bare = Frame.from_arrays(positions, cell, True, reach=0.0)
-    length = settings.length(spacing(survey(bare), bare.cell))
+    length = settings.length(spacing(bare))
     radius = settings.reach * length
     frame = Frame.from_arrays(positions, cell, True, reach=radius * 1.0001)
     search = Neighbors(frame, radius)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from insitu.errors import SettingError
 from insitu.frame.lattices import lattice
+from insitu.progress import bar
 from insitu.training.data.runs import potentials_folder, read_dump, run_lammps, write_data
-from insitu.training.progress import bar
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.descriptors.neighbors_map import NeighborsMap
+from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors, spacing, survey
+from insitu.frame.neighbors import Neighbors
 from insitu.models.engines.graph import GraphSettings
 from insitu.training.data.dynamics import Sample
 from insitu.training.data.trajectories import MOLTEN
@@ -60,7 +61,7 @@ def describe(
         Extent of the graph, with k neighbours.
     """
     bare = Frame.from_arrays(positions, cell, True, reach=0.0)
-    length = spacing(survey(bare), bare.cell)
+    length = spacing(bare)
     radius = graph.reach * length
     frame = Frame.from_arrays(positions, cell, True, reach=radius * 1.0001)
     search = Neighbors(frame, radius)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from insitu.errors import SettingError, did_you_mean
 from insitu.offline.trajectories import read_frames
+from insitu.progress import bar
 from insitu.training.data.annotation import NOT_USED, Annotation, annotate, parse
-from insitu.training.progress import bar
 
 log = logging.getLogger(__name__)
 PARTS = ("training", "test")

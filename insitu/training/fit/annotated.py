@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import SettingError
+from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors, spacing, survey
+from insitu.frame.neighbors import Neighbors
 from insitu.models.card import Card
 from insitu.models.export import save
+from insitu.progress import bar
 from insitu.training.data import snapshots
 from insitu.training.data.dataset import Maps
 from insitu.training.data.heating import heat
 from insitu.training.data.snapshots import Annotated
 from insitu.training.fit.images import fit, predict
-from insitu.training.progress import bar
 from insitu.training.tables.annotated import card_text
 from insitu.training.tables.confusion import confusion
 
@@ -50,7 +51,7 @@ def disturbed(
         Random numbers.
     """
     bare = Frame.from_arrays(s.positions, s.cell, s.pbc, reach=0.0)
-    step = noise * spacing(survey(bare), bare.cell) * rng.standard_normal(s.positions.shape)
+    step = noise * spacing(bare) * rng.standard_normal(s.positions.shape)
     moved: NDArray[np.float64] = s.positions + step * (rng.random(len(step)) < share)[:, None]
     return moved
 

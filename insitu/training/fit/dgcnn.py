@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from insitu.errors import SettingError
 from insitu.models.networks.local_dgcnn import LocalDGCNN
 from insitu.models.networks.whole_sample import WholeSampleGraph
+from insitu.progress import bar
 from insitu.training.data.environments import Clouds, Environments, Samples, Whole
 from insitu.training.fit.normalisation import Normalised
-from insitu.training.progress import bar
 
 log = logging.getLogger(__name__)
 _TINY = 1e-8

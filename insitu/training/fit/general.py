@@ -23,11 +23,11 @@ from insitu.models.engines.graph import GraphSettings
 from insitu.models.export import save
 from insitu.models.networks.neighbors_map import NeighborsMapGraph
 from insitu.models.store import load
+from insitu.progress import bar
 from insitu.training.data import dynamics
 from insitu.training.data.dynamics import Sample, simulate
 from insitu.training.data.graphs import Graph, graphs
 from insitu.training.data.trajectories import ROLES, jobs
-from insitu.training.progress import bar
 from insitu.training.tables.accuracy import cases, measure, threshold_for
 from insitu.training.tables.general import tables, training_card
 

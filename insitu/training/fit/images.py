@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from insitu.models.networks.neighbors_map import NETWORKS
-from insitu.training.progress import bar
+from insitu.progress import bar
 
 log = logging.getLogger(__name__)
 

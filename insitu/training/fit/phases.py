@@ -22,6 +22,7 @@ from insitu.models.engines.spatial import SpatialSettings
 from insitu.models.export import save
 from insitu.models.networks.local_dgcnn import LocalDGCNN
 from insitu.models.networks.whole_sample import WholeSampleGraph
+from insitu.progress import bar
 from insitu.training.data.environments import (
     Environments,
     Samples,
@@ -34,7 +35,6 @@ from insitu.training.data.phase_dynamics import PARTS, Snapshot, runs, simulate,
 from insitu.training.fit import dgcnn
 from insitu.training.fit.dgcnn import Schedule
 from insitu.training.fit.normalisation import Normalised
-from insitu.training.progress import bar
 from insitu.training.tables.general import markdown
 
 log = logging.getLogger(__name__)

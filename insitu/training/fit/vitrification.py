@@ -20,10 +20,10 @@ from insitu.frame.frame import Frame
 from insitu.frame.neighbors import Neighbors
 from insitu.models.card import Card
 from insitu.models.export import save
+from insitu.progress import bar
 from insitu.training.data.stages import Configuration, configurations, simulate
 from insitu.training.data.transition_temperatures import Landmarks, find
 from insitu.training.fit.images import fit
-from insitu.training.progress import bar
 from insitu.training.tables.glass import measure, readme
 
 log = logging.getLogger(__name__)

@@ -14,9 +14,9 @@ from insitu.analyses.classification import classify_with
 from insitu.frame.species import SYMBOLS
 from insitu.models.card import Card
 from insitu.models.store import load
+from insitu.progress import bar
 from insitu.training.data.stages import Configuration, configurations, curve
 from insitu.training.data.transition_temperatures import Landmarks, rows
-from insitu.training.progress import bar
 from insitu.transitions import Estimate, energy_step, kink, midpoint
 
 

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The verb `classify` of the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from insitu.cli.histories import Verb
+from insitu.history import IF_EXISTS
+from insitu.models.engines import ENGINES
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(w.strip() for w in text.split(",") if w.strip())
+
+
+def _classify(options: argparse.Namespace) -> int:
+    from insitu.offline.files import classify_files, expand
+    from insitu.offline.options import Options
+    from insitu.offline.streams import size_of
+    from insitu.progress import Meter
+
+    files = expand(options.files)
+    names = (
+        "model", "threshold", "engine", "device", "index", "labels", "out", "if_exists", "species",
+        "types", "neighbors", "units", "timestep", "workers",
+    )  # fmt: skip
+    chosen = Options(**{name: getattr(options, name) for name in names})
+    meter = Meter(size_of(files), "read")
+    try:
+        for line in classify_files(
+            files, chosen, reached=meter.reached,
+            tell=lambda text: meter.write(f"insitu: {text}", sys.stderr),
+        ):  # fmt: skip
+            meter.write(line)
+    finally:
+        meter.close()
+    return 0
+
+
+def add_classify(verb: Verb) -> None:
+    """Add the verb `classify`."""
+    sub = verb(
+        "classify", _classify, "Classify the atoms of configurations and trajectories in files.",
+        "insitu classify dump.lammpstrj --labels phases.xyz\n"
+        "  insitu classify 'dump.*.gz' --out phases.h5\n"
+        "  insitu classify silica.dump --model sio2 --species Si,O",
+    )  # fmt: skip
+    sub.add_argument(
+        "files", nargs="+", metavar="FILE",
+        help="LAMMPS dump (text or binary; plain, gz, xz, bz2, zst), LAMMPS data file, or what ASE reads; "
+        "patterns are allowed",
+    )  # fmt: skip
+    sub.add_argument("--out", metavar="HISTORY",
+                     help="history to write, as a run does: for show, plot, report, compare")  # fmt: skip
+    sub.add_argument("--if-exists", default="refuse", choices=IF_EXISTS,
+                     help="if HISTORY exists (refuse)")  # fmt: skip
+    sub.add_argument("--model", default="metals", help="shipped model or model.pt (metals)")
+    sub.add_argument("--threshold", type=float, help="probability under which an atom is unknown")
+    sub.add_argument("--index", default=":",
+                     help="frames, counted through all files: 0, -1, 10:20, ::5 (all)")  # fmt: skip
+    sub.add_argument("--labels", help="extended XYZ file to write, with a phase for each atom")
+    sub.add_argument("--species", type=_words, default=(), metavar="A,B,…",
+                     help="elements of the types 1, 2, …, for models that tell them apart")  # fmt: skip
+    sub.add_argument("--types", action="store_true",
+                     help="also count the phases of each type, in HISTORY")  # fmt: skip
+    sub.add_argument(
+        "--neighbors", type=_words, default=(), metavar="A,B,…",
+        help="types or elements that make up the surroundings; all other atoms are left out",
+    )  # fmt: skip
+    sub.add_argument("--units", help="LAMMPS unit style of files that do not say it (metal)")
+    sub.add_argument("--timestep", type=float, metavar="DT",
+                     help="length of a step, for files that have no time")  # fmt: skip
+    sub.add_argument("--workers", type=int, metavar="N",
+                     help="processes for many frames (one for each core)")  # fmt: skip
+    sub.add_argument("--engine", default="auto", choices=ENGINES, help="of the network (auto)")
+    sub.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a frame of a LAMMPS dump is made of, as text or binary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.errors import SettingError
+from insitu.offline.configuration import Configuration
+
+#: Tells what was left out.
+Tell = Callable[[str], None]
+#: Whether frame k of a file is wanted.
+Wanted = Callable[[int], bool]
+
+#: Columns with positions, and whether these are fractions of the cell; what comes first is taken.
+POSITIONS = (
+    (("x", "y", "z"), False), (("xs", "ys", "zs"), True), (("xu", "yu", "zu"), False),
+    (("xsu", "ysu", "zsu"), True),
+)  # fmt: skip
+
+
+class CutError(Exception):
+    """A frame ends before it is complete."""
+
+
+@dataclass
+class Header:
+    """What stands above the rows of a frame."""
+
+    step: int | None = None
+    time: float | None = None
+    units: str = ""
+    atoms: int | None = None
+    cell: NDArray[np.float64] | None = None
+    origin: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+    pbc: NDArray[np.bool_] = field(default_factory=lambda: np.ones(3, dtype=bool))
+    columns: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """What the frame is called in messages."""
+        return "" if self.step is None else f" (step {self.step})"
+
+
+def restricted(
+    bounds: NDArray[np.float64], tilts: tuple[float, float, float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return cell and origin of LAMMPS' restricted triclinic box.
+
+    Parameters
+    ----------
+    bounds
+        ``(3, 2)`` of the box around it, as dumps have them.
+    tilts
+        xy, xz, yz.
+    """
+    xy, xz, yz = tilts
+    low = bounds[:, 0] - np.array([min(0.0, xy, xz, xy + xz), min(0.0, yz), 0.0])
+    high = bounds[:, 1] - np.array([max(0.0, xy, xz, xy + xz), max(0.0, yz), 0.0])
+    size = high - low
+    cell = np.array([[size[0], 0.0, 0.0], [xy, size[1], 0.0], [xz, yz, size[2]]])
+    return cell, low
+
+
+def make(
+    header: Header, values: dict[str, NDArray[Any]], where: str, everything: bool = False
+) -> Configuration:
+    """Return the configuration of a frame's columns.
+
+    Raises
+    ------
+    SettingError
+        There are no positions, or the cell is none.
+    """
+    assert header.cell is not None
+    found = next((p for p in POSITIONS if all(c in values for c in p[0])), None)
+    if found is None:
+        raise SettingError(
+            f"{where} has the columns {' '.join(header.columns)}, and no positions; dump x y z, xs ys zs, "
+            "xu yu zu or xsu ysu zsu"
+        )
+    r = np.stack([values[c] for c in found[0]], axis=1).astype(np.float64)
+    if found[1]:
+        r = r @ header.cell + header.origin
+    kinds = values.get("type")
+    labels = None
+    if kinds is not None and kinds.dtype.kind in "SU":  # labels of types
+        labels, which = np.unique(kinds.astype("U"), return_inverse=True)
+        kinds, labels = which + 1, labels[which]
+    names = values.get("element", values.get("typelabel", labels))
+    ids = values.get("id")
+    more = {k: v for k, v in values.items() if v.dtype.kind not in "SU"} if everything else {}
+    return Configuration(
+        r, header.cell, header.origin, header.pbc, header.step, header.time, header.units,
+        None if ids is None else ids.astype(np.int64),
+        None if kinds is None else kinds.astype(np.int32),
+        None if names is None else names.astype("U"), more,
+    )  # fmt: skip

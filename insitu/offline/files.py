@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Trajectories in files: their frames classified, on all cores, with the history that a run writes."""
+
+from __future__ import annotations
+
+import glob
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.analyses.classification import Classification, classify_with
+from insitu.analyses.loading import load
+from insitu.errors import InsituError, SettingError
+from insitu.frame.species import SYMBOLS
+from insitu.frame.threads import thread_count
+from insitu.frame.units import ANGSTROM
+from insitu.models.store import AnyModel
+from insitu.offline.configuration import Configuration
+from insitu.offline.options import Options
+from insitu.offline.output import Output
+from insitu.offline.trajectories import first_step, is_dump, read_many
+
+#: Seconds of work on one process after which it is shared among several.
+_ALONE = 1.0
+#: Frames of each process that are under way or waiting.
+_AHEAD = 2
+
+
+@dataclass
+class Sample:
+    """What the model is given of a frame; pickled for other processes."""
+
+    positions: NDArray[np.float64]
+    cell: NDArray[np.float64]
+    pbc: NDArray[np.bool_]
+    origin: NDArray[np.float64]
+    numbers: NDArray[np.int64] | None
+    threshold: float | None
+
+    def classify(self, model: AnyModel) -> Classification:
+        """Classify its atoms."""
+        return classify_with(
+            model, self.positions, self.cell, self.pbc, self.numbers, threshold=self.threshold,
+            origin=self.origin,
+        )  # fmt: skip
+
+
+def expand(files: Sequence[str]) -> list[str]:
+    """Return the files that names and patterns mean; dumps in the order of their first steps.
+
+    Raises
+    ------
+    SettingError
+        A pattern matches no file.
+    """
+    found: list[str] = []
+    for name in files:
+        if os.path.exists(name) or not glob.has_magic(name):
+            found.append(name)
+            continue
+        matching = sorted(p for p in glob.glob(name, recursive=True) if os.path.isfile(p))
+        if not matching:
+            raise SettingError(
+                f"'{name}' matches no file; give files or a pattern such as 'dump.*'"
+            )
+        found += matching
+    if len(found) > 1 and all(os.path.isfile(f) and is_dump(f) for f in found):
+        steps = {f: first_step(f) for f in found}
+        if None not in steps.values():
+            found.sort(key=lambda f: steps[f] or 0)
+    return found
+
+
+def classify_files(
+    files: Sequence[str],
+    options: Options,
+    *,
+    tell: Callable[[str], None],
+    reached: Callable[[int], None] = lambda position: None,
+) -> Iterator[str]:
+    """Classify the frames of files; yield one line of phase fractions for each.
+
+    Parameters
+    ----------
+    files
+        Names and patterns.
+    options
+        What to do with them.
+    tell
+        Is told once what the user should know: frames left out, samples that no model can judge.
+    reached
+        Is told how many bytes of all files were read.
+
+    Raises
+    ------
+    SettingError
+        A file is missing or not readable, an option does not fit, or `labels` exists.
+    HistoryError
+        `out` cannot be written.
+    """
+    files = expand(files)
+    if options.out:
+        from insitu.history.file_access import check_writable
+
+        check_writable(options.out, options.if_exists)
+    model = load(options.model, engine=options.engine, device=options.device)
+    cores = len(os.sched_getaffinity(0))
+    model.threads = thread_count(None, cores)
+    workers = 1 if model.on_device is not None else options.workers or cores
+    told: set[str] = set()
+
+    def once(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            tell(text)
+
+    output = Output(files, options, model, once)
+    frames = read_many(files, options.index, tell, reached=reached)
+    samples = ((f, k, *_prepare(c, f, options, model)) for f, k, c in frames)
+    try:
+        for file, number, whole, kept, found in _in_order(samples, model, options, workers):
+            if found.advice:
+                once(found.advice)
+            yield output.write(file, number, whole, kept, found)
+    finally:
+        output.close()
+
+
+def _prepare(
+    c: Configuration, file: str, options: Options, model: AnyModel
+) -> tuple[Configuration, NDArray[np.bool_] | None, Sample]:
+    """Return a frame in Å, which of its atoms are analysed (None: all), and what the model is given."""
+    length = ANGSTROM[c.units or options.units or "metal"]
+    if length != 1.0:
+        c.positions, c.cell, c.origin = c.positions * length, c.cell * length, c.origin * length
+    kept = _selected(c, file, options.neighbors)
+    part = c if kept is None else c.take(kept)
+    numbers = None
+    if model.card.elements:
+        numbers = _elements(part, file, options.species, model)
+    sample = Sample(part.positions, c.cell, c.pbc, c.origin, numbers, options.threshold)
+    return c, kept, sample
+
+
+def _selected(c: Configuration, file: str, wanted: Sequence[str]) -> NDArray[np.bool_] | None:
+    if not wanted:
+        return None
+    kept = np.zeros(len(c), dtype=bool)
+    for word in wanted:
+        if word.isdecimal() and c.types is not None:
+            mine = c.types == int(word)
+        elif c.names is not None:
+            mine = c.names == word
+        else:
+            mine = np.zeros(len(c), dtype=bool)
+        if len(c) and not mine.any():
+            there = [] if c.types is None else [str(t) for t in np.unique(c.types)]
+            there += [] if c.names is None else sorted(set(c.names.tolist()))
+            raise SettingError(
+                f"--neighbors {','.join(wanted)}: '{file}' has no atoms of '{word}'; it has: "
+                f"{', '.join(there) or 'neither types nor elements'}"
+            )
+        kept |= mine
+    return kept
+
+
+def _elements(
+    c: Configuration, file: str, species: Sequence[str], model: AnyModel
+) -> NDArray[np.int64]:
+    """Return the atomic numbers for a model that tells species apart."""
+    known = ",".join(model.card.elements)
+    if species and c.types is not None:
+        if len(c) and not 1 <= c.types.min() <= c.types.max() <= len(species):
+            raise SettingError(
+                f"--species {','.join(species)} names {len(species)} elements and '{file}' has the types "
+                f"{', '.join(map(str, np.unique(c.types)))}; give one for each type 1, 2, …"
+            )
+        return np.array([0, *(SYMBOLS.index(s) for s in species)])[c.types]
+    if c.numbers is not None:
+        return c.numbers
+    what = (
+        "no types" if c.types is None else f"types {', '.join(map(str, np.unique(c.types)))} only"
+    )
+    raise SettingError(
+        f"model '{model.card.name}' tells species apart ({known}) and '{file}' has {what}: say which "
+        f"elements they are, for example --species {known}"
+        + ("" if c.types is not None else ", and dump the column type or element")
+    )
+
+
+Item = tuple[str, int, Configuration, NDArray[np.bool_] | None, Sample]
+Waiting = tuple[str, int, Configuration, NDArray[np.bool_] | None, "Future[Classification]"]
+Done = tuple[str, int, Configuration, NDArray[np.bool_] | None, Classification]
+
+
+def _in_order(
+    samples: Iterator[Item], model: AnyModel, options: Options, workers: int
+) -> Iterator[Done]:
+    """Yield the results in the order of the frames; on several processes where it takes long."""
+    spent = 0.0
+    for file, number, whole, kept, sample in samples:
+        started = time.perf_counter()
+        yield file, number, whole, kept, sample.classify(model)
+        spent += time.perf_counter() - started
+        if workers > 1 and spent > _ALONE:
+            break
+    else:
+        return
+    waiting: deque[Waiting] = deque()
+    # Not forked: OpenMP's threads do not survive that.
+    with ProcessPoolExecutor(
+        workers, get_context("spawn"), _begin, (options.model, options.engine)
+    ) as pool:
+        failure: InsituError | None = None
+        try:
+            try:
+                for file, number, whole, kept, sample in samples:
+                    waiting.append((file, number, whole, kept, pool.submit(_work, sample)))
+                    while len(waiting) > _AHEAD * workers:
+                        yield _finished(waiting.popleft())
+            except InsituError as error:  # what was read before it is given first
+                failure = error
+            while waiting:
+                yield _finished(waiting.popleft())
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    if failure is not None:
+        raise failure
+
+
+def _finished(item: Waiting) -> Done:
+    file, number, whole, kept, result = item
+    return file, number, whole, kept, result.result()
+
+
+#: The model of a worker process.
+_MODEL: AnyModel | None = None
+
+
+def _begin(name: str, engine: str) -> None:
+    global _MODEL
+    os.environ["OMP_NUM_THREADS"] = "1"
+    _MODEL = load(name, engine=engine)
+    _MODEL.threads = 1
+
+
+def _work(sample: Sample) -> Classification:
+    assert _MODEL is not None
+    found = sample.classify(_MODEL)
+    # Not sent back: a line, a history and labels do without.
+    return Classification(
+        found.labels, found.confidence, found.probabilities[:0], found.classes, found.advice
+    )

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What `insitu classify` can be told, checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from insitu.errors import SettingError, did_you_mean, one_of
+from insitu.frame.species import SYMBOLS
+from insitu.frame.units import ANGSTROM
+from insitu.history import IF_EXISTS
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `insitu classify` can be told.
+
+    Parameters
+    ----------
+    model, threshold, engine, device
+        As in :func:`insitu.classify`.
+    index
+        Frames: a number or a slice over the frames of all files.
+    labels
+        Extended XYZ file to write, with columns ``phase`` (the codes of the history files) and
+        ``confidence``, ids, types and steps where the file has them; OVITO reads it.
+    out
+        History to write (HDF5, H5MD).
+    if_exists
+        What to do if `out` exists: refuse, append, overwrite, new.
+    species
+        Elements of the types 1, 2, … for models that tell species apart.
+    types
+        Also count the phases of each type.
+    neighbors
+        Types or elements that make up the surroundings; all others are left out.
+    units
+        LAMMPS unit style of files that do not say it.
+    timestep
+        Length of a step [unit of time of the style], for files without times.
+    workers
+        Processes; None: one for each core.
+    """
+
+    model: str = "metals"
+    threshold: float | None = None
+    engine: str = "auto"
+    device: str = "cpu"
+    index: str = ":"
+    labels: str | None = None
+    out: str | None = None
+    if_exists: str = "refuse"
+    species: tuple[str, ...] = ()
+    types: bool = False
+    neighbors: tuple[str, ...] = ()
+    units: str | None = None
+    timestep: float | None = None
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        one_of("--if-exists", self.if_exists, IF_EXISTS)
+        if self.units is not None:
+            one_of("--units", self.units, tuple(ANGSTROM))
+        if self.workers is not None and self.workers < 1:
+            raise SettingError(
+                f"--workers {self.workers} is no number of processes; give 1 or more"
+            )
+        if self.timestep is not None and not self.timestep > 0:
+            raise SettingError(
+                f"--timestep {self.timestep:g} is no length of a step; give one above 0"
+            )
+        if odd := [s for s in self.species if s not in SYMBOLS]:
+            raise SettingError(
+                f"--species {','.join(self.species)}: '{odd[0]}' is no element; give one for each type, "
+                f"in the order of the types.{did_you_mean(odd[0], SYMBOLS)}"
+            )
+        if self.labels and Path(self.labels).exists():
+            raise SettingError(f"--labels {self.labels} exists; give another name or remove it")

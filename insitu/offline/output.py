@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is made of classified frames: a line, the history that a run writes, labels of the atoms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.analyses.classification import Classification
+from insitu.analyses.phases import Phases
+from insitu.errors import SettingError
+from insitu.frame.units import TIME_UNIT
+from insitu.models.card import class_codes
+from insitu.models.store import AnyModel
+from insitu.offline.ase_files import write_labels
+from insitu.offline.configuration import Configuration
+from insitu.offline.options import Options
+
+
+class Output:
+    """Lines, history and labels of the frames, in their order."""
+
+    def __init__(
+        self, files: Sequence[str], options: Options, model: AnyModel, tell: Callable[[str], None]
+    ) -> None:
+        self._files, self._options, self._model, self._tell = files, options, model, tell
+        self._count = 0
+        self._series: Any = None
+        self._analyzer: Phases | None = None
+        self._unit, self._n_types = "", 0
+
+    def write(
+        self, file: str, number: int, c: Configuration, kept: NDArray[np.bool_] | None,
+        found: Classification,
+    ) -> str:  # fmt: skip
+        """Write a frame; return its line."""
+        step = self._count if c.step is None else c.step
+        at, unit = self._time(c, step)
+        if self._options.labels:
+            self._write_labels(c, kept, found)
+        if self._options.out:
+            self._append(c, kept, found, step, at, unit, file)
+        self._count += 1
+        words = [f"frame {number}"]
+        if c.step is not None:
+            words.append(f"step {c.step}")
+        if at is not None:
+            words.append(f"time {at:g} {unit}".rstrip())
+        n = len(found.labels)
+        words.append(f"{n} atoms" if n == len(c) else f"{n} of {len(c)} atoms")
+        words += [f"{k} {100 * v:.2f} %" for k, v in found.fractions.items() if v > 0]
+        return (f"{file}: " if len(self._files) > 1 else "") + "  ".join(words)
+
+    def _time(self, c: Configuration, step: int) -> tuple[float | None, str]:
+        units = c.units or self._options.units
+        unit = TIME_UNIT[units] if units else ""
+        if c.time is not None:
+            return c.time, unit
+        if self._options.timestep is not None and c.step is not None:
+            return step * self._options.timestep, unit
+        return None, ""
+
+    def _write_labels(
+        self, c: Configuration, kept: NDArray[np.bool_] | None, found: Classification
+    ) -> None:
+        assert self._options.labels
+        which = np.ones(len(c), dtype=bool) if kept is None else kept
+        codes = np.full(len(c), -1)
+        codes[which] = np.array(class_codes(found.classes))[
+            found.labels
+        ]  # −1 is the last: unknown, 0
+        confidence = np.zeros(len(c))
+        confidence[which] = found.confidence
+        columns = {"phase": codes, "confidence": confidence}
+        write_labels(self._options.labels, c, columns, append=self._count > 0)
+
+    def _append(
+        self, c: Configuration, kept: NDArray[np.bool_] | None, found: Classification, step: int,
+        at: float | None, unit: str, file: str,
+    ) -> None:  # fmt: skip
+        types = c.types if kept is None or c.types is None else c.types[kept]
+        if self._analyzer is None:
+            self._n_types = 0
+            if self._options.types:
+                if types is None:
+                    raise SettingError(f"--types: '{file}' has no column type; leave --types out")
+                self._n_types = int(types.max(initial=0))
+            self._analyzer = Phases(self._model, self._options.threshold, (), self._n_types)
+            self._unit = unit if at is not None else ""
+            self._series = self._create(self._analyzer, c, step, self._unit)
+        if self._series.last_step is not None and step <= self._series.last_step:
+            self._tell(
+                f"'{file}': step {step} is not in the history, as it is not after step "
+                f"{self._series.last_step} of the frame before"
+            )
+            return
+        a = self._analyzer
+        if self._n_types and (types is None or int(types.max(initial=0)) > self._n_types):
+            raise SettingError(
+                f"--types: '{file}' has other types at step {step} than 1 … {self._n_types} of the first "
+                "frame; leave --types out"
+            )
+        p = len(a.classes)
+        column = np.where(found.labels < 0, p - 1, found.labels)
+        sums: dict[str, NDArray[Any]] = {
+            "count": np.bincount(column, minlength=p),
+            "confidence": np.bincount(column, weights=found.confidence, minlength=p),
+            "by_group": np.zeros((0, p)),
+            "by_type": np.array([
+                np.bincount(column[types == t], minlength=p) for t in range(1, self._n_types + 1)
+            ]).reshape(-1, p),
+        }  # fmt: skip
+        values = a.finish(sums)
+        values["thermo/atoms"] = len(c)
+        # Without a time the steps are the clock.
+        self._series.append(step, float(step) if at is None else at, values)
+
+    def _create(self, analyzer: Phases, c: Configuration, step: int, unit: str) -> Any:
+        from insitu.analyses.base import Observable
+        from insitu.history.writer import Series
+        from insitu.pipeline.provenance import of_model, of_process
+
+        assert self._options.out
+        settings = {k: v for k, v in asdict(self._options).items() if v not in (None, (), "")}
+        return Series.create(
+            self._options.out,
+            [*analyzer.observables, Observable("thermo/atoms", (), "i8", "", "atoms of the frame")],
+            time_unit=unit,
+            provenance={
+                **of_model(analyzer),
+                "group": "all",
+                "settings": settings,
+                "units": c.units or self._options.units or "metal",
+                "atoms": len(c),
+                "ranks": 1,
+                "files": list(self._files),
+                **of_process({}),
+            },
+            classes=analyzer.classes,
+            codes=analyzer.codes,
+            if_exists=self._options.if_exists,
+            first_step=step,
+        )
+
+    def close(self) -> None:
+        """Close the history."""
+        if self._series is not None:
+            self._series.close()
