@@ -112,7 +112,7 @@ def _frames(file: str, index: str, setting: str) -> Iterator[Any]:
             number += 1
     except Exception as error:  # each of ASE's readers has errors of its own
         raise SettingError(
-            f"file '{file}' cannot be read by ASE behind {number} frames ({type(error).__name__}: "
+            f"file '{file}' cannot be read by ASE after {number} frames ({type(error).__name__}: "
             f"{error}); it is damaged, or in a format that ASE does not know"
         ) from None
     if not number:
