@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Cost of the Neighbors Map on one core: microseconds an atom of search and image.
 
-Prints the table quoted in the README. Repeats alternate between the instruction sets, so that a
-disturbance of the machine meets them all; the minimum is the cost, the median tells the disturbance.
+Prints the table quoted in benchmarks/README.md. Repeats alternate between the instruction sets, so that
+a disturbance of the machine meets them all; the minimum is the cost, the median tells the disturbance.
 """
 
 from __future__ import annotations

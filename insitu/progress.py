@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def bar(items: Iterable[T], what: str) -> Iterable[T]:
-    """Return the items behind a progress bar if standard error is a terminal and rich is there."""
+    """Return the items with a progress bar if standard error is a terminal and rich is there."""
     if not sys.stderr.isatty():
         return items
     try:

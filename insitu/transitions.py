@@ -154,7 +154,7 @@ def on_ramp(
 
 
 def quench(history: xarray.Dataset) -> xarray.Dataset:
-    """Return the frames of a history behind the last one that is as hot as it gets (within 3 %).
+    """Return the frames of a history after the last one that is as hot as it gets (within 3 %).
 
     Raises
     ------
@@ -196,7 +196,7 @@ def energy_step(temperature: ArrayLike, energy: ArrayLike) -> Estimate:
     """Return where an energy is half way between the lines of two phases: melting on heating.
 
     Two parallel lines are fitted to 15 % of the points on each side of the steepest rise, 4 % away from
-    it. A common slope, since few points may be left behind a melting that comes late.
+    it. A common slope, since few points may be left after a melting that comes late.
 
     Parameters
     ----------

@@ -74,7 +74,7 @@ class Phases:
         self.halo: Halo | None = None
         if self.graph is not None and not self.graph.relative:
             self.search = self.cutoff = self.advised_cutoff = self.graph.radius(0.0)
-        #: ``(channels - 1, highest type + 1)`` weights of the channels that are coloured by species.
+        #: ``(channels - 1, highest type + 1)`` weights of the species channels.
         self.colors: NDArray[np.float32] | None = None
         #: Columns of the history: the model's classes, then unknown.
         self.classes = [*model.card.classes, "unknown"]
@@ -87,7 +87,7 @@ class Phases:
         self.waited = 0.0
         self._labels: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self._confidence: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
-        #: The same on a device, until somebody asks for them.
+        #: The same on a device, until they are asked for.
         self._there: DeviceLabels | None = None
 
     def surroundings(self, neighbors: Neighbors, stride: int = 1) -> Surroundings | None:

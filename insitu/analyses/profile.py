@@ -46,7 +46,7 @@ class ProfileSettings:
             finite = np.isfinite([self.low, self.high]).all()
             if not (finite and self.low < self.high):
                 raise SettingError(
-                    f"low={self.low:g} high={self.high:g} begins at or behind its end; give low < high"
+                    f"low={self.low:g} high={self.high:g} begins at or after its end; give low < high"
                 )
 
     @classmethod
@@ -72,14 +72,14 @@ class ProfileSettings:
         if not 1 <= bins <= MOST_BINS:
             raise SettingError(f"profile={text}: {bins} bins; give 1 … {MOST_BINS}")
         if limits and not (np.isfinite(limits).all() and limits[0] < limits[1]):
-            raise SettingError(f"profile={text} begins at or behind its end; give low < high")
+            raise SettingError(f"profile={text} begins at or after its end; give low < high")
         return cls(axis, bins, *limits)
 
 
 class Profile(Analysis[ProfileSettings]):
     """The phases in bins of equal width along an axis of the box.
 
-    Along a periodic axis the bins are parts of the present box; along another one they stand still
+    Along a periodic axis the bins are parts of the present box; along another one they do not move
     where they were at the first step, whatever the box does. Atoms outside of all bins are not counted.
     """
 

@@ -67,7 +67,7 @@ def device_benchmark(
 
 
 def _best(device: Device, work: Work, repeats: int) -> float:
-    """Return the shortest wall time [s] of some repetitions, the device idle before and behind."""
+    """Return the shortest wall time [s] of some repetitions, the device idle before and after."""
     device.read(device.xp.zeros(1))
     work()
     times = []
@@ -160,7 +160,7 @@ def _moved(device: Device, frame: Frame) -> Frame:
 def _network(
     device: Device, describer: DeviceDescriber, search: DeviceSearch, n: int, repeats: int
 ) -> dict[str, float]:
-    """Return the times of the paper's network, alone on one batch of images and behind the descriptor."""
+    """Return the times of the paper's network, alone on one batch of images and after the descriptor."""
     model = load("crystals-cnn")
     try:
         model.move(device)

@@ -45,7 +45,7 @@ class Stage:
     peak
         Most that there was during the stage, beyond the frame's own arrays.
     held
-        What is left of it behind the stage, that of the stages before included.
+        What is left of it after the stage, that of the stages before included.
     """
 
     name: str
@@ -84,7 +84,7 @@ def _resident_growth(work: Callable[[], object]) -> int:
     """Return by how much resident memory grows at its peak while something is done."""
     # What was freed before is given back, or it would serve the work without being counted.
     ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
     before = _status("VmRSS:")
     work()
     return _status("VmHWM:") - before

@@ -125,7 +125,7 @@ def _one(atoms: int, model: str, engine: str, threads: int) -> dict[str, Any]:
     proc = Path("/proc/self/clear_refs")
     before = None
     if proc.exists():
-        proc.write_text("5")  # the peak begins anew
+        proc.write_text("5")  # the peak begins again
         before = _status("VmRSS")
     seconds: list[float] = []
     while len(seconds) < 5 and (sum(seconds) < _ENOUGH or len(seconds) < 2):

@@ -64,7 +64,7 @@ class Start:
     resident, own
         Memory in all, and what this process shares with no other [MB].
     accesses
-        System calls that name a file (open, stat …), those in vain included; None without strace.
+        System calls that name a file (open, stat …), including those that find none; None without strace.
     """
 
     name: str

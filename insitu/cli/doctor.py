@@ -65,7 +65,7 @@ def report() -> list[Check]:
 
 
 def format_report(checks: Sequence[Check], *, width: int = 100) -> str:
-    """Return the checks as text, one a line, long ones wrapped with an indent.
+    """Return the checks as text, one on each line, long ones wrapped with an indent.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ _NOWHERE = np.zeros(0, dtype=np.intp)
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a frame's features: the owned atoms in cell order, behind them other ranks' atoms.
+    """Rows of a frame's features: the owned atoms in cell order, after them other ranks' atoms.
 
     Parameters
     ----------
@@ -223,7 +223,7 @@ class Halo:
 
     @property
     def received(self) -> int:
-        """Number of atoms that are other ranks': rows behind the owned ones."""
+        """Number of atoms that are other ranks': rows after the owned ones."""
         return self.owners.received
 
     @property

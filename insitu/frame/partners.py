@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from insitu.frame.frame import Frame, heights
 from insitu.frame.reduce import Ranks
 
-#: How far atoms may move until partners are looked for anew, in units of the reach.
+#: How far atoms may move until partners are looked for again, in units of the reach.
 _MARGIN = 0.3
 #: How much the reach, which may follow from the density, may grow until then.
 _GROWTH = 1.03

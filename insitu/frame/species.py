@@ -47,7 +47,7 @@ def from_masses(masses: NDArray[np.float64] | None, known: Mapping[str, float]) 
     Raises
     ------
     SettingError
-        They cannot be told.
+        They are not known.
     """
     if masses is None:
         raise SettingError(

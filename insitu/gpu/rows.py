@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class DeviceRows:
-    """Whose features are in which row: the owned atoms in cell order, behind them other ranks' atoms.
+    """Whose features are in which row: the owned atoms in cell order, after them other ranks' atoms.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class DeviceRows:
             return
         device = self._search.device
         used = device.xp.zeros(self.received + 1, dtype=np.uint8)
-        # Own rows, and none, count as the atom behind the last.
+        # Own rows, and none, count as the atom after the last.
         number = device.xp.where(
             read < self._first, np.int32(self.received), read - np.int32(self._first)
         )

@@ -114,7 +114,7 @@ def _tidy(dataset: xarray.Dataset) -> tuple[list[str], list[list[Any]]]:
 
 
 def _entries(values: xarray.DataArray) -> Iterator[tuple[Any, list[str]]]:
-    """Yield each place in the dimensions behind the first, as an index and in words."""
+    """Yield each place in the dimensions after the first, as an index and in words."""
     labels = [
         [str(v) for v in values[d].values] if d in values.coords else [str(i) for i in range(n)]
         for d, n in zip(values.dims[1:], values.shape[1:], strict=True)

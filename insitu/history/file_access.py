@@ -23,7 +23,7 @@ class Disk(io.FileIO):
     """A file for HDF5 to write to, whose errors wait in `error` until they are asked for.
 
     HDF5 does not survive a write that fails (a full disk): it crashes when it closes the file. So
-    it is told that all went well, and its file is given up by who finds the error.
+    it is told that all went well, and the code that finds the error gives the file up.
     """
 
     error: OSError | None = None
@@ -116,7 +116,7 @@ def check_writable(path: str | os.PathLike[str], if_exists: str) -> None:
 
 
 def lock(descriptor: int, path: Path) -> None:
-    """Let no second process write the file. A POSIX lock, for HDF5 readers do not look at those."""
+    """Let no second process write the file. A POSIX lock, since HDF5 readers do not check those."""
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):

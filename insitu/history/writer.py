@@ -44,7 +44,7 @@ class Series:
     ) -> None:
         self.last_step: int | None = None
         self.last_time: float | None = None
-        #: What had to be mended when the file was opened, after a writer was killed.
+        #: What had to be repaired when the file was opened, after a writer was killed.
         self.repairs: list[str] = []
         self._storage, self._if_exists = storage, if_exists
         self._observables = {o.path: o for o in observables}
@@ -175,7 +175,7 @@ class Series:
                 f"step {step} is not after step {self.last_step}, the last in '{self.path}': the "
                 "clock was set back (reset_timestep, read_restart, rerun); choose if_exists append "
                 "(the frames from there on are replaced) or if_exists new (a file of its own), or "
-                "define the analysis anew behind the reset, with another file."
+                "define the analysis again after the reset, with another file."
             )
         with explained(f"file='{self.path}' could not be continued at step {step}"):
             self._drop(first_step)
@@ -208,7 +208,7 @@ class Series:
         if self.last_step is not None and step <= self.last_step:
             raise HistoryError(
                 f"step {step} is not after step {self.last_step}, the last in '{self.path}'; write "
-                "frames in the order of their steps, behind begin() if the clock was set back."
+                "frames in the order of their steps, after begin() if the clock was set back."
             )
         if missing := sorted(self._observables.keys() - values.keys()):
             raise HistoryError(f"step {step} lacks {', '.join(missing)}; give every observable.")

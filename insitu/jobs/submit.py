@@ -44,7 +44,7 @@ class Job:
     options
         Further options for sbatch, as they are.
     arguments
-        For LAMMPS, behind ``-in DECK``.
+        For LAMMPS, after ``-in DECK``.
     environment
         Shell file that the job sources (slurm/env): it sets LMP, LAUNCH and HOST. None: the job starts
         `program` with `launch` as they are found now.

@@ -46,7 +46,7 @@ def group_bits(handle: int) -> dict[str, int]:
     ----------
     handle
         Address of the LAMMPS instance. Its class begins with pointers to its parts; class Group
-        holds, one behind the other, the number of groups, their names and their bits.
+        holds, one after the other, the number of groups, their names and their bits.
     """
     bits = tuple((1 << k) - (1 << 32 if k == 31 else 0) for k in range(_MOST))
     for part in words(handle, _POINTERS):
@@ -67,7 +67,7 @@ def skin(handle: int) -> float | None:
     Parameters
     ----------
     handle
-        Address of the LAMMPS instance. Class Neighbor holds, one behind the other, the skin, the
+        Address of the LAMMPS instance. Class Neighbor holds, one after the other, the skin, the
         shortest and the longest neighbour cutoff, and the square of the latter.
     """
     for part in words(handle, _POINTERS):
@@ -88,13 +88,13 @@ def _text(address: int) -> str:
 
 
 def run_span(step_at: int, time_at: int, time_step_at: int) -> tuple[int | None, int | None]:
-    """Return first and last step of the present run, None if they cannot be told.
+    """Return first and last step of the present run, None if they are not known.
 
     Parameters
     ----------
     step_at, time_at, time_step_at
         Addresses of `ntimestep`, `atime` and `atimestep`. In class Update, in every release since
-        2011, the number of steps and the kind of run lie before `atime`, and behind `atimestep`
+        2011, the number of steps and the kind of run lie before `atime`, and after `atimestep`
         the first and last step of the run and of a sequence of runs. A `rerun` has no span.
     """
     raw = read(step_at, 16)

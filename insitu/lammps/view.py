@@ -73,7 +73,7 @@ class LammpsView(Instance):
 
     @property
     def run_span(self) -> tuple[int | None, int | None]:
-        """First and last step of the present run, None if they cannot be told."""
+        """First and last step of the present run, None if they are not known."""
         if self.setting("bigint") != 8:
             return None, None
         names = ("ntimestep", "atime", "atimestep")
@@ -114,9 +114,9 @@ class LammpsView(Instance):
         return groups
 
     def end_run(self) -> None:
-        """End the run behind the present step, and skip later ones: LAMMPS' `timer timeout`, now.
+        """End the run after the present step, and skip later ones: LAMMPS' `timer timeout`, now.
 
-        To be called on all ranks or on none. The deck goes on behind its `run` command.
+        To be called on all ranks or on none. The deck goes on after its `run` command.
         """
         self._lib.lammps_force_timeout(self._lmp)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a model says of itself: classes, what it sees, its threshold; JSON inside the artefact."""
+"""The description of a model: classes, what it sees, its threshold; JSON inside the artefact."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from insitu.frame.species import MASSES, SYMBOLS
 from insitu.models.engines.graph import GraphSettings
 from insitu.models.engines.spatial_graph import SpatialSettings
 
-#: Artefacts with a graph layer on maps have the second format; those coloured by species, and those on
+#: Artefacts with a graph layer on maps have the second format; those with species channels, and those on
 #: positions alone, the third. Others can still be read by older versions.
 FORMAT = 3
 #: Integers of the classes in LAMMPS and in files: PTM's where PTM has the class, 0 is unknown.
@@ -23,14 +23,14 @@ _OWN_CODES = {"disordered": 100, "liquid": 101, "amorphous": 102}
 
 
 def class_codes(classes: list[str]) -> list[int]:
-    """Return the file integers of some classes and of ``unknown`` behind them."""
+    """Return the file integers of some classes and of ``unknown`` after them."""
     free = iter(range(110, 10_000))
     return [CODES.get(c) or _OWN_CODES.get(c) or next(free) for c in classes] + [0]
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a model says of itself; stored as JSON inside the TorchScript file.
+    """The description of a model; stored as JSON inside the TorchScript file.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Card:
     spatial
         The graph of a network on atoms' positions alone, which needs no descriptor; or None.
     elements
-        Of a model whose further channels are coloured by species: for each element its ``mass``
+        Of a model whose further channels weight atoms by species: for each element its ``mass``
         [g/mol] and its ``weights`` in these channels. Filled in for the species of `spatial`.
     """
 

@@ -138,7 +138,7 @@ def _torchscript(name: str, path: Path) -> tuple[Card, TorchScript]:
     except ImportError:
         raise ModelError(
             f"model='{name}' is a TorchScript model and torch is not installed; "
-            "pip install 'insitu[torch]' (CPU build: see the README)"
+            "pip install 'insitu[torch]' (CPU build: docs/installation.md)"
         ) from None
     except (RuntimeError, ValueError) as error:
         raise ModelError(

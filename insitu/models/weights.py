@@ -24,7 +24,7 @@ def wide(n: int) -> int:
 
 
 def padded(a: NDArray[Any], rows: int | None, columns: int) -> NDArray[np.float64]:
-    """Return a matrix with zeros behind it, of `rows` (None: as many as it has) and `columns`."""
+    """Return a matrix with zeros after it, of `rows` (None: as many as it has) and `columns`."""
     out = np.zeros((rows or a.shape[0], columns))
     out[: a.shape[0], : a.shape[1]] = a
     return out
@@ -43,7 +43,7 @@ def torch_module(path: Path) -> Any:
     except ImportError:
         raise ModelError(
             f"engine='torchscript' of model {path} needs torch, which is not installed; leave "
-            "`engine` out, or install it (README, Install)"
+            "`engine` out, or install it (docs/installation.md)"
         ) from None
     # A large network may be stored with 16 bits.
     return torch.jit.load(str(path), map_location="cpu").float().eval()  # type: ignore[no-untyped-call]

@@ -38,7 +38,7 @@ def classify(
     pbc
         One flag or three.
     species
-        ``(n,)`` atomic numbers, for models that are coloured by species; others do not use them.
+        ``(n,)`` atomic numbers, for models that tell species apart; others do not use them.
     model
         Name of a shipped model, or path of an artefact.
     device

@@ -2,7 +2,7 @@
 """view → frame → checked frame → neighbours → analyses → sums → history, on all ranks alike.
 
 Every rank walks through the same stages. A stage that can fail on one rank is run inside
-``try``; its failure travels in the next collective, behind which all ranks raise or none.
+``try``; its failure travels in the next collective, after which all ranks raise or none.
 """
 
 from __future__ import annotations
@@ -241,7 +241,7 @@ class Pipeline:
             if (view.units, view.setting("ntypes")) != self._system:
                 raise DeckError(
                     "units or number of atom types are no longer those of the first frame (`clear`): "
-                    "define the analysis anew behind it, with a file of its own"
+                    "define the analysis again after it, with a file of its own"
                 )
             frame = view.frame(self.settings.group, self.settings.groups, with_ghosts)
             trouble = ghosts.unstable(frame)
@@ -270,12 +270,12 @@ class Pipeline:
             log.warning("insitu: %s", advice)
 
     def _end(self, view: LammpsView, step: int) -> None:
-        """End LAMMPS' run behind this step, as all ranks have agreed: one of them got SIGTERM."""
+        """End LAMMPS' run after this step, as all ranks have agreed: one of them got SIGTERM."""
         view.end_run()
         if self.ranks.rank == 0:
             log.warning(
                 "insitu: SIGTERM: the run ends at step %d, which is in the history; the deck goes on "
-                "behind `run`, further runs are skipped", step,
+                "after `run`, further runs are skipped", step,
             )  # fmt: skip
 
     def disable(self, view: LammpsView, reason: str) -> None:

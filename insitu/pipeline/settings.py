@@ -42,14 +42,14 @@ class Settings:
         Largest class probability below which an atom is unknown, 0 … 1; None: the model's own.
     if_exists
         What to do if `file` exists, or if the clock is set back during the run: ``refuse``;
-        ``append`` (continue it; frames behind the step at which the run begins are replaced);
+        ``append`` (continue it; frames after the step at which the run begins are replaced);
         ``overwrite``; ``new`` (the next free name: phases_1.h5, phases_2.h5 …).
     on_error
         What to do if the analysis fails during the run: ``stop`` it, or ``disable`` the analysis;
         the simulation then goes on, and the history says from which step and why.
     on_sigterm
         What SIGTERM means, which batch systems send ahead of a time limit: ``end`` the run at the next
-        analysed frame (the deck goes on behind ``run``, further runs are skipped), or ``die``.
+        analysed frame (the deck goes on after ``run``, further runs are skipped), or ``die``.
     ghosts
         What to do where LAMMPS' ghost atoms do not reach as far as the analysis needs: ``auto``, `fix
         insitu` raises LAMMPS' ghost cutoff before the run, and says so; ``ask``, the run is refused with
@@ -76,7 +76,7 @@ class Settings:
         Where the analysis runs: ``cpu``; ``cuda``, the GPUs of a node in turn; ``cuda:N``; ``auto``, a
         GPU if there is one that can be used.
     species
-        Elements of the atom types in their order, for models that are coloured by species; None: told
+        Elements of the atom types in their order, for models that tell species apart; None: told
         from the masses.
     analyze
         Further analyses: ``analyze rdf cutoff 10`` on a fix line, the words after the name are its
@@ -250,7 +250,7 @@ def from_words(words: Sequence[str]) -> Settings:
     """
     if len(words) % 2:
         raise SettingError(
-            f"setting '{words[-1]}' has no value; write `keyword value` pairs behind N, for example "
+            f"setting '{words[-1]}' has no value; write `keyword value` pairs after N, for example "
             "`fix phases all insitu 100 model metals file phases.h5`"
         )
     pairs = list(zip(words[::2], words[1::2], strict=True))

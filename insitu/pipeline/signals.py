@@ -19,7 +19,7 @@ _state = {"asked": False, "watching": 0}
 
 
 def watch() -> None:
-    """Have SIGTERM noted from now on, unless somebody else handles or ignores it."""
+    """Have SIGTERM noted from now on, unless something else handles or ignores it."""
     _state["watching"] += 1
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         return
@@ -28,12 +28,12 @@ def watch() -> None:
     except ValueError:  # not the main thread of this Python
         log.debug("insitu: SIGTERM cannot be noted here and ends the process", exc_info=True)
         return
-    # LAMMPS' writes are to go on behind the signal, not to fail.
+    # LAMMPS' writes are to go on after the signal, not to fail.
     signal.siginterrupt(signal.SIGTERM, False)
 
 
 def release() -> None:
-    """Undo one :func:`watch`: behind the last one SIGTERM kills again, nobody would read the note."""
+    """Undo one :func:`watch`: after the last one SIGTERM kills again, nothing would read the note."""
     _state["watching"] -= 1
     if not _state["watching"] and signal.getsignal(signal.SIGTERM) is _note:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -19,7 +19,7 @@ _MOST = 50_000_000  # bytes of a log that are read
 def last_step(lines: Iterable[str]) -> int | None:
     """Return the step at which the last `run` of a log ends, or None if it does not say so.
 
-    A `run` counts from the first step that is printed behind it; LAMMPS prints commands with their
+    A `run` counts from the first step that is printed after it; LAMMPS prints commands with their
     variables put in.
     """
     target: int | None = None

@@ -38,7 +38,7 @@ class Crossing:
     rising
         From below to above.
     steps
-        The frames before and behind it.
+        The frames before and after it.
     time, temperature
         Interpolated; NaN where the history has none.
     """

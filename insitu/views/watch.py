@@ -33,7 +33,7 @@ def watch(
 ) -> int:
     """Show a history until its run ends, or until Ctrl-C.
 
-    On a terminal one view is drawn anew; elsewhere (a pipe, a file) each new frame is a line.
+    On a terminal one view is drawn again; elsewhere (a pipe, a file) each new frame is a line.
 
     Parameters
     ----------

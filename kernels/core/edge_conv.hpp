@@ -103,7 +103,7 @@ INSITU_UNROLL(8)
 }
 
 // The same for all edges of an atom. dx, dy, dz, d (in one unit with `cut` and `unit`) and `kind` have
-// s.padded() entries; behind the last edge d is `cut`.
+// s.padded() entries; after the last edge d is `cut`.
 template <class F>
 INSITU_HD void describe_edges(const EdgeSettings& s, const float* dx, const float* dy,
                               const float* dz, const float* d, const float* kind, float cut,
@@ -154,7 +154,7 @@ INSITU_HD void add_largest(const EdgeSettings& s, const float* shared, Size widt
 INSITU_UNROLL(8)
     for (int v = 0; v < V; ++v) most[v] = zeros<F>();
     for (int b = 0, k = 0; b < s.kinds; ++b, w += Size(features) * width) {
-        const bool last = b + 1 == s.kinds;  // behind which edges have the weight 0
+        const bool last = b + 1 == s.kinds;  // after which edges have the weight 0
         const int end = last ? count : k + int(edges[s.counts() + b]), room = last ? pad : end;
         for (; k < end && k + T <= room; k += T)
             largest_messages<T, V, F>(shared, width, rows + k, edges + k, pad, features, w, most);
@@ -166,7 +166,7 @@ INSITU_UNROLL(8)
         put(rectified(lanes_at<F>(out + v * lanes) + most[v]), out + v * lanes);
 }
 
-// The same for all outputs, V vectors at a time. `rows` has s.padded() entries, -1 behind the last.
+// The same for all outputs, V vectors at a time. `rows` has s.padded() entries, -1 after the last.
 template <int V, class F>
 INSITU_HD void pool_edges(const EdgeSettings& s, const float* shared, int width, const int* rows,
                           const float* edges, const float* w, float* out) {
@@ -182,7 +182,7 @@ INSITU_HD void pool_edges(const EdgeSettings& s, const float* shared, int width,
 // One layer for `count` atoms. `h` (count, layers * width) holds the layers' outputs side by side. In
 // the first layer `shared` (species, width) is B itself, and `rows` the neighbours' species; `kinds`
 // are those of the atoms, and `spectra` their power spectra, if there are any. Writes what the atoms
-// share in the next layer to `next` (count, width), or behind the last the class probabilities
+// share in the next layer to `next` (count, width), or after the last the class probabilities
 // (count, classes). scratch: count * edge_words(g) floats.
 template <int M, int V, class F, class U>
 INSITU_HD void edge_layer(const EdgeNetwork& g, int layer, const float* shared, const int* rows,

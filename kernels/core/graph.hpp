@@ -5,7 +5,7 @@
 //   h0    = ReLU(W2 ReLU(W1 x + b1) + b2)
 //   m     = mean over neighbours j of ReLU(A h + a + B h_j)      in each layer
 //   h'    = ReLU(S h + s + M m)
-//   p     = softmax(W3 h + b3)                                   behind the last
+//   p     = softmax(W3 h + b3)                                   after the last
 //
 // What is linear in h is done once an atom: B h, which its neighbours read, is kept as `shared`;
 // A h + a and S h + s, side by side its `own` part, are made where they are used: less to store.
@@ -39,7 +39,7 @@ struct GraphNetwork {
 // Scratch of a layer for each atom.
 INSITU_HD int graph_words(const GraphNetwork& g) { return g.own_width() + g.message + g.classes; }
 
-// A matrix of inputs: atom m, input i stands at at[m * atom + i * input].
+// A matrix of inputs: atom m, input i is at at[m * atom + i * input].
 struct Inputs {
     const float* at;
     Size atom, input;
@@ -167,7 +167,7 @@ INSITU_UNROLL(4)
     }
 }
 
-// Mean message to an atom from its neighbours: rows of `shared`, -1 behind the last.
+// Mean message to an atom from its neighbours: rows of `shared`, -1 after the last.
 template <class F>
 INSITU_HD void mean_message(const GraphNetwork& g, const float* shared, const int* rows, int most,
                             const float* own, float* out) {
@@ -205,7 +205,7 @@ INSITU_HD void fetch_ahead(const GraphNetwork& g, const float* shared, const int
 }
 
 // One layer for `count` atoms, whose features h are replaced by the next ones and their shared parts
-// written to `next`; behind the last layer `probabilities` (count, classes) are written instead. The
+// written to `next`; after the last layer `probabilities` (count, classes) are written instead. The
 // rows of `ahead` more atoms are known. scratch holds count * graph_words(g) floats.
 template <int M, class F, class U>
 INSITU_HD void convolve_group(const GraphNetwork& g, int layer, const float* shared, const int* rows,

@@ -79,7 +79,7 @@ inline __attribute__((always_inline)) void smallest(const Rows& rows, int from, 
         sort_all<T>(v);
         copy_values<T>(v, to);
     } else {
-        // A block against what is behind it, smaller runs first: the fewest comparators.
+        // A block against what follows it, smaller runs first: the fewest comparators.
         constexpr int R = T - kBlock < 2 * kBlock ? T - kBlock : 2 * kBlock;
         smallest<T - kBlock>(rows, from + kBlock, to + kBlock);
         distances<kBlock>(rows, from, v);
@@ -97,7 +97,7 @@ inline __attribute__((always_inline)) void smallest(const Rows& rows, int from, 
     }
 }
 
-// The smallest 32 of T columns behind the first 32; behind them the largest value.
+// The smallest 32 of T columns after the first 32; after them the largest value.
 template <int T>
 __attribute__((noinline)) void tail(const Rows& rows, int from, U* to) {
     smallest<T>(rows, from, to);
@@ -105,7 +105,7 @@ __attribute__((noinline)) void tail(const Rows& rows, int from, U* to) {
     for (int i = T; i < 2 * kBlock; ++i) to[i] = (to[0] & 0u) + 0xffffffffu;
 }
 
-// Points behind the first 32 for which there is code of its own: multiples of a grain.
+// Points after the first 32 for which there is code of its own: multiples of a grain.
 #ifdef __AVX512F__
 constexpr int kGrain = 2;
 #else
@@ -141,7 +141,7 @@ inline __attribute__((always_inline)) void first_run(const Rows& rows, int first
     copy_values<2 * kBlock>(v, run);
 }
 
-// The smaller ones of a run and of the one behind it, as two bitonic halves: the lower in registers.
+// The smaller ones of a run and of the one after it, as two bitonic halves: the lower in registers.
 inline __attribute__((always_inline)) void halve(U* run, U* low) {
 #pragma GCC unroll 16
     for (int i = 0; i < kBlock; ++i) {
@@ -200,7 +200,7 @@ bool image_of_32(const MapSettings& s, const Ball& ball, U* run, float* out) {
         U v[kBlock];
         halve(run, v);
         bitonic<0, kBlock>(v);
-        // Rows behind the last point lie on one spot, all of them.
+        // Rows after the last point lie on one spot, all of them.
         const int rows_left = (size <= last ? size : last + 1) - first;
         const int high = Whole || rows_left > kLanes ? kLanes : rows_left;
         const U near = (U)(v[0] < least);

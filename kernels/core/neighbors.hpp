@@ -19,7 +19,7 @@ struct CellList {
     double inverse_side[3] = {0, 0, 0};
     std::vector<std::int32_t> start;       // first point of each cell, cells in x-fastest order
     std::vector<std::int32_t> index;       // point -> its place in the caller's arrays
-    std::vector<Point> points;             // in cell order; behind the last, some that are nowhere
+    std::vector<Point> points;             // in cell order; after the last, some that are nowhere
 
     std::vector<double> slabs[3];  // occupied ones of a sample with wide gaps, else empty
 

@@ -45,7 +45,7 @@ INSITU_HD F row_weight(F d2, float beta) {
 }
 
 // Squared distances (as bits) of the lanes' row points to every point of the ball. A row's distance
-// to itself is not part of the definition: infinity puts it behind all others.
+// to itself is not part of the definition: infinity puts it after all others.
 template <class F, class U>
 INSITU_HD void fill_distances(const Ball& ball, F rx, F ry, F rz, U row, U* column) {
     const U infinity = (row & 0u) + kInfinityBits;

@@ -133,7 +133,7 @@ INSITU_UNROLL(8)
 }
 
 // Spectra of atoms, one a lane, from their first `edges` edges, rounded up to kHarmonicsTogether. Field f
-// of edge k stands at in[(f * padded + k) * in_step]; behind the last edge s is 0. N functions are
+// of edge k is at in[(f * padded + k) * in_step]; after the last edge s is 0. N functions are
 // summed at a time. work: s.words() entries; out: s.values().
 template <int N, class F>
 INSITU_HD void power_spectra(const Spectra& s, int edges, int padded, const float* in, Size in_step,

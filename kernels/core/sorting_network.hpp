@@ -27,7 +27,7 @@ INSITU_HD void exchange(U& a, U& b) {
     b = high;
 }
 
-// Comparators among the first N values: what those with values behind the last would do is left
+// Comparators among the first N values: what those with values after the last would do is left
 // out, as if these were larger than all.
 template <int N, int I, int End, int Step, int Distance, class U>
 INSITU_HD void exchange_below(U* v) {

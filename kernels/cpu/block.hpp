@@ -72,7 +72,7 @@ struct Block {
         });
         for (; filled < padded; ++filled) {
             px[filled] = py[filled] = pz[filled] = kNowhere;
-            place[std::size_t(filled)] = std::int32_t(cells.index.size());  // the point behind the last
+            place[std::size_t(filled)] = std::int32_t(cells.index.size());  // the point after the last
         }
     }
 };

@@ -59,7 +59,7 @@ class CnnEngine {
     using Images = nb::ndarray<const float, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
     using Result = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
-    // `weights` holds the arrays of CnnWeights one behind the other.
+    // `weights` holds the arrays of CnnWeights one after the other.
     CnnEngine(Weights weights, int channels, int classes, const std::string& isa)
         : held_(zeros(weights.shape(0))), table_(cnn_choose(isa)) {
         if (channels < 1 || classes < 1 || classes % kCnnClasses)

@@ -29,7 +29,7 @@ INLINE F larger(F a, F b) { return a > b ? a : b; }
 INLINE F relu(F a) { return larger(a, F{}); }
 
 // Sums over the taps of some pixels: `rows` runs of `length` contiguous inputs, a row of Outputs
-// weights for each. A pixel's inputs begin `step` floats behind its predecessor's.
+// weights for each. A pixel's inputs begin `step` floats after its predecessor's.
 template <int Outputs, int Pixels, int Wide>
 INLINE void taps(const float* in, std::ptrdiff_t step, int rows, std::ptrdiff_t row, int length,
                  const float* w, F (&sum)[Pixels][Wide]) {

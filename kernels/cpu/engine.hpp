@@ -33,7 +33,7 @@ class MapEngine {
 };
 
 // Row of each place of the cell order: the owned points (caller's index under n_local) in that order; a
-// ghost has the row of its owner, an owned point, or a row behind those (n_local and above), or -1.
+// ghost has the row of its owner, an owned point, or a row after those (n_local and above), or -1.
 std::vector<std::int32_t> rows_of_places(const CellList& cells, std::int64_t n_local,
                                          const std::int32_t* owners);
 
@@ -45,7 +45,7 @@ void owners_of_ghosts(const std::int64_t* ids, std::int64_t n_local, std::int64_
 // The network of the general model on one rank's atoms.
 class GraphEngine {
   public:
-    // `weights` holds the arrays of GraphNetwork one behind the other, `widths` its six numbers.
+    // `weights` holds the arrays of GraphNetwork one after the other, `widths` its six numbers.
     GraphEngine(std::vector<float> weights, const std::vector<int>& widths, const IsaTable& isa);
 
     const GraphNetwork& network() const { return g_; }
@@ -63,7 +63,7 @@ class GraphEngine {
                float* shared, std::int32_t* found, std::int32_t* rows, int threads) const;
 
     // One layer for atoms 0 … count: replaces their features and writes their next shared parts, or
-    // class probabilities (n, classes) behind the last layer.
+    // class probabilities (n, classes) after the last layer.
     void convolve(int layer, const float* shared, const std::int32_t* rows, int most,
                   std::int64_t count, float* h, float* next, float* probabilities, int classes,
                   int threads) const;

@@ -138,7 +138,7 @@ Doubts order_group(const std::uint32_t* keys, int stride, int padded, const Marg
         transpose<1>(square);
         for (int l = 0; l < kLanes; ++l) {
             columns[k + l] = (U)square[l];
-            edge |= (U)((U)square[l] - margins.edge < room);  // not what stands behind the last
+            edge |= (U)((U)square[l] - margins.edge < room);  // not what comes after the last
         }
     }
     U run[2 * kBlock];
@@ -238,7 +238,7 @@ bool rounded(const double* distance, int count, int keep, double inverse, std::u
         const double value = distance[i] * inverse + kRound;
         q[i] = std::uint32_t(std::int32_t(value < 2e9 ? value : 2e9));
     }
-    // Those behind the last one are looked at as well: they may belong before it.
+    // Those after the last one are looked at as well: they may belong before it.
     int ties = 0;
     if (keep > 0)
         for (int i = 0; i < count - 1; ++i) ties |= q[i] >= q[i + 1];

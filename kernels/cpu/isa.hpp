@@ -47,7 +47,7 @@ struct IsaTable {
                   int* out);
     // The same for a group of centres at once, one a lane: sorted[lane * kMostSorted + k] = k-th
     // smallest key of a lane. Rows of keys are `stride` apart and hold `padded` keys, a
-    // multiple of kMostLanes, the largest value behind the last. column has room for padded * lanes.
+    // multiple of kMostLanes, the largest value after the last. column has room for padded * lanes.
     // The lanes about which floats leave doubts, see Doubts.
     Doubts (*order_group)(const std::uint32_t* keys, int stride, int padded, const Margins& margins,
                           std::uint32_t* column, std::uint32_t* sorted);
@@ -67,10 +67,10 @@ struct IsaTable {
     bool (*rounded)(const double* distance, int count, int keep, double inverse_quantum,
                     std::uint32_t* q);
     // Rounded distances q[(i - first) * stride + k] of points i in first … last of an order to its points
-    // k < count, from displacements; 0 behind the last. stride: count padded to kMostLanes.
+    // k < count, from displacements; 0 after the last. stride: count padded to kMostLanes.
     void (*distances)(const double* x, const double* y, const double* z, int first, int last, int count,
                       double inverse_quantum, std::uint32_t* q, int stride);
-    // Keys (ties.hpp) of `rows` points from their rounded distances to others, whose marks, 0 behind the
+    // Keys (ties.hpp) of `rows` points from their rounded distances to others, whose marks, 0 after the
     // last, are padded as they are.
     void (*tie_keys)(const std::uint32_t* q, int stride, const std::uint32_t* mark, int rows,
                      std::uint64_t* keys);
@@ -82,7 +82,7 @@ struct IsaTable {
     // (channels, size, size) image of one ball; scratch is aligned to 64 bytes and holds
     // image_words() floats.
     void (*image)(const MapSettings& settings, const Ball& ball, void* scratch, float* out);
-    // Weights of the rows of an image, 0 behind point `count`.
+    // Weights of the rows of an image, 0 after point `count`.
     void (*weigh)(const float* x, const float* y, const float* z, int count, int rows, float beta,
                   float* weights);
     // Images (size * size, lanes) of a group of scale-free balls, see scale_free.hpp.

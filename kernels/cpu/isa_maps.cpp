@@ -87,7 +87,7 @@ void image_of_any_size(const MapSettings& s, const Ball& ball, void* scratch, fl
             for (int l = 0; l < rows && first + l <= ball.count; ++l)
                 for (int k = 0; k < pixels; ++k) {
                     const std::uint32_t rank = key[k][l] & 1023u;
-                    // weights are stored by rank behind those by point
+                    // weights are stored by rank after those by point
                     plane[(first + l) * s.size + k] = out[(first + l) * s.size + k] *
                                                       w[first + l] * w[columns + int(rank)];
                 }

@@ -131,7 +131,7 @@ void Describer::room(int points) {
 }
 
 // The neighbours of a centre of the group as points of the block: the first `many`, at least, in order
-// of their keys, those behind in any. Returns their number.
+// of their keys, those after them in any. Returns their number.
 int Describer::take(int k, int many) {
     const Centre& c = group_of_[k];
     centre_ = &c;
@@ -153,9 +153,9 @@ int Describer::take(int k, int many) {
 }
 
 // Puts the first `keep` neighbours of a centre into the order of the definition: rounded distance, then
-// what order_ties() says. Those behind follow in any order.
+// what order_ties() says. Those after them follow in any order.
 int Describer::collect(int k, int keep, bool by_geometry) {
-    // A few more than asked for: an equal distance may stand behind the last.
+    // A few more than asked for: an equal distance may come after the last.
     const int needed = std::max(keep, s_.scale_free ? s_.local : 0);
     int many = std::min(group_of_[k].count, (needed + 8) / 8 * 8);
     const int count = take(k, many);

@@ -110,7 +110,7 @@ struct Near {
 
 class SpatialEngine {
   public:
-    // `weights` holds the arrays of EdgeNetwork one behind the other; `widths` are species, width,
+    // `weights` holds the arrays of EdgeNetwork one after the other; `widths` are species, width,
     // layers, hidden, classes, neighbours, radial functions, kinds, and degree and moments of the power
     // spectra.
     SpatialEngine(In<float, 1> weights, const std::vector<int>& widths, double range,

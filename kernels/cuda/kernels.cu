@@ -159,7 +159,7 @@ extern "C" __global__ void graph_embed(const float* points, const std::int32_t* 
                shared + first * message, Size(message), false);
 }
 
-// One EdgeConv layer for a tile of atoms; behind the last one probabilities (n, given).
+// One EdgeConv layer for a tile of atoms; after the last one probabilities (n, given).
 extern "C" __global__ void graph_convolve(const float* weights, std::int32_t inputs, std::int32_t hidden,
                                           std::int32_t features, std::int32_t message,
                                           std::int32_t classes, std::int32_t layers,
@@ -203,7 +203,7 @@ extern "C" __global__ void graph_convolve(const float* weights, std::int32_t inp
 // --- the network on the whole sample's graph --------------------------------------------------------
 
 // Neighbours and edges of each atom, a warp an atom (edge_conv.hpp). `rows` and `kinds_near` (n, padded)
-// are their rows and species, -1 behind the last; `kind` the species of the rows. directions (n,
+// are their rows and species, -1 after the last; `kind` the species of the rows. directions (n,
 // fields, padded) are written if there are power spectra.
 extern "C" __global__ void edge_balls(const double* r, const std::int64_t* id,
                                       const std::int32_t* cell, const std::int32_t* runs,

@@ -58,7 +58,7 @@ INSITU_HD void image_row_of(const GroupSettings& s, const float* points, int cou
     else image_row<32>(s, points, count, row, out);
 }
 
-// The `kWarpRows` smallest of `columns` values that each(m) gives, in order, in registers; behind the
+// The `kWarpRows` smallest of `columns` values that each(m) gives, in order, in registers; after the
 // last the largest value. Blocks are sorted and merged as on the CPU (network.hpp).
 template <class Each>
 INSITU_HD void smallest_of(int columns, Each&& each, std::uint32_t* run) {

@@ -236,7 +236,7 @@ def test_several_of_a_kind_have_names() -> None:
             "analyze profile: axis='w' is not known; allowed: x, y, z",
         ),
         ("analyze profile axis z bins 5 low 3", "low is given and high is not"),
-        ("analyze profile axis z bins 5 low 3 high 2", "low=3 high=2 begins at or behind its end"),
+        ("analyze profile axis z bins 5 low 3 high 2", "low=3 high=2 begins at or after its end"),
         ("analyze steinhardt cutoff 4 degrees 4,4", "degrees=4,4; give each once"),
         ("analyze no.such:Thing cutoff 4", "no.such:Thing cannot be imported .ModuleNotFoundError"),
         ("analyze insitu.errors:InsituError cutoff 4", "is no subclass of"),

@@ -119,7 +119,7 @@ def test_atoms_on_the_faces_of_a_periodic_box_are_in_a_bin() -> None:
         ("z,many", "is not understood"),
         ("z,50,0", "is not understood"),
         ("z,0", "0 bins; give 1 … 10000"),
-        ("z,5,4,4", "begins at or behind its end"),
+        ("z,5,4,4", "begins at or after its end"),
     ],
 )
 def test_what_is_no_profile_is_refused(word: str, message: str) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Elements of atom types, and cards of models that are coloured by species."""
+"""Elements of atom types, and cards of models that tell species apart."""
 
 import json
 

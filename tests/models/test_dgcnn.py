@@ -301,7 +301,7 @@ def test_the_folded_network_has_the_normalised_networks_outputs(two: Environment
     with torch.no_grad():
         for shift in network.shift:
             shift.normal_()
-        network.head_norm.weight.normal_()  # may be negative behind the head: no maximum there
+        network.head_norm.weight.normal_()  # may be negative after the head: no maximum there
         network.head_norm.bias.normal_()
     arguments, _ = clouds(two.nearest(32), settings).batch(torch.arange(40))
     for _ in range(20):  # running statistics

@@ -108,7 +108,7 @@ def test_rerun_gives_the_same_history(host: Host, potentials: Path, tmp_path: Pa
 
 
 def test_run_0_and_minimisation(host: Host, potentials: Path, tmp_path: Path) -> None:
-    """`run 0` is a frame where the host can; a minimisation is none, and the run behind it is."""
+    """`run 0` is a frame where the host can; a minimisation is none, and the run after it is."""
     more = {"first": "yes"} if host.plugin else {}
     deck = crystal(potentials) + host.monitor(10, file="phases.h5", **more)
     run = host.run(tmp_path, deck + "minimize 0 1e-3 5 50\nrun 0\n", 2)

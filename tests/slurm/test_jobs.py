@@ -58,7 +58,7 @@ def test_sigterm_ahead_closes_the_history_and_writes_a_restart(cluster: Cluster)
 def test_requeue_continues_the_same_history(make_cluster: MakeCluster, host: str) -> None:
     cluster = make_cluster(host)
     job = cluster.run(*ENDLESS)
-    cluster.frames(4)  # behind the restart file of step 60
+    cluster.frames(4)  # after the restart file of step 60
     cluster.call("scontrol", "requeue", job)
     cluster.slurm.wait(lambda: cluster.slurm.state(job) == "PENDING", "the requeued job")
     cluster.gone()
@@ -104,7 +104,7 @@ def test_node_failure(wheel: Cluster) -> None:
 
 
 def test_chain(wheel: Cluster) -> None:
-    """Each job waits for the one before and continues it; those behind the end do nothing."""
+    """Each job waits for the one before and continues it; those after the end do nothing."""
     wheel.variables["SBATCH_TIMELIMIT"] = "10"
     first, second = wheel.call(str(SCRIPTS / "chain.sh"), "2", str(DECK), *ENDLESS).split()
     wheel.jobs += [first, second]

@@ -101,7 +101,7 @@ def _transformed(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _arranged(s: Mapping[str, NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-    """Return the arrays of kernels/cnn.hpp's CnnWeights, one layer behind the other."""
+    """Return the arrays of kernels/cnn.hpp's CnnWeights, one layer after the other."""
     first = _direct(s["features.0.weight"]) * s["scale"]
     arrays = [first, s["features.0.bias"]]
     for layer, arrange in ((2, _transformed), (5, _transformed), (7, _direct), (9, _direct)):
@@ -113,7 +113,7 @@ def _arranged(s: Mapping[str, NDArray[np.float64]]) -> list[NDArray[np.float64]]
     dense[:, :hidden] = kernel.reshape(512, hidden)
     dense_bias = np.zeros(_HIDDEN)
     dense_bias[:hidden] = s["head.2.bias"]
-    # The batch norm stands between two layers without a nonlinearity: it goes into the last one.
+    # The batch norm is between two layers without a nonlinearity: it goes into the last one.
     factor = s["head.4.weight"] / np.sqrt(s["head.4.running_var"] + _BATCH_NORM_EPSILON)
     shift = s["head.4.bias"] - factor * s["head.4.running_mean"]
     last = np.zeros((_HIDDEN, _padded(classes)))

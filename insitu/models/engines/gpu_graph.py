@@ -67,7 +67,7 @@ class DeviceGraph:
         self._tile = tile_for(device, max(self._words), f"model '{card.name}'")
         self._weights = device.array(_split(widths, weights), np.float32)
         self._warps = WarpBalls(device, 64)
-        #: Wall times of the last call [s]; the device may still be at work behind it.
+        #: Wall times of the last call [s]; the device may still be at work after it.
         self.timing: dict[str, float] = {}
         self.waited = 0.0
 

@@ -65,7 +65,7 @@ class DeviceMaps:
         self._module = torch.jit.freeze(module)
         self._describer = DeviceDescriber(card.descriptor, device)
         self._batch = max(1, min(_MOST_IMAGES, device.free_memory() // 2 // _OF_AN_IMAGE))
-        #: ``(channels - 1, highest type + 1)`` weights of the channels coloured by species.
+        #: ``(channels - 1, highest type + 1)`` weights of the species channels.
         self.colors: NDArray[np.float32] | None = None
         self.timing: dict[str, float] = {}
         self.waited = 0.0

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-#: Widths of the EdgeConv layers, of their common embedding and of the perceptron behind the pooling.
+#: Widths of the EdgeConv layers, of their common embedding and of the perceptron after the pooling.
 _WIDTHS = (64, 64, 128, 256)
 _EMBEDDING = 16
 _HEAD = (512, 256)

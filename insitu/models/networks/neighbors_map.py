@@ -102,14 +102,14 @@ class NeighborsMapGraph(nn.Module):
 
     @torch.jit.export
     def convolve(self, layer: int, h: Tensor, neighbors: Tensor) -> Tensor:
-        """Return the features ``(m, features)`` of the first m atoms behind a layer.
+        """Return the features ``(m, features)`` of the first m atoms after a layer.
 
         Parameters
         ----------
         layer
             Its number, from 0.
         h
-            ``(n, features)`` of m atoms and, behind them, of further neighbours.
+            ``(n, features)`` of m atoms and, after them, of further neighbours.
         neighbors
             ``(m, k)`` int64 rows of the neighbours, −1 where there is none.
         """
@@ -130,7 +130,7 @@ class NeighborsMapGraph(nn.Module):
 
     @torch.jit.export
     def probabilities(self, h: Tensor) -> Tensor:
-        """Return the class probabilities ``(m, C)`` from the features behind the last layer."""
+        """Return the class probabilities ``(m, C)`` from the features after the last layer."""
         return torch.softmax(self.last(h), dim=1)
 
     def logits(self, images: Tensor, neighbors: Tensor) -> Tensor:

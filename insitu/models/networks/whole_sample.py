@@ -203,14 +203,14 @@ class WholeSampleGraph(nn.Module):
         self, layer: int, h: Tensor, rows: Tensor, features: Tensor, weights: Tensor,
         spectra: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
-        """Return the features ``(n, width)`` of the first n atoms behind a layer.
+        """Return the features ``(n, width)`` of the first n atoms after a layer.
 
         Parameters
         ----------
         layer
             Its number, from 0.
         h
-            ``(m, w)`` of n atoms and, behind them, of further neighbours.
+            ``(m, w)`` of n atoms and, after them, of further neighbours.
         rows
             ``(n, k)`` int64 rows of the neighbours, −1 where there is none.
         features, weights

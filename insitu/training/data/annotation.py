@@ -142,7 +142,7 @@ def _checked(name: str, text: str) -> str:
     if not re.fullmatch(r"[A-Za-z][\w-]*", name, re.ASCII) or name == "unknown":
         raise SettingError(
             f"labels '{text}': '{name}' cannot be a class; give letters, digits, _ and -, a letter "
-            "first, and not 'unknown', which is what a model says of itself"
+            "first, and not 'unknown', which models use themselves"
         )
     return name
 
@@ -227,7 +227,7 @@ def _of_column(atoms: Any, how: Annotation, rmsd: float) -> NDArray[np.str_]:
         raise SettingError(
             f"labels '{how.text}': the file has no column '{whole}'; it has: "
             f"{', '.join(there) or 'none'}.{did_you_mean(whole, there)} In a LAMMPS dump custom write "
-            f"it behind the positions: x y z {name if how.method != 'ptm/atom' else name + '[*]'}"
+            f"it after the positions: x y z {name if how.method != 'ptm/atom' else name + '[*]'}"
         )
     values = arrays[whole]
     codes = np.rint(values).astype(int)
@@ -255,7 +255,7 @@ def neighbors_classes(
 ) -> NDArray[np.str_]:
     """Return the classes ``(n, 12)`` of each atom's nearest neighbours.
 
-    A neighbour that is not there, or not used, is ``"?"``: it agrees with nobody.
+    A neighbour that is not there, or not used, is ``"?"``: it agrees with none.
     """
     bare = Frame.from_arrays(positions, cell, pbc, reach=0.0)
     radius = _REACH * spacing(bare)

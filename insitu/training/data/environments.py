@@ -174,7 +174,7 @@ def clouds(found: Environments, settings: SpatialSettings) -> Clouds:
         x, length = points[i], settings.length(float(found.spacing[i]))
         distance = torch.cdist(x[None], x[None], compute_mode="donot_use_mm_for_euclid_dist")[0]
         near, at = distance.topk(min(k + 2, p), largest=False)
-        # The first is the point itself; behind the last neighbour lies the cut-off.
+        # The first is the point itself; after the last neighbour lies the cut-off.
         cut[i] = settings.reach * length
         if p > k + 1:
             cut[i] = torch.minimum(cut[i], near[:, k + 1])

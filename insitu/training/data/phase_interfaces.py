@@ -2,8 +2,8 @@
 """Cells of a compound's crystal beside its melt, in which is known what every atom is.
 
 A crystal at rest gets as much melt on top of it, which starts as a random packing, is kept hot while the
-crystal is not, and is then cooled to the crystal's temperature. Who is crystal is told by the paths
-of the atoms alone: those that are, on average over a while, still on the sites that they started from.
+crystal is not, and is then cooled to the crystal's temperature. The paths of the atoms
+alone tell which of them are crystal: those that are, on average over a while, still on their first sites.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def generate(recipe: dict[str, Any], role: str, data: Path, *, workers: int = 1)
                 for other in runs:
                     other.cancel()
                 raise DeckError(
-                    f"{error}\nwhat is done is kept: mend the recipe and repeat"
+                    f"{error}\nwhat is finished is kept: correct the recipe and start again"
                 ) from None
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The whole-sample network as it is trained: normalised layers, folded into plain ones behind it."""
+"""The whole-sample network as it is trained: normalised layers, folded into plain ones after it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Normalised(WholeSampleGraph):
         self, layer: int, h: Tensor, rows: Tensor, features: Tensor, weights: Tensor,
         spectra: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
-        """Return the features of the first atoms behind a layer; parameters of the base class."""
+        """Return the features of the first atoms after a layer; parameters of the base class."""
         weighted = weights.unsqueeze(2) * self.messages(layer, h, rows, features)
         own = self.own[layer](h[: rows.shape[0]])
         if layer == 0:

@@ -55,7 +55,7 @@ def generate(recipe: dict[str, Any], part: str, data: Path, *, workers: int = 1)
                 for other in waiting:
                     other.cancel()
                 raise DeckError(
-                    f"{error}\nwhat is done is kept: mend the recipe and repeat"
+                    f"{error}\nwhat is finished is kept: correct the recipe and start again"
                 ) from None
 
 

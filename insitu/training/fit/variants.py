@@ -61,13 +61,13 @@ class Gated(Normalised):
 
 
 class Dynamic(Normalised):
-    """Neighbours chosen in feature space behind the first layer: half of the spatial candidates."""
+    """Neighbours chosen in feature space after the first layer: half of the spatial candidates."""
 
     def convolve(
         self, layer: int, h: Tensor, rows: Tensor, features: Tensor, weights: Tensor,
         spectra: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
-        """Return the features of the first atoms behind a layer; parameters of the base class."""
+        """Return the features of the first atoms after a layer; parameters of the base class."""
         if layer:
             n, k = rows.shape
             others = h.detach().index_select(0, rows.clamp(min=0).flatten()).view(n, k, -1)
@@ -94,7 +94,7 @@ class Directional(Normalised):
     def edges(
         self, vectors: Tensor, cut: Tensor, unit: Tensor, rows: Tensor, species: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return the features of the base class with the directed ones behind them, and weights."""
+        """Return the features of the base class with the directed ones after them, and weights."""
         g, s = super().edges(vectors, cut, unit, rows, species)
         unit_vector = nn.functional.normalize(vectors, dim=2)
         directed = (g[:, :, 3:].unsqueeze(3) * unit_vector.unsqueeze(2)).flatten(2)

@@ -69,7 +69,7 @@ def labelled(
 
 
 def colors(recipe: dict[str, Any]) -> NDArray[np.float32] | None:
-    """Return the weights ``(channels - 1, n_types + 1)`` of the coloured channels, None without."""
+    """Return the weights ``(channels - 1, n_types + 1)`` of the species channels, None without."""
     if "channels" not in recipe:
         return None
     by_type = [recipe["channels"][e] for e in recipe["system"]["elements"]]
