@@ -48,7 +48,7 @@ def test_a_panel_of_each(history: Path, tmp_path: Path) -> None:
     figure = plots.phase_history(data, panels=["phases", "rdf", "near", "steinhardt"])
     assert len(figure.axes) == 6  # two of them are scales of colours
     assert [a.get_ylabel() for a in figure.axes[:4]] == [
-        "Fraction of atoms", "Distance\n(Å)", "Distance\n(Angstrom)", "Mean bond order",
+        "Fraction of atoms", "Distance\n(Å)", "Distance\n(Å)", "Mean bond order",
     ]  # fmt: skip
     assert figure.axes[2].collections[0].get_array().size == 16
     assert [line.get_label() for line in figure.axes[3].lines] == ["q4", "q6"]
