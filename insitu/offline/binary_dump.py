@@ -74,6 +74,17 @@ class BinaryDump:
             "LAMMPS, or was changed: dump it anew, or as text"
         )
 
+    @staticmethod
+    def first_step(head: bytes) -> int | None:
+        """Return the step of the first frame of a file that begins so."""
+        length = next(len(m) for m in _MAGIC if head[8 : 8 + len(m)] == m)
+        order = "<" if head[8 + length : 12 + length] == struct.pack("<i", _ENDIAN) else ">"
+        try:
+            step: int = struct.unpack_from(order + "q", head, 16 + length)[0]
+        except struct.error:
+            return None
+        return step
+
     def frames(self, wanted: Wanted) -> Iterator[Configuration | None]:
         """Yield the complete frames in their order; None for one that is not wanted."""
         number = 0

@@ -25,7 +25,7 @@ from insitu.models.store import AnyModel
 from insitu.offline.configuration import Configuration
 from insitu.offline.options import Options
 from insitu.offline.output import Output
-from insitu.offline.trajectories import first_step, is_dump, read_many
+from insitu.offline.trajectories import first_step, read_many
 
 #: Seconds of work on one process after which it is shared among several.
 _ALONE = 1.0
@@ -71,9 +71,9 @@ def expand(files: Sequence[str]) -> list[str]:
                 f"'{name}' matches no file; give files or a pattern such as 'dump.*'"
             )
         found += matching
-    if len(found) > 1 and all(os.path.isfile(f) and is_dump(f) for f in found):
+    if len(found) > 1 and all(map(os.path.isfile, found)):
         steps = {f: first_step(f) for f in found}
-        if None not in steps.values():
+        if None not in steps.values():  # all of them are dumps
             found.sort(key=lambda f: steps[f] or 0)
     return found
 

@@ -24,6 +24,8 @@ class Stream:
     ----------
     path
         The file; how it is compressed is told by its first bytes.
+    chunk
+        Bytes of the file that are read at a time.
 
     Raises
     ------
@@ -31,8 +33,8 @@ class Stream:
         It cannot be opened, or the package that unpacks it is not installed.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, chunk: int = _CHUNK) -> None:
+        self.path, self._chunk = path, chunk
         try:
             self._file = open(path, "rb")  # noqa: SIM115
         except OSError as error:
@@ -51,7 +53,7 @@ class Stream:
     @property
     def position(self) -> int:
         """Bytes of the file that were read."""
-        return self._file.tell()
+        return 0 if self._file.closed else self._file.tell()
 
     @property
     def cut(self) -> bool:
@@ -66,11 +68,18 @@ class Stream:
         SettingError
             They are not what the compression writes.
         """
-        while raw := self._file.read(_CHUNK):
+        while raw := self._file.read(self._chunk):
             data = self._unpacked(raw) if self.compression else raw
             if data:
                 return data
         return b""
+
+    def head(self) -> bytes:
+        """Return the first bytes, and close the file."""
+        try:
+            return self.read()
+        finally:
+            self.close()
 
     def _unpacked(self, raw: bytes) -> bytes:
         parts = []

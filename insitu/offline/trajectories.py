@@ -16,6 +16,8 @@ from insitu.offline.dump_frame import Tell, Wanted
 from insitu.offline.lammps_dump import TextDump
 from insitu.offline.streams import Stream
 
+#: Bytes by which the format of a file is told.
+_HEAD = 1 << 16
 #: Is told how many bytes were read.
 Reached = Callable[[int], None]
 
@@ -51,18 +53,15 @@ def read_file(
     if not Path(path).is_file():
         what = "a folder" if Path(path).is_dir() else "not a file"
         raise SettingError(f"'{path}' is {what}; give a configuration file")
-    stream = Stream(path)
-    try:
-        head = stream.read()
-        if not head.strip() and stream.cut:
-            raise SettingError(
-                f"'{path}' ({stream.compression}) was cut before anything can be unpacked; copy it anew"
-            )
-        if not head.strip():
-            raise SettingError(f"'{path}' is empty; give a file with configurations")
-        kind = _kind(head)
-    finally:
-        stream.close()
+    stream = Stream(path, _HEAD)
+    head = stream.head()
+    if not head.strip():
+        raise SettingError(
+            f"'{path}' ({stream.compression}) was cut before anything can be unpacked; copy it anew"
+            if stream.cut
+            else f"'{path}' is empty; give a file with configurations"
+        )
+    kind = _kind(head)
     if kind in ("text", "binary"):
         stream = Stream(path)
         try:
@@ -96,25 +95,14 @@ def _kind(head: bytes) -> str:
     return ""
 
 
-def is_dump(path: str) -> bool:
-    """Return whether a file is a LAMMPS dump."""
-    stream = Stream(path)
-    try:
-        return _kind(stream.read()) in ("text", "binary")
-    finally:
-        stream.close()
-
-
 def first_step(path: str) -> int | None:
-    """Return the step of a file's first frame, None if it does not say."""
-    frames = read_file(path, lambda k: k == 0, lambda text: None)
-    try:
-        first = next(frames, None)
-    except SettingError:
-        return None
-    finally:
-        frames.close()  # type: ignore[attr-defined]
-    return first.step if first else None
+    """Return the step of a LAMMPS dump's first frame; None: it is none, or does not say."""
+    head = Stream(path, _HEAD).head()
+    kind = _kind(head)
+    if kind == "binary":
+        return BinaryDump.first_step(head)
+    found = re.search(rb"ITEM: TIMESTEP\s+(-?\d+)\s", head) if kind == "text" else None
+    return int(found[1]) if found else None
 
 
 def parse_index(index: str, setting: str = "--index") -> slice:

@@ -155,3 +155,10 @@ def test_what_a_script_imports_is_there(script: str) -> None:
         elif "." not in node.module and node.module not in OPTIONAL:
             here = (BENCHMARKS / f"{node.module}.py").exists()
             assert here or importlib.util.find_spec(node.module), node.module
+
+
+def test_readers_find_the_same_atoms(tmp_path: Path) -> None:
+    from readers import by_ase, ours, write
+
+    for form, path in write(tmp_path, 500, 2).items():
+        assert ours(path) == by_ase(path) == 2 * 500, form

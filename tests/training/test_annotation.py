@@ -88,6 +88,25 @@ def test_a_label_that_its_neighbours_do_not_share_is_not_used() -> None:
     assert (strict == "").sum() == 13
 
 
+@pytest.mark.parametrize("pbc", [(False,) * 3, (True, True, False), (True,) * 3])
+def test_labels_do_not_depend_on_where_the_sample_lies(pbc: tuple[bool, ...]) -> None:
+    """Outside of its cell, or without a vector where it is free: the 12 neighbours are the same."""
+    whole = crystal(n=5)
+    whole.positions += np.random.default_rng(0).normal(0, 0.1, whole.positions.shape)
+    whole.pbc = pbc
+    whole.arrays["c_cna"] = (np.random.default_rng(1).random(len(whole)) > 0.05) + 1.0
+    how = parse("cna/atom=c_cna:fcc,hcp")
+    want = annotate(whole, how, rmsd=0.1, agreement=0.7)
+    assert 0.6 < (want != "").mean() < 1.0
+    for offset in ([-1000.0, 3.0, 0.1], [17.0, -17.0, 4e4]):
+        moved = whole.copy()
+        moved.positions += offset
+        moved.cell[~moved.pbc] = 0.0
+        np.testing.assert_array_equal(annotate(moved, how, rmsd=0.1, agreement=0.7), want)
+    by_model = annotate(moved, parse("model=metals:fcc"), rmsd=0.1, agreement=0.7)
+    assert (by_model == "fcc").mean() > 0.97
+
+
 def test_structures_that_are_not_named_are_not_used() -> None:
     atoms = crystal(c_cna=1)
     atoms.arrays["c_cna"][:100] = 5
