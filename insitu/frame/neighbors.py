@@ -184,7 +184,7 @@ class Neighbors:
             Radius within which they lie [Å].
         whole
             None of a shell of equal distances of which not all are among the nearest: in a perfect bcc
-            crystal the 12 nearest are the 8 of the first shell. Else those that the ball's order puts first.
+            crystal the 12 nearest are the 8 of the first shell. Else those that the order puts first.
 
         Returns
         -------
