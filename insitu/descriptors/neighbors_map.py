@@ -30,9 +30,12 @@ class NeighborsMap:
     without an atom are 0. Lengths are in Å, or with `scale_free` in units of the mean distance of
     the `local` nearest neighbours.
 
-    Equal distances (to 1e-5 of the cutoff, or of the local length) are ordered by atom id, then by
-    periodic image, so that an image does not depend on the decomposition over ranks. Distances
-    under 0.01 length units count as 0.01.
+    Neighbours at equal distance (to 1e-5 of the cutoff, or of the local length) are ordered by where the
+    others lie, not by atom id, so that an image depends neither on the numbers of the atoms nor on the
+    decomposition over ranks: the smallest sum of distances to the neighbours in the ball comes first.
+    A scale-free ball that ends inside a shell of equal distances takes of it, one after the other, the
+    atoms with the largest sum of distances to all up to this shell and to those taken before. Colours at
+    equal distance come in the order of their weights. Distances under 0.01 length units count as 0.01.
 
     Parameters
     ----------

@@ -108,8 +108,9 @@ class Neighbors:
         return offsets, indices
 
     def nearest(
-        self, places: NDArray[np.int32], ball: tuple[float, int, int], most: int, near: float
-    ) -> NDArray[np.int32]:
+        self, places: NDArray[np.int32], ball: tuple[float, int, int], most: int, near: float,
+        *, whole: bool = True,
+    ) -> NDArray[np.int32]:  # fmt: skip
         """Return the nearest neighbours of some places of a scale-free ball.
 
         Parameters
@@ -122,6 +123,9 @@ class Neighbors:
             Neighbours wanted of each.
         near
             Radius within which they lie [Å].
+        whole
+            None of a shell of equal distances of which not all are among the nearest: in a perfect bcc
+            crystal the 12 nearest are the 8 of the first shell. Else those that the order puts first.
 
         Returns
         -------
@@ -129,5 +133,5 @@ class Neighbors:
             ``(n, most)`` int32 places, nearest first, -1 where there is none.
         """
         out = np.empty((len(places), most), dtype=np.int32)
-        compiled().nearest(self.cells, places, out, near, *ball)
+        compiled().nearest(self.cells, places, out, near, *ball, whole)
         return out

@@ -56,9 +56,14 @@ def samples() -> dict[str, Sample]:
     tilted = cell.copy()
     tilted[1, 0], tilted[2, 0], tilted[2, 1] = 3.1, -2.2, 1.4
     diamond, box = lattice("cubic_diamond", 5.43, (2, 2, 3))
+    iron, cube = lattice("bcc", 2.87, (3, 3, 3))
+    simple, layers = lattice("sc", 3.36, (4, 4, 3))
+    layers[2, 2] *= 3
     return {
         "perfect fcc": (crystal, cell),
         "perfect diamond": (diamond, box),
+        "bcc with vacancies": (np.delete(iron, [5, 6, 31, 40], axis=0), cube),
+        "slab of sc": (simple, layers),
         "hot": (hot, cell),
         "triclinic": (hot @ np.linalg.inv(cell) @ tilted, tilted),
         "half removed": (hot[rng.random(len(hot)) > 0.5], cell),
@@ -130,6 +135,18 @@ def test_probabilities_of_the_general_model_are_those_of_the_cpu(device: Device,
     got = classify_with(model, *SAMPLES[name], True)
     np.testing.assert_allclose(got.probabilities, want.probabilities, atol=2e-5)
     assert (got.labels == want.labels).all()
+
+
+@pytest.mark.parametrize("name", ["perfect diamond", "bcc with vacancies", "slab of sc"])
+def test_labels_of_perfect_crystals_do_not_hang_on_the_numbers(device: Device, name: str) -> None:
+    model = store.load("metals")
+    model.move(device)
+    r, cell = SAMPLES[name]
+    want = classify_with(model, r, cell, True)
+    for order in (np.arange(len(r))[::-1], np.random.default_rng(3).permutation(len(r))):
+        got = classify_with(model, r[order], cell, True)
+        assert (got.labels == want.labels[order]).all()
+        np.testing.assert_allclose(got.probabilities, want.probabilities[order], atol=1e-5)
 
 
 def test_the_paper_network_runs_on_the_device_without_a_copy(device: Device) -> None:

@@ -36,7 +36,7 @@ class GraphSettings:
     Parameters
     ----------
     neighbors
-        Nearest neighbours whose nodes an atom's class is made of.
+        Nearest neighbours whose nodes an atom's class is made of: of equally far ones all or none.
     reach
         Radius within which the atoms of a ball are searched.
     near

@@ -261,7 +261,8 @@ def neighbors_classes(
     radius = _REACH * spacing(bare)
     frame = bare.with_images(radius * 1.0001)
     search = Neighbors(frame, radius)
-    places = search.nearest(search.places, (radius, _ASKED, _ASKED), _ASKED, radius)
+    ball = (radius, _ASKED, _ASKED)
+    places = search.nearest(search.places, ball, _ASKED, radius, whole=False)
     of_place = np.where(classes == NOT_USED, "?", classes)[frame.ids[search.index] - 1]
     around = np.empty((len(classes), _ASKED), dtype=of_place.dtype)
     around[search.atoms] = np.where(places >= 0, of_place[np.maximum(places, 0)], "?")
