@@ -155,7 +155,7 @@ def packed(text: bytes, form: str) -> bytes:
 
 @pytest.mark.parametrize("form", ["gz", "xz", "bz2", "zst"])
 def test_compressed_files(tmp_path: Path, form: str) -> None:
-    text = b"".join(frame(*hot(8, s), s).encode() for s in range(0, 100, 5))  # 2 MB
+    text = b"".join(frame(*hot(6, s), s).encode() for s in range(0, 100, 5))  # 0.8 MB
     data = packed(text, form)
     path = tmp_path / "a.dump.packed"
     path.write_bytes(data)
