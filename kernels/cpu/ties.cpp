@@ -47,14 +47,10 @@ void Describer::order_ties(int count, double inverse) {
 // other points lie. The order before decides between equivalent points only.
 void Describer::order_by_geometry(int count, int keep, double inverse) {
     isa_.rounded(distance_.data(), count, 0, inverse, q_.data());
-    for (int i = 0; i < count; ++i) {
-        const auto at = std::size_t(i);
-        std::uint32_t color = 0;
-        if (channels_ > 1) {
-            const auto who = std::size_t(cells_.index[std::size_t(place(i))]);
-            color = tie_color(weights_ + who, channels_, std::size_t(points_));
-        }
-        mark_[at] = tie_mark(q_[at], color);
+    for (int i = 0; i < count; ++i) mark_[std::size_t(i)] = tie_mark(q_[std::size_t(i)], 0);
+    for (int i = 0; channels_ > 1 && i < count; ++i) {
+        const auto who = std::size_t(cells_.index[std::size_t(place(i))]);
+        mark_[std::size_t(i)] += tie_color(weights_ + who, channels_, std::size_t(points_));
     }
     int members = count;
     if (s_.scale_free && count > s_.ball) {
@@ -67,7 +63,7 @@ void Describer::order_by_geometry(int count, int keep, double inverse) {
         while (last < members && q_[std::size_t(last)] == q_[std::size_t(first)]) ++last;
         if (last > first + 1) order_shell(first, last, members, inverse);
     }
-    displace(0, count);
+    if (s_.scale_free) displace(0, members);  // other balls are read by their places
 }
 
 // Chooses the points of a cut shell one by one: the next is the one whose distances to all points so far,
