@@ -281,7 +281,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="Markdown file to write")
     options = parser.parse_args()
     recipe, _ = load_recipe(options.recipe)
-    model = Open(load(options.model, device="cpu"))
+    model = Open(load(options.model))
     part = "took no part" if options.part == "test" else "calibrate"
     table, foreign_scores = foreign(model, recipe, options.part)
     text = f"### Prototypes that {part}: labels by displacement [nearest distance]\n\n{table}"

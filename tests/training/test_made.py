@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from insitu.errors import SettingError
 from insitu.testing import LATTICES
 from insitu.training.data import foreign
-from insitu.training.data.foreign import displaced, made_up, nearest, repeated, unlikeness
+from insitu.training.data.foreign import displaced, made_up, nearest, repeated, shuffled, unlikeness
 from insitu.training.data.made import (
     FOREIGN,
     gas,
@@ -68,10 +68,9 @@ def test_nearest_distances_are_those_of_diamond() -> None:
 
 def test_made_up_crystals_are_like_no_class_and_not_too_dense() -> None:
     rng = np.random.default_rng(4)
-    for _ in range(3):
-        crystal = made_up(rng)
-        assert unlikeness(*crystal).min() > 0.09
-        assert nearest(*crystal, 1).min() > 0.6
+    for crystal in (made_up(rng), made_up(rng), made_up(rng, layered=True), shuffled(rng)):
+        assert unlikeness(*crystal).min() > 0.04
+        assert nearest(*crystal, 1).min() > 0.54
         r, cell, site = repeated(*crystal, 5.6)
         assert abs(np.linalg.det(cell)) == pytest.approx(len(r))
         assert len(site) == len(r)

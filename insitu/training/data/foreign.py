@@ -23,9 +23,24 @@ Crystal = tuple[NDArray[np.float64], NDArray[np.float64]]
 #: Nearest neighbours whose distances tell a site from the classes' own.
 _SHELLS = 18
 #: Scatter of these distances below which a made-up crystal's site is too much like a class.
-_ALIKE = 0.1
+_ALIKE = 0.07
 #: Shortest distance in a made-up crystal, in units of (volume an atom)^(1/3).
 _CLOSEST = 0.62
+#: The same for a layered one, and for a lattice whose atoms are shuffled.
+_CLOSEST_LAYERED, _CLOSEST_SHUFFLED = 0.55, 0.6
+#: Unlikeness of a shuffled lattice's least unlike site; root mean square of its shifts, in units of the
+#: nearest distance.
+_ALIKE_SHUFFLED, _SHIFTS = 0.045, (0.13, 0.32)
+#: Primitive cells and places in them.
+_FCC = np.array([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+_HCP = np.array([[1, 0, 0], [-0.5, np.sqrt(0.75), 0], [0, 0, np.sqrt(8 / 3)]])
+_PRIMITIVE = {
+    "sc": (np.eye(3), [[0.0, 0, 0]]),
+    "bcc": (0.5 - np.eye(3), [[0.0, 0, 0]]),
+    "fcc": (_FCC, [[0.0, 0, 0]]),
+    "cubic_diamond": (_FCC, [[0.0, 0, 0], [0.25, 0.25, 0.25]]),
+    "hcp": (_HCP, [[1 / 3, 2 / 3, 0.25], [2 / 3, 1 / 3, 0.75]]),
+}
 #: Special places of space groups.
 _PLACES = np.array([0.0, 0.25, 0.5, 0.75, 1 / 3, 2 / 3, 0.125])
 
@@ -114,15 +129,19 @@ def unlikeness(sites: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray
     return away
 
 
-def made_up(rng: np.random.Generator, most: int = 40) -> Crystal:
+def made_up(rng: np.random.Generator, most: int = 40, *, layered: bool = False) -> Crystal:
     """Return a crystal of a random space group that is like none of the classes.
 
     One to four orbits on special and general places, in a cell of random proportions that the crystal
-    system allows; up to `most` atoms in the primitive cell.
+    system allows; up to `most` atoms in the primitive cell. A `layered` one has a long third vector and
+    its atoms in one half of it.
     """
+    closest = _CLOSEST_LAYERED if layered else _CLOSEST
     while True:
-        group = int(rng.integers(2, 231))
+        group = int(rng.integers(3, 195) if layered else rng.integers(2, 231))
         lengths, angles = np.exp(rng.uniform(-0.5, 0.5, 3)), rng.uniform(70, 115, 3)
+        if layered:
+            lengths[2] *= np.exp(rng.uniform(0.4, 1.2))
         if group >= 195:
             lengths[:] = 1.0
         elif group >= 75:
@@ -137,6 +156,9 @@ def made_up(rng: np.random.Generator, most: int = 40) -> Crystal:
             np.where(rng.random(3) < 0.6, rng.choice(_PLACES, 3), rng.random(3))
             for _ in range(rng.integers(1, 5))
         ]
+        if layered:
+            for place in basis:
+                place[2] = rng.uniform(-0.25, 0.25) + rng.choice([0.0, 0.25, 0.5])
         try:
             made = symmetric(
                 "X" * len(basis), basis, spacegroup=group, cellpar=[*lengths, *angles],
@@ -148,7 +170,52 @@ def made_up(rng: np.random.Generator, most: int = 40) -> Crystal:
             continue
         cell = np.array(made.cell)
         found = made.positions @ np.linalg.inv(cell), cell
-        if nearest(*found, 1).min() >= _CLOSEST and unlikeness(*found).min() >= _ALIKE:
+        if nearest(*found, 1).min() >= closest and unlikeness(*found).min() >= _ALIKE:
+            return found
+
+
+def _multiple(rng: np.random.Generator, k: int) -> NDArray[np.int64]:
+    """Return a matrix ``(3, 3)`` of integers whose lattice has k times the volume."""
+    of = [(a, b, k // a // b) for a in range(1, k + 1) for b in range(1, k + 1) if k % (a * b) == 0]
+    h = np.diag(of[rng.integers(len(of))])
+    h[1, 0], h[2, 0], h[2, 1] = rng.integers(h[0, 0]), rng.integers(h[0, 0]), rng.integers(h[1, 1])
+    return h
+
+
+def shuffled(rng: np.random.Generator) -> Crystal:
+    """Return a lattice of a class whose atoms are shifted in a small supercell, like omega is of bcc.
+
+    Shifts are random, or all along one direction; a fifth of the larger cells lacks an atom as well.
+    """
+    while True:
+        cell, basis = _PRIMITIVE[str(rng.choice(list(_PRIMITIVE)))]
+        k = int(rng.integers(2, 9))
+        big = _multiple(rng, k) @ cell
+        steps = _steps(np.full(3, k + 1)) @ cell
+        r = (steps[:, None] + (np.array(basis) @ cell)[None]).reshape(-1, 3) @ np.linalg.inv(big)
+        sites = np.unique(np.round(r - np.floor(r + 1e-6), 5) % 1.0, axis=0)
+        n = k * len(basis)
+        if len(sites) != n:
+            continue
+        width = float(nearest(sites, big, 1).min()) * np.cbrt(abs(np.linalg.det(big)) / n)
+        u, along = rng.normal(size=(n, 3)), rng.normal(size=3)
+        if rng.random() < 0.5:
+            some = rng.choice([-1.0, 0.0, 1.0], n) if rng.random() < 0.6 else rng.normal(size=n)
+            if rng.random() < 0.5:
+                along = rng.choice([-1.0, 0.0, 1.0], 3) + 1e-9
+            u = np.outer(some, along / np.linalg.norm(along))
+        u -= u.mean(axis=0)
+        size = np.sqrt((u**2).sum(axis=1).mean())
+        if size < 1e-3:
+            continue
+        sites = sites + u * rng.uniform(*_SHIFTS) * width / size @ np.linalg.inv(big)
+        if n >= 5 and rng.random() < 0.2:
+            sites = np.delete(sites, rng.integers(n), axis=0)
+        found = sites, big @ (np.eye(3) + rng.uniform(-0.06, 0.06, (3, 3)))
+        if (
+            nearest(*found, 1).min() >= _CLOSEST_SHUFFLED
+            and unlikeness(*found).min() >= _ALIKE_SHUFFLED
+        ):
             return found
 
 

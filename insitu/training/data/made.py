@@ -6,7 +6,7 @@ Strained and cold lattices, stackings, light interstitials, gases, and crystals 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from insitu.testing import LATTICES
 from insitu.training.data.dynamics import MASKED, Sample
-from insitu.training.data.foreign import displaced, made_up, prototypes, repeated, unlikeness
+from insitu.training.data.foreign import (
+    Crystal,
+    displaced,
+    made_up,
+    prototypes,
+    repeated,
+    shuffled,
+    unlikeness,
+)
 from insitu.training.data.structures import random_flags, stacking
 
 #: Class name of atoms of a crystal that is no class.
@@ -23,7 +31,7 @@ FOREIGN = "foreign"
 #: difference of two lattices' norms below which it has none.
 _MOST, _TIE = 0.22, 0.02
 #: Unlikeness of a prototype's site below which it may be a site of a class, and is not used.
-_DOUBTFUL = 0.05
+_DOUBTFUL = 0.02
 #: Height of the cells, in units of (volume an atom)^(1/3).
 _HEIGHTS = 5.5, 6.6
 _Cell = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -103,7 +111,7 @@ def lattice_sample(
 
 def bain(rng: np.random.Generator, name: str) -> NDArray[np.float64]:
     """Return a stretch along an axis between and beyond body- and face-centred, at one volume."""
-    ratio = rng.uniform(0.85, 1.5) if name == "bcc" else rng.uniform(0.66, 1.15)
+    ratio = rng.uniform(0.75, 1.6) / (1.0 if name == "bcc" else np.sqrt(2.0))
     f: NDArray[np.float64] = np.diag(np.roll([1.0, 1.0, ratio], rng.integers(3))) / np.cbrt(ratio)
     return f
 
@@ -172,8 +180,8 @@ def crystals_of_no_class(
     names
         Of prototypes.
     settings
-        The recipe's ``[foreign]``: `displacement` (largest), `strain`, `copies` of each prototype,
-        `made_up` crystals with `made_up_copies` each.
+        The recipe's ``[foreign]``: `displacement` (largest), `strain`, `copies` of each prototype, and
+        numbers of `made_up`, `layered` and `shuffled` crystals, two copies of each.
     rng, seed
         Of the copies.
     """
@@ -184,11 +192,17 @@ def crystals_of_no_class(
             r, cell, site = displaced(known[name], float(sigma), settings["strain"], rng)
             labels = np.where(alike[site], MASKED, FOREIGN)
             yield _sample("prototype", seed, r, cell, labels, name)
-    for _ in range(settings["made_up"]):
-        crystal = made_up(rng)
-        for sigma in rng.uniform(0.0, settings["displacement"], settings["made_up_copies"]):
-            r, cell, _ = displaced(crystal, float(sigma), settings["strain"], rng)
-            yield _sample("made up", seed, r, cell, np.full(len(r), FOREIGN))
+    families: dict[str, tuple[Callable[[], Crystal], float]] = {
+        "made_up": (lambda: made_up(rng), 1.0),
+        "layered": (lambda: made_up(rng, layered=True), 1.0),
+        "shuffled": (lambda: shuffled(rng), 0.65),  # more would be heat
+    }
+    for kind, (crystal_of, part) in families.items():
+        for _ in range(settings[kind]):
+            crystal = crystal_of()
+            for sigma in rng.uniform(0.0, part * settings["displacement"], 2):
+                r, cell, _ = displaced(crystal, float(sigma), settings["strain"], rng)
+                yield _sample(kind, seed, r, cell, np.full(len(r), FOREIGN))
 
 
 def made(settings: dict[str, Any], seed: int) -> Iterator[Sample]:

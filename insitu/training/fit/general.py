@@ -252,7 +252,9 @@ def train_general(
         train += graphs(recipe, made(recipe["made"], seed), seed, copies="none")
     if "foreign" in recipe:
         for part, into in (("training", train), ("calibration", selection)):
-            settings = recipe["foreign"] | ({} if part == "training" else {"made_up": 0})
+            settings = recipe["foreign"] | (
+                {} if part == "training" else dict.fromkeys(("made_up", "layered", "shuffled"), 0)
+            )
             rng = np.random.default_rng([seed, len(part)])
             some = crystals_of_no_class(settings.get(part, []), settings, rng, seed)
             into += graphs(recipe, some, seed, copies="none")
