@@ -212,8 +212,9 @@ def made(settings: dict[str, Any], seed: int) -> Iterator[Sample]:
     ----------
     settings
         Numbers of configurations: `strained` of each lattice, of a third of them with `interstitials`
-        (largest fraction) as well, `bain` of body- and of face-centred, `stackings` of close-packed
-        layers and twice as many of diamond's, `gases`; `strain` and `displacement` (largest).
+        (largest fraction) as well; `gapped`, of each lattice, that lack up to `removed` of their atoms;
+        `bain` of body- and of face-centred; `stackings` of close-packed layers and twice as many of
+        diamond's; `gases`. `strain` and `displacement` are the largest.
     seed
         Of all of them.
     """
@@ -233,6 +234,10 @@ def made(settings: dict[str, Any], seed: int) -> Iterator[Sample]:
                 part = rng.uniform(0.01, settings["interstitials"])
                 r, labels = with_interstitials(s.positions, s.cell, s.labels, part, rng)
                 yield _sample("interstitials", seed, r, s.cell, labels)
+        for _ in range(settings["gapped"]):
+            s = lattice_sample(name, deformation(rng, 0.05), 1.2 * sigma(), rng, seed)
+            stay = rng.random(len(s.labels)) >= rng.uniform(0.0, settings["removed"])
+            yield _sample(name, seed, s.positions[stay], s.cell, s.labels[stay])
     for name in ("fcc", "bcc"):
         for _ in range(settings["bain"]):
             yield lattice_sample(name, bain(rng, name), 0.75 * sigma(), rng, seed)
