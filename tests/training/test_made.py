@@ -106,8 +106,10 @@ def test_gases_lie_in_their_cell(kind: int) -> None:
 
 
 def test_a_recipe_makes_what_it_says() -> None:
-    numbers = {"strained": 2, "interstitials": 0.05, "gapped": 1, "removed": 0.5, "bain": 2, "stackings": 1, "gases": 3,
-               "strain": 0.1, "displacement": 0.05}  # fmt: skip
+    numbers = {
+        "strained": 2, "interstitials": 0.05, "gapped": 1, "removed": 0.5, "bain": 2, "stackings": 1,
+        "gases": 3, "strain": 0.1, "displacement": 0.05,
+    }  # fmt: skip
     found = list(made(numbers, 1))
     kinds = [s.kind for s in found]
     assert kinds.count("gas") == 3
