@@ -23,8 +23,8 @@ from insitu.models.engines.graph import GraphSettings
 from insitu.models.export import save
 from insitu.models.networks.neighbors_map import NeighborsMapGraph
 from insitu.models.store import load
-from insitu.progress import bar
 from insitu.models.weights import torch_module
+from insitu.progress import bar
 from insitu.training.data import dynamics
 from insitu.training.data.dynamics import Sample, simulate
 from insitu.training.data.graphs import Graph, graphs, outputs_of
