@@ -81,6 +81,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="Markdown file to write")
     parser.add_argument("--notes", type=Path, help="Markdown to put before the tables")
     parser.add_argument("--seeds", nargs="*", default=[], help="artefacts of other seeds")
+    parser.add_argument("--before", help="artefact of the weights before, for a column beside")
+    parser.add_argument("--more", type=Path, help="Markdown to put behind the tables")
     parser.add_argument("--card", action="store_true", help="write the README beside the model")
     parser.add_argument("--present", action="store_true", help="only trajectories that are there")
     options = parser.parse_args()
@@ -90,6 +92,8 @@ def main() -> None:
     classes = model.card.classes
     methods = other_methods(classes)
     seeds = {f"other seed {k}": load(path) for k, path in enumerate(options.seeds, start=1)}
+    if options.before:
+        seeds["weights before"] = load(options.before)
     mine, again = Measured(), {name: Measured() for name in seeds}
     others: dict[str, list[Score]] = {name: [] for name in methods}
     for job in jobs(recipe, "headline"):
@@ -119,6 +123,8 @@ def main() -> None:
         text += comparison(classes, {"insitu": mine.scores} | others)
     if seeds:
         text += spread(classes, {"shipped": mine} | again)
+    if options.more:
+        text += "\n" + options.more.read_text()
     if options.notes:
         text = options.notes.read_text().rstrip() + "\n\n" + text
     print(text)
@@ -154,7 +160,9 @@ def spread(classes: list[str], seeds: dict[str, Measured]) -> str:
         for first, *same in zip(next(iter(lines.values())), *lines.values(), strict=True)
     ]
     head = [cell for name in seeds for cell in (name, "worst")]
-    return "### Seeds: right labels (%)\n\n" + markdown(["sample", *head], rows)
+    return "### Other weights on the same trajectories: right labels (%)\n\n" + markdown(
+        ["sample", *head], rows
+    )
 
 
 def parameters(path: Path) -> int:

@@ -314,7 +314,8 @@ def decide(
     Parameters
     ----------
     probabilities
-        ``(n, C)`` class probabilities.
+        ``(n, C)`` class probabilities. What they leave of 1 is the probability that an atom's structure
+        is none of the classes: the atom is unknown where this is larger than the largest.
     threshold
         Largest probability below which an atom is unknown.
     found
@@ -328,5 +329,7 @@ def decide(
     """
     labels = probabilities.argmax(axis=1).astype(np.int64)
     confidence = probabilities.max(axis=1)
-    labels[~(confidence >= threshold) | (found < _FEWEST)] = -1
+    none = 1.0 - probabilities.sum(axis=1)
+    known = (confidence >= threshold) & (confidence >= none) & (found >= _FEWEST)
+    labels[~known] = -1
     return labels, confidence

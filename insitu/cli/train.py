@@ -59,6 +59,11 @@ def add_train(verb: Verb) -> None:
     sub.add_argument(
         "--device", default="cpu", choices=["cpu", "cuda"], help="where to train (cpu)"
     )
+    sub.add_argument(
+        "--start",
+        type=Path,
+        help="artefact whose weights a recipe like metals starts from (random)",
+    )
     own = sub.add_argument_group("your own snapshots")
     pair: dict[str, Any] = {
         "nargs": 2,
@@ -143,7 +148,10 @@ def _train(options: argparse.Namespace) -> int:
     else:
         from insitu.training.fit.train import train
 
-        path = train(options.recipe, out, data, workers=options.workers, device=options.device)
+        path = train(
+            options.recipe, out, data, workers=options.workers, device=options.device,
+            start=options.start,
+        )  # fmt: skip
     print(f"wrote {path}")
     if options.sources:
         print((out / "README.md").read_text())

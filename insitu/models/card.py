@@ -14,8 +14,9 @@ from insitu.models.engines.graph import GraphSettings
 from insitu.models.engines.spatial_graph import SpatialSettings
 
 #: Artefacts with a graph layer on maps have the second format; those with species channels, and those on
-#: positions alone, the third. Others can still be read by older versions.
-FORMAT = 3
+#: positions alone, the third; those with an output for structures that are no class, the fourth. Others
+#: can still be read by older versions.
+FORMAT = 4
 #: Integers of the classes in LAMMPS and in files: PTM's where PTM has the class, 0 is unknown.
 CODES = {"fcc": 1, "hcp": 2, "bcc": 3, "sc": 5, "cubic_diamond": 6, "hexagonal_diamond": 7}
 FIRST_OWN_CODE = 100
@@ -58,6 +59,11 @@ class Card:
     elements
         Of a model whose further channels weight atoms by species: for each element its ``mass``
         [g/mol] and its ``weights`` in these channels. Filled in for the species of `spatial`.
+    foreign
+        Whether the network has one output more than there are classes: the probability that an atom's
+        structure is none of them. The classes' probabilities then sum to less than 1.
+    more
+        What else is told of it.
     """
 
     name: str
@@ -73,6 +79,7 @@ class Card:
     graph: GraphSettings | None = None
     spatial: SpatialSettings | None = None
     elements: dict[str, dict[str, Any]] = field(default_factory=dict)
+    foreign: bool = False
     more: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,7 +99,7 @@ class Card:
 
     def to_json(self) -> str:
         """Return the JSON text that goes into the artefact."""
-        apart = ("descriptor", "graph", "spatial", "elements")
+        apart = ("descriptor", "graph", "spatial", "elements", "foreign")
         values = {k: v for k, v in self.__dict__.items() if k not in apart}
         values |= {"format": 1, "descriptor": self.descriptor.as_dict()}
         if self.graph is not None:
@@ -101,6 +108,8 @@ class Card:
             values |= {"format": 3, "spatial": asdict(self.spatial)}
         if self.elements:
             values |= {"format": 3, "elements": self.elements}
+        if self.foreign:
+            values |= {"format": 4, "foreign": True}
         return json.dumps(values)
 
     @classmethod

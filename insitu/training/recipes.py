@@ -36,7 +36,8 @@ def load_recipe(name: str) -> tuple[dict[str, Any], str]:
         # whose materials and classes are not taken over.
         base = recipe.pop("base")
         settings, base_hash = load_recipe(base)
-        for key in ("material", "source", "classes", "description", "reference", "species"):
+        for key in ("material", "source", "classes", "description", "reference", "species",
+                    "foreign", "made"):  # fmt: skip
             settings.pop(key, None)
         recipe = _merged(settings, recipe)
         digest.update(base_hash.encode())

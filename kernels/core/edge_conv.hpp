@@ -217,7 +217,7 @@ INSITU_HD void edge_layer(const EdgeNetwork& g, int layer, const float* shared, 
     dense<M, F>({scratch, Size(g.hidden), 1}, count, g.hidden, g.w2, g.classes, g.b2, 0, score,
                 Size(g.classes), false);
     for (int i = 0; i < count; ++i)
-        softmax<F, U>(score + Size(i) * Size(g.classes), g.classes, classes,
+        softmax<F, U>(score + Size(i) * Size(g.classes), g.classes, classes, classes,
                       probabilities + Size(i) * Size(classes));
 }
 

@@ -7,6 +7,9 @@
 //   h'    = ReLU(S h + s + M m)
 //   p     = softmax(W3 h + b3)                                   after the last
 //
+// The softmax may have one output more than there are classes: the probability that an atom's structure is
+// none of them. It is not written; the others then sum to less than 1.
+//
 // What is linear in h is done once an atom: B h, which its neighbours read, is kept as `shared`;
 // A h + a and S h + s, side by side its `own` part, are made where they are used: less to store.
 //
@@ -27,6 +30,7 @@ constexpr int kMostLayers = 4;
 struct GraphNetwork {
     // Widths; all but the inputs are padded with zero weights to a multiple of kMostLanes.
     int inputs, hidden, features, message, classes, layers;
+    int outputs;  // of the softmax, without padding; 0: as many as classes are asked for
     // Weights (inputs, outputs), outputs contiguous.
     const float *w1, *b1, *w2, *b2, *w3, *b3;
     const float *share[kMostLayers], *share_bias[kMostLayers];  // B, 0
@@ -35,6 +39,11 @@ struct GraphNetwork {
 
     INSITU_HD int own_width() const { return message + features; }
 };
+
+// Outputs of the softmax of which so many are written.
+INSITU_HD int outputs_of(const GraphNetwork& g, int classes) {
+    return g.outputs > classes ? g.outputs : classes;
+}
 
 // Scratch of a layer for each atom.
 INSITU_HD int graph_words(const GraphNetwork& g) { return g.own_width() + g.message + g.classes; }
@@ -182,15 +191,15 @@ INSITU_HD void mean_message(const GraphNetwork& g, const float* shared, const in
 }
 
 template <class F, class U>
-INSITU_HD void softmax(float* score, int padded, int classes, float* out) {
+INSITU_HD void softmax(float* score, int padded, int outputs, int classes, float* out) {
     constexpr int lanes = int(sizeof(F) / sizeof(float));
     float top = score[0], sum = 0.0f;
-    for (int c = 1; c < classes; ++c) top = score[c] > top ? score[c] : top;
+    for (int c = 1; c < outputs; ++c) top = score[c] > top ? score[c] : top;
     for (int c = 0; c < padded; c += lanes) {
         const F e = exp2_lanes<F, U>((lanes_at<F>(score + c) - top) * 1.44269504f);
         memcpy(score + c, &e, sizeof(F));
     }
-    for (int c = 0; c < classes; ++c) sum += score[c];
+    for (int c = 0; c < outputs; ++c) sum += score[c];
     const float part = 1.0f / sum;
     for (int c = 0; c < classes; ++c) out[c] = score[c] * part;
 }
@@ -231,7 +240,7 @@ INSITU_HD void convolve_group(const GraphNetwork& g, int layer, const float* sha
     dense<M, F>({h, Size(g.features), 1}, count, g.features, g.w3, g.classes, g.b3, 0, score,
                 Size(g.classes), false);
     for (int i = 0; i < count; ++i)
-        softmax<F, U>(score + Size(i) * Size(g.classes), g.classes, classes,
+        softmax<F, U>(score + Size(i) * Size(g.classes), g.classes, outputs_of(g, classes), classes,
                       probabilities + Size(i) * Size(classes));
 }
 

@@ -83,14 +83,17 @@ void owners_of_ghosts(const std::int64_t* ids, std::int64_t n_local, std::int64_
 GraphEngine::GraphEngine(std::vector<float> weights, const std::vector<int>& widths,
                          const IsaTable& isa)
     : weights_(std::move(weights)), isa_(isa) {
-    if (widths.size() != 6 || widths[5] < 1 || widths[5] > kMostLayers)
-        throw std::invalid_argument("a graph network has six widths and 1 … 4 layers");
+    if (widths.size() < 6 || widths.size() > 7 || widths[5] < 1 || widths[5] > kMostLayers)
+        throw std::invalid_argument("a graph network has six or seven widths and 1 … 4 layers");
     g_.inputs = widths[0];
     g_.hidden = widths[1];
     g_.features = widths[2];
     g_.message = widths[3];
     g_.classes = widths[4];
     g_.layers = widths[5];
+    g_.outputs = widths.size() > 6 ? widths[6] : 0;
+    if (g_.outputs < 0 || g_.outputs > g_.classes)
+        throw std::invalid_argument("the network has more outputs than its last layer");
     for (int w : {g_.inputs, g_.hidden, g_.features, g_.message, g_.classes})
         if (w < 1 || (w % kMostLanes && w != g_.inputs))
             throw std::invalid_argument("a width of the network is not padded");

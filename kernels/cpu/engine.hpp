@@ -45,7 +45,8 @@ void owners_of_ghosts(const std::int64_t* ids, std::int64_t n_local, std::int64_
 // The network of the general model on one rank's atoms.
 class GraphEngine {
   public:
-    // `weights` holds the arrays of GraphNetwork one after the other, `widths` its six numbers.
+    // `weights` holds the arrays of GraphNetwork one after the other, `widths` its first six
+    // numbers and, where there are outputs beyond the classes, the number of outputs.
     GraphEngine(std::vector<float> weights, const std::vector<int>& widths, const IsaTable& isa);
 
     const GraphNetwork& network() const { return g_; }

@@ -159,14 +159,15 @@ extern "C" __global__ void graph_embed(const float* points, const std::int32_t* 
                shared + first * message, Size(message), false);
 }
 
-// One EdgeConv layer for a tile of atoms; after the last one probabilities (n, given).
+// One EdgeConv layer for a tile of atoms; after the last one probabilities (n, given) of so many outputs.
 extern "C" __global__ void graph_convolve(const float* weights, std::int32_t inputs, std::int32_t hidden,
                                           std::int32_t features, std::int32_t message,
                                           std::int32_t classes, std::int32_t layers,
                                           std::int32_t layer, std::int32_t n, const float* shared,
                                           const std::int32_t* rows, std::int32_t most,
                                           std::int32_t tile, float* h, float* next,
-                                          float* probabilities, std::int32_t given) {
+                                          float* probabilities, std::int32_t given,
+                                          std::int32_t outputs) {
     const GraphNetwork g = graph_network(weights, inputs, hidden, features, message, classes, layers);
     const int wide = g.own_width(), thread = int(threadIdx.x), threads = int(blockDim.x);
     float* own = reinterpret_cast<float*>(insitu_shared);
@@ -197,7 +198,8 @@ extern "C" __global__ void graph_convolve(const float* weights, std::int32_t inp
     }
     tile_dense({mine, Size(features), 1}, tile, features, g.w3, classes, g.b3, 0, score, Size(classes), false);
     for (int a = thread; a < tile && first + a < n; a += threads)
-        softmax<float, std::uint32_t>(score + a * classes, classes, given, probabilities + (first + a) * given);
+        softmax<float, std::uint32_t>(score + a * classes, classes, outputs, given,
+                                      probabilities + (first + a) * given);
 }
 
 // --- the network on the whole sample's graph --------------------------------------------------------
@@ -326,7 +328,7 @@ extern "C" __global__ void edge_convolve(const float* weights, std::int32_t spec
     tile_dense({all, step, 1}, tile, layers * width, g.w1, hidden, g.b1, 0, scratch, Size(hidden), true);
     tile_dense({scratch, Size(hidden), 1}, tile, hidden, g.w2, classes, g.b2, 0, score, Size(classes), false);
     for (int a = thread; a < tile && first + a < n; a += threads)
-        softmax<float, std::uint32_t>(score + a * classes, classes, given,
+        softmax<float, std::uint32_t>(score + a * classes, classes, given, given,
                                       probabilities + (first + a) * given);
 }
 
@@ -383,9 +385,12 @@ extern "C" __global__ void phase_labels(const float* probabilities, const std::i
     if (i < n) {
         const float* p = probabilities + i * classes;
         int best = 0;
-        for (int c = 1; c < classes; ++c)
+        float none = 1.0f;  // what is left for structures that are no class
+        for (int c = 0; c < classes; ++c) {
+            none -= p[c];
             if (p[c] > p[best]) best = c;
-        const bool sure = p[best] >= threshold && found[i] >= fewest;
+        }
+        const bool sure = p[best] >= threshold && p[best] >= none && found[i] >= fewest;
         labels[i] = sure ? best : -1;
         confidence[i] = p[best];
         if (!selected || selected[i]) {

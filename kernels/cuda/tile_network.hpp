@@ -33,6 +33,7 @@ INSITU_HD GraphNetwork graph_network(const float* w, int inputs, int hidden, int
     g.message = message;
     g.classes = classes;
     g.layers = layers;
+    g.outputs = 0;
     const auto take = [&w](int rows, int columns) {
         const float* at = w;
         w += rows * columns;

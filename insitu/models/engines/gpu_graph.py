@@ -56,7 +56,8 @@ class DeviceGraph:
                 f"{card.descriptor.ball} atoms; on a GPU both may have up to {WARP}, the image no more "
                 "than the ball: use device=cpu"
             )
-        self._widths = [np.int32(w) for w in widths]
+        *widths, outputs = widths if len(widths) > 6 else [*widths, 0]
+        self._widths, self._outputs = [np.int32(w) for w in widths], np.int32(outputs)
         inputs, hidden, features, message, padded, _ = widths
         #: Floats of shared memory that an atom needs in the first layer and in a graph layer.
         self._words = (
@@ -107,7 +108,7 @@ class DeviceGraph:
                     "graph_convolve", blocks_of(n, tile), _THREADS,
                     [self._weights, *self._widths, np.int32(layer), np.int32(n), shared, rows,
                      np.int32(graph.neighbors), np.int32(tile), h, following, result,
-                     np.int32(classes)],
+                     np.int32(classes), max(self._outputs, np.int32(classes))],
                     4 * tile * self._words[1],
                 )  # fmt: skip
             shared, following = following, shared

@@ -64,7 +64,7 @@ class GraphSettings:
             )
 
 
-def pack(state: dict[str, NDArray[np.float32]], path: io.BytesIO) -> None:
+def pack(state: dict[str, NDArray[np.float32]], path: io.BytesIO, *, foreign: bool = False) -> None:
     """Write the weights of a NeighborsMapGraph as the native kernels take them.
 
     Parameters
@@ -73,6 +73,8 @@ def pack(state: dict[str, NDArray[np.float32]], path: io.BytesIO) -> None:
         Arrays of its ``state_dict()``.
     path
         File object that receives ``widths`` and ``weights`` (npz).
+    foreign
+        Whether the last output is no class: the number of outputs is then the seventh width.
     """
     s = {k: v.astype(np.float64) for k, v in state.items()}
     layers = sum(k.startswith("own.") and k.endswith("weight") for k in s)
@@ -95,7 +97,8 @@ def pack(state: dict[str, NDArray[np.float32]], path: io.BytesIO) -> None:
         parts.append(padded(mix[features:], m, f))
     parts += [padded(s["last.weight"].T, f, c), padded(s["last.bias"][None], 1, c)]
     flat = np.concatenate([p.ravel() for p in parts]).astype(np.float32)
-    widths = np.array([len(w1), hidden, f, m, c, layers], dtype=np.int32)
+    outputs = [len(s["last.bias"])] if foreign else []
+    widths = np.array([len(w1), hidden, f, m, c, layers, *outputs], dtype=np.int32)
     np.savez(path, widths=widths, weights=flat)
 
 
@@ -136,7 +139,8 @@ class GraphModel(LayeredModel):
             raise ModelError(f"model {path}: {error}; copy or train it again") from None
         size, classes = card.descriptor.size, len(card.classes)
         fits = widths[0] == size**2 and classes <= widths[4] < classes + LANES
-        if not fits or widths[5] != self.graph.layers:
+        outputs = [classes + 1] if card.foreign else []
+        if not fits or widths[5] != self.graph.layers or widths[6:] != outputs:
             raise ModelError(
                 f"model {path}: the network's widths are {widths}, its metadata say images of "
                 f"{size}×{size}, {classes} classes and {self.graph.layers} layers; export it "

@@ -70,6 +70,9 @@ class NeighborsMapGraph(nn.Module):
         EdgeConv layers.
     hidden, features, message
         Widths.
+    foreign
+        Whether a further output stands for structures that are none of the classes. Its probability is
+        what the classes' leave of 1.
 
     References
     ----------
@@ -78,13 +81,15 @@ class NeighborsMapGraph(nn.Module):
 
     def __init__(
         self, n_classes: int, size: int, layers: int = 2, hidden: int = 64, features: int = 32,
-        message: int = 32,
+        message: int = 32, foreign: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         #: Mean and inverse standard deviation of the pixels, set before training.
         self.mean = nn.Buffer(torch.zeros(size * size))
         self.scale = nn.Buffer(torch.ones(size * size))
         self.width = features
+        self.classes = n_classes
+        self.foreign = foreign
         self.first = nn.Linear(size * size, hidden)
         self.second = nn.Linear(hidden, features)
         self.own = nn.ModuleList([nn.Linear(features, message) for _ in range(layers)])
@@ -92,7 +97,7 @@ class NeighborsMapGraph(nn.Module):
             [nn.Linear(features, message, bias=False) for _ in range(layers)]
         )
         self.mix = nn.ModuleList([nn.Linear(features + message, features) for _ in range(layers)])
-        self.last = nn.Linear(features, n_classes)
+        self.last = nn.Linear(features, n_classes + int(foreign))
 
     @torch.jit.export
     def embed(self, images: Tensor) -> Tensor:
@@ -131,10 +136,10 @@ class NeighborsMapGraph(nn.Module):
     @torch.jit.export
     def probabilities(self, h: Tensor) -> Tensor:
         """Return the class probabilities ``(m, C)`` from the features after the last layer."""
-        return torch.softmax(self.last(h), dim=1)
+        return torch.softmax(self.last(h), dim=1)[:, : self.classes]
 
     def logits(self, images: Tensor, neighbors: Tensor) -> Tensor:
-        """Return unnormalised class scores ``(n, C)`` of a whole sample; see :meth:`forward`."""
+        """Return unnormalised scores ``(n, outputs)`` of a whole sample; see :meth:`forward`."""
         h = self.embed(images)
         for layer in range(len(self.own)):
             h = self.convolve(layer, h, neighbors)
@@ -151,7 +156,7 @@ class NeighborsMapGraph(nn.Module):
         neighbors
             ``(n, k)`` int64 rows of the neighbours, −1 where there is none.
         """
-        return torch.softmax(self.logits(images, neighbors), dim=1)
+        return torch.softmax(self.logits(images, neighbors), dim=1)[:, : self.classes]
 
 
 def multiply_adds(network: nn.Module) -> int:

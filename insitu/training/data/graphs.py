@@ -16,6 +16,7 @@ from insitu.frame.frame import Frame
 from insitu.frame.neighbors import Neighbors
 from insitu.models.engines.graph import GraphSettings
 from insitu.training.data.dynamics import Sample
+from insitu.training.data.made import FOREIGN, with_interstitials
 from insitu.training.data.trajectories import MOLTEN
 
 
@@ -43,6 +44,11 @@ class Graph:
     images: NDArray[np.float16]
     neighbors: NDArray[np.int32]
     labels: NDArray[np.int64]
+
+
+def outputs_of(recipe: dict[str, Any]) -> list[str]:
+    """Return the names of a network's outputs: the classes, and "foreign" where the recipe has such."""
+    return [*recipe["classes"], *([FOREIGN] if "foreign" in recipe else [])]
 
 
 def describe(
@@ -138,6 +144,11 @@ def variants(
             found.append((part, 0.0, cut(s.positions, s.cell, part, rng)))
         if s.kind not in MOLTEN:
             found.append((0.0, training["strain"], found[0][2]))
+            if "interstitials" in training:
+                part = rng.uniform(0.0, training["interstitials"])
+                r, more = with_interstitials(s.positions, s.cell, s.labels, part, rng)
+                none = np.full(len(more) - n, -1)
+                yield Variant(0.0, 0.0, r, s.cell, np.concatenate([labels, none]))
     elif copies == "fixed":
         found += [(part, 0.0, thinned(part, n, rng)) for part in (0.25, 0.5)]
     for part, strain, keep in found:
@@ -153,19 +164,19 @@ def graphs(
     Parameters
     ----------
     recipe
-        Its ``[descriptor]``, ``[graph]``, ``[training]`` and ``classes``.
+        Its ``[descriptor]``, ``[graph]``, ``[training]``, ``classes``, and whether it has ``[foreign]``.
     samples
         Labelled configurations; those without a label are left out.
     seed
         Of the atoms that are removed and of the deformations.
     copies
         "training": `copies` of them with a random fraction removed, one cut open by a slab of
-        vacuum (two unrelaxed surfaces), and a randomly deformed one of crystals. "fixed": a quarter
-        and a half removed. "none".
+        vacuum (two unrelaxed surfaces), and of crystals a randomly deformed one and one with
+        light `interstitials`. "fixed": a quarter and a half removed. "none".
     """
     settings = NeighborsMap(**recipe["descriptor"])
     graph = GraphSettings(**recipe["graph"])
-    numbers = {c: k for k, c in enumerate(recipe["classes"])}
+    numbers = {c: k for k, c in enumerate(outputs_of(recipe))}
     rng = np.random.default_rng(seed)
     found = []
     for s in samples:

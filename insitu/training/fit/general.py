@@ -17,16 +17,18 @@ import torch
 from numpy.typing import NDArray
 
 from insitu.descriptors.neighbors_map import NeighborsMap
-from insitu.errors import DeckError
+from insitu.errors import DeckError, SettingError
 from insitu.models.card import Card
 from insitu.models.engines.graph import GraphSettings
 from insitu.models.export import save
 from insitu.models.networks.neighbors_map import NeighborsMapGraph
 from insitu.models.store import load
+from insitu.models.weights import torch_module
 from insitu.progress import bar
 from insitu.training.data import dynamics
 from insitu.training.data.dynamics import Sample, simulate
-from insitu.training.data.graphs import Graph, graphs
+from insitu.training.data.graphs import Graph, graphs, outputs_of
+from insitu.training.data.made import crystals_of_no_class, made
 from insitu.training.data.trajectories import ROLES, jobs
 from insitu.training.tables.accuracy import cases, measure, threshold_for
 from insitu.training.tables.general import tables, training_card
@@ -89,7 +91,8 @@ def _balanced(network: NeighborsMapGraph, parts: list[Graph], device: str) -> fl
     """Return the accuracy, every material, kind of trajectory and class counting the same."""
     right: dict[tuple[str, str, int, bool], list[float]] = defaultdict(list)
     for g in parts:
-        labels = predict(network, g, device).argmax(1)
+        p = predict(network, g, device)
+        labels = np.hstack([p, 1.0 - p.sum(axis=1, keepdims=True)]).argmax(1)
         for c in np.unique(g.labels[g.labels >= 0]):
             key = (g.sample.material, g.sample.kind, int(c), g.removed > 0)
             right[key].append(float((labels[g.labels == c] == c).mean()))
@@ -105,7 +108,7 @@ def _follow(averaged: NeighborsMapGraph, network: NeighborsMapGraph, share: floa
 
 def fit(
     recipe: dict[str, Any], train: list[Graph], selection: list[Graph], *, seed: int,
-    checkpoint: Path | None = None, device: str = "cpu",
+    checkpoint: Path | None = None, device: str = "cpu", start: Path | None = None,
 ) -> NeighborsMapGraph:  # fmt: skip
     """Train the recipe's network and return it as it was in its best epoch on the selection set.
 
@@ -125,23 +128,29 @@ def fit(
         File that is written after every epoch, and from which an interrupted training goes on.
     device
         "cpu" or "cuda".
+    start
+        Artefact whose weights the training starts from; None: random ones.
     """
     settings, classes = recipe["training"], classes_of(recipe)
     widths = {k: v for k, v in recipe["network"].items() if k != "kind"}
     torch.manual_seed(seed)
     network = NeighborsMapGraph(
-        len(classes), recipe["descriptor"]["size"], recipe["graph"]["layers"], **widths
-    )
+        len(classes), recipe["descriptor"]["size"], recipe["graph"]["layers"],
+        foreign="foreign" in recipe, **widths,
+    )  # fmt: skip
     some = np.concatenate([g.images[::37] for g in train]).astype(np.float32)
     network.mean[:] = torch.from_numpy(some.mean(0))
     network.scale[:] = torch.from_numpy(1.0 / np.maximum(some.std(0), 0.02))
+    if start is not None:
+        network.load_state_dict(_extended(start, network))
     network.to(device)
-    count = np.zeros(len(classes))
+    outputs = len(outputs_of(recipe | {"classes": classes}))
+    count = np.zeros(outputs)
     for g in train:
-        count += np.bincount(g.labels[g.labels >= 0], minlength=len(classes))
+        count += np.bincount(g.labels[g.labels >= 0], minlength=outputs)
     # Between equal atoms and equal classes.
-    weight = np.sqrt(count.sum() / len(classes) / np.maximum(count, 1))
-    weight[-1] *= settings["disordered_weight"]
+    weight = np.sqrt(count.sum() / outputs / np.maximum(count, 1))
+    weight[len(classes) - 1] *= settings["disordered_weight"]
     loss_weight = torch.tensor(weight, dtype=torch.float32, device=device)
     rate, epochs, per = settings["learning_rate"], settings["epochs"], settings["configurations"]
     steps = max(1, len(train) // per)
@@ -207,9 +216,25 @@ def fit(
     return network.eval().to("cpu")
 
 
+def _extended(start: Path, network: NeighborsMapGraph) -> dict[str, torch.Tensor]:
+    """Return an artefact's weights for a network that may have an output more, for no class."""
+    state: dict[str, torch.Tensor] = torch_module(start).state_dict()
+    own = network.state_dict()
+    for name in ("last.weight", "last.bias"):
+        more = own[name][len(state[name]) :]
+        state[name] = torch.cat([state[name], torch.zeros_like(more)])
+    wrong = [k for k, v in own.items() if k not in state or state[k].shape != v.shape]
+    if wrong:
+        raise SettingError(
+            f"start='{start}' is a network of another shape ({wrong[0]}); give an artefact of the recipe's "
+            "descriptor, widths and layers, or leave it out"
+        )
+    return state
+
+
 def train_general(
     recipe: dict[str, Any], recipe_hash: str, out: Path, data: Path, *, workers: int = 1,
-    device: str = "cpu",
+    device: str = "cpu", start: Path | None = None,
 ) -> Path:  # fmt: skip
     """Run a recipe with ``[[material]]`` from nothing to an artefact folder.
 
@@ -223,19 +248,38 @@ def train_general(
     seed = recipe["training"]["seed"]
     train = graphs(recipe, samples(recipe, "training", data), seed, copies="training")
     selection = graphs(recipe, samples(recipe, "selection", data), seed, copies="fixed")
+    if "made" in recipe:
+        train += graphs(recipe, made(recipe["made"], seed), seed, copies="none")
+    if "foreign" in recipe:
+        for part, into in (("training", train), ("calibration", selection)):
+            settings = recipe["foreign"] | (
+                {} if part == "training" else dict.fromkeys(("made_up", "layered", "shuffled"), 0)
+            )
+            rng = np.random.default_rng([seed, len(part)])
+            some = crystals_of_no_class(settings.get(part, []), settings, rng, seed)
+            into += graphs(recipe, some, seed, copies="none")
     log.info(
         "atoms described: %d, %d", *(sum(len(g.labels) for g in p) for p in (train, selection))
     )
     network, best = None, -1.0
     checkpoints = [out / f"checkpoint-{k}.pt" for k in range(recipe["training"].get("starts", 1))]
     for k, checkpoint in enumerate(checkpoints):
-        found = fit(recipe, train, selection, seed=seed + k, checkpoint=checkpoint, device=device)
+        found = fit(
+            recipe,
+            train,
+            selection,
+            seed=seed + k,
+            checkpoint=checkpoint,
+            device=device,
+            start=start,
+        )
         score = _balanced(found, selection, "cpu")
         if score > best:
             network, best = found, score
     assert network is not None
     del train
-    chosen = [(g, predict(network, g)) for g in selection]
+    known = [g for g in selection if (g.labels < len(recipe["classes"])).all()]
+    chosen = [(g, predict(network, g)) for g in known]
     card = Card(
         name=recipe["name"],
         classes=recipe["classes"],
@@ -246,6 +290,7 @@ def train_general(
         species=recipe.get("species", "not used"),
         recipe_sha256=recipe_hash,
         graph=GraphSettings(**recipe["graph"]),
+        foreign=network.foreign,
         more={role: sorted({j.material["name"] for j in jobs(recipe, role)}) for role in ROLES},
     )
     save(network, card, out / "model.pt")

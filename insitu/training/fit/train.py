@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from insitu.descriptors.neighbors_map import NeighborsMap
+from insitu.errors import SettingError
 from insitu.models.card import Card
 from insitu.models.export import save
 from insitu.training.data.dataset import build
@@ -21,7 +22,10 @@ from insitu.training.tables.confusion import confusion, tables
 log = logging.getLogger(__name__)
 
 
-def train(name: str, out: Path, data: Path, *, workers: int = 1, device: str = "cpu") -> Path:
+def train(
+    name: str, out: Path, data: Path, *, workers: int = 1, device: str = "cpu",
+    start: Path | None = None,
+) -> Path:  # fmt: skip
     """Run a recipe from nothing to an artefact folder.
 
     Parameters
@@ -36,6 +40,8 @@ def train(name: str, out: Path, data: Path, *, workers: int = 1, device: str = "
         Simulations at a time.
     device
         "cpu" or "cuda", for recipes with a graph layer.
+    start
+        Artefact whose weights the training starts from, for these recipes; None: random ones.
 
     Returns
     -------
@@ -46,7 +52,13 @@ def train(name: str, out: Path, data: Path, *, workers: int = 1, device: str = "
     if "material" in recipe:
         from insitu.training.fit.general import train_general
 
-        return train_general(recipe, recipe_hash, out, data, workers=workers, device=device)
+        return train_general(
+            recipe, recipe_hash, out, data, workers=workers, device=device, start=start
+        )
+    if start is not None:
+        raise SettingError(
+            f"start='{start}' is of recipes with [[material]], and '{name}' has none; leave it out"
+        )
     if "phase" in recipe:
         from insitu.training.fit.phases import train_phases
 

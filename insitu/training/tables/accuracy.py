@@ -121,10 +121,12 @@ def evaluate(card: Card, results: Iterable[tuple[Labelled, NDArray[np.float32]]]
     """Measure a model's probabilities of described configurations."""
     n_classes, m = len(card.classes), Measured()
     for g, p in results:
-        # Without a threshold: "unknown" is tabulated apart.
-        m.scores += count(p.argmax(1).astype(np.int64), g.labels, g, n_classes)
-        used = g.labels >= 0
-        sure, right = p.max(1)[used], (p.argmax(1) == g.labels)[used]
+        # Without a threshold, which is tabulated apart: unknown is what is likelier none of the classes.
+        none = 1.0 - p.sum(axis=1)
+        found = np.where(p.max(axis=1) >= none, p.argmax(axis=1), -1).astype(np.int64)
+        m.scores += count(found, g.labels, g, n_classes)
+        used = (g.labels >= 0) & (found >= 0)
+        sure, right = p.max(1)[used], (found == g.labels)[used]
         at = np.digitize(sure, BINS) - 1
         for k, values in enumerate((np.ones(len(sure)), right, sure)):
             m.calibration[:, k] += np.bincount(at, weights=values, minlength=len(BINS) - 1)
@@ -132,7 +134,7 @@ def evaluate(card: Card, results: Iterable[tuple[Labelled, NDArray[np.float32]]]
             part = int(g.sample.kind in MOLTEN)
             for k, t in enumerate(THRESHOLDS):
                 known = sure >= t
-                m.thresholds[part, k] += len(sure), known.sum(), right[known].sum()
+                m.thresholds[part, k] += (g.labels >= 0).sum(), known.sum(), right[known].sum()
     return m
 
 

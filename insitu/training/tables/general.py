@@ -185,9 +185,10 @@ def training_card(card: Card, parameters: int, tables_text: str) -> str:
     text = f"# {card.name}\n\n{card.description}.\n\n" if card.description else f"# {card.name}\n\n"
     if card.reference:
         text += f"Reference: {card.reference}.\n\n"
+    more = " or that of none of the classes, a further output, is larger" if card.foreign else ""
     text += (
         f"Classes: {', '.join(card.classes)}; `unknown` when the largest probability is under "
-        f"{card.threshold:g}. Species: {card.species}.\n\n"
+        f"{card.threshold:g}{more}. Species: {card.species}.\n\n"
         f"Input: scale-free Neighbors Map of the {card.descriptor.ball} nearest atoms, lengths in "
         f"units of the mean distance of the {card.descriptor.local} nearest; {parameters:,} weights; "
         f"{graph.layers} graph layers over the {graph.neighbors} nearest neighbours. No parameter "
