@@ -18,8 +18,8 @@ from insitu.analyses.classification import classify_with
 from insitu.analyses.phases import Phases, decide
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import ModelError
+from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import survey
 from insitu.models import store
 from insitu.models.engines.graph import GraphModel, GraphSettings
 from insitu.models.export import save
@@ -98,7 +98,7 @@ def test_labels_and_sums_are_the_same_on_a_device(artefact: Path, folder: Path) 
             model.move(there)
         analyzer = Phases(model, 0.0)
         bare = Frame.from_arrays(r, cell, True, reach=0.0)
-        analyzer.measure(survey(bare), bare.cell)
+        analyzer.measure(spacing(bare))
         frame = Frame.from_arrays(r, cell, True, reach=analyzer.search * 1.0001)
         results.append((analyzer(frame, analyzer.neighbors(frame))["count"], analyzer.labels))
     np.testing.assert_array_equal(*(labels for _, labels in results))
