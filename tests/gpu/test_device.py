@@ -186,8 +186,14 @@ def test_positions_in_device_memory_are_used_there(device: Device) -> None:
     there = device.array(r, np.float64)
     made = frame_on_device(device, there, cell, (True, False, True), reach=5.0)
     want = Frame.from_arrays(r, cell, (True, False, True), reach=5.0)
-    assert (device.read(made.ids) == want.ids).all()
-    np.testing.assert_allclose(device.read(made.positions), want.positions, atol=1e-12)
+    # The images of both, in whichever order they were made.
+    ids, points = device.read(made.ids), device.read(made.positions)
+    assert (ids[: len(r)] == want.ids[: len(r)]).all()
+    one, other = (
+        np.lexsort((*np.round(p, 6).T, i)) for i, p in ((ids, points), (want.ids, want.positions))
+    )
+    assert (ids[one] == want.ids[other]).all()
+    np.testing.assert_allclose(points[one], want.positions[other], atol=1e-12)
     assert spacing(made, device=device) == spacing(want)
     model = store.load("metals")
     host = classify_with(model, r, cell, True)

@@ -134,7 +134,7 @@ def test_auto_goes_on_whatever_a_gpu_does(
         def launch(self, *arguments: Any, **more: Any) -> None:
             raise error
 
-    monkeypatch.setattr(store, "choose", lambda *_: Failing(folder))
+    monkeypatch.setattr(loading, "choose", lambda *_: Failing(folder))
     assert loading.load("metals", device="auto").on_device is None
     with pytest.raises(InsituError, match="give device=cpu"):
         loading.load("metals", device="cuda")

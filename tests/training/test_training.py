@@ -9,6 +9,7 @@ import pytest
 from conftest import BIN, require
 
 from insitu.models import store
+from insitu.training import recipes
 from insitu.training.data import generate
 from insitu.training.fit import train
 
@@ -16,7 +17,7 @@ from insitu.training.fit import train
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     """The shipped recipe with short trajectories, two systems and few maps."""
-    text = (train.RECIPES / "crystals-cnn.toml").read_text()
+    text = (recipes.RECIPES / "crystals-cnn.toml").read_text()
     changes = {
         "train_seeds": "[1]", "validation_seeds": "[2]", "test_seeds": "[3]",
         "removed": "[0.0, 0.5]", "crystal_maps": "600", "disordered_maps": "1200",

@@ -12,6 +12,7 @@ import pytest
 import torch
 from conftest import BIN, require
 
+from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import DeckError, SettingError
 from insitu.frame.frame import Frame
 from insitu.frame.neighbors import Neighbors
@@ -259,8 +260,12 @@ def test_the_threshold_table_counts_what_is_left() -> None:
 
 def test_copies_are_thinned_cut_and_strained() -> None:
     recipe, _ = load_recipe("metals")
+    most = recipe["training"]["interstitials"]
     r, cell = lattice("fcc", 4.05, (5, 5, 5))
     sample = Sample("X", "fcc", 1, 0.5, r, cell, np.full(len(r), "fcc"))
+    sizes = [len(g.labels) for g in graphs(recipe, [sample], 3, copies="training")]
+    assert len(r) < max(sizes) <= (1 + most) * len(r) + 1
+    del recipe["training"]["interstitials"]
     found = graphs(recipe, [sample], 3, copies="training")
     copies = recipe["training"]["copies"]
     assert len(found) == 1 + copies + 1 + 1
@@ -298,8 +303,8 @@ def test_a_material_may_have_its_own_temperatures() -> None:
     assert [found[f"Al-melt-{1091 + k}"] for k in range(len(again))] == [tuple(t) for t in again]
 
 
-def load_descriptor() -> store.NeighborsMap:
-    return store.NeighborsMap(**load_recipe("metals")[0]["descriptor"])
+def load_descriptor() -> NeighborsMap:
+    return NeighborsMap(**load_recipe("metals")[0]["descriptor"])
 
 
 @pytest.fixture
