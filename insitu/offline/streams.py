@@ -121,5 +121,5 @@ def _unpacker(compression: str, path: str) -> Any:
 
 
 def size_of(paths: list[str]) -> int:
-    """Return the bytes of some files."""
-    return sum(os.path.getsize(p) for p in paths)
+    """Return the bytes of some files; those that are missing have none."""
+    return sum(os.path.getsize(p) for p in paths if os.path.exists(p))

@@ -150,7 +150,9 @@ def test_types_and_elements_by_name(tmp_path: Path) -> None:
 def packed(text: bytes, form: str) -> bytes:
     if form == "zst":
         return bytes(pytest.importorskip("zstandard").ZstdCompressor().compress(text))
-    return {"gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress}[form](text)
+    if form == "bz2":
+        return bz2.compress(text, 1)  # in blocks of 100 kB: a block that was cut is lost as a whole
+    return {"gz": gzip.compress, "xz": lzma.compress}[form](text)
 
 
 @pytest.mark.parametrize("form", ["gz", "xz", "bz2", "zst"])

@@ -79,9 +79,9 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     [
         (["show", "nothing.h5"], "nothing.h5"),
         (["plot", "nothing.h5"], "nothing.h5"),
-        (["classify", "nothing.xyz"], "nothing.xyz"),
+        (["classify", "nothing.xyz"], "nothing.xyz' is not a file"),
         (["classify", __file__], "cannot be read by ASE"),
-        (["classify", str(Path(__file__).parent)], "is not a file"),
+        (["classify", str(Path(__file__).parent)], "is a folder"),
         (["models", "metal"], "metals"),
         (["train", "crystal-cnn"], "Did you mean 'crystals-cnn'"),
     ],
