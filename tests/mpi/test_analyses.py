@@ -80,7 +80,7 @@ def test_what_is_wrong_ends_the_run_before_it_begins(host: Host, tmp_path: Path)
         return run.text
 
     assert "analyze near: there" not in text(analyze="rdf cutoff 3 bin 5")
-    assert "needs all atoms within 9" in text(analyze="steinhardt cutoff 9")
+    assert "needs all atoms within 9" in text(analyze="steinhardt cutoff 9", ghosts="ask")
     assert "columns=q8=… and it has q4, q6" in text(analyze="steinhardt cutoff 3.8 columns q8=d_q8")
     assert "the deck has no column 'd_q'" in text(analyze="steinhardt cutoff 3.8 columns q6=d_q")
     assert "the name 'timing' is taken" in text(analyze="rdf cutoff 3 name timing")
