@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Features of ghost atoms from the ranks that own them, so that no rank computes them twice.
 
-Who owns a ghost is asked of the ranks that have atoms near it (:mod:`insitu.frame.partners`); that
-holds for as long as no rank's atoms change (LAMMPS' neighbour list), and is looked up again only then.
-Should none of them own it, a rendezvous finds the owner: the id of every atom has a home rank, to which
-owners and those who look for an owner write; no rank ever sees all atoms. In a frame each rank tells the
-owners which of their atoms its graph reads, and before every layer these few features travel between
-the two. Periodic images of a rank's own atoms are looked up on that rank.
+Who owns a ghost is looked up once for as long as no rank's atoms change (:mod:`insitu.frame.owners`). In a
+frame each rank tells the owners which of their atoms its graph reads, and before every layer these few
+features travel between the two. Periodic images of a rank's own atoms are looked up on that rank.
 """
 
 from __future__ import annotations
@@ -22,15 +19,14 @@ from numpy.typing import NDArray
 from insitu.errors import InsituError
 from insitu.frame.frame import Frame, heights
 from insitu.frame.neighbors import Neighbors, compiled
-from insitu.frame.partners import Partners, bounds_of, lies_in, partners_of
+from insitu.frame.owners import Owners
+from insitu.frame.partners import bounds_of, partners_of
 from insitu.frame.reduce import Ranks
 
 NOBODYS = (
     "a neighbour belongs to no rank: the ghost atoms do not fit the atoms that the ranks own; define "
     "the insitu fix before fixes that change the box or delete atoms"
 )
-
-_NOWHERE = np.zeros(0, dtype=np.intp)
 
 
 @dataclass(frozen=True)
@@ -48,120 +44,6 @@ class Rows:
 
     row_of: NDArray[np.int32]
     row_of_place: NDArray[np.int32]
-
-
-class _Owners:
-    """Who owns the ghosts of a frame: valid until a rank's atoms change; making it is collective."""
-
-    def __init__(self, frame: Frame, ranks: Ranks, partners: Partners) -> None:
-        self.ids = frame.ids if frame.ids.base is None else frame.ids.copy()
-        self.n_local = n = frame.n_local
-        self.partners = partners
-        owners, others = compiled().owners_of_ghosts(self.ids, n)
-        foreign = np.flatnonzero(owners >= n)
-        #: ``(received,)`` a ghost of each atom of other ranks, as an index into the frame's arrays.
-        self.ghosts = np.zeros(len(others), dtype=np.intp)
-        self.ghosts[owners[foreign] - n] = n + foreign
-        # Of an atom that has several images among the ghosts one suffices to ask for it.
-        s = (frame.positions[n:][foreign] - frame.origin) @ np.linalg.inv(frame.cell)
-        wanted = np.zeros(len(others), dtype=bool)
-        wanted[(owners[foreign] - n)[partners.reach_into(s)]] = True
-        rank, index, clients = self._found(frame, others, wanted, ranks)
-        place = np.where(rank >= 0, n + np.arange(len(others), dtype=np.int32), np.int32(-1))
-        owners[foreign] = place[owners[foreign] - n]
-        #: ``(n_ghost,)`` int32 owned atom, or n_local + k for the k-th atom of other ranks, or −1.
-        self.of_ghost: NDArray[np.int32] = owners
-        self.received = len(others)
-        #: ``(received,)`` ids of these atoms; −1: nobody owns it.
-        self.others = np.where(rank >= 0, others, -1)
-        #: By rank: places among the received atoms of those that it owns, and its own indices.
-        self.sources = {
-            int(r): (np.flatnonzero(rank == r), index[rank == r])
-            for r in np.unique(rank[rank >= 0])
-        }
-        #: By rank: how many of this rank's atoms it has as ghosts.
-        self.clients: dict[int, int] = clients
-
-    def _found(
-        self, frame: Frame, others: NDArray[np.int64], wanted: NDArray[np.bool_], ranks: Ranks
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32], dict[int, int]]:
-        """Return rank and local index ``(w,)`` of the owners of other ranks' atoms, −1 where there is none.
-
-        Atoms that are not wanted, since they are too far away to be read, have none. The third result is
-        :attr:`clients`.
-        """
-        rank, index = (np.full(len(others), -1, np.int32) for _ in range(2))
-        s = (frame.positions[self.ghosts] - frame.origin) @ np.linalg.inv(frame.cell)
-        asks = {
-            r: np.flatnonzero(wanted & lies_in(s, box, frame.pbc))
-            for r, box in self.partners.near.items()
-        }
-        came = ranks.between({r: others[k] for r, k in asks.items()}, np.int64)
-        known = compiled().owners_of_ghosts(
-            np.concatenate([self.ids[: self.n_local], *came.values()]), self.n_local
-        )[0]
-        known = np.where(known < self.n_local, known, np.int32(-1)).astype(np.int32)
-        ends = np.cumsum([len(q) for q in came.values()])[:-1]
-        answers = dict(zip(came, np.split(known, ends), strict=True)) if came else {}
-        back = ranks.trade(answers, {r: len(k) for r, k in asks.items()}, np.int32)
-        for r, found in back.items():
-            places = asks[r][found >= 0]
-            rank[places], index[places] = r, found[found >= 0]
-        clients = {r: int((a >= 0).sum()) for r, a in answers.items() if (a >= 0).any()}
-        if ranks.size > 1:
-            lost = np.flatnonzero(wanted & (rank < 0))
-            if ranks.any(bool(len(lost))):
-                rank[lost], index[lost] = _rendezvous(self.ids[: self.n_local], others[lost], ranks)
-                owned_by, asked = np.unique(rank[lost][rank[lost] >= 0], return_counts=True)
-                more = {int(r): np.array([k]) for r, k in zip(owned_by, asked, strict=True)}
-                for r, k in ranks.deliver(more, np.int64).items():
-                    clients[r] = clients.get(r, 0) + int(k[0])
-        return rank, index, clients
-
-    def fits(self, frame: Frame, partners: Partners) -> bool:
-        """Return whether a frame has the same atoms in the same order, and the same partners."""
-        same = partners is self.partners and self.n_local == frame.n_local
-        return same and np.array_equal(self.ids, frame.ids)
-
-
-def _rendezvous(
-    owned: NDArray[np.int64], wanted: NDArray[np.int64], ranks: Ranks
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return rank and local index ``(w,)`` of the owners of some ids, −1 where there is none; collective.
-
-    Every id has a home rank, which is told by the owner and asked by the others. That is a message from
-    each rank to nearly each: for ids of which no partner knows, as after a box was remapped.
-    """
-    told, asked = (_by_home(ids, ranks.size) for ids in (owned, wanted))
-    messages = {
-        r: np.concatenate([[len(told.get(r, ()))], owned[told.get(r, _NOWHERE)],
-                           told.get(r, _NOWHERE), wanted[asked.get(r, _NOWHERE)]])
-        for r in told.keys() | asked.keys()
-    }  # fmt: skip
-    came = ranks.deliver(messages, np.int64)
-    owner_of: dict[int, int] = {}
-    questions = {}
-    for r, message in came.items():
-        n = int(message[0])
-        ids, indices, questions[r] = np.split(message[1:], [n, 2 * n])
-        owner_of.update(zip(ids.tolist(), (indices | r << 32).tolist(), strict=True))
-    answers = ranks.deliver(
-        {r: np.array([owner_of.get(i, -1) for i in q.tolist()]) for r, q in questions.items()},
-        np.int64,
-    )
-    code = np.full(len(wanted), -1, dtype=np.int64)
-    for r, places in asked.items():
-        code[places] = answers[r]
-    owner: NDArray[np.int32] = (code >> 32).astype(np.int32)  # of −1: −1
-    return owner, (code & 0xFFFFFFFF).astype(np.int32)
-
-
-def _by_home(ids: NDArray[np.int64], size: int) -> dict[int, NDArray[np.intp]]:
-    """Return the indices of ids by their home rank."""
-    home = ids % size
-    order = np.argsort(home, kind="stable")
-    homes, begin = np.unique(home[order], return_index=True)
-    return dict(zip(homes.tolist(), np.split(order, begin[1:]), strict=True)) if len(ids) else {}
 
 
 def _extent(frame: Frame) -> float:
@@ -211,7 +93,7 @@ class Halo:
         if ranks.any(kept is None or not kept.fits(frame, partners)):
             kept = None
         #: Who owns which ghost; also valid in later frames of the same atoms.
-        self.owners: _Owners = kept or _Owners(frame, ranks, partners)
+        self.owners: Owners = kept or Owners(frame, ranks, partners)
         self._send: Mapping[int, NDArray[np.int32]] = {}
         self._take: Mapping[int, NDArray[np.intp]] = {}
         self.waited = time.perf_counter() - started
