@@ -114,7 +114,7 @@ def test_elements_of_types_are_named_or_told_by_mass(
 
 def test_a_radius_beyond_the_ghosts_is_refused(host: Host, tmp_path: Path, coloured: Path) -> None:
     deck = DECK.format(copper=63.55)
-    deck += host.monitor(1, file="g.h5", model=str(coloured), rdf=9.6)
+    deck += host.monitor(1, file="g.h5", model=str(coloured), rdf=9.6, ghosts="ask")
     text = host.run(tmp_path, deck + "run 1\n", 2).text
     assert "rdf needs all atoms within 9.6" in text
     assert "comm_modify cutoff 1" in text
