@@ -17,6 +17,8 @@ from insitu.frame.partners import Partners, lies_in
 from insitu.frame.reduce import Ranks
 
 _NOWHERE = np.zeros(0, dtype=np.intp)
+#: How much farther than what is wanted the owners of ghosts are asked for, in units of the reach.
+_FARTHER = 0.3
 
 
 class Owners:
@@ -31,11 +33,16 @@ class Owners:
         #: ``(received,)`` a ghost of each atom of other ranks, as an index into the frame's arrays.
         self.ghosts = np.zeros(len(others), dtype=np.intp)
         self.ghosts[owners[foreign] - n] = n + foreign
-        # Of an atom that has several images among the ghosts one suffices to ask for it.
-        s = (frame.positions[n:][foreign] - frame.origin) @ np.linalg.inv(frame.cell)
-        wanted = np.zeros(len(others), dtype=bool)
-        wanted[(owners[foreign] - n)[partners.reach_into(s)]] = True
-        rank, index, clients = self._found(frame, others, wanted, ranks)
+        # Of an atom that has several images among the ghosts one suffices to ask for it. What lies a
+        # little farther away is asked for as well: it may come nearer before the atoms change.
+        s = _fractions(frame, n + foreign)
+        number = owners[foreign] - n
+        wanted, asked = (np.zeros(len(others), dtype=bool) for _ in range(2))
+        wanted[number[partners.reach_into(s)]] = True
+        asked[number[partners.reach_into(s, _FARTHER)]] = True
+        rank, index, clients = self._found(frame, others, wanted, asked, ranks)
+        #: Ghosts, as indices into the frame's arrays, whose owner nobody was asked for or knew.
+        self._far = n + foreign[(rank < 0)[number] & ~wanted[number]]
         place = np.where(rank >= 0, n + np.arange(len(others), dtype=np.int32), np.int32(-1))
         owners[foreign] = place[owners[foreign] - n]
         #: ``(n_ghost,)`` int32 owned atom, or n_local + k for the k-th atom of other ranks, or −1.
@@ -52,17 +59,27 @@ class Owners:
         self.clients: dict[int, int] = clients
 
     def _found(
-        self, frame: Frame, others: NDArray[np.int64], wanted: NDArray[np.bool_], ranks: Ranks
+        self,
+        frame: Frame,
+        others: NDArray[np.int64],
+        wanted: NDArray[np.bool_],
+        asked: NDArray[np.bool_],
+        ranks: Ranks,
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], dict[int, int]]:
         """Return rank and local index ``(w,)`` of the owners of other ranks' atoms, −1 where there is none.
 
-        Atoms that are not wanted, since they are too far away to be read, have none. The third result is
-        :attr:`clients`.
+        Atoms that are not asked for, since they are too far away to be read, have none; those that are
+        wanted are looked for on all ranks. The third result is :attr:`clients`.
+
+        Raises
+        ------
+        InsituError
+            On all ranks: two atoms have one id.
         """
         rank, index = (np.full(len(others), -1, np.int32) for _ in range(2))
-        s = (frame.positions[self.ghosts] - frame.origin) @ np.linalg.inv(frame.cell)
+        s = _fractions(frame, self.ghosts)
         asks = {
-            r: np.flatnonzero(wanted & lies_in(s, box, frame.pbc))
+            r: np.flatnonzero(asked & lies_in(s, box, frame.pbc))
             for r, box in self.partners.near.items()
         }
         came = ranks.between({r: others[k] for r, k in asks.items()}, np.int64)
@@ -73,24 +90,43 @@ class Owners:
         ends = np.cumsum([len(q) for q in came.values()])[:-1]
         answers = dict(zip(came, np.split(known, ends), strict=True)) if came else {}
         back = ranks.trade(answers, {r: len(k) for r, k in asks.items()}, np.int32)
+        twice = None
         for r, found in back.items():
             places = asks[r][found >= 0]
+            if (rank[places] >= 0).any():
+                one = places[rank[places] >= 0][0]
+                twice = (
+                    f"two atoms have the id {others[one]} (on ranks {rank[one]} and {r}): ids have to be "
+                    "unique; look at the data file, or renumber with reset_atoms id"
+                )
             rank[places], index[places] = r, found[found >= 0]
+        ranks.agree(twice)  # an owner that is not believed would wait for a message
         clients = {r: int((a >= 0).sum()) for r, a in answers.items() if (a >= 0).any()}
         if ranks.size > 1:
             lost = np.flatnonzero(wanted & (rank < 0))
             if ranks.any(bool(len(lost))):
                 rank[lost], index[lost] = _rendezvous(self.ids[: self.n_local], others[lost], ranks)
-                owned_by, asked = np.unique(rank[lost][rank[lost] >= 0], return_counts=True)
-                more = {int(r): np.array([k]) for r, k in zip(owned_by, asked, strict=True)}
+                owned_by, times = np.unique(rank[lost][rank[lost] >= 0], return_counts=True)
+                more = {int(r): np.array([k]) for r, k in zip(owned_by, times, strict=True)}
                 for r, k in ranks.deliver(more, np.int64).items():
                     clients[r] = clients.get(r, 0) + int(k[0])
         return rank, index, clients
 
     def fits(self, frame: Frame, partners: Partners) -> bool:
-        """Return whether a frame has the same atoms in the same order, and the same partners."""
+        """Return whether a frame has the same atoms in the same order, and the same partners.
+
+        No ghost without an owner has come within reach.
+        """
         same = partners is self.partners and self.n_local == frame.n_local
-        return same and np.array_equal(self.ids, frame.ids)
+        if not same or not np.array_equal(self.ids, frame.ids):
+            return False
+        return not partners.reach_into(_fractions(frame, self._far)).any()
+
+
+def _fractions(frame: Frame, atoms: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return fractional coordinates ``(k, 3)`` of some atoms, given by index."""
+    s: NDArray[np.float64] = (frame.positions[atoms] - frame.origin) @ np.linalg.inv(frame.cell)
+    return s
 
 
 def _rendezvous(

@@ -72,9 +72,13 @@ class Partners:
         far = 1.0001 * reach / heights(frame.cell)
         return bool(inside and (far <= self._part).all() and (frame.pbc == self._pbc).all())
 
-    def reach_into(self, s: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return which points, fractional coordinates ``(n, 3)``, matter to this rank's atoms."""
-        low, high = self.bounds[:3] - self._part, self.bounds[3:] + self._part
+    def reach_into(self, s: NDArray[np.float64], more: float = 0.0) -> NDArray[np.bool_]:
+        """Return which points, fractional coordinates ``(n, 3)``, matter to this rank's atoms.
+
+        With `more` also those that are farther away by that part of the reach.
+        """
+        part = (1.0 + more) * self._part
+        low, high = self.bounds[:3] - part, self.bounds[3:] + part
         result: NDArray[np.bool_] = ((s >= low) & (s <= high)).all(axis=1)
         return result
 

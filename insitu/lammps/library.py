@@ -38,7 +38,6 @@ def library() -> Any:
         "lammps_extract_setting": (c.c_int, [c.c_void_p, c.c_char_p]),
         "lammps_extract_global": (c.c_void_p, [c.c_void_p, c.c_char_p]),
         "lammps_extract_atom": (c.c_void_p, [c.c_void_p, c.c_char_p]),
-        "lammps_extract_box": (None, [c.c_void_p] + [c.c_void_p] * 7),
         "lammps_extract_compute": (c.c_void_p, [c.c_void_p, c.c_char_p, c.c_int, c.c_int]),
         "lammps_get_mpi_comm": (c.c_int, [c.c_void_p]),
         "lammps_get_natoms": (c.c_double, [c.c_void_p]),

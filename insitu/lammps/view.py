@@ -234,18 +234,17 @@ class LammpsView(Instance):
 
     def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
         """Return cell ``(3, 3)`` (rows are vectors), origin and periodicity, in LAMMPS' units."""
-        low, high = (c.c_double * 3)(), (c.c_double * 3)()
-        xy, yz, xz = c.c_double(), c.c_double(), c.c_double()
-        periodic, change = (c.c_int * 3)(), c.c_int()
-        self._lib.lammps_extract_box(
-            self._lmp, low, high, c.byref(xy), c.byref(yz), c.byref(xz), periodic, c.byref(change)
+        # Not by lammps_extract_box: it has LAMMPS go through all fixes, one of which may be about to be
+        # replaced by the one that asks.
+        low, high = (
+            np.array((c.c_double * 3).from_address(self._pointer(name)))
+            for name in ("boxlo", "boxhi")
         )
-        origin = np.array(low)
-        length = np.array(high) - origin
-        cell = np.array([
-            [length[0], 0.0, 0.0], [xy.value, length[1], 0.0], [xz.value, yz.value, length[2]]
-        ])  # fmt: skip
-        return cell, origin, np.array(periodic, dtype=bool)
+        xy, xz, yz = (self._double(name) for name in ("xy", "xz", "yz"))
+        length = high - low
+        cell = np.array([[length[0], 0.0, 0.0], [xy, length[1], 0.0], [xz, yz, length[2]]])
+        periodic = (c.c_int * 3).from_address(self._pointer("periodicity"))
+        return cell, low, np.array(periodic, dtype=bool)
 
     def thermo(self) -> Thermo:
         """Return LAMMPS' own temperature, energy and pressure; collective.

