@@ -33,9 +33,9 @@ class RdfSettings:
 class Rdf(Analysis[RdfSettings]):
     r"""Radial distribution function g(r), in all and of each pair of atom types.
 
-    Pairs are counted by their distance, :math:`g_{ab}(r) = n_{ab}(r)\,V / (N_{ab}\,4πr^2\,dr)`.
-    :math:`n_{ab}` are the ordered pairs of a bin, :math:`N_{ab}` all such pairs of the sample:
-    :math:`N_a (N_a - 1)` of one type, :math:`2 N_a N_b` of two. First atoms are those analysed (a
+    Pairs are counted by their distance, ``g_ab(r) = n_ab(r) V / (N_ab 4π r² dr)``.
+    ``n_ab`` are the ordered pairs of a bin, ``N_ab`` all such pairs of the sample:
+    ``N_a (N_a - 1)`` of one type, ``2 N_a N_b`` of two. First atoms are those analysed (a
     group), second atoms are all. The shell's volume is exact, and V is the volume of the box: where
     it holds vacuum, g does not go to 1.
     """

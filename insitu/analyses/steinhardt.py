@@ -46,9 +46,9 @@ class SteinhardtSettings:
 class Steinhardt(Analysis[SteinhardtSettings]):
     r"""Steinhardt's order parameters q_l of each atom, by default averaged over its neighbours.
 
-    :math:`q_{lm}(i)` is the mean of :math:`Y_{lm}` over the bonds of atom i, and
-    :math:`\bar q_{lm}(i)` its mean over the atom and its neighbours;
-    :math:`q_l = \sqrt{4π/(2l+1) \sum_m |q_{lm}|^2}`, and the same of the mean (Lechner and Dellago,
+    ``q_lm(i)`` is the mean of ``Y_lm`` over the bonds of atom i, and
+    ``q̄_lm(i)`` its mean over the atom and its neighbours;
+    ``q_l = sqrt(4π/(2l+1) Σ_m |q_lm|²)``, and the same of the mean (Lechner and Dellago,
     J. Chem. Phys. 129, 114707 (2008), doi:10.1063/1.2977970). Where the `number` of nearest ones ends
     among neighbours at the same distance, these share the places that are left: no order of the atoms
     decides. Neighbours' values come from the ranks that own them (single precision), so ghost atoms

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.errors import HistoryError
+from insitu.errors import HistoryError, SettingError
 from insitu.history.datasets import average, energy_per_atom, present_phases
 
 if TYPE_CHECKING:
@@ -76,7 +76,11 @@ def compare(
     ------
     HistoryError
         They have no step in common.
+    SettingError
+        The tolerance is no difference of fractions.
     """
+    if not 0.0 <= tolerance <= 1.0:
+        raise SettingError(f"tolerance={tolerance} is no difference of fractions; give 0 … 1")
     first, second = average(first), average(second)
     steps = np.intersect1d(first["step"].values, second["step"].values)
     if not steps.size:

@@ -113,3 +113,10 @@ def test_ptm_of_a_dump_at_the_steps_of_the_history(tmp_path: Path) -> None:
 def test_without_ovito_it_says_what_to_install(tmp_path: Path) -> None:
     with pytest.raises(InsituError, match=r"--ptm needs OVITO.* pip install ovito"):
         ptm.match(tmp_path / "d", ["fcc"], [0])
+
+
+def test_a_tolerance_is_a_difference_of_fractions(tmp_path: Path) -> None:
+    history = insitu.open(melting(tmp_path / "a.h5"))
+    for wrong in (-1.0, 1.5, float("nan")):
+        with pytest.raises(SettingError, match="give 0 … 1"):
+            compare(history, history, tolerance=wrong)
