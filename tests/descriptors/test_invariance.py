@@ -67,8 +67,11 @@ def left_out(request: pytest.FixtureRequest) -> Iterator[LeftOut]:
     counter = LeftOut()
     yield counter
     print(f"\n{request.node.name}: {counter.out} of {counter.all} atoms left out")
-    # Liquids: distances within the rounding noise of a limit of the grid do not happen.
-    assert counter.out <= 0.001 * counter.all
+    # Liquids: distances within the rounding noise of a limit of the grid hardly happen, in one atom of a
+    # thousand at most. Hypothesis chooses its samples by the modules that are loaded, so the few that
+    # there are scatter: three standard deviations of their number.
+    most = 0.001 * counter.all
+    assert counter.out <= most + 3.0 * most**0.5
 
 
 def doubtful(r: Array, cell: Any, pbc: Any, kind: NeighborsMap) -> Any:
