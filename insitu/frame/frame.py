@@ -87,6 +87,11 @@ class Frame:
         """Number of ghost atoms."""
         return len(self.positions) - self.n_local
 
+    def fractional(self, atoms: slice | NDArray[np.intp] = slice(None)) -> NDArray[np.float64]:
+        """Return fractional coordinates ``(k, 3)`` of some atoms, given by index; of all by default."""
+        s: NDArray[np.float64] = (self.positions[atoms] - self.origin) @ np.linalg.inv(self.cell)
+        return s
+
     @classmethod
     def from_arrays(
         cls,
@@ -261,7 +266,7 @@ def heights(cell: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _images(frame: Frame, reach: float) -> tuple[NDArray[np.intp], NDArray[np.int16]]:
     """Return owner ``(n,)`` and periods ``(n, 3)`` of the images within reach of the cell."""
-    s = (frame.positions - frame.origin) @ np.linalg.inv(frame.cell)
+    s = frame.fractional()
     part = reach / heights(frame.cell)
     owner, shift = np.arange(len(s)), np.zeros((len(s), 3), dtype=np.int16)
     # One direction after the other: the later ones are asked for the images that are left only.

@@ -67,8 +67,7 @@ class GhostCheck:
         # counted differently by owner and receiver.
         self._reach = reach * (1.0 + 0.73e-5)
         # Fractional coordinates (3, n) of owned and ghost atoms, for all three questions.
-        s = (frame.positions - frame.origin) @ np.linalg.inv(frame.cell)
-        self._s = np.ascontiguousarray(s.T)
+        self._s = np.ascontiguousarray(frame.fractional().T)
 
     def question(self) -> NDArray[np.float64]:
         """Return this rank's region (fractional bounds) and a few of its ghosts, for its partners."""

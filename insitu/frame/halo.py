@@ -51,7 +51,7 @@ def _extent(frame: Frame) -> float:
     if not frame.n_ghost or not frame.n_local:
         return 0.0
     own = bounds_of(frame)
-    s = (frame.positions[frame.n_local :] - frame.origin) @ np.linalg.inv(frame.cell)
+    s = frame.fractional(slice(frame.n_local, None))
     beyond = np.maximum(own[:3] - s.min(axis=0), s.max(axis=0) - own[3:])
     return float((np.maximum(beyond, 0.0) * heights(frame.cell)).max())
 
@@ -245,7 +245,7 @@ class Halo:
         found: NDArray[Any] = table[row_of].view(values.dtype).reshape(-1, values.shape[1])
         if len(far := np.flatnonzero(row_of < 0)):
             frame = search.frame
-            s = (frame.positions[far] - frame.origin) @ np.linalg.inv(frame.cell)
+            s = frame.fractional(far)
             if self.owners.partners.reach_into(s).any():
                 raise InsituError(NOBODYS)
             found[far] = np.nan if values.dtype.kind == "f" else -1

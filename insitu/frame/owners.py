@@ -35,7 +35,7 @@ class Owners:
         self.ghosts[owners[foreign] - n] = n + foreign
         # Of an atom that has several images among the ghosts one suffices to ask for it. What lies a
         # little farther away is asked for as well: it may come nearer before the atoms change.
-        s = _fractions(frame, n + foreign)
+        s = frame.fractional(n + foreign)
         number = owners[foreign] - n
         wanted, asked = (np.zeros(len(others), dtype=bool) for _ in range(2))
         wanted[number[partners.reach_into(s)]] = True
@@ -77,7 +77,7 @@ class Owners:
             On all ranks: two atoms have one id.
         """
         rank, index = (np.full(len(others), -1, np.int32) for _ in range(2))
-        s = _fractions(frame, self.ghosts)
+        s = frame.fractional(self.ghosts)
         asks = {
             r: np.flatnonzero(asked & lies_in(s, box, frame.pbc))
             for r, box in self.partners.near.items()
@@ -120,13 +120,7 @@ class Owners:
         same = partners is self.partners and self.n_local == frame.n_local
         if not same or not np.array_equal(self.ids, frame.ids):
             return False
-        return not partners.reach_into(_fractions(frame, self._far)).any()
-
-
-def _fractions(frame: Frame, atoms: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return fractional coordinates ``(k, 3)`` of some atoms, given by index."""
-    s: NDArray[np.float64] = (frame.positions[atoms] - frame.origin) @ np.linalg.inv(frame.cell)
-    return s
+        return not partners.reach_into(frame.fractional(self._far)).any()
 
 
 def _rendezvous(

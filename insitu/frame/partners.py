@@ -87,7 +87,7 @@ def bounds_of(frame: Frame) -> NDArray[np.float64]:
     """Return the fractional coordinates ``(6,)`` between which the owned atoms lie; NaN without atoms."""
     if not frame.n_local:
         return np.full(6, np.nan)
-    s = (frame.positions[: frame.n_local] - frame.origin) @ np.linalg.inv(frame.cell)
+    s = frame.fractional(slice(frame.n_local))
     return np.concatenate([s.min(axis=0), s.max(axis=0)])
 
 
