@@ -87,9 +87,19 @@ def describe(error: Exception) -> str:
     return text
 
 
+def write_line(message: str) -> None:
+    """Write a message to stderr for the user of a LAMMPS that calls us, as one line or block of lines.
+
+    It is one write: `print` sends the end of the line by itself, and what another rank writes between the
+    two makes advice like ``comm_modify cutoff 6.7`` a line that cannot be pasted.
+    """
+    sys.stderr.write(f"insitu: {message}\n")
+    sys.stderr.flush()
+
+
 def say(message: str) -> None:
     """Print a message from inside LAMMPS, where there is no caller to raise to, before an abort."""
-    print(f"insitu: {message}", file=sys.stderr, flush=True)  # noqa: T201
+    write_line(message)
     time.sleep(1.0)  # launchers drop what they have not yet passed on when a process ends badly
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from insitu.errors import InsituError, SettingError, describe, launched, leave
+from insitu.errors import InsituError, SettingError, describe, launched, leave, write_line
 from insitu.pipeline import settings as _settings
 from insitu.pipeline import signals
 from insitu.pipeline.settings import Settings
@@ -206,7 +206,7 @@ def _print_once(rank: int) -> None:
         if not issubclass(kind, InsituError):
             before(kind, value, trace)
         elif rank == 0:
-            print(f"insitu: {value}", file=sys.stderr, flush=True)  # noqa: T201
+            write_line(str(value))
 
     if not sys.orig_argv:  # embedded: no Python program was started
         sys.excepthook = show
