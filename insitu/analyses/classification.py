@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,9 @@ from insitu.gpu.frames import frame_on_device
 from insitu.gpu.search import DeviceSearch
 from insitu.models.store import AnyModel
 
+#: Labels that are no class.
+UNKNOWN, NOT_ANALYSED = -1, -2
+
 
 @dataclass(frozen=True)
 class Classification:
@@ -28,11 +31,12 @@ class Classification:
     Parameters
     ----------
     labels
-        ``(n,)`` int64, index into `classes`; −1 is unknown.
+        ``(n,)`` int64, index into `classes`; −1 is unknown, −2 not analysed: an atom that does not
+        belong to the surroundings (`neighbors`).
     confidence
-        ``(n,)`` float32, largest class probability.
+        ``(n,)`` float32, largest class probability; 0 where not analysed.
     probabilities
-        ``(n, C)`` float32.
+        ``(n, C)`` float32; 0 where not analysed.
     classes
         Class names.
     advice
@@ -47,10 +51,20 @@ class Classification:
 
     @property
     def fractions(self) -> dict[str, float]:
-        """Fraction of the atoms in each class and ``unknown``; they sum to 1."""
-        n = max(len(self.labels), 1)
+        """Fraction of the analysed atoms in each class and ``unknown``; they sum to 1."""
+        n = max(int((self.labels != NOT_ANALYSED).sum()), 1)
         share = {c: float((self.labels == k).sum()) / n for k, c in enumerate(self.classes)}
-        return share | {"unknown": float((self.labels < 0).sum()) / n}
+        return share | {"unknown": float((self.labels == UNKNOWN).sum()) / n}
+
+    def among(self, kept: NDArray[np.bool_]) -> Classification:
+        """Return the same for all atoms of which those of `kept` ``(n,)`` were analysed."""
+        labels = np.full(len(kept), NOT_ANALYSED, dtype=np.int64)
+        confidence = np.zeros(len(kept), dtype=np.float32)
+        probabilities = np.zeros((len(kept), self.probabilities.shape[1]), dtype=np.float32)
+        labels[kept], confidence[kept], probabilities[kept] = (
+            self.labels, self.confidence, self.probabilities,
+        )  # fmt: skip
+        return replace(self, labels=labels, confidence=confidence, probabilities=probabilities)
 
 
 def classify_with(
@@ -62,11 +76,19 @@ def classify_with(
     *,
     threshold: float | None = None,
     origin: ArrayLike = (0.0, 0.0, 0.0),
+    kept: NDArray[np.bool_] | None = None,
 ) -> Classification:
     """Classify every atom of a sample with a loaded model; arguments as of :func:`insitu.classify`.
 
-    `origin` ``(3,)`` is the corner of the cell [Å].
+    `origin` ``(3,)`` is the corner of the cell [Å], `kept` ``(n,)`` which atoms there are for the
+    analysis; None: all.
     """
+    if kept is not None:
+        some = _part(model, positions, kept)
+        kinds = None if species is None else np.asarray(species)[kept]
+        return classify_with(
+            model, some, cell, pbc, kinds, threshold=threshold, origin=origin
+        ).among(kept)
     analyzer = Phases(model, threshold)
     if model.on_device is not None:
         return _on_device(analyzer, positions, cell, pbc, species)
@@ -89,6 +111,19 @@ def classify_with(
         sizes[atoms] = found
     odd = analyzer.surroundings(neighbors)
     return _result(analyzer, probabilities, sizes, odd)
+
+
+def _part(model: AnyModel, positions: ArrayLike, kept: NDArray[np.bool_]) -> ArrayLike:
+    """Return the positions of some atoms, where they are."""
+    device = None if model.on_device is None else model.on_device.device
+    if device is not None and device.holds(positions):
+        with on(device, f"{len(kept):,} atoms"):
+            those = device.array(np.flatnonzero(kept), np.int64)
+            some: ArrayLike = device.array(positions, np.float64)[those]
+            return some
+    if in_device_memory(positions):
+        return positions  # of which the error speaks
+    return np.asarray(positions)[kept]
 
 
 def _result(

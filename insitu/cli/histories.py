@@ -157,6 +157,8 @@ def _show(options: argparse.Namespace) -> int:
     terminal(width=width).print(phase_table(average(history), width=width, max_rows=rows))
     for line in lines(average(history)):
         print(line)
+    if (those := history.attrs.get("neighbors", "all")) != "all":
+        print(f"Only the atoms of {those} make up the surroundings (neighbors); others are left out.")
     if "run" in history.dims:
         print(f"Mean of {history.sizes['run']} runs.")
     for note in notes(history):

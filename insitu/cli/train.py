@@ -43,9 +43,13 @@ insitu train --from heating.dump@:20 ptm:hcp --from heating.dump@-20: ptm:other=
 #: Options of annotated snapshots: where they are in the recipe.
 _OPTIONS = {
     "rmsd": "annotation", "agreement": "annotation", "noise": "data", "noisy": "data",
-    "maps": "data", "epochs": "training", "rounds": "training",
+    "maps": "data", "neighbors": "data", "epochs": "training", "rounds": "training",
     "cutoff": "descriptor",
 }  # fmt: skip
+
+
+def _words(text: str) -> list[str]:
+    return [w.strip() for w in text.split(",") if w.strip()]
 
 
 def add_train(verb: Verb) -> None:
@@ -87,6 +91,10 @@ def add_train(verb: Verb) -> None:
     )
     own.add_argument("--noisy", type=float, help="share of atoms with noise in copies (0.33)")
     own.add_argument("--maps", type=int, help="atoms to train on, of each class (12000)")
+    own.add_argument(
+        "--neighbors", type=_words, metavar="A,B,…",
+        help="types or elements whose atoms make up the surroundings; all other atoms are left out (none)",
+    )  # fmt: skip
     own.add_argument("--epochs", type=int, help="passes over the data (10)")
     own.add_argument("--rounds", type=int, help="rounds, with labels model:… (2)")
     own.add_argument("--cutoff", type=float, help="radius of the map [Å] (6)")

@@ -57,6 +57,12 @@ class Frame:
         ``(n_local,)`` each: which owned atoms belong to further LAMMPS groups, by their names.
     thermo
         Temperature, energy and pressure of the whole simulation at this step; NaN if not known.
+    belongs
+        ``(n_local,)`` which owned atoms make up the surroundings, where that is not all and the others
+        are still here; None otherwise.
+    kept
+        ``(n,)`` which of the rank's atoms the owned atoms of this frame are, where atoms that do not
+        belong to the surroundings were left out (setting `neighbors`); None: all of them.
     results
         ``(n_local,)`` each: what earlier analyses of this frame found atom by atom; ``"phase"`` is an
         index into the classes (−1 unknown), ``"confidence"`` its probability.
@@ -75,6 +81,8 @@ class Frame:
     selected: NDArray[np.bool_] | None = None
     members: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     thermo: Thermo = Thermo()
+    belongs: NDArray[np.bool_] | None = None
+    kept: NDArray[np.bool_] | None = None
     results: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -86,6 +94,42 @@ class Frame:
     def n_ghost(self) -> int:
         """Number of ghost atoms."""
         return len(self.positions) - self.n_local
+
+    @property
+    def n_of_rank(self) -> int:
+        """Number of the rank's atoms, also of those that were left out."""
+        return self.n_local if self.kept is None else len(self.kept)
+
+    def only(self, belong: NDArray[np.bool_]) -> Frame:
+        """Return the frame of some atoms, as if there were no others.
+
+        Parameters
+        ----------
+        belong
+            ``(n_local + n_ghost,)`` which atoms stay, a ghost where its owner does; or ``(n_local,)``:
+            all ghosts go.
+        """
+        here = slice(len(belong))
+        own = belong[: self.n_local]
+        return replace(
+            self,
+            positions=self.positions[here][belong],
+            types=self.types[here][belong],
+            ids=self.ids[here][belong],
+            n_local=int(own.sum()),
+            selected=None if self.selected is None else self.selected[own],
+            members={name: flags[own] for name, flags in self.members.items()},
+            belongs=None,
+            kept=own,
+        )
+
+    def of_rank(self, values: NDArray[Any], left_out: float) -> NDArray[Any]:
+        """Return values ``(n_local,)`` as values of all of the rank's atoms, also of those left out."""
+        if self.kept is None:
+            return values
+        everyone = np.full(len(self.kept), left_out, dtype=values.dtype)
+        everyone[self.kept] = values
+        return everyone
 
     def fractional(self, atoms: slice | NDArray[np.intp] = slice(None)) -> NDArray[np.float64]:
         """Return fractional coordinates ``(k, 3)`` of some atoms, given by index; of all by default."""

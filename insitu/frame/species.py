@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,9 @@ MASSES = tuple(map(float, _WEIGHTS.split()))
 _CLOSE = 0.01
 
 
-def from_masses(masses: NDArray[np.float64] | None, known: Mapping[str, float]) -> tuple[str, ...]:
+def from_masses(
+    masses: NDArray[np.float64] | None, known: Mapping[str, float], left_out: Container[int] = ()
+) -> tuple[str, ...]:
     """Return the element of each atom type, told by its mass.
 
     Parameters
@@ -43,6 +45,8 @@ def from_masses(masses: NDArray[np.float64] | None, known: Mapping[str, float]) 
         ``(n_types,)`` [g/mol], or None: the deck has none of the kind.
     known
         Mass of each element that the model knows [g/mol].
+    left_out
+        Atom types whose atoms the model never sees: ``""``.
 
     Raises
     ------
@@ -56,6 +60,9 @@ def from_masses(masses: NDArray[np.float64] | None, known: Mapping[str, float]) 
         )
     found = []
     for kind, mass in enumerate(masses.tolist(), 1):
+        if kind in left_out:
+            found.append("")
+            continue
         near = [e for e, m in known.items() if abs(mass - m) < _CLOSE * m]
         if len(near) != 1:
             raise SettingError(
@@ -68,14 +75,16 @@ def from_masses(masses: NDArray[np.float64] | None, known: Mapping[str, float]) 
     return tuple(found)
 
 
-def check_species(species: Sequence[str], n_types: int, known: Mapping[str, Any]) -> None:
-    """Raise SettingError unless each type has an element that the model knows."""
+def check_species(
+    species: Sequence[str], n_types: int, known: Mapping[str, Any], left_out: Container[int] = ()
+) -> None:
+    """Raise SettingError unless each type that is not left out has an element that the model knows."""
     if len(species) != n_types:
         raise SettingError(
             f"species={','.join(species)} names {len(species)} elements and the deck has {n_types} "
             "atom types; give one for each type, in their order"
         )
-    if wrong := [s for s in species if s not in known]:
+    if wrong := [s for k, s in enumerate(species, 1) if s not in known and k not in left_out]:
         raise SettingError(
             f"species={','.join(species)}: the model does not know {wrong[0]}; it knows "
             f"{', '.join(known)}.{did_you_mean(wrong[0], known)}"

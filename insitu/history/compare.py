@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from insitu.errors import HistoryError, SettingError
 from insitu.history.datasets import average, energy_per_atom, present_phases
+from insitu.history.elements import UNSAID
 
 if TYPE_CHECKING:
     import xarray
@@ -98,6 +99,11 @@ def compare(
             notes.append(f"Only {label} knows {', '.join(alone)}: compared with 0.")
         if len(data["step"]) < (n := len((first if label == "A" else second)["step"])):
             notes.append(f"{n - len(steps)} of {n} frames of {label} have no counterpart.")
+    around = [str(d.attrs.get("neighbors", UNSAID["neighbors"])) for d in (a, b)]
+    if around[0] != around[1]:
+        notes.append(
+            f"Surroundings differ: A's are made up by neighbors={around[0]}, B's by {around[1]}."
+        )
     deviations = [
         _deviation(n, None, _apart(_share(a, n), _share(b, n)), steps, tolerance) for n in names
     ]

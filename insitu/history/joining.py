@@ -16,7 +16,7 @@ import numpy as np
 
 from insitu.errors import HistoryError, SettingError
 from insitu.history.datasets import notes as notes_of
-from insitu.history.elements import MUST_AGREE
+from insitu.history.elements import MUST_AGREE, UNSAID
 
 if TYPE_CHECKING:
     import xarray
@@ -199,7 +199,7 @@ def _meaning(dataset: xarray.Dataset) -> dict[str, Any]:
             f"{name} {[*v.shape[1:]]} {v.attrs.get('units', '')}".rstrip()
             for name, v in dataset.data_vars.items()
         },
-        **{name: dataset.attrs.get(name) for name in MUST_AGREE},
+        **{name: dataset.attrs.get(name, UNSAID.get(name)) for name in MUST_AGREE},
     }
 
 

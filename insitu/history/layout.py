@@ -16,7 +16,7 @@ import numpy as np
 import insitu
 from insitu.analyses.base import Observable
 from insitu.errors import HistoryError
-from insitu.history.elements import MUST_AGREE, describe, ends, fixed, signature, text
+from insitu.history.elements import MUST_AGREE, UNSAID, describe, ends, fixed, signature, text
 
 _ATTRIBUTE_BYTES = 60_000  # HDF5 takes attributes up to 64 kB; longer texts become datasets
 # Units of the system "SI" of the H5MD module `units`: SI base and derived units with SI prefixes.
@@ -135,7 +135,7 @@ def check_same(
         for o in observables
     }
     have, want = describe(file), {**about, "observables": mine}
-    stored = file["parameters/insitu"].attrs
+    stored = {**UNSAID, **file["parameters/insitu"].attrs}
     for what in MUST_AGREE:
         if what in stored and what in provenance:
             old, new = stored[what], provenance[what]

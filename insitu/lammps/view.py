@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes as c
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -190,14 +191,46 @@ class LammpsView(Instance):
         """Whether the deck has ``comm_modify mode multi``: ghost cutoffs differ between atoms."""
         return self.setting("comm_mode") > 0
 
+    def check_neighbors(self, words: Sequence[str]) -> None:
+        """Check that the groups and atom types that make up the surroundings exist.
+
+        Raises
+        ------
+        SettingError
+            One does not, or a group has a number as its name.
+        """
+        kinds = self.setting("ntypes")
+        for word in words:
+            if not word.isdecimal():
+                try:
+                    self.group_bit(word)
+                except SettingError as error:
+                    raise SettingError(
+                        f"neighbors={','.join(words)}: {error}; or give atom types by number, 1 … {kinds}"
+                    ) from None
+            elif word in self._groups():
+                raise SettingError(
+                    f"neighbors={','.join(words)}: {word} is an atom type, and the deck has a group of "
+                    "that name: give the group another one"
+                )
+            elif not 1 <= int(word) <= kinds:
+                raise SettingError(
+                    f"neighbors={','.join(words)}: the deck has no atom type {word}; it has 1 … {kinds}"
+                )
+
     def frame(
-        self, group: str = "all", groups: Sequence[str] = (), with_ghosts: bool = True
+        self,
+        group: str = "all",
+        groups: Sequence[str] = (),
+        with_ghosts: bool = True,
+        neighbors: Sequence[str] = (),
     ) -> Frame:
         """Return this rank's owned atoms, and its ghosts, as they are now.
 
         Lengths are in Å (reduced ones with ``units lj``); with units real or metal the positions
         are LAMMPS' own memory. `group` selects the atoms to be analysed, `groups` are recorded as
-        members.
+        members. `neighbors`, groups and atom types by number, says which owned atoms make up the
+        surroundings; where these are types, and without ghosts, all others are left out at once.
         """
         n_local = self.setting("nlocal")
         n = n_local + (self.setting("nghost") if with_ghosts else 0)
@@ -207,11 +240,11 @@ class LammpsView(Instance):
         ids = self._array(b"id", n, tag).astype(np.int64)
         if len(ids) != n or (n and not ids.all()):
             raise DeckError("the atoms have no ids; remove `atom_modify id no` from the deck")
-        mask = self._array(b"mask", n_local, np.int32)
+        mask, types = self._array(b"mask", n_local, np.int32), self._array(b"type", n, np.int32)
         cell, origin, pbc = self.box()
-        return Frame(
+        frame = Frame(
             positions=x if scale == 1.0 else x * scale,
-            types=self._array(b"type", n, np.int32),
+            types=types,
             ids=ids,
             n_local=n_local,
             cell=cell * scale,
@@ -223,6 +256,17 @@ class LammpsView(Instance):
             selected=None if group == "all" else (mask & self.group_bit(group)) != 0,
             members={name: (mask & self.group_bit(name)) != 0 for name in groups},
         )
+        if not neighbors:
+            return frame
+        kinds = [int(word) for word in neighbors if word.isdecimal()]
+        own = np.isin(types, kinds)
+        if len(kinds) == len(neighbors):
+            return frame.only(own)
+        own = own[:n_local]
+        for word in neighbors:
+            if not word.isdecimal():
+                own |= (mask & self.group_bit(word)) != 0
+        return replace(frame, belongs=own) if with_ghosts else frame.only(own)
 
     def masses(self) -> NDArray[np.float64] | None:
         """Return the mass of each atom type ``(n_types,)`` [g/mol], None where the deck has none such."""

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from insitu.analyses.classification import Classification, classify_with
 from insitu.analyses.loading import load
 from insitu.frame.threads import check_threads, thread_count
+from insitu.offline.belonging import Neighbors, of_arrays
 
 
 def classify(
@@ -20,6 +21,7 @@ def classify(
     species: ArrayLike | None = None,
     *,
     model: str = "metals",
+    neighbors: Neighbors | None = None,
     device: str = "auto",
     threshold: float | None = None,
     threads: int | None = None,
@@ -38,9 +40,13 @@ def classify(
     pbc
         One flag or three.
     species
-        ``(n,)`` atomic numbers, for models that tell species apart; others do not use them.
+        ``(n,)`` atomic numbers, for models that tell species apart and for `neighbors`.
     model
         Name of a shipped model, or path of an artefact.
+    neighbors
+        Whose atoms make up the surroundings: elements of `species` (``"Pd"``, ``["Fe", "Cr"]``, atomic
+        numbers), or a mask ``(n,)`` of truth values; None: all. Every other atom is left out as if it
+        were not there, and is not analysed: its label is −2, and it is in no fraction.
     device
         Where the analysis runs: "cpu", "cuda", "cuda:N", or "auto": a GPU if there is one that can be
         used (:func:`insitu.gpu.device.choose`).
@@ -80,7 +86,10 @@ def classify(
     check_threads(threads)
     loaded = load(model, engine=engine, device=device)
     loaded.threads = thread_count(threads, len(os.sched_getaffinity(0)))
-    found = classify_with(loaded, positions, cell, pbc, species, threshold=threshold)
+    kept = None
+    if neighbors is not None:
+        kept = of_arrays(neighbors, len(positions), species)  # type: ignore[arg-type]
+    found = classify_with(loaded, positions, cell, pbc, species, threshold=threshold, kept=kept)
     if found.advice:
         warnings.warn(f"insitu.classify: {found.advice}", UserWarning, stacklevel=2)
     return found

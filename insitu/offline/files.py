@@ -22,6 +22,7 @@ from insitu.frame.species import SYMBOLS
 from insitu.frame.threads import thread_count
 from insitu.frame.units import ANGSTROM
 from insitu.models.store import AnyModel
+from insitu.offline.belonging import of_configuration
 from insitu.offline.configuration import Configuration
 from insitu.offline.options import Options
 from insitu.offline.output import Output
@@ -140,35 +141,13 @@ def _prepare(
     length = ANGSTROM[c.units or options.units or "metal"]
     if length != 1.0:
         c.positions, c.cell, c.origin = c.positions * length, c.cell * length, c.origin * length
-    kept = _selected(c, file, options.neighbors)
+    kept = of_configuration(c, file, options.neighbors)
     part = c if kept is None else c.take(kept)
     numbers = None
     if model.card.elements:
         numbers = _elements(part, file, options.species, model)
     sample = Sample(part.positions, c.cell, c.pbc, c.origin, numbers, options.threshold)
     return c, kept, sample
-
-
-def _selected(c: Configuration, file: str, wanted: Sequence[str]) -> NDArray[np.bool_] | None:
-    if not wanted:
-        return None
-    kept = np.zeros(len(c), dtype=bool)
-    for word in wanted:
-        if word.isdecimal() and c.types is not None:
-            mine = c.types == int(word)
-        elif c.names is not None:
-            mine = c.names == word
-        else:
-            mine = np.zeros(len(c), dtype=bool)
-        if len(c) and not mine.any():
-            there = [] if c.types is None else [str(t) for t in np.unique(c.types)]
-            there += [] if c.names is None else sorted(set(c.names.tolist()))
-            raise SettingError(
-                f"--neighbors {','.join(wanted)}: '{file}' has no atoms of '{word}'; it has: "
-                f"{', '.join(there) or 'neither types nor elements'}"
-            )
-        kept |= mine
-    return kept
 
 
 def _elements(

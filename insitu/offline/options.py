@@ -34,7 +34,8 @@ class Options:
     types
         Also count the phases of each type.
     neighbors
-        Types or elements that make up the surroundings; all others are left out.
+        Types or elements whose atoms make up the surroundings; all other atoms are left out, and are
+        not analysed themselves.
     units
         LAMMPS unit style of files that do not say it.
     timestep

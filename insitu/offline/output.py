@@ -133,6 +133,7 @@ class Output:
             provenance={
                 **of_model(analyzer),
                 "group": "all",
+                "neighbors": ",".join(self._options.neighbors) or "all",
                 "settings": settings,
                 "units": c.units or self._options.units or "metal",
                 "atoms": len(c),

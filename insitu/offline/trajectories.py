@@ -10,6 +10,7 @@ from typing import Any
 
 from insitu.errors import SettingError
 from insitu.offline.ase_files import by_ase, to_atoms
+from insitu.offline.belonging import of_configuration
 from insitu.offline.binary_dump import BinaryDump, is_binary_dump
 from insitu.offline.configuration import Configuration
 from insitu.offline.dump_frame import Tell, Wanted
@@ -198,8 +199,12 @@ def read_many(
         )
 
 
-def read_frames(file: str, index: str, setting: str = "--index") -> Iterator[Any]:
+def read_frames(
+    file: str, index: str, setting: str = "--index", neighbors: Sequence[str] = ()
+) -> Iterator[Any]:
     """Yield the frames of a file as ``ase.Atoms``, with all columns of numbers, for training.
+
+    With `neighbors`, types or elements, all other atoms are left out.
 
     Raises
     ------
@@ -212,4 +217,5 @@ def read_frames(file: str, index: str, setting: str = "--index") -> Iterator[Any
     for _, _, found in read_many(
         [file], index, lambda text: log.warning("insitu: %s", text), True, setting
     ):
-        yield to_atoms(found)
+        kept = of_configuration(found, file, neighbors)
+        yield to_atoms(found if kept is None else found.take(kept))

@@ -33,9 +33,13 @@ def make_phases(settings: Settings, view: LammpsView, local_rank: int) -> Phases
     analyzer = Phases(model, s.threshold, s.groups, n_types)
     if known := model.card.elements:
         masses = {e: about["mass"] for e, about in known.items()}
-        species = s.species or from_masses(view.masses(), masses)
-        check_species(species, view.setting("ntypes"), known)
-        analyzer.color(dict(enumerate(species, 1)))
+        kinds = view.setting("ntypes")
+        unseen: set[int] = set()  # which types a group has is not known before the run
+        if s.neighbors and all(w.isdecimal() for w in s.neighbors):
+            unseen = set(range(1, kinds + 1)) - set(map(int, s.neighbors))
+        species = s.species or from_masses(view.masses(), masses, unseen)
+        check_species(species, kinds, known, unseen)
+        analyzer.color({k: e for k, e in enumerate(species, 1) if k not in unseen})
     return analyzer
 
 

@@ -80,11 +80,11 @@ class Delivery:
         wanted = self.feedback.wants_atoms  # on a GPU they stay there otherwise
         self.feedback.write(
             view,
-            self._phases.atom_codes(frame) if wanted else np.zeros(0, np.int32),
-            self._phases.confidence if wanted else np.zeros(0, np.float32),
+            frame.of_rank(self._phases.atom_codes(frame), -1) if wanted else np.zeros(0, np.int32),
+            frame.of_rank(self._phases.confidence, 0.0) if wanted else np.zeros(0, np.float32),
             values["phases/fraction"],
             np.array([row for part in rows for row in part]).reshape(-1, len(self._phases.classes)),
-            found.columns,
+            {name: frame.of_rank(values, np.nan) for name, values in found.columns.items()},
         )
         if self._ranks.rank == 0:
             # The time of a write is known after it: a frame holds that of the one before.

@@ -122,7 +122,7 @@ class Evaluation:
                 **sums,
                 **local,
                 "failed": 0.0,
-                "atoms": frame.n_local,
+                "atoms": frame.n_of_rank,
                 "asked_to_end": float(signals.asked()),
                 **{f"wall_{stage}": seconds for stage, seconds in wall.items()},
             }

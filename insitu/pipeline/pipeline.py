@@ -17,6 +17,7 @@ import numpy as np
 
 from insitu.errors import DeckError, InsituError, describe, guarded
 from insitu.frame import ghosts
+from insitu.frame.belonging import Belonging
 from insitu.frame.density import spacing
 from insitu.frame.frame import Frame, Thermo
 from insitu.frame.ghost_cutoff import GhostCutoff, HostCutoff, Need
@@ -65,6 +66,7 @@ class Pipeline:
         self.row_names = [f"group {g}" for g in settings.groups]
         if settings.types:
             self.row_names += [f"type {t}" for t in range(1, view.setting("ntypes") + 1)]
+        self._belonging = Belonging(ranks)
         self._said: set[str] = set()
         self._seen: tuple[int, float, int] | None = None
         #: LAMMPS' ghost cutoff, where the host knows it and can set it.
@@ -82,6 +84,7 @@ class Pipeline:
         view.check()
         for group in (self.settings.group, *self.settings.groups):
             view.group_bit(group)
+        view.check_neighbors(self.settings.neighbors)
         if self.ranks.rank == 0:
             from insitu.history.file_access import check_writable
 
@@ -167,7 +170,11 @@ class Pipeline:
         if not view.n_atoms:
             return 0.0, 0, ""
         if self.analyzer.scale_free:
-            self._measure(self._local(view, with_ghosts=False))
+            frame = self._local(view, with_ghosts=False)
+            # A dynamic group is filled later than this; from nothing no density is told.
+            if self.settings.neighbors and not self.ranks.any(frame.n_local > 0):
+                return 0.0, 0, ""
+            self._measure(frame)
         return self.ghosts.request(self._need, view.units)
 
     def next_look(self) -> int:
@@ -226,7 +233,9 @@ class Pipeline:
         """
         frame = self._local(view)
         if self.analyzer.scale_free:
-            self._measure(frame)
+            self._measure(frame if frame.belongs is None else frame.only(frame.belongs))
+        if frame.belongs is not None:
+            frame = self._belonging.only(frame, self._need.within)
         ghosts.require(
             frame, self._need, self.ranks,
             lambda: self.ghosts.host or HostCutoff(0.0, 0.0, view.skin, view.multi_cutoffs),
@@ -243,7 +252,8 @@ class Pipeline:
                     "units or number of atom types are no longer those of the first frame (`clear`): "
                     "define the analysis again after it, with a file of its own"
                 )
-            frame = view.frame(self.settings.group, self.settings.groups, with_ghosts)
+            s = self.settings
+            frame = view.frame(s.group, s.groups, with_ghosts, s.neighbors)
             trouble = ghosts.unstable(frame)
         except Exception as error:
             trouble = describe(error)
@@ -261,9 +271,11 @@ class Pipeline:
         if not sums["atoms"]:
             kind, advice = "empty", f"there are no atoms at step {step}: its fractions are NaN"
         elif not sums["count"].sum():
+            among = self.settings.neighbors
             advice = (
-                f"group '{self.settings.group}' has no atoms at step {step}: its fractions are "
-                "NaN there; define the group before the run"
+                f"group '{self.settings.group}' has no atoms "
+                + (f"that belong to neighbors={','.join(among)} " if among else "")
+                + f"at step {step}: its fractions are NaN there; define the group before the run"
             )
         if advice and kind not in self._said:
             self._said.add(kind)

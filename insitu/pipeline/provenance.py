@@ -26,6 +26,7 @@ def provenance(
     return {
         **of_model(analyzer),
         "group": settings.group,
+        "neighbors": ",".join(settings.neighbors) or "all",
         "settings": asdict(settings),
         "units": view.units,
         "atoms": view.n_atoms,

@@ -38,6 +38,10 @@ class Settings:
         Analyse at multiples of this step number; None: whenever the fix calls.
     group
         LAMMPS group whose atoms are classified; neighbours outside of it still count.
+    neighbors
+        Whose atoms make up the surroundings: names of LAMMPS groups and numbers of atom types, for
+        example ``O`` or ``1,3``; none: all. Every other atom is left out as if it were not there, and is
+        not analysed itself, also where it is in `group`.
     threshold
         Largest class probability below which an atom is unknown, 0 … 1; None: the model's own.
     if_exists
@@ -99,6 +103,7 @@ class Settings:
     file: str = "phases.h5"
     every: int | None = None
     group: str = "all"
+    neighbors: tuple[str, ...] = ()
     threshold: float | None = None
     if_exists: str = "refuse"
     on_error: str = "stop"
@@ -151,13 +156,15 @@ class Settings:
                     f"`fix columns all property/atom {start}{_COLUMN[name]}`"
                 )
         requests.check_names(self.analyses)
-        twice = sorted({g for g in self.groups if self.groups.count(g) > 1})
-        if twice or "" in self.groups:
-            raise SettingError(
-                f"groups={','.join(self.groups)} names "
-                + (f"'{twice[0]}' twice" if twice else "an empty group")
-                + "; give each group once, separated by commas"
-            )
+        for name in ("groups", "neighbors"):
+            given: tuple[str, ...] = getattr(self, name)
+            twice = sorted({g for g in given if given.count(g) > 1})
+            if twice or "" in given:
+                raise SettingError(
+                    f"{name}={','.join(given)} names "
+                    + (f"'{twice[0]}' twice" if twice else "an empty group")
+                    + "; give each group once, separated by commas"
+                )
 
     @property
     def analyses(self) -> tuple[Request, ...]:
@@ -182,7 +189,8 @@ _KINDS: dict[str, Any] = {
     "rdf_bins": int,
 }  # fmt: skip
 _LISTS = {
-    "groups": "names of groups", "species": "symbols of elements",
+    "groups": "names of groups", "neighbors": "names of groups, or numbers of atom types",
+    "species": "symbols of elements",
     "profile": "an axis and a number of bins, for example z,50",
 }  # fmt: skip
 
@@ -267,9 +275,15 @@ def _convert(name: str, value: Any) -> Any:
     if value is None:
         return value
     if name in _LISTS:  # a list in Python, separated by commas on a fix line
+        if name == "neighbors" and type(value) is int:
+            value = (value,)
         many = value.split(",") if isinstance(value, str) else value
-        kinds = (str, int, float) if name == "profile" else str
-        if not isinstance(many, list | tuple) or not all(isinstance(g, kinds) for g in many):
+        kinds = {"profile": (str, int, float), "neighbors": (str, int)}.get(name, (str,))
+        known = isinstance(many, list | tuple) and all(
+            isinstance(g, kinds) and not isinstance(g, bool) for g in many
+        )
+        if not known:
             raise SettingError(f"{name}={value!r} is not understood; give {_LISTS[name]}")
-        return tuple(str(g).strip() for g in many)
+        words = tuple(str(g).strip() for g in many)
+        return () if name == "neighbors" and words == ("all",) else words
     return convert(name, value, kind)

@@ -109,6 +109,8 @@ def _facts(data: xarray.Dataset) -> list[tuple[str, str]]:
     step, time = data["step"].values, data["time"].values
     atoms = data.attrs.get("atoms")
     facts = [("atoms", f"{atoms:,}" if isinstance(atoms, int) else "")]
+    if (those := str(data.attrs.get("neighbors", "all"))) != "all":
+        facts.append(("surroundings made up by (neighbors)", those))
     facts.append(("steps", f"{step[0]:,} – {step[-1]:,}"))
     facts.append(("time", f"{_number(time[0])} – {_number(time[-1], _unit(data, 'time'))}"))
     if "temperature" in data and np.isfinite(kelvin := data["temperature"].values).any():

@@ -18,14 +18,15 @@ from insitu.training.data.annotation import NOT_USED, Annotation, annotate, pars
 
 log = logging.getLogger(__name__)
 PARTS = ("training", "test")
-_KEYS = ("file", "frames", "labels", "part")
+_KEYS = ("file", "frames", "labels", "part", "neighbors")
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
     """Some frames of a file, what labels them, and the part of the split (``""``: to be split).
 
-    `given` is the file as the user wrote it.
+    `given` is the file as the user wrote it, `neighbors` the types or elements whose atoms there are
+    for the training (none: all).
     """
 
     given: str
@@ -33,6 +34,7 @@ class Source:
     frames: str
     annotation: Annotation
     part: str
+    neighbors: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -90,7 +92,12 @@ def sources(recipe: dict[str, Any], folders: list[Path]) -> list[Source]:
         if file is None:
             tried = " nor ".join(str(p) for p in places)
             raise SettingError(f"no file {tried}; give a LAMMPS dump or any file that ASE reads")
-        found.append(Source(entry["file"], file, str(entry.get("frames", ":")), how, part))
+        those = entry.get("neighbors", recipe["data"].get("neighbors", []))
+        those = those.split(",") if isinstance(those, str) else those
+        found.append(Source(
+            entry["file"], file, str(entry.get("frames", ":")), how, part,
+            tuple(str(w).strip() for w in those),
+        ))  # fmt: skip
     if not found:
         raise SettingError(
             f"recipe '{recipe['name']}' has no snapshots; give them with --from FILE LABELS or "
@@ -148,7 +155,9 @@ def read(recipe: dict[str, Any], given: list[Source], model: str = "") -> list[A
     every = recipe["data"]["every"]
     found = []
     for source in given:
-        frames = read_frames(str(source.file), source.frames, f"frames of {source.file.name}:")
+        frames = read_frames(
+            str(source.file), source.frames, f"frames of {source.file.name}:", source.neighbors
+        )
         for number, atoms in enumerate(bar(frames, f"labels of {source.name}")):
             classes = annotate(
                 atoms, source.annotation, rmsd=settings["rmsd"], agreement=settings["agreement"],

@@ -40,8 +40,14 @@ def card_text(
     text += (
         f"Classes: {', '.join(card.classes)}; `unknown` when the largest probability is under "
         f"{card.threshold}. Descriptor: `{card.descriptor}`. Absolute distances in Å: no other density "
-        f"or element is covered. Species: {card.species}.\n\nLabels: those of the table."
+        f"or element is covered. Species: {card.species}.\n\n"
     )
+    if those := list(dict.fromkeys(",".join(s.neighbors) for s in given if s.neighbors)):
+        text += (
+            f"Surroundings: made up by the atoms of {' / '.join(those)} only, all others were left out. "
+            "Use the model with the setting `neighbors` in the same way.\n\n"
+        )
+    text += "Labels: those of the table."
     if methods & {"ptm", "ptm/atom"}:
         text += f" Labels of PTM count up to an RMSD of {settings['rmsd']:g}."
     if methods - {"all", "model"}:
