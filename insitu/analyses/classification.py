@@ -32,7 +32,7 @@ class Classification:
     ----------
     labels
         ``(n,)`` int64, index into `classes`; −1 is unknown, −2 not analysed: an atom that does not
-        belong to the surroundings (`neighbors`).
+        belong to the surroundings (`neighbors`), or to those that were asked for.
     confidence
         ``(n,)`` float32, largest class probability; 0 where not analysed.
     probabilities
@@ -50,9 +50,15 @@ class Classification:
     advice: str = ""
 
     @property
+    def analysed(self) -> NDArray[np.bool_]:
+        """``(n,)`` which atoms were analysed."""
+        mask: NDArray[np.bool_] = self.labels != NOT_ANALYSED
+        return mask
+
+    @property
     def fractions(self) -> dict[str, float]:
         """Fraction of the analysed atoms in each class and ``unknown``; they sum to 1."""
-        n = max(int((self.labels != NOT_ANALYSED).sum()), 1)
+        n = max(int(self.analysed.sum()), 1)
         share = {c: float((self.labels == k).sum()) / n for k, c in enumerate(self.classes)}
         return share | {"unknown": float((self.labels == UNKNOWN).sum()) / n}
 
@@ -77,21 +83,23 @@ def classify_with(
     threshold: float | None = None,
     origin: ArrayLike = (0.0, 0.0, 0.0),
     kept: NDArray[np.bool_] | None = None,
+    selected: NDArray[np.bool_] | None = None,
 ) -> Classification:
     """Classify every atom of a sample with a loaded model; arguments as of :func:`insitu.classify`.
 
     `origin` ``(3,)`` is the corner of the cell [Å], `kept` ``(n,)`` which atoms there are for the
-    analysis; None: all.
+    analysis, `selected` ``(n,)`` which are classified (the others still are neighbours); None: all.
     """
     if kept is not None:
         some = _part(model, positions, kept)
         kinds = None if species is None else np.asarray(species)[kept]
         return classify_with(
-            model, some, cell, pbc, kinds, threshold=threshold, origin=origin
-        ).among(kept)
+            model, some, cell, pbc, kinds, threshold=threshold, origin=origin,
+            selected=None if selected is None else selected[kept],
+        ).among(kept)  # fmt: skip
     analyzer = Phases(model, threshold)
     if model.on_device is not None:
-        return _on_device(analyzer, positions, cell, pbc, species)
+        return _on_device(analyzer, positions, cell, pbc, species, selected)
     if in_device_memory(positions):
         raise SettingError(
             "positions are in a GPU's memory and the analysis runs on the CPU; give device='cuda', or "
@@ -100,7 +108,7 @@ def classify_with(
     bare = Frame.from_arrays(positions, cell, pbc, reach=0.0, types=species, origin=origin)
     if analyzer.scale_free:
         analyzer.measure(spacing(bare))
-    frame = bare.with_images(analyzer.search * 1.0001)
+    frame = replace(bare.with_images(analyzer.search * 1.0001), selected=selected)
     if known := model.card.elements:
         analyzer.color(from_numbers(species, known))
     neighbors = Neighbors(frame, analyzer.search)
@@ -110,7 +118,7 @@ def classify_with(
         probabilities[atoms] = batch
         sizes[atoms] = found
     odd = analyzer.surroundings(neighbors)
-    return _result(analyzer, probabilities, sizes, odd)
+    return _result(analyzer, probabilities, sizes, odd, selected)
 
 
 def _part(model: AnyModel, positions: ArrayLike, kept: NDArray[np.bool_]) -> ArrayLike:
@@ -128,13 +136,21 @@ def _part(model: AnyModel, positions: ArrayLike, kept: NDArray[np.bool_]) -> Arr
 
 def _result(
     analyzer: Phases, probabilities: NDArray[np.float32], found: NDArray[np.int32],
-    odd: Surroundings | None,
+    odd: Surroundings | None, selected: NDArray[np.bool_] | None,
 ) -> Classification:  # fmt: skip
     enough = found if odd is None else np.minimum(found, odd.others)
     labels, confidence = decide(probabilities, analyzer.threshold, enough)
+    if selected is not None:
+        for values, nothing in (
+            (labels, NOT_ANALYSED),
+            (confidence, 0),
+            (probabilities, 0),
+            (found, 0),
+        ):
+            values[~selected] = nothing
     advice = analyzer.advice(
         {
-            "count": np.array([float(len(labels))]),
+            "count": np.array([float((labels != NOT_ANALYSED).sum())]),
             "neighbors": np.array(float(found.sum())),
             "own_images": np.array(odd.own_images if odd else 0),
             "coincident": np.array(odd.coincident if odd else 0),
@@ -149,6 +165,7 @@ def _on_device(
     cell: ArrayLike | None,
     pbc: ArrayLike | bool,
     species: ArrayLike | None,
+    selected: NDArray[np.bool_] | None,
 ) -> Classification:
     model = analyzer.model.on_device
     assert model is not None
@@ -178,4 +195,4 @@ def _on_device(
                 reach=analyzer.search * 1.0001, origin=bare.origin,
             )  # fmt: skip
             odd = analyzer.surroundings(Neighbors(own, analyzer.search))
-    return _result(analyzer, probabilities, sizes, odd)
+    return _result(analyzer, probabilities, sizes, odd, selected)

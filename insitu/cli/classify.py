@@ -24,7 +24,7 @@ def _classify(options: argparse.Namespace) -> int:
     files = expand(options.files)
     names = (
         "model", "threshold", "engine", "device", "index", "labels", "out", "if_exists", "species",
-        "types", "neighbors", "units", "timestep", "workers",
+        "types", "group", "neighbors", "units", "timestep", "workers",
     )  # fmt: skip
     chosen = Options(**{name: getattr(options, name) for name in names})
     meter = Meter(size_of(files), "read")
@@ -45,7 +45,8 @@ def add_classify(verb: Verb) -> None:
         "classify", _classify, "Classify the atoms of configurations and trajectories in files.",
         "insitu classify dump.lammpstrj --labels phases.xyz\n"
         "  insitu classify 'dump.*.gz' --out phases.h5\n"
-        "  insitu classify silica.dump --model sio2 --species Si,O",
+        "  insitu classify silica.dump --model sio2 --species Si,O\n"
+        "  insitu classify film.dump --group 'type == 2 and z > 30'",
     )  # fmt: skip
     sub.add_argument(
         "files", nargs="+", metavar="FILE",
@@ -65,6 +66,11 @@ def add_classify(verb: Verb) -> None:
                      help="elements of the types 1, 2, …, for models that tell them apart")  # fmt: skip
     sub.add_argument("--types", action="store_true",
                      help="also count the phases of each type, in HISTORY")  # fmt: skip
+    sub.add_argument(
+        "--group", default="", metavar="CONDITION",
+        help="classify and count only the atoms for which this holds, of columns of the file: "
+        "'type == 1 and z > 20'; the others still are neighbours",
+    )  # fmt: skip
     sub.add_argument(
         "--neighbors", type=_words, default=(), metavar="A,B,…",
         help="types or elements that make up the surroundings; all other atoms are left out",

@@ -158,7 +158,9 @@ def _show(options: argparse.Namespace) -> int:
     for line in lines(average(history)):
         print(line)
     if (those := history.attrs.get("neighbors", "all")) != "all":
-        print(f"Only the atoms of {those} make up the surroundings (neighbors); others are left out.")
+        print(
+            f"Only the atoms of {those} make up the surroundings (neighbors); others are left out."
+        )
     if "run" in history.dims:
         print(f"Mean of {history.sizes['run']} runs.")
     for note in notes(history):
@@ -221,9 +223,19 @@ def _ptm(options: argparse.Namespace, history: xarray.Dataset) -> xarray.Dataset
             f"--group {options.group}: a dump does not say which atoms a group has; leave out "
             "--group, or --ptm. --type works."
         )
+    those = str(history.attrs.get("neighbors", "all"))
+    kinds = [] if those == "all" else those.split(",")
+    if odd := [w for w in kinds if not w.isdecimal()]:
+        raise SettingError(
+            f"--ptm: only neighbors={those} make up the surroundings of this history, and a dump does not "
+            f"say which atoms '{odd[0]}' has; name them by atom types in the run: neighbors 1"
+        )
     phases = [str(name) for name in history["phase"].values]
     steps = history["step"].values.tolist()
-    return match(options.ptm, phases, steps, rmsd=options.rmsd, kind=options.type)
+    return match(
+        options.ptm, phases, steps, rmsd=options.rmsd, kind=options.type,
+        neighbors=[int(w) for w in kinds],
+    )  # fmt: skip
 
 
 def _export(options: argparse.Namespace) -> int:

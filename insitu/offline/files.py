@@ -24,8 +24,9 @@ from insitu.frame.units import ANGSTROM
 from insitu.models.store import AnyModel
 from insitu.offline.belonging import of_configuration
 from insitu.offline.configuration import Configuration
+from insitu.offline.expression import atoms_of
 from insitu.offline.options import Options
-from insitu.offline.output import Output
+from insitu.offline.output import Output, own_words
 from insitu.offline.trajectories import first_step, read_many
 
 #: Seconds of work on one process after which it is shared among several.
@@ -43,13 +44,14 @@ class Sample:
     pbc: NDArray[np.bool_]
     origin: NDArray[np.float64]
     numbers: NDArray[np.int64] | None
+    selected: NDArray[np.bool_] | None
     threshold: float | None
 
     def classify(self, model: AnyModel) -> Classification:
         """Classify its atoms."""
         return classify_with(
             model, self.positions, self.cell, self.pbc, self.numbers, threshold=self.threshold,
-            origin=self.origin,
+            origin=self.origin, selected=self.selected,
         )  # fmt: skip
 
 
@@ -110,7 +112,8 @@ def classify_files(
     if options.out:
         from insitu.history.file_access import check_writable
 
-        check_writable(options.out, options.if_exists)
+        with own_words():
+            check_writable(options.out, options.if_exists)
     model = load(options.model, engine=options.engine, device=options.device)
     cores = len(os.sched_getaffinity(0))
     model.threads = thread_count(None, cores)
@@ -122,8 +125,13 @@ def classify_files(
             told.add(text)
             tell(text)
 
+    if options.species and not (model.card.elements or options.neighbors or options.group):
+        once(
+            f"--species {','.join(options.species)} is not used: model '{model.card.name}' does not tell "
+            "species apart"
+        )
     output = Output(files, options, model, once)
-    frames = read_many(files, options.index, tell, reached=reached)
+    frames = read_many(files, options.index, tell, bool(options.group), reached=reached)
     samples = ((f, k, *_prepare(c, f, options, model)) for f, k, c in frames)
     try:
         for file, number, whole, kept, found in _in_order(samples, model, options, workers):
@@ -137,7 +145,11 @@ def classify_files(
 def _prepare(
     c: Configuration, file: str, options: Options, model: AnyModel
 ) -> tuple[Configuration, NDArray[np.bool_] | None, Sample]:
-    """Return a frame in Å, which of its atoms are analysed (None: all), and what the model is given."""
+    """Return a frame in Å, which of its atoms there are (None: all), and what the model is given."""
+    if options.species and c.names is None and c.types is not None:
+        _check_types(c.types, file, options.species)
+        c.names = np.array(["", *options.species])[c.types]
+    selected = atoms_of(c, file, options.group) if options.group else None
     length = ANGSTROM[c.units or options.units or "metal"]
     if length != 1.0:
         c.positions, c.cell, c.origin = c.positions * length, c.cell * length, c.origin * length
@@ -146,7 +158,9 @@ def _prepare(
     numbers = None
     if model.card.elements:
         numbers = _elements(part, file, options.species, model)
-    sample = Sample(part.positions, c.cell, c.pbc, c.origin, numbers, options.threshold)
+    if selected is not None and kept is not None:
+        selected = selected[kept]
+    sample = Sample(part.positions, c.cell, c.pbc, c.origin, numbers, selected, options.threshold)
     return c, kept, sample
 
 
@@ -156,11 +170,7 @@ def _elements(
     """Return the atomic numbers for a model that tells species apart."""
     known = ",".join(model.card.elements)
     if species and c.types is not None:
-        if len(c) and not 1 <= c.types.min() <= c.types.max() <= len(species):
-            raise SettingError(
-                f"--species {','.join(species)} names {len(species)} elements and '{file}' has the types "
-                f"{', '.join(map(str, np.unique(c.types)))}; give one for each type 1, 2, …"
-            )
+        _check_types(c.types, file, species)
         return np.array([0, *(SYMBOLS.index(s) for s in species)])[c.types]
     if c.numbers is not None:
         return c.numbers
@@ -172,6 +182,14 @@ def _elements(
         f"elements they are, for example --species {known}"
         + ("" if c.types is not None else ", and dump the column type or element")
     )
+
+
+def _check_types(types: NDArray[np.int32], file: str, species: Sequence[str]) -> None:
+    if len(types) and not 1 <= types.min() <= types.max() <= len(species):
+        raise SettingError(
+            f"--species {','.join(species)} names {len(species)} elements and '{file}' has the types "
+            f"{', '.join(map(str, np.unique(types)))}; give one for each type 1, 2, …"
+        )
 
 
 Item = tuple[str, int, Configuration, NDArray[np.bool_] | None, Sample]

@@ -10,6 +10,7 @@ from insitu.errors import SettingError, did_you_mean, one_of
 from insitu.frame.species import SYMBOLS
 from insitu.frame.units import ANGSTROM
 from insitu.history import IF_EXISTS
+from insitu.offline.expression import parse
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class Options:
         Elements of the types 1, 2, … for models that tell species apart.
     types
         Also count the phases of each type.
+    group
+        Expression of what the file says of an atom (:mod:`insitu.offline.expression`): which atoms are
+        classified and counted; the others still count as neighbours.
     neighbors
         Types or elements whose atoms make up the surroundings; all other atoms are left out, and are
         not analysed themselves.
@@ -54,6 +58,7 @@ class Options:
     if_exists: str = "refuse"
     species: tuple[str, ...] = ()
     types: bool = False
+    group: str = ""
     neighbors: tuple[str, ...] = ()
     units: str | None = None
     timestep: float | None = None
@@ -76,5 +81,7 @@ class Options:
                 f"--species {','.join(self.species)}: '{odd[0]}' is no element; give one for each type, "
                 f"in the order of the types.{did_you_mean(odd[0], SYMBOLS)}"
             )
+        if self.group:
+            parse(self.group)
         if self.labels and Path(self.labels).exists():
             raise SettingError(f"--labels {self.labels} exists; give another name or remove it")

@@ -3,22 +3,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.analyses.classification import Classification
+from insitu.analyses.classification import UNKNOWN, Classification
 from insitu.analyses.phases import Phases
-from insitu.errors import SettingError
+from insitu.errors import HistoryError, SettingError
 from insitu.frame.units import TIME_UNIT
 from insitu.models.card import class_codes
 from insitu.models.store import AnyModel
 from insitu.offline.ase_files import write_labels
 from insitu.offline.configuration import Configuration
 from insitu.offline.options import Options
+
+
+@contextmanager
+def own_words() -> Iterator[None]:
+    """Have errors of histories speak of options where they speak of settings of a deck."""
+    try:
+        yield
+    except HistoryError as error:
+        text = re.sub(r"if_exists(?:=| )'?(\w+)'?", r"--if-exists \1", str(error))
+        raise HistoryError(text.replace("file='", "--out '")) from None
 
 
 class Output:
@@ -50,7 +62,7 @@ class Output:
             words.append(f"step {c.step}")
         if at is not None:
             words.append(f"time {at:g} {unit}".rstrip())
-        n = len(found.labels)
+        n = int(found.analysed.sum())
         words.append(f"{n} atoms" if n == len(c) else f"{n} of {len(c)} atoms")
         words += [f"{k} {100 * v:.2f} %" for k, v in found.fractions.items() if v > 0]
         return (f"{file}: " if len(self._files) > 1 else "") + "  ".join(words)
@@ -70,9 +82,9 @@ class Output:
         assert self._options.labels
         which = np.ones(len(c), dtype=bool) if kept is None else kept
         codes = np.full(len(c), -1)
-        codes[which] = np.array(class_codes(found.classes))[
-            found.labels
-        ]  # −1 is the last: unknown, 0
+        # −1 is the last: unknown, 0
+        known = np.array(class_codes(found.classes))[np.maximum(found.labels, UNKNOWN)]
+        codes[which] = np.where(found.analysed, known, -1)
         confidence = np.zeros(len(c))
         confidence[which] = found.confidence
         columns = {"phase": codes, "confidence": confidence}
@@ -91,7 +103,8 @@ class Output:
                 self._n_types = int(types.max(initial=0))
             self._analyzer = Phases(self._model, self._options.threshold, (), self._n_types)
             self._unit = unit if at is not None else ""
-            self._series = self._create(self._analyzer, c, step, self._unit)
+            with own_words():
+                self._series = self._create(self._analyzer, c, step, self._unit)
         if self._series.last_step is not None and step <= self._series.last_step:
             self._tell(
                 f"'{file}': step {step} is not in the history, as it is not after step "
@@ -104,11 +117,12 @@ class Output:
                 f"--types: '{file}' has other types at step {step} than 1 … {self._n_types} of the first "
                 "frame; leave --types out"
             )
-        p = len(a.classes)
-        column = np.where(found.labels < 0, p - 1, found.labels)
+        p, counted = len(a.classes), found.analysed
+        column = np.where(found.labels < 0, p - 1, found.labels)[counted]
+        types = None if types is None else types[counted]
         sums: dict[str, NDArray[Any]] = {
             "count": np.bincount(column, minlength=p),
-            "confidence": np.bincount(column, weights=found.confidence, minlength=p),
+            "confidence": np.bincount(column, weights=found.confidence[counted], minlength=p),
             "by_group": np.zeros((0, p)),
             "by_type": np.array([
                 np.bincount(column[types == t], minlength=p) for t in range(1, self._n_types + 1)
@@ -132,7 +146,7 @@ class Output:
             time_unit=unit,
             provenance={
                 **of_model(analyzer),
-                "group": "all",
+                "group": self._options.group or "all",
                 "neighbors": ",".join(self._options.neighbors) or "all",
                 "settings": settings,
                 "units": c.units or self._options.units or "metal",

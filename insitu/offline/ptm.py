@@ -36,6 +36,7 @@ def match(
     *,
     rmsd: float = 0.1,
     kind: int | None = None,
+    neighbors: Sequence[int] = (),
 ) -> xarray.Dataset:
     """Return the phase fractions of PTM at the steps of a history.
 
@@ -51,6 +52,8 @@ def match(
         Largest deviation from the template at which PTM names a structure.
     kind
         Count the atoms of this type only; all are neighbours.
+    neighbors
+        Atom types that make up the surroundings; all other atoms are deleted. None: all.
 
     Returns
     -------
@@ -66,6 +69,7 @@ def match(
     """
     try:
         from ovito.io import import_file
+        from ovito.modifiers import DeleteSelectedModifier, SelectTypeModifier
         from ovito.modifiers import PolyhedralTemplateMatchingModifier as Ptm
     except ImportError as error:
         raise InsituError(
@@ -78,6 +82,10 @@ def match(
     numbers = [int(getattr(Ptm.Type, _TYPES[name])) for name in sought]
     try:
         pipeline = import_file(os.fspath(dump))
+        if neighbors:
+            there = {t.id for t in pipeline.compute(0).particles.particle_types.types}
+            pipeline.modifiers.append(SelectTypeModifier(types=there - set(neighbors)))
+            pipeline.modifiers.append(DeleteSelectedModifier())
         modifier = Ptm(rmsd_cutoff=rmsd)
         for number in range(1, len(modifier.structures)):
             modifier.structures[number].enabled = number in numbers

@@ -217,5 +217,5 @@ def read_frames(
     for _, _, found in read_many(
         [file], index, lambda text: log.warning("insitu: %s", text), True, setting
     ):
-        kept = of_configuration(found, file, neighbors)
+        kept = of_configuration(found, file, neighbors, "neighbors")
         yield to_atoms(found if kept is None else found.take(kept))

@@ -97,11 +97,17 @@ class Pipeline:
             self.settings, self.analyzer, self.further, self._evaluate, self.ranks,
             len(self.row_names),
         )  # fmt: skip
-        if view.units == "lj" and not self.analyzer.model.card.scale_free:
+        s, card = self.settings, self.analyzer.model.card
+        if view.units == "lj" and not card.scale_free:
             raise InsituError(
-                f"model '{self.analyzer.model.card.name}' works on distances in Å and the deck has "
+                f"model '{card.name}' works on distances in Å and the deck has "
                 "`units lj`, which have none; use a scale-free model, or units metal or real"
             )
+        if s.species and not (card.elements or self.further) and not self.ranks.rank:
+            log.warning(
+                "insitu: species=%s is not used: model '%s' does not tell species apart",
+                ",".join(s.species), card.name,
+            )  # fmt: skip
         threads = thread_count(self.settings.threads)
         self.analyzer.model.threads = threads
         if not self.analyzer.model.native:

@@ -203,6 +203,29 @@ def test_positions_in_device_memory_are_used_there(device: Device) -> None:
     )
 
 
+def test_surroundings_without_some_atoms(device: Device) -> None:
+    """From arrays in host or device memory, and a run's frame with ghosts."""
+    r, cell = SAMPLES["hot"]
+    kept = np.random.default_rng(7).random(len(r)) > 0.3
+    model = store.load("metals")
+    want = classify_with(model, r[kept], cell, True)
+    model.move(device)
+    for positions in (r, device.array(r, np.float64)):
+        got = classify_with(model, positions, cell, True, kept=kept)
+        np.testing.assert_allclose(got.probabilities[kept], want.probabilities, atol=2e-5)
+        assert (got.labels[kept] == want.labels).all()
+        assert (got.labels[~kept] == -2).all()
+    analyzer = Phases(model)
+    analyzer.measure(spacing(Frame.from_arrays(r[kept], cell, True, reach=0.0)))
+    everything = Frame.from_arrays(r, cell, True, reach=analyzer.search * 1.0001)
+    frame = everything.only(kept[everything.ids - 1])
+    sums = analyzer(frame, analyzer.neighbors(frame))
+    assert int(sums["count"].sum()) == kept.sum()
+    codes = frame.of_rank(analyzer.atom_codes(frame), -1)
+    assert (codes[kept] == np.array(analyzer.codes)[want.labels]).all()
+    assert (codes[~kept] == -1).all()
+
+
 def test_sums_and_labels_of_a_group_its_types_and_groups(device: Device) -> None:
     r, cell = SAMPLES["half removed"]
     rng = np.random.default_rng(2)

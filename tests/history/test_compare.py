@@ -103,6 +103,10 @@ def test_ptm_of_a_dump_at_the_steps_of_the_history(tmp_path: Path) -> None:
     assert found.fraction.sel(phase="fcc").values[:2].tolist() == [1.0, 1.0]
     assert float(found.fraction.sel(phase="fcc")[2]) < 0.1
     assert ptm.match(path, ["fcc"], [0], kind=2)["count"].values.tolist() == [[128, 0]]
+    # Every other atom on the sites of another lattice.
+    alone = ptm.match(path, ["fcc"], [0], neighbors=[2])
+    assert alone["count"].sum("phase").values.tolist() == [128]
+    assert float(alone.fraction.sel(phase="fcc")[0]) < 0.1
     with pytest.raises(SettingError, match="none of its 4 frames is at a step of the history"):
         ptm.match(path, ["fcc"], [5])
     with pytest.raises(SettingError, match="OVITO cannot read it"):

@@ -93,6 +93,7 @@ def test_a_history_without_frames_says_why(tmp_path: Path) -> None:
     [
         ("threshold", 0.5, 0.9, "has threshold 0.5, and this run has 0.9"),
         ("group", "all", "left", "has group all, and this run has left"),
+        ("neighbors", "O", "1", "has neighbors O, and this run has 1"),
         ("model_sha256", "ab", "cd", "has model_sha256 ab, and this run has cd"),
     ],
 )
@@ -104,6 +105,13 @@ def test_numbers_of_another_meaning_are_not_appended(
     with pytest.raises(HistoryError, match=message):
         create(path, if_exists="append", provenance={**PROVENANCE, name: theirs})
     assert_frames(path, [1, 2])
+
+
+def test_a_history_that_does_not_say_its_surroundings_has_all_atoms_in_them(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.h5", [1])
+    written(path, [2], if_exists="append", provenance={**PROVENANCE, "neighbors": "all"})
+    with pytest.raises(HistoryError, match="has neighbors all, and this run has O"):
+        create(path, if_exists="append", provenance={**PROVENANCE, "neighbors": "O"})
 
 
 def test_rows_of_groups_and_types(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ SIZES: dict[str, dict[str, object]] = {
     "in.labels": {"cells": 3, "melting": 150, "steps": 60, "every": 20},
     "in.halt": {"cells": 3, "melting": 600, "steps": 400, "every": 20, "share": 0.2, "after": 40},
     "in.film": {"width": 5, "iron": 3, "film": 3, "steps": 40, "every": 20},
+    "in.hydride": {"cells": 3, "steps": 40, "every": 20},
     "in.restart_1": {"cells": 3, "written": 60, "lost": 40, "every": 20, "total": 160},
     "in.restart_2": {"written": 60, "every": 20, "total": 160},
     "in.trajectory": {"cells": 3, "steps": 60, "every": 20},
@@ -48,7 +49,8 @@ SIZES: dict[str, dict[str, object]] = {
 }
 ENSEMBLE = {"cells": 5, "steps": 40, "every": 20}
 POTENTIAL = {
-    "in.film": "AlFe_mm.eam.fs", "in.ensemble": "Fe_mm.eam.fs", "in.disable": "Si.sw",
+    "in.film": "AlFe_mm.eam.fs", "in.hydride": "NiAlH_jea.eam.alloy",
+    "in.ensemble": "Fe_mm.eam.fs", "in.disable": "Si.sw",
     "vitrification/in.vitrification_ni": "Ni_u3.eam",
     "vitrification/in.vitrification_cuzr": "CuZr_mm.eam.fs",
 }  # fmt: skip
@@ -178,6 +180,18 @@ def test_film(done: Done) -> None:
             end["fraction_by_type"].sel(type=2, phase="disordered"),
         ]
         assert np.allclose(shown, np.array(kept, dtype=float), atol=1e-6)
+
+
+def test_hydride(done: Done) -> None:
+    """The metal's lattice is fcc whatever the hydrogen, which is unknown to the model."""
+    alone, everything = done.history("hydride.h5"), done.history("hydride.all.h5")
+    assert done.steps("hydride.h5") == done.steps("hydride.all.h5") == [20, 40]
+    assert (alone["count"].sum("phase") == 108).all()
+    assert (everything["count"].sum("phase") == 108).all()
+    assert (alone["atoms"] == 162).all()
+    assert (alone["fraction"].sel(phase="fcc") > 0.99).all()
+    assert (everything["fraction"].sel(phase="fcc") < 0.1).all()
+    assert (alone.attrs["neighbors"], everything.attrs["neighbors"]) == ("metal", "all")
 
 
 def test_restart_continues_the_history(done: Done) -> None:

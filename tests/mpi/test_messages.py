@@ -251,6 +251,38 @@ def test_empty_group_is_said(host: Host, potentials: Path, tmp_path: Path) -> No
     assert "group 'none' has no atoms at step 10" in run.text
 
 
+@pytest.mark.parametrize(
+    ("neighbors", "expected"),
+    [
+        ("metl", ["neighbors=metl: group 'metl' is not defined", "Did you mean 'metal'?", "1 … 1"]),
+        ("2", ["neighbors=2: the deck has no atom type 2; it has 1 … 1"]),
+        ("metal,1", ["1 is an atom type, and the deck has a group of that name"]),
+    ],
+)
+def test_surroundings_that_do_not_exist(
+    host: Host, potentials: Path, tmp_path: Path, neighbors: str, expected: list[str]
+) -> None:
+    deck = crystal(potentials) + "group metal type 1\n"
+    deck += "group 1 type 1\n" if "," in neighbors else ""
+    fails(host, tmp_path, deck + host.monitor(10, neighbors=neighbors) + "run 10\n", *expected)
+
+
+def test_surroundings_without_atoms_are_said(host: Host, potentials: Path, tmp_path: Path) -> None:
+    """And a group that is filled by the time of the first run only."""
+    deck = crystal(potentials, 3) + (
+        "group none empty\nregion r block 0 2 INF INF INF INF\ngroup half dynamic all region r every 1\n"
+        + host.monitor(10, neighbors="none", file="none.h5")
+        + host.monitor(10, identity="half", neighbors="half", file="half.h5", first="yes")
+    )
+    run = host.run(tmp_path, deck + "run 10\n", 2, seconds=300)
+    assert run.code == 0, run.text[-2000:]
+    assert "group 'all' has no atoms that belong to neighbors=none at step 10" in run.text
+    half = insitu.open(str(tmp_path / "half.h5"))
+    assert half["step"].values.tolist() == ([0, 10] if host.plugin else [10])
+    assert (half["count"].sum("phase") > 60).all()
+    assert (half["atoms"] == 108).all()
+
+
 def test_reset_timestep_is_refused_not_lost(host: Host, potentials: Path, tmp_path: Path) -> None:
     deck = crystal(potentials) + host.monitor(10) + "run 20\nreset_timestep 0\nrun 20\n"
     fails(host, tmp_path, deck, "is not after step 20", "reset_timestep")

@@ -68,8 +68,9 @@ def deck(host: Host, name: str, mine: str, neighbors: str, **settings: object) -
     told = {"labels": "i_phase", "confidence": "d_sure", "neighbors": neighbors, **settings}
     return (
         f"clear\nunits metal\nread_data data.{name.split('_')[0]}\nmass 1 106.4\nmass 2 1.008\n"
-        "pair_style zero 6.0\npair_coeff * *\ncomm_modify cutoff 11.0\ntimestep 0.01\n"
-        f"fix columns all property/atom i_phase d_sure d_q6\n{mine}"
+        "pair_style zero 6.0\npair_coeff * *\ntimestep 0.01\n"
+        + ("" if host.plugin else "comm_modify cutoff 11.0\n")  # fix insitu raises it itself
+        + f"fix columns all property/atom i_phase d_sure d_q6\n{mine}"
         "variable z equal lz/2\nregion upper block INF INF INF INF $z INF\ngroup upper region upper\n"
         "velocity all create 200 4711\nfix move all nve\n"
         f"variable mine atom gmask(mine)\nvariable up atom gmask(upper)\n"
@@ -127,8 +128,9 @@ def radial(r: NDArray[np.float64], cell: NDArray[np.float64], edges: NDArray[np.
 
 @pytest.mark.parametrize(
     ("name", "ranks"),
-    [("wheel", 1), ("wheel", 2), ("wheel", 3), ("debian", 1), ("debian", 3),
-     *[(built, 2) for built in BUILT]],
+    [pytest.param("wheel", 1, marks=pytest.mark.full), ("wheel", 2), ("wheel", 3),
+     pytest.param("debian", 1, marks=pytest.mark.full), ("debian", 3),
+     *[pytest.param(built, 2, marks=pytest.mark.full) for built in BUILT]],
 )  # fmt: skip
 def test_a_run_with_neighbors_is_one_without_the_other_atoms(
     name: str, ranks: int, tmp_path: Path
@@ -141,7 +143,9 @@ def test_a_run_with_neighbors_is_one_without_the_other_atoms(
     }  # fmt: skip
     for key, sample in samples.items():
         write(tmp_path / f"data.{key}", sample)
-    moving = "region part block 2.0 14.0 INF INF INF INF\ngroup mine dynamic all region part every 1\n"
+    moving = (
+        "region part block 2.0 14.0 INF INF INF INF\ngroup mine dynamic all region part every 1\n"
+    )
     text = (
         deck(host, "hydride", "group mine type 1\n", "mine", types="yes", groups="upper", rdf=7.5,
              rdf_bins=40, profile="z,8",

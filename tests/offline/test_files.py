@@ -13,7 +13,7 @@ from offline.dumps import frame, header, hot, rows
 
 import insitu
 from insitu.cli import command as cli
-from insitu.errors import SettingError
+from insitu.errors import HistoryError, SettingError
 from insitu.offline import files as offline_files
 from insitu.offline.files import classify_files
 from insitu.offline.options import Options
@@ -175,6 +175,67 @@ def test_whose_atoms_make_up_the_surroundings(tmp_path: Path) -> None:
     assert "cubic_diamond 100" not in classify(path)[0][0]
     with pytest.raises(SettingError, match=r"no atoms of '7'; it has: 1, 2"):
         classify(path, neighbors=("7",))
+    assert classify(path, neighbors=("O",), species=("O", "H"))[0] == lines
+
+
+def test_a_group_by_a_condition(tmp_path: Path) -> None:
+    """Atoms outside of it are neighbours, and are counted nowhere."""
+    r, cell = hot(6)
+    n = len(r)
+    kinds = np.resize([1, 2], n)
+    energy = np.arange(n) - 300.5
+    path = tmp_path / "a.dump"
+    path.write_text(
+        header(0, n, cell, "id type element c_v[2] x y z")
+        + rows(range(n), kinds, np.where(kinds == 1, "Al", "Cu"), energy, *r.T)
+    )
+    everything = insitu.classify(r, cell, True, device="cpu")
+    for text, mine in (
+        ("type == 2 and z > 10", (kinds == 2) & (r[:, 2] > 10)),
+        ("element == 'Al' or not 5 < x <= 12", (kinds == 1) | ~((r[:, 0] > 5) & (r[:, 0] <= 12))),
+        ("abs(c_v[2]) < 100 and id % 3 != 0", (abs(energy) < 100) & (np.arange(n) % 3 != 0)),
+        ("(y - 2) ** 2 > 9", (r[:, 1] - 2) ** 2 > 9),
+    ):
+        for name in ("l.xyz", "h.h5"):
+            (tmp_path / name).unlink(missing_ok=True)
+        (line,), _ = classify(
+            path, group=text, labels=str(tmp_path / "l.xyz"), out=str(tmp_path / "h.h5"), types=True
+        )
+        assert f"  {mine.sum()} of {n} atoms  " in line
+        codes = ase.io.read(tmp_path / "l.xyz").arrays["phase"]
+        assert (codes[~mine] == -1).all()
+        assert ((codes[mine] == 1) == (everything.labels[mine] == 0)).all()
+        history = insitu.open(str(tmp_path / "h.h5"))
+        assert int(history["count"].sum()) == mine.sum()
+        by_type = [(mine & (kinds == t)).sum() for t in (1, 2)]
+        assert history["count_by_type"].sum("phase").values.tolist() == [by_type]
+        assert history.attrs["group"] == text
+    both, _ = classify(path, group="z > 10", neighbors=("1",))
+    assert f"  {((kinds == 1) & (r[:, 2] > 10)).sum()} of {n} atoms  " in both[0]
+    for text, message in (
+        ("tpye == 1", "has no column 'tpye'; it has .* Did you mean 'type'"),
+        ("type", "is a number, not a condition"), ("type ==", "is no expression"),
+        ("open('a')", r"'open\('a'\)' cannot be part of it"), ("x.y > 1", "cannot be part of it"),
+        ("type == [1]", "cannot be part of it"), ("x // 2 == 1", "cannot be computed"),
+    ):  # fmt: skip
+        with pytest.raises(SettingError, match=message):
+            classify(path, group=text)
+
+
+def test_errors_speak_of_options(tmp_path: Path) -> None:
+    r, cell = hot(6)
+    path, out = tmp_path / "a.dump", tmp_path / "h.h5"
+    path.write_text(frame(r, cell, 0))
+    _, told = classify(path, out=str(out), species=("Al",))
+    assert told == ["--species Al is not used: model 'metals' does not tell species apart"]
+    with pytest.raises(HistoryError) as existing:
+        classify(path, out=str(out))
+    with pytest.raises(HistoryError) as another:
+        classify(path, out=str(out), if_exists="append", threshold=0.9)
+    for error in (existing, another):
+        assert "--if-exists overwrite" in str(error.value)
+        assert "if_exists" not in str(error.value)
+        assert "file=" not in str(error.value)
 
 
 def test_a_lammps_data_file(tmp_path: Path, sample: tuple[np.ndarray, np.ndarray]) -> None:

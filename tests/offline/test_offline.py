@@ -45,6 +45,35 @@ def test_vapour_is_unknown() -> None:
     assert (found.labels[:-3] >= 0).all()
 
 
+def test_surroundings_without_the_other_atoms() -> None:
+    """A hydride: the metal's atoms are labelled as if there were no hydrogen."""
+    r, cell = lattice("fcc", 4.0, (4, 4, 4))
+    everything = np.concatenate([r, r[::3] + np.array([2.0, 0.0, 0.0])])
+    numbers = np.array([46] * len(r) + [1] * len(r[::3]))
+    found = insitu.classify(everything, cell, True, numbers, neighbors="Pd")
+    alone = insitu.classify(r, cell, True)
+    assert found.fractions == alone.fractions
+    assert found.fractions["fcc"] == 1.0
+    metal = numbers == 46
+    assert (found.labels[metal] == alone.labels).all()
+    assert (found.probabilities[metal] == alone.probabilities).all()
+    assert (found.labels[~metal] == -2).all()
+    assert (found.confidence[~metal] == 0).all()
+    for same in (["Pd"], 46, [46], metal, metal.tolist()):
+        again = insitu.classify(everything, cell, True, numbers, neighbors=same)
+        assert (again.labels == found.labels).all()
+    both = insitu.classify(everything, cell, True, numbers, neighbors="Pd,H")
+    assert (both.labels == insitu.classify(everything, cell, True).labels).all()
+    for wrong, message in (
+        ("Px", "'Px' is no element"), ("Fe", "no atom of species is 'Fe'; there are: H, Pd"),
+        (metal[1:], r"shape \(341,\); give a mask of shape \(342,\)"),
+    ):  # fmt: skip
+        with pytest.raises(SettingError, match=message):
+            insitu.classify(everything, cell, True, numbers, neighbors=wrong)
+    with pytest.raises(SettingError, match="neighbors=Pd are elements: give species"):
+        insitu.classify(everything, cell, True, neighbors="Pd")
+
+
 @pytest.mark.parametrize(("temperature", "phase"), [(1600.0, "fcc"), (9000.0, "disordered")])
 def test_unseen_molecular_dynamics(
     potentials: Path, tmp_path: Path, temperature: float, phase: str

@@ -35,6 +35,7 @@ def test_words_and_keywords_are_the_same() -> None:
         (["labels", "i_"], "labels='i_'"),
         (["groups", "a,b,a"], "groups=a,b,a names 'a' twice"),
         (["groups", "a,,b"], "an empty group"),
+        (["neighbors", "O,O"], "neighbors=O,O names 'O' twice"),
         (["file", ""], "file is empty"),
     ],
 )
@@ -76,3 +77,12 @@ def test_fix_call_answers_and_never_raises() -> None:
     assert "is not visible in this process" in create("100")  # there is no LAMMPS here
     assert hook.fix_call("step", 1, "nobody") == "fix nobody is not set up"
     assert hook.fix_call("destroy", 1, "phases") == "ok"
+
+
+def test_neighbors_are_groups_and_numbers_of_types() -> None:
+    assert settings.from_words(["neighbors", "metal,3"]).neighbors == ("metal", "3")
+    assert settings.make(neighbors=["metal", 3]).neighbors == ("metal", "3")
+    assert settings.make(neighbors=1).neighbors == ("1",)
+    assert settings.make(neighbors="all") == settings.make()
+    with pytest.raises(SettingError, match=r"neighbors=True is not understood; .* atom types"):
+        settings.make(neighbors=True)

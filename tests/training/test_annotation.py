@@ -242,6 +242,25 @@ def test_held_out_snapshots_are_not_trained_on(tmp_path: Path) -> None:
     assert (kept[-1].positions != found[1].positions).any()
 
 
+def test_atoms_that_do_not_belong_to_the_surroundings_are_left_out(tmp_path: Path) -> None:
+    """Training and its labels see the atoms of `neighbors` only."""
+    atoms = crystal(c_cna=1)
+    hydrogen = crystal(c_cna=5)
+    hydrogen.positions += [2.0, 0.0, 0.0]
+    hydrogen.numbers[:] = 1
+    for _ in range(2):
+        write(tmp_path / "hydride.xyz", atoms + hydrogen, append=True)
+    recipe, _ = load_recipe("annotated")
+    recipe["source"] = [{"file": "hydride.xyz", "labels": "cna/atom=c_cna:fcc"}]
+    recipe["data"]["neighbors"] = [str(atoms.symbols[0])]
+    found = snapshots.read(recipe, snapshots.sources(recipe, [tmp_path]))
+    assert [len(s.positions) for s in found] == [len(atoms)] * 2
+    assert all((s.classes == "fcc").all() for s in found)
+    recipe["source"][0]["neighbors"] = "W"
+    with pytest.raises(SettingError, match=r"neighbors W: .* has no atoms of 'W'"):
+        snapshots.read(recipe, snapshots.sources(recipe, [tmp_path]))
+
+
 def test_recipe_of_hcp_melting_tests_on_another_trajectory() -> None:
     recipe, _ = load_recipe("hcp-melting")
     parts = {

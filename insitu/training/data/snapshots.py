@@ -44,7 +44,8 @@ class Source:
     @property
     def key(self) -> str:
         """Tells sources apart: one file may be labelled in two ways."""
-        return f"{self.file}@{self.frames} {self.annotation.text} {self.part}"
+        those = f" {','.join(self.neighbors)}" if self.neighbors else ""
+        return f"{self.file}@{self.frames} {self.annotation.text} {self.part}{those}"
 
 
 @dataclass(frozen=True)
