@@ -20,6 +20,7 @@ from insitu.errors import InsituError
 from insitu.frame.frame import Frame
 from insitu.frame.halo import Halo
 from insitu.frame.neighbors import Neighbors
+from insitu.frame.reduce import Ranks
 from insitu.frame.units import ANGSTROM
 
 if TYPE_CHECKING:
@@ -183,8 +184,12 @@ class Analysis(Generic[S]):
     gathers: Mapping[str, tuple[int, ...]] = {}
     #: Local results ``(n_local,)`` for columns of ``fix property/atom``; NaN: not analysed.
     columns: Mapping[str, Column] = {}
+    #: Those of them that :meth:`together` returns, not :meth:`__call__`: no other analysis reads them.
+    later: Sequence[str] = ()
     #: What is written into the history.
     observables: Sequence[Observable] = ()
+    #: Paths of observables that hold what the next frame needs of this one: see :meth:`restore`.
+    state: Sequence[str] = ()
     #: Whether every rank needs what :meth:`finish` returns; else it runs on rank 0 alone.
     everywhere: bool = False
     #: Name of its wall time in the history; by default `name`.
@@ -208,15 +213,43 @@ class Analysis(Generic[S]):
         """
         raise NotImplementedError
 
+    def together(self, ranks: Ranks) -> Mapping[str, Any]:
+        """Return what the ranks find together, in as many exchanges as it takes; collective.
+
+        Called after :meth:`__call__`, once all ranks are known to be well: methods of `ranks`, and
+        :meth:`with_ghosts` with any width, may be called any number of times, by all ranks alike. An
+        exception on one of several ranks ends the run at once. What is needed of the frame has to be
+        kept by :meth:`__call__`.
+
+        Returns
+        -------
+        dict
+            What :meth:`finish` gets beside the sums, and each column of :attr:`later`.
+        """
+        return {}
+
     def finish(self, sums: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the value of each observable by its path.
 
         Parameters
         ----------
         sums
-            Sums over all ranks by name; on rank 0 also what was gathered, sorted by id.
+            Sums over all ranks by name, and what :meth:`together` returned; on rank 0 also what was
+            gathered, sorted by id.
         """
         raise NotImplementedError
+
+    def restore(self, values: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a frame of the history, or from the beginning; on all ranks.
+
+        Called before the first frame of a run that continues a history, and where the clock is set
+        back.
+
+        Parameters
+        ----------
+        values
+            Of the observables in :attr:`state` in the last frame that is kept; none: there is no frame.
+        """
 
     @classmethod
     def panel(cls, name: str) -> Panel | None:
@@ -260,6 +293,8 @@ class Analysis(Generic[S]):
             It is called more often, or with more, than declared; a ghost belongs to no rank.
         """
         width = values.shape[1] * values.dtype.itemsize // 4
+        if self.halo is not None and self.halo.unlimited:
+            return self.halo.of_all_atoms(values, neighbors)
         if width != self.exchanged or (self.halo is not None and self.halo.left < 1):
             raise InsituError(
                 f"analyze {self.name} exchanges {width} values of 4 bytes, and once more than before; it "

@@ -19,6 +19,7 @@ from insitu.errors import SettingError, did_you_mean
 GROUP = "insitu.analyses"
 #: Ours: module and class.
 BUILT_IN = {
+    "clusters": "insitu.analyses.clusters:Clusters",
     "profile": "insitu.analyses.profile:Profile",
     "rdf": "insitu.analyses.rdf:Rdf",
     "steinhardt": "insitu.analyses.steinhardt:Steinhardt",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""An analysis on one rank: are its local results those that it declares, and what rank 0 gathers."""
+"""An analysis in a frame: its local results, what the ranks find together, and what rank 0 gathers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from insitu.analyses.base import Analysis
-from insitu.errors import InsituError
+from insitu.errors import InsituError, describe
 from insitu.frame.frame import Frame
 from insitu.frame.neighbors import Neighbors
 from insitu.frame.reduce import Ranks
@@ -37,7 +37,7 @@ def local_results(a: Analysis[Any], frame: Frame, search: Neighbors) -> Mapping[
                 f"{_FOR_THERMO[name]}"
             )
     own = a(frame, search)
-    declared = {**a.sums, **{c: (frame.n_local,) for c in a.columns}}
+    declared = {**a.sums, **{c: (frame.n_local,) for c in a.columns if c not in a.later}}
     if set(own) != {*declared, *a.gathers}:
         raise InsituError(
             f"analyze {a.name} returned {', '.join(sorted(own)) or 'nothing'} and declares "
@@ -57,6 +57,25 @@ def local_results(a: Analysis[Any], frame: Frame, search: Neighbors) -> Mapping[
                 f"declares {tuple(shape)} for one; correct the analysis"
             )
     return own
+
+
+def together(a: Analysis[Any], ranks: Ranks) -> Mapping[str, Any]:
+    """Return what all ranks find together with an analysis; collective.
+
+    To be called once all ranks are known to be well.
+    """
+    if type(a).together is Analysis.together:
+        return {}
+    if a.halo is not None:
+        a.halo.unlimited = True
+    try:
+        return a.together(ranks)
+    except Exception as error:
+        if ranks.size == 1:
+            raise
+        ranks.abort(
+            f"analyze {a.name} failed while the ranks were at work together: {describe(error)}"
+        )
 
 
 def gathered(a: Analysis[Any], own: Mapping[str, Any], ranks: Ranks) -> dict[str, Any]:

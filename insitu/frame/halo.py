@@ -88,6 +88,8 @@ class Halo:
         started = time.perf_counter()
         self._ranks, self._width, self._left = ranks, width, rounds
         self._chosen = False
+        #: Whether the ranks exchange as often, and as much, as they like: all are well.
+        self.unlimited = False
         partners = partners_of(frame, _extent(frame) if reach is None else reach, ranks)
         kept = before.owners if before is not None else None
         if ranks.any(kept is None or not kept.fits(frame, partners)):
@@ -234,6 +236,8 @@ class Halo:
         """
         rows = self.rows(search)
         k = values.shape[1] * values.dtype.itemsize // 4
+        if self.unlimited:
+            self._width = k
         words = np.ascontiguousarray(values).view(np.float32).reshape(len(values), k)
         table = np.zeros((len(values) + self.received, k), dtype=np.float32)
         table[rows.row_of] = words
@@ -256,9 +260,13 @@ class Halo:
 
         Its atoms have features of 0 elsewhere; the frame is given up when the ranks next agree.
         """
-        if self._left and not self._chosen:
+        if not self._left:
+            return
+        nothing = not self._chosen
+        if nothing:
             self.choose_used(np.zeros(self.received, dtype=bool))
         while self._left:
             self._trade(
                 {r: np.zeros(len(k) * self._width, np.float32) for r, k in self._send.items()}
             )
+        self._chosen = not nothing

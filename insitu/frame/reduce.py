@@ -129,6 +129,15 @@ class Ranks:
         parts = np.split(out, np.cumsum(sizes)[:-1])
         return [part.reshape(-1, values.shape[1]) for part in parts]
 
+    def everyones(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the rows ``(k, width)`` of all ranks, in their order, on every rank; collective."""
+        if self._comm is None:
+            return values
+        sizes = self._comm.allgather(values.size)
+        out = np.empty(sum(sizes))
+        self._comm.Allgatherv(np.ascontiguousarray(values), [out, sizes])
+        return out.reshape(-1, values.shape[1])
+
     def deliver(
         self, sent: Mapping[int, NDArray[Any]], dtype: type[Any]
     ) -> dict[int, NDArray[Any]]:

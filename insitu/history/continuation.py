@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import h5py
+from numpy.typing import NDArray
 
 from insitu.history.elements import disabled, elements
 from insitu.history.integrity import half_written, seal, verify
@@ -27,6 +28,23 @@ def frames_before(file: h5py.File, first_step: int | None) -> int:
         frames = int((steps < first_step).sum())
     verify(file, frames)
     return frames
+
+
+def values_before(
+    file: h5py.File, first_step: int, paths: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    """Return observables of the last frame before a step, by path; none if there is no such frame.
+
+    Raises
+    ------
+    ValueError
+        A frame is not what was written.
+    """
+    found = elements(file)
+    frames = frames_before(file, first_step) if found else 0
+    if not frames or not found.keys() >= set(paths):
+        return {}
+    return {path: found[path]["value"][frames - 1] for path in paths}
 
 
 def cut(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from insitu.analyses.base import Observable
 from insitu.errors import HistoryError, did_you_mean
-from insitu.history.continuation import cut, frames_before
+from insitu.history.continuation import cut, frames_before, values_before
 from insitu.history.elements import FORMAT, disabled, opened
 from insitu.history.file_access import check_writable, explained
 from insitu.history.integrity import CHECKSUMS, frame_checksums, half_written, seal
@@ -180,6 +180,21 @@ class Series:
         with explained(f"file='{self.path}' could not be continued at step {step}"):
             self._drop(first_step)
         return self
+
+    def values_before(self, first_step: int, paths: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Return observables of the last frame before a step, by path; none if there is none.
+
+        Raises
+        ------
+        HistoryError
+            It cannot be read.
+        """
+        # Through the descriptor that is held: closing another one would give up the lock.
+        with (
+            explained(f"file='{self.path}' could not be read"),
+            h5py.File(self._storage.held(), "r") as file,
+        ):
+            return values_before(file, first_step, paths)
 
     def note_disabled(self, step: int, reason: str) -> None:
         """Record that from a step on the run was not analysed, and why.

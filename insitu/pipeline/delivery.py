@@ -14,7 +14,7 @@ from insitu.analyses.base import Analysis
 from insitu.analyses.phases import Phases
 from insitu.errors import guarded
 from insitu.frame.frame import Frame
-from insitu.frame.reduce import Ranks
+from insitu.frame.reduce import Packing, Ranks
 from insitu.pipeline.evaluation import Evaluated, Evaluation
 from insitu.pipeline.feedback import Feedback
 from insitu.pipeline.recording import Recorder
@@ -53,6 +53,7 @@ class Delivery:
         evaluation: Evaluation, ranks: Ranks, rows: int,
     ) -> None:  # fmt: skip
         self._phases, self._evaluation, self._ranks = phases, evaluation, ranks
+        self._with_state = tuple(a for a in analyses if a.state)
         self.feedback = Feedback(settings, phases.classes, rows)
         self.recorder = Recorder(settings, phases, analyses, evaluation.stages, ranks.size)
         self._write_time = 0.0
@@ -67,6 +68,31 @@ class Delivery:
         """
         self.feedback.check(view)
         self.recorder.continue_at(view.step + 1, first_step)
+
+    def restore(self, first_step: int) -> None:
+        """Let the analyses go on from the last frame before a step, or begin anew; collective.
+
+        Raises
+        ------
+        InsituError
+            On all ranks: the history cannot be read.
+        """
+        if not self._with_state:
+            return
+        known = {o.path: o for a in self._with_state for o in a.observables if o.path in a.state}
+        packing = Packing({"found": (), **{path: o.shape for path, o in known.items()}})
+        kept: dict[str, Any] = {}
+
+        def read() -> None:
+            if self._ranks.rank == 0:
+                kept.update(self.recorder.values_before(first_step, tuple(known)))
+
+        self._ranks.agree(guarded(read))
+        mine = packing.pack({"found": 1.0, **kept} if kept else None)
+        total = packing.unpack(self._ranks.sum(mine))
+        for a in self._with_state:
+            values = {p: total[p].astype(known[p].dtype) for p in a.state} if total["found"] else {}
+            a.restore(values)
 
     def __call__(self, view: LammpsView, frame: Frame, found: Evaluated) -> None:
         """Hand over a frame's results; collective, all ranks raise or none."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from insitu.analyses.base import Analysis
 from insitu.analyses.phases import Phases
-from insitu.analyses.running import gathered, local_results
+from insitu.analyses.running import gathered, local_results, together
 from insitu.errors import InsituError, describe
 from insitu.frame.frame import Frame
 from insitu.frame.halo import Halo
@@ -38,7 +38,8 @@ class Evaluated:
     sums
         Over all ranks, by name; of a further analysis ``NAME/sum``.
     gathered
-        On rank 0, ``NAME/gather``: ids ``(k,)`` in their order and values.
+        ``NAME/gather``: on rank 0 ids ``(k,)`` in their order and values; and what the ranks found
+        together, as the analysis has it.
     columns
         This rank's atoms, ``NAME/column``: ``(n_local,)``.
     waited
@@ -46,7 +47,7 @@ class Evaluated:
     """
 
     sums: dict[str, Any]
-    gathered: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]
+    gathered: dict[str, Any]
     columns: dict[str, NDArray[np.float64]]
     waited: float
 
@@ -141,6 +142,8 @@ class Evaluation:
         for a in self._analyses:
             own = {k: local[f"{a.name}/{k}"] for k in a.gathers}
             collected |= {f"{a.name}/{k}": v for k, v in gathered(a, own, self._ranks).items()}
+            for name, value in together(a, self._ranks).items():
+                (local if name in a.later else collected)[f"{a.name}/{name}"] = value
         waited += time.perf_counter() - started
         columns = {
             f"{a.name}/{k}": local[f"{a.name}/{k}"] for a in self._analyses for k in a.columns

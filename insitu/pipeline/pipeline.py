@@ -69,6 +69,8 @@ class Pipeline:
         self._belonging = Belonging(ranks)
         self._said: set[str] = set()
         self._seen: tuple[int, float, int] | None = None
+        #: Step of the last frame, from which the analyses' state is.
+        self._analysed: int | None = None
         #: LAMMPS' ghost cutoff, where the host knows it and can set it.
         self.ghosts = GhostCutoff(settings.ghosts == "ask")
         self._system = (view.units, view.setting("ntypes"))
@@ -143,8 +145,17 @@ class Pipeline:
         InsituError
             On all ranks: a column or all variables are missing; the clock was set back.
         """
-        self.ranks.agree(guarded(lambda: self._deliver.begin(view, view.step + (not first))))
+        step = view.step + (not first)
+        self.ranks.agree(guarded(lambda: self._deliver.begin(view, step)))
+        self._go_on(view, step)
         self._left = time.perf_counter()
+
+    def _go_on(self, view: LammpsView, step: int) -> None:
+        """Take the analyses' state from the history before a step, if it is not that; collective."""
+        if self._analysed is None or step <= self._analysed:
+            began, _ = view.run_span
+            self._deliver.restore(step if began is None else min(step, began + 1))
+            self._analysed = step - 1
 
     def is_rewound(self, view: LammpsView) -> bool:
         """Return whether the history has frames of later steps than the present; collective."""
@@ -210,6 +221,8 @@ class Pipeline:
         frame = replace(self.take(view), thermo=thermo)
         if self._repeated(frame):
             return
+        self._go_on(view, frame.step)
+        self._analysed = frame.step
         spent = {"simulation": arrived - self._left, "arrays": time.perf_counter() - arrived}
         found = self._evaluate(frame, spent)
         self._deliver(view, frame, found)

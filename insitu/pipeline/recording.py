@@ -61,6 +61,18 @@ class Recorder:
         if self._series is None or self._series.last_step != before:
             self._lost_time = 0.0
 
+    def values_before(self, first_step: int, paths: Sequence[str]) -> Mapping[str, Any]:
+        """Return observables of the last frame before a step, of the history that is continued."""
+        if self._series is not None:
+            return self._series.values_before(first_step, paths)
+        if self._settings.if_exists != "append" or not os.path.exists(self._settings.file):
+            return {}
+        from insitu.history.continuation import values_before
+        from insitu.history.elements import opened
+
+        with opened(self._settings.file) as file:
+            return values_before(file, first_step, paths)
+
     def append(
         self, view: LammpsView, frame: Frame, values: Mapping[str, Any], sums: Mapping[str, Any],
         timing: Mapping[str, float],

@@ -15,6 +15,7 @@ from insitu.analyses.base import Analysis, System
 from insitu.analyses.registry import check_declaration
 from insitu.analyses.requests import from_words, request
 from insitu.analyses.running import gathered, local_results
+from insitu.analyses.running import together as in_common
 from insitu.analyses.settings import keywords
 from insitu.errors import describe
 from insitu.frame.frame import Frame, Thermo
@@ -247,6 +248,9 @@ def _on_rank(a: Analysis[Any], frame: Frame, ranks: Ranks) -> tuple[Any, Mapping
     packing = Packing(a.sums)
     total = packing.unpack(ranks.sum(packing.pack(own)))
     everything = {**total, **gathered(a, own, ranks)}
+    found = in_common(a, ranks)
+    everything |= {k: v for k, v in found.items() if k not in a.later}
+    own = {**own, **{k: found[k] for k in a.later}}
     values = a.finish(everything) if ranks.rank == 0 else {}
     return values, own
 

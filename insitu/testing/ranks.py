@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,10 @@ class ThreadRanks(Ranks):
         super().__init__(None)
         self.team, self.rank, self.size = team, rank, team.size
 
+    def abort(self, message: str) -> NoReturn:
+        """Fail, and let the others wait in vain."""
+        raise InsituError(f"rank {self.rank}: {message}")
+
     def agree(self, problem: str | None) -> None:
         """Raise on all ranks if any rank has a problem."""
         problems = [p for p in self.team.meet(self.rank, problem) if p]
@@ -59,6 +63,10 @@ class ThreadRanks(Ranks):
         """Return every rank's table on rank 0."""
         parts = self.team.meet(self.rank, values)
         return parts if self.rank == 0 else []
+
+    def everyones(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the rows of all ranks."""
+        return np.concatenate(self.team.meet(self.rank, values))
 
     def deliver(
         self, sent: Mapping[int, NDArray[Any]], dtype: type[Any]

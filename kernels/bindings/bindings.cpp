@@ -20,6 +20,7 @@ using namespace nb::literals;
 namespace insitu {
 void bind_cnn(nb::module_& m);  // cnn.cpp
 void bind_spatial(nb::module_& m);  // spatial.cpp
+void bind_clusters(nb::module_& m);  // clusters.cpp
 }
 
 namespace {
@@ -240,6 +241,7 @@ NB_MODULE(_kernels, m) {
     insitu::bind_cnn(m);
     m.def("search_radius", &insitu::search_radius, "cutoff"_a);
     insitu::bind_spatial(m);
+    insitu::bind_clusters(m);
     m.def("isa_available", &insitu::isa_available);
     m.def("isa_default", [] { return std::string(insitu::isa_choose("").name); });
 }
