@@ -30,6 +30,7 @@ SIZES: dict[str, dict[str, object]] = {
     "in.monitors": {"radius": 3, "steps": 60, "every": 20},
     "in.disable": {"cells": 3, "steps": 40, "every": 20},
     "in.shock": {"width": 2, "length": 10, "settle": 20, "steps": 160, "every": 40},
+    "in.nucleus": {"cells": 4, "radius": 1.4, "melting": 100, "steps": 40, "every": 20},
     "in.job": {"cells": 3, "often": 40, "every": 20, "total": 60},
     "vitrification/in.vitrification_ni": {
         "cells": 3,
@@ -157,6 +158,16 @@ def test_halt(done: Done) -> None:
     found = re.findall(rf"^ *{step} .* (\S+) *$", text, re.M)
     assert found
     assert all(abs(float(value) - float(share.sel(step=step))) < 1e-6 for value in found)
+
+
+def test_nucleus(done: Done) -> None:
+    """The ball of crystal is the largest cluster; the dump has its atoms."""
+    history = done.history("nucleus.h5")
+    assert done.steps("nucleus.h5") == done.frames(0, 40)
+    size = history["clusters_size"].isel(largest=0)
+    assert (size.sel(unknown="with") >= size.sel(unknown="without")).all()
+    crystal = history["count"].sel(phase=["fcc", "hcp"]).sum("phase")
+    assert (history["clusters_size"].sel(unknown="without").sum("largest") <= crystal).all()
 
 
 def test_film(done: Done) -> None:
