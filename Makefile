@@ -2,7 +2,8 @@
 # make demo       environment, build, a real melting run with in-situ analysis, a table and a plot
 # make test       all tests but the slow ones; make test-full: all
 # make test-hosts  releases of LAMMPS built from source (RELEASES), and the MPI tests on them
-# make lint       ruff, mypy, codespell, licence headers
+# make lint       ruff, mypy, codespell, licence headers, links and docstrings of the documentation
+# make site       the documentation as web pages: build/site/index.html
 # make clean      remove the environment and what was made
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ SOURCES := $(shell find insitu kernels -type f -not -name '*.so' -not -path '*/_
            CMakeLists.txt pyproject.toml
 DEMO    := demo
 
-.PHONY: demo test test-full test-hosts lint hosts clean
+.PHONY: demo test test-full test-hosts lint site hosts clean
 .DELETE_ON_ERROR:
 
 # --- environment and build -------------------------------------------------------------------------
@@ -75,6 +76,11 @@ lint: $(VENV)/test
 	$(BIN)/mypy
 	$(BIN)/codespell
 	$(BIN)/python -P tools/licence_headers.py
+	@$(MAKE) --no-print-directory site
+
+# Warnings are errors: a link that leads nowhere, a docstring that is no reStructuredText.
+site: $(VENV)/test
+	$(BIN)/python -P -m sphinx -W --keep-going -q -c docs/site -b html . build/site
 
 clean:
 	rm -rf $(VENV) build $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
