@@ -4,7 +4,6 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 from conftest import Host
 
 import insitu
