@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from insitu.analyses.phases import Phases, decide
+from insitu.analyses.labels import chosen_threshold, decide
 from insitu.errors import SettingError
 from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
@@ -18,7 +18,8 @@ from insitu.frame.surroundings import Surroundings, shortest_period
 from insitu.gpu.device import in_device_memory, on
 from insitu.gpu.frames import frame_on_device
 from insitu.gpu.search import DeviceSearch
-from insitu.models.store import AnyModel
+from insitu.models.classifier import Classifier
+from insitu.models.engines.loaded import LoadedModel
 
 #: Labels that are no class.
 UNKNOWN, NOT_ANALYSED = -1, -2
@@ -74,7 +75,7 @@ class Classification:
 
 
 def classify_with(
-    model: AnyModel,
+    model: LoadedModel,
     positions: ArrayLike,
     cell: ArrayLike | None,
     pbc: ArrayLike | bool,
@@ -97,31 +98,33 @@ def classify_with(
             model, some, cell, pbc, kinds, threshold=threshold, origin=origin,
             selected=None if selected is None else selected[kept],
         ).among(kept)  # fmt: skip
-    analyzer = Phases(model, threshold)
+    threshold = chosen_threshold(threshold, model.card.threshold)
+    classifier = Classifier(model)
     if model.on_device is not None:
-        return _on_device(analyzer, positions, cell, pbc, species, selected)
+        found = _on_device(classifier, positions, cell, pbc, species, selected)
+        return _result(classifier, threshold, *found, selected)
     if in_device_memory(positions):
         raise SettingError(
             "positions are in a GPU's memory and the analysis runs on the CPU; give device='cuda', or "
             "copy them to the host"
         )
     bare = Frame.from_arrays(positions, cell, pbc, reach=0.0, types=species, origin=origin)
-    if analyzer.scale_free:
-        analyzer.measure(spacing(bare))
-    frame = replace(bare.with_images(analyzer.search * 1.0001), selected=selected)
+    if classifier.scale_free:
+        classifier.measure(spacing(bare))
+    frame = replace(bare.with_images(classifier.search * 1.0001), selected=selected)
     if known := model.card.elements:
-        analyzer.color(from_numbers(species, known))
-    neighbors = Neighbors(frame, analyzer.search)
-    probabilities = np.zeros((frame.n_local, len(analyzer.classes) - 1), dtype=np.float32)
+        model.name_types(from_numbers(species, known))
+    neighbors = Neighbors(frame, classifier.search)
+    probabilities = np.zeros((frame.n_local, len(model.card.classes)), dtype=np.float32)
     sizes = np.zeros(frame.n_local, dtype=np.int32)
-    for atoms, batch, found in analyzer.probabilities(neighbors):
+    for atoms, batch, count in classifier.probabilities(neighbors):
         probabilities[atoms] = batch
-        sizes[atoms] = found
-    odd = analyzer.surroundings(neighbors)
-    return _result(analyzer, probabilities, sizes, odd, selected)
+        sizes[atoms] = count
+    odd = classifier.surroundings(neighbors)
+    return _result(classifier, threshold, probabilities, sizes, odd, selected)
 
 
-def _part(model: AnyModel, positions: ArrayLike, kept: NDArray[np.bool_]) -> ArrayLike:
+def _part(model: LoadedModel, positions: ArrayLike, kept: NDArray[np.bool_]) -> ArrayLike:
     """Return the positions of some atoms, where they are."""
     device = None if model.on_device is None else model.on_device.device
     if device is not None and device.holds(positions):
@@ -135,11 +138,11 @@ def _part(model: AnyModel, positions: ArrayLike, kept: NDArray[np.bool_]) -> Arr
 
 
 def _result(
-    analyzer: Phases, probabilities: NDArray[np.float32], found: NDArray[np.int32],
-    odd: Surroundings | None, selected: NDArray[np.bool_] | None,
+    classifier: Classifier, threshold: float, probabilities: NDArray[np.float32],
+    found: NDArray[np.int32], odd: Surroundings | None, selected: NDArray[np.bool_] | None,
 ) -> Classification:  # fmt: skip
     enough = found if odd is None else np.minimum(found, odd.others)
-    labels, confidence = decide(probabilities, analyzer.threshold, enough)
+    labels, confidence = decide(probabilities, threshold, enough)
     if selected is not None:
         for values, nothing in (
             (labels, NOT_ANALYSED),
@@ -148,7 +151,7 @@ def _result(
             (found, 0),
         ):
             values[~selected] = nothing
-    advice = analyzer.advice(
+    advice = classifier.advice(
         {
             "count": np.array([float((labels != NOT_ANALYSED).sum())]),
             "neighbors": np.array(float(found.sum())),
@@ -156,18 +159,17 @@ def _result(
             "coincident": np.array(odd.coincident if odd else 0),
         }
     )
-    return Classification(labels, confidence, probabilities, analyzer.classes[:-1], advice)
+    classes = list(classifier.model.card.classes)
+    return Classification(labels, confidence, probabilities, classes, advice)
 
 
 def _on_device(
-    analyzer: Phases,
-    positions: ArrayLike,
-    cell: ArrayLike | None,
-    pbc: ArrayLike | bool,
+    classifier: Classifier, positions: ArrayLike, cell: ArrayLike | None, pbc: ArrayLike | bool,
     species: ArrayLike | None,
     selected: NDArray[np.bool_] | None,
-) -> Classification:
-    model = analyzer.model.on_device
+) -> tuple[NDArray[np.float32], NDArray[np.int32], Surroundings | None]:  # fmt: skip
+    """Return probabilities ``(n, C)`` and neighbours found ``(n,)`` of all atoms, and what is odd."""
+    model = classifier.model.on_device
     assert model is not None
     device = model.device
     with on(device, f"{len(positions):,} atoms"):  # type: ignore[arg-type]
@@ -179,20 +181,20 @@ def _on_device(
             return Frame.from_arrays(positions, cell, pbc, reach=reach, types=species)
 
         bare, odd = frame(0.0), None
-        if analyzer.scale_free:
-            analyzer.measure(spacing(bare, device=device if there else None))
-        if known := model.card.elements:
-            analyzer.color(from_numbers(species, known))
-        search = DeviceSearch(frame(analyzer.search * 1.0001), analyzer.search, device)
-        result, found = model.classify(search, analyzer.spacing)
+        if classifier.scale_free:
+            classifier.measure(spacing(bare, device=device if there else None))
+        if known := classifier.model.card.elements:
+            classifier.model.name_types(from_numbers(species, known))
+        search = DeviceSearch(frame(classifier.search * 1.0001), classifier.search, device)
+        result, found = model.classify(search, classifier.spacing)
         atoms = device.read(search.atoms)
         probabilities = np.empty(result.shape, dtype=np.float32)
         sizes = np.empty(len(atoms), dtype=np.int32)
         probabilities[atoms], sizes[atoms] = device.read(result), device.read(found)
-        if shortest_period(bare) <= analyzer.search:  # a small cell: the CPU looks at it
+        if shortest_period(bare) <= classifier.search:  # a small cell: the CPU looks at it
             own = Frame.from_arrays(
                 device.read(positions) if there else positions, cell, pbc,
-                reach=analyzer.search * 1.0001, origin=bare.origin,
+                reach=classifier.search * 1.0001, origin=bare.origin,
             )  # fmt: skip
-            odd = analyzer.surroundings(Neighbors(own, analyzer.search))
-    return _result(analyzer, probabilities, sizes, odd, selected)
+            odd = classifier.surroundings(Neighbors(own, classifier.search))
+    return probabilities, sizes, odd

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from insitu.analyses.labels import Labels
 from insitu.gpu.device import Device, blocks_of
 from insitu.gpu.search import DeviceSearch
 
@@ -18,7 +19,7 @@ _UNIT = 2.0**-32  # of the sums of confidence: whole numbers, which no order of 
 
 @dataclass
 class DeviceLabels:
-    """Labels and confidence of a frame's rows, in device memory."""
+    """Labels and confidence of a frame's rows, in device memory until they are read."""
 
     device: Device
     n_local: int
@@ -27,19 +28,17 @@ class DeviceLabels:
     labels: Any
     confidence: Any
 
-    def read(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return labels and confidence ``(n_local,)`` of the owned atoms, on the host.
-
-        Atoms outside of the frame's selection are unknown (−1) with a confidence of 0.
-        """
+    def read(self) -> Labels:
+        """Return those of the owned atoms in memory."""
         device = self.device
-        atoms = device.read(self.atoms)
-        labels = np.empty(self.n_local, dtype=np.int64)
-        confidence = np.empty(self.n_local, dtype=np.float32)
-        labels[atoms], confidence[atoms] = device.read(self.labels), device.read(self.confidence)
+        found = Labels.unknown(self.n_local)
+        with device.here():
+            atoms = device.read(self.atoms)
+            found.labels[atoms] = device.read(self.labels)
+            found.confidence[atoms] = device.read(self.confidence)
         if self.selected is not None:
-            labels[~self.selected], confidence[~self.selected] = -1, 0.0
-        return labels, confidence
+            found.labels[~self.selected], found.confidence[~self.selected] = -1, 0.0
+        return found
 
 
 def decide_on_device(

@@ -100,24 +100,26 @@ def _row(device: Device, size: int, repeats: int) -> dict[str, Any]:
     analyzer = Phases(model)
     bare = Frame.from_arrays(r, cell, True, reach=0.0)
     length = spacing(bare)
-    analyzer.measure(length)
+    analyzer.classifier.measure(length)
     paper = NeighborsMap()
-    host = Frame.from_arrays(r, cell, True, reach=max(analyzer.search, paper.cutoff) * 1.0001)
+    host = Frame.from_arrays(
+        r, cell, True, reach=max(analyzer.classifier.search, paper.cutoff) * 1.0001
+    )
     there = _moved(device, host)
     seconds = {"transfer": _best(device, lambda: _moved(device, host), repeats)}
     # --- the general model -------------------------------------------------------------------
     model.move(device)
     assert isinstance(model.on_device, DeviceGraph)
     graph, threshold = model.on_device, analyzer.threshold
-    search = DeviceSearch(there, analyzer.search, device)
+    search = DeviceSearch(there, analyzer.classifier.search, device)
 
     def whole(frame: Frame) -> None:
-        s = DeviceSearch(frame, analyzer.search, device)
+        s = DeviceSearch(frame, analyzer.classifier.search, device)
         p, found = graph.classify(s, length)
         decide_on_device(s, p, found, threshold, 4)
 
     times: dict[str, Work] = {
-        "search": lambda: DeviceSearch(there, analyzer.search, device),
+        "search": lambda: DeviceSearch(there, analyzer.classifier.search, device),
         "metals network": lambda: graph.classify(search, length),
         "metals": lambda: whole(there),
         "metals with transfer": lambda: whole(_moved(device, host)),
@@ -143,8 +145,8 @@ def _row(device: Device, size: int, repeats: int) -> dict[str, Any]:
         here = load("metals")
         started = time.perf_counter()
         beside = Phases(here)
-        beside.measure(length)
-        beside(host, Neighbors(host, analyzer.search))
+        beside.classifier.measure(length)
+        beside(host, Neighbors(host, analyzer.classifier.search))
         seconds["metals, CPU"] = time.perf_counter() - started
     return {"atoms": n, "points": len(host.positions), "seconds": seconds}
 

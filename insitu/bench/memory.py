@@ -95,10 +95,10 @@ def frame_of(atoms: int, analyzer: Phases) -> Frame:
     cells = max(4, round((atoms / 4) ** (1 / 3)))
     positions, cell = lattice("fcc", 4.05, (cells, cells, cells))
     positions += np.random.default_rng(1).normal(0.0, 0.08, positions.shape)
-    if analyzer.scale_free:
+    if analyzer.classifier.scale_free:
         bare = Frame.from_arrays(positions, cell, True, reach=0.0)
-        analyzer.measure(spacing(bare))
-    return Frame.from_arrays(positions, cell, True, reach=analyzer.cutoff + 2.0)
+        analyzer.classifier.measure(spacing(bare))
+    return Frame.from_arrays(positions, cell, True, reach=analyzer.classifier.cutoff + 2.0)
 
 
 def analyse(
@@ -108,17 +108,17 @@ def analyse(
     ranks = Ranks()
     problem = unstable(frame)
     seen("positions", None)
-    if analyzer.scale_free:
-        analyzer.measure(spacing(frame, ranks))
+    if analyzer.classifier.scale_free:
+        analyzer.classifier.measure(spacing(frame, ranks))
         seen("density", None)
-    if problem or check(frame, analyzer.cutoff, ranks) != (0, 0.0):
+    if problem or check(frame, analyzer.classifier.cutoff, ranks) != (0, 0.0):
         raise InsituError(
             f"the frame of the measurement cannot be analysed: {problem or 'its ghosts are not complete'}"
         )
     seen("ghosts", None)
-    neighbors = Neighbors(frame, analyzer.search)
+    neighbors = Neighbors(frame, analyzer.classifier.search)
     seen("neighbours", neighbors)
-    analyzer.exchange(frame, ranks)
+    analyzer.classifier.exchange(frame, ranks)
     analyzer(frame, neighbors)
     seen("descriptor, network", neighbors)
     analyzer.atom_codes(frame)

@@ -70,8 +70,8 @@ def _model(sample: Sample, name: str, engine: str, threads: int) -> Method:
     analyzer = Phases(model)
     bare = Frame.from_arrays(sample.positions, sample.cell, True, reach=0.0)
     length = spacing(bare)
-    analyzer.measure(length)
-    frame = _frame(sample, analyzer.search, atoms)
+    analyzer.classifier.measure(length)
+    frame = _frame(sample, analyzer.classifier.search, atoms)
     column = analyzer.classes.index(sample.element.structure)
 
     def run() -> Result:
@@ -80,9 +80,9 @@ def _model(sample: Sample, name: str, engine: str, threads: int) -> Method:
 
             torch.set_num_threads(threads)
         started = time.perf_counter()
-        if analyzer.scale_free:
-            analyzer.measure(spacing(frame))
-        sums = analyzer(frame, Neighbors(frame, analyzer.search))
+        if analyzer.classifier.scale_free:
+            analyzer.classifier.measure(spacing(frame))
+        sums = analyzer(frame, Neighbors(frame, analyzer.classifier.search))
         seconds = time.perf_counter() - started
         return Result(seconds, float(sums["count"][column]) / atoms)
 

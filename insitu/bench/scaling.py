@@ -111,17 +111,17 @@ def _one(atoms: int, model: str, engine: str, threads: int) -> dict[str, Any]:
     loaded = load(model, engine=engine)
     loaded.threads = threads
     analyzer = Phases(loaded)
-    if analyzer.scale_free:
+    if analyzer.classifier.scale_free:
         bare = Frame.from_arrays(r, cell, True, reach=0.0)
-        analyzer.measure(spacing(bare))
+        analyzer.classifier.measure(spacing(bare))
         del bare
-    frame = Frame.from_arrays(r, cell, True, reach=analyzer.search * (1 + 1e-4))
+    frame = Frame.from_arrays(r, cell, True, reach=analyzer.classifier.search * (1 + 1e-4))
     arrays = (frame.positions, frame.types, frame.ids)
     n = len(r)
     # What a small sample needs once (the model, buffers) is not of the atoms.
     warm, box = lattice(al.structure, al.a, (4, 4, 4))
-    small = Frame.from_arrays(warm, box, True, reach=analyzer.search * (1 + 1e-4))
-    analyzer(small, Neighbors(small, analyzer.search))
+    small = Frame.from_arrays(warm, box, True, reach=analyzer.classifier.search * (1 + 1e-4))
+    analyzer(small, Neighbors(small, analyzer.classifier.search))
     proc = Path("/proc/self/clear_refs")
     before = None
     if proc.exists():
@@ -130,9 +130,9 @@ def _one(atoms: int, model: str, engine: str, threads: int) -> dict[str, Any]:
     seconds: list[float] = []
     while len(seconds) < 5 and (sum(seconds) < _ENOUGH or len(seconds) < 2):
         started = time.perf_counter()
-        if analyzer.scale_free:
-            analyzer.measure(spacing(frame))
-        analyzer(frame, Neighbors(frame, analyzer.search))
+        if analyzer.classifier.scale_free:
+            analyzer.classifier.measure(spacing(frame))
+        analyzer(frame, Neighbors(frame, analyzer.classifier.search))
         seconds.append(time.perf_counter() - started)
     return {
         "atoms": n,

@@ -39,7 +39,7 @@ def make_phases(settings: Settings, view: LammpsView, local_rank: int) -> Phases
             unseen = set(range(1, kinds + 1)) - set(map(int, s.neighbors))
         species = s.species or from_masses(view.masses(), masses, unseen)
         check_species(species, kinds, known, unseen)
-        analyzer.color({k: e for k, e in enumerate(species, 1) if k not in unseen})
+        model.name_types({k: e for k, e in enumerate(species, 1) if k not in unseen})
     return analyzer
 
 

@@ -71,7 +71,8 @@ class Evaluation:
     """
 
     def __init__(self, phases: Phases, analyses: Sequence[Analysis[Any]], ranks: Ranks) -> None:
-        self._phases, self._analyses, self._ranks = phases, tuple(analyses), ranks
+        self._phases, self._classifier = phases, phases.classifier
+        self._analyses, self._ranks = tuple(analyses), ranks
         self.stages = tuple(dict.fromkeys((*STAGES, *(a.stage for a in analyses))))
         self._packing = Packing(
             {
@@ -114,7 +115,7 @@ class Evaluation:
             if neighbors is None:
                 raise InsituError(trouble or "no neighbour search")
             sums = self._phases(frame, neighbors)
-            waited += self._phases.waited
+            waited += self._classifier.waited
             for stage, seconds in self._phases.timing.items():
                 wall[stage] += seconds
             local = self._further(frame, neighbors, wall)
@@ -131,7 +132,7 @@ class Evaluation:
         except Exception as error:
             trouble, vector = describe(error), self._packing.pack(None)
             vector[0] = 1.0
-        for halo in [self._phases.halo, *halos]:
+        for halo in [self._classifier.halo, *halos]:
             if halo is not None:
                 halo.finish()
         started = time.perf_counter()
@@ -153,13 +154,13 @@ class Evaluation:
     def _exchange(self, frame: Frame, trouble: str | None) -> list[Halo]:
         """Prepare the exchange of features, if there is one; collective. All ranks begin it, or none."""
         those = [a for a in self._analyses if a.rounds]
-        if self._phases.graph is None and not those:
+        if not self._classifier.model.exchanged and not those:
             return []
         self._ranks.agree(trouble)
-        self._phases.exchange(frame, self._ranks)
+        self._classifier.exchange(frame, self._ranks)
         found: list[Halo] = []
         for a in those:
-            before = a.halo or self._phases.halo or (found[-1] if found else None)
+            before = a.halo or self._classifier.halo or (found[-1] if found else None)
             a.halo = Halo(frame, self._ranks, a.exchanged, a.rounds, before, a.cutoff)
             a.halo.waited = 0.0  # the caller counts how long this took
             found.append(a.halo)

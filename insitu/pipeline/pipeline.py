@@ -186,7 +186,7 @@ class Pipeline:
         self.ghosts.begin(host, first)
         if not view.n_atoms:
             return 0.0, 0, ""
-        if self.analyzer.scale_free:
+        if self.analyzer.classifier.scale_free:
             frame = self._local(view, with_ghosts=False)
             # A dynamic group is filled later than this; from nothing no density is told.
             if self.settings.neighbors and not self.ranks.any(frame.n_local > 0):
@@ -200,7 +200,7 @@ class Pipeline:
 
     @property
     def _need(self) -> Need:
-        a = self.analyzer
+        a = self.analyzer.classifier
         needs = [Need(a.cutoff, a.advised_cutoff, f"model '{self._model}'")]
         needs += [Need(f.cutoff, f.cutoff, f.name) for f in self.further]
         most = max(needs, key=lambda need: need.within)
@@ -251,7 +251,7 @@ class Pipeline:
             On all ranks: ghosts are missing or stale, or a rank has no frame.
         """
         frame = self._local(view)
-        if self.analyzer.scale_free:
+        if self.analyzer.classifier.scale_free:
             self._measure(frame if frame.belongs is None else frame.only(frame.belongs))
         if frame.belongs is not None:
             frame = self._belonging.only(frame, self._need.within)
@@ -281,12 +281,12 @@ class Pipeline:
         return frame
 
     def _measure(self, frame: Frame) -> None:
-        self.analyzer.measure(spacing(frame, self.ranks))
+        self.analyzer.classifier.measure(spacing(frame, self.ranks))
 
     def _advise(self, sums: dict[str, Any], step: int) -> None:
         if self.ranks.rank:
             return
-        kind, advice = "sample", self.analyzer.advice(sums)
+        kind, advice = "sample", self.analyzer.classifier.advice(sums)
         if not sums["atoms"]:
             kind, advice = "empty", f"there are no atoms at step {step}: its fractions are NaN"
         elif not sums["count"].sum():

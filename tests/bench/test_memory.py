@@ -34,8 +34,8 @@ def _peak(cells: int) -> tuple[int, int]:
     frame = Frame.from_arrays(positions, cell, True, reach=8.0)
     analyzer: Any = Phases(_Constant())
     tracemalloc.start()
-    assert ghosts.check(frame, analyzer.cutoff, Ranks()) == (0, 0.0)
-    neighbors = Neighbors(frame, analyzer.cutoff)
+    assert ghosts.check(frame, analyzer.classifier.cutoff, Ranks()) == (0, 0.0)
+    neighbors = Neighbors(frame, analyzer.classifier.cutoff)
     sums = analyzer(frame, neighbors)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -216,8 +216,8 @@ def test_surroundings_without_some_atoms(device: Device) -> None:
         assert (got.labels[kept] == want.labels).all()
         assert (got.labels[~kept] == -2).all()
     analyzer = Phases(model)
-    analyzer.measure(spacing(Frame.from_arrays(r[kept], cell, True, reach=0.0)))
-    everything = Frame.from_arrays(r, cell, True, reach=analyzer.search * 1.0001)
+    analyzer.classifier.measure(spacing(Frame.from_arrays(r[kept], cell, True, reach=0.0)))
+    everything = Frame.from_arrays(r, cell, True, reach=analyzer.classifier.search * 1.0001)
     frame = everything.only(kept[everything.ids - 1])
     sums = analyzer(frame, analyzer.neighbors(frame))
     assert int(sums["count"].sum()) == kept.sum()
@@ -236,10 +236,10 @@ def test_sums_and_labels_of_a_group_its_types_and_groups(device: Device) -> None
             model.move(there)
         analyzer = Phases(model, 0.9, groups=("left",), n_types=2)
         bare = Frame.from_arrays(r, cell, True, reach=0.0)
-        analyzer.measure(spacing(bare))
+        analyzer.classifier.measure(spacing(bare))
         rng = np.random.default_rng(2)
         frame = Frame.from_arrays(
-            r, cell, True, reach=analyzer.search * 1.0001, types=rng.integers(1, 3, len(r)),
+            r, cell, True, reach=analyzer.classifier.search * 1.0001, types=rng.integers(1, 3, len(r)),
             selected=rng.random(len(r)) > 0.3, members={"left": r[:, 0] < 5.0},
         )  # fmt: skip
         sums = analyzer(frame, analyzer.neighbors(frame))
@@ -260,8 +260,8 @@ def test_labels_stay_on_the_device_until_they_are_asked_for(folder: Path) -> Non
     analyzer = Phases(model)
     r, cell = SAMPLES["hot"]
     bare = Frame.from_arrays(r, cell, True, reach=0.0)
-    analyzer.measure(spacing(bare))
-    frame = Frame.from_arrays(r, cell, True, reach=analyzer.search * 1.0001)
+    analyzer.classifier.measure(spacing(bare))
+    frame = Frame.from_arrays(r, cell, True, reach=analyzer.classifier.search * 1.0001)
     device.copied.clear()
     analyzer(frame, analyzer.neighbors(frame))
     assert max(device.copied) <= 8 * (2 * len(analyzer.classes) + 1), "more than sums came back"
@@ -322,8 +322,8 @@ def test_a_sample_that_does_not_fit_is_an_error(folder: Path) -> None:
         assert model.on_device is not None
         analyzer = Phases(model)
         bare = Frame.from_arrays(r, cell, True, reach=0.0)
-        analyzer.measure(spacing(bare))
-        frame = Frame.from_arrays(r, cell, True, reach=analyzer.search * 1.0001)
+        analyzer.classifier.measure(spacing(bare))
+        frame = Frame.from_arrays(r, cell, True, reach=analyzer.classifier.search * 1.0001)
         model.on_device.device = EmulatedDevice(folder, largest=largest)
         with pytest.raises(
             InsituError, match=r"memory of emulation does not suffice for [\d,]+ atoms"
@@ -386,7 +386,7 @@ def test_an_empty_rank_has_no_labels(device: Device) -> None:
     model = store.load("metals")
     model.move(device)
     analyzer = Phases(model)
-    analyzer.measure(40.0 / 16 / 4.0 ** (1 / 3))
+    analyzer.classifier.measure(40.0 / 16 / 4.0 ** (1 / 3))
     frame = Frame.from_arrays(np.zeros((0, 3)), 40.0 * np.eye(3), True, reach=5.0)
     sums = analyzer(frame, analyzer.neighbors(frame))
     assert not sums["count"].any()

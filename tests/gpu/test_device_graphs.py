@@ -74,21 +74,20 @@ def test_ranks_with_devices_give_what_one_rank_does(
     r, cell, species = sample()
     path = artefacts[name]
     want = classify_with(store.load(path), r, cell, True, species)
-    probe = Phases(store.load(path))
-    assert probe.graph is not None
+    probe = store.load(path)
     length = spacing(Frame.from_arrays(r, cell, True, reach=0.0))
-    frames = deal(r, cell, grid, probe.graph.radius(length) * 1.001, species)
+    frames = deal(r, cell, grid, probe.radius(length) * 1.001, species)
 
     def work(ranks: ThreadRanks) -> Any:
         model = store.load(path)
         model.move(EmulatedDevice(folder))
         analyzer = Phases(model)
         if model.card.elements:
-            analyzer.color(ELEMENTS)
+            analyzer.model.name_types(ELEMENTS)
         frame = frames[ranks.rank]
-        analyzer.measure(length)
+        analyzer.classifier.measure(length)
         for _ in range(2):  # the second frame keeps the first one's owners
-            analyzer.exchange(frame, ranks)
+            analyzer.classifier.exchange(frame, ranks)
             analyzer(frame, analyzer.neighbors(frame))
         return frame.ids[: frame.n_local], analyzer.labels, analyzer.confidence
 
@@ -115,15 +114,15 @@ def test_a_rank_whose_device_fails_keeps_no_other_waiting(
         model.move(EmulatedDevice(folder, largest=1 << 40 if ranks.rank else 4000))
         analyzer = Phases(model)
         frame = frames[ranks.rank]
-        analyzer.measure(length)
-        analyzer.exchange(frame, ranks)
+        analyzer.classifier.measure(length)
+        analyzer.classifier.exchange(frame, ranks)
         try:
             analyzer(frame, analyzer.neighbors(frame))
         except InsituError as error:
             return str(error)
         finally:
-            assert analyzer.halo is not None
-            analyzer.halo.finish()
+            assert analyzer.classifier.halo is not None
+            analyzer.classifier.halo.finish()
         return "done"
 
     first, second = together(2, work)
@@ -138,8 +137,10 @@ def test_a_ghost_of_nobody_is_an_error(artefacts: dict[str, str], folder: Path) 
         model.move(EmulatedDevice(folder))
         analyzer = Phases(model)
         bare = Frame.from_arrays(r, cell, True, reach=0.0)
-        analyzer.measure(spacing(bare))
-        frame = Frame.from_arrays(r, cell, True, reach=analyzer.search * 1.001, types=species)
+        analyzer.classifier.measure(spacing(bare))
+        frame = Frame.from_arrays(
+            r, cell, True, reach=analyzer.classifier.search * 1.001, types=species
+        )
         ids = frame.ids.copy()
         ids[frame.n_local :] += 10**6
         foreign = Frame(frame.positions, frame.types, ids, frame.n_local, frame.cell)

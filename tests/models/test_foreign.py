@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from insitu import _kernels
 from insitu.analyses.classification import classify_with
-from insitu.analyses.phases import Phases, decide
+from insitu.analyses.labels import decide
+from insitu.analyses.phases import Phases
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import ModelError
 from insitu.frame.density import spacing
@@ -98,8 +99,8 @@ def test_labels_and_sums_are_the_same_on_a_device(artefact: Path, folder: Path) 
             model.move(there)
         analyzer = Phases(model, 0.0)
         bare = Frame.from_arrays(r, cell, True, reach=0.0)
-        analyzer.measure(spacing(bare))
-        frame = Frame.from_arrays(r, cell, True, reach=analyzer.search * 1.0001)
+        analyzer.classifier.measure(spacing(bare))
+        frame = Frame.from_arrays(r, cell, True, reach=analyzer.classifier.search * 1.0001)
         results.append((analyzer(frame, analyzer.neighbors(frame))["count"], analyzer.labels))
     np.testing.assert_array_equal(*(labels for _, labels in results))
     np.testing.assert_array_equal(*(count for count, _ in results))

@@ -114,9 +114,9 @@ def test_labels_do_not_depend_on_the_decomposition(
         ) -> tuple[NDArray[np.int64], Phases]:
             frame = frames[ranks.rank]
             analyzer = Phases(model)
-            analyzer.measure(spacing(frame, ranks))
-            analyzer.exchange(frame, ranks)
-            analyzer(frame, Neighbors(frame, analyzer.search))
+            analyzer.classifier.measure(spacing(frame, ranks))
+            analyzer.classifier.exchange(frame, ranks)
+            analyzer(frame, Neighbors(frame, analyzer.classifier.search))
             return frame.ids[: frame.n_local], analyzer
 
         labels = np.full(len(r), -9)
@@ -136,15 +136,15 @@ def test_a_rank_that_fails_keeps_no_other_waiting(artefact: Path) -> None:
     def work(ranks: ThreadRanks) -> str:
         frame = frames[ranks.rank]
         analyzer = Phases(store.load(str(artefact)))
-        analyzer.measure(spacing(frame, ranks))
-        analyzer.exchange(frame, ranks)
-        search = Neighbors(frame, analyzer.search)
+        analyzer.classifier.measure(spacing(frame, ranks))
+        analyzer.classifier.exchange(frame, ranks)
+        search = Neighbors(frame, analyzer.classifier.search)
         if ranks.rank == 1:
             search.cells = None
         try:
             analyzer(frame, search)
         finally:
-            analyzer.halo.finish()
+            analyzer.classifier.halo.finish()
         return "through"
 
     done, failed = together(2, work)
@@ -157,10 +157,12 @@ def test_a_group_is_labelled_as_in_the_whole(artefact: Path) -> None:
     r, cell = _hot()
     analyzer = Phases(model)
     bare = Frame.from_arrays(r, cell, True, reach=0.0)
-    analyzer.measure(spacing(bare))
+    analyzer.classifier.measure(spacing(bare))
     some = np.arange(len(r)) % 3 == 0
-    frame = Frame.from_arrays(r, cell, True, reach=analyzer.search * 1.001, selected=some)
-    sums = analyzer(frame, Neighbors(frame, analyzer.search))
+    frame = Frame.from_arrays(
+        r, cell, True, reach=analyzer.classifier.search * 1.001, selected=some
+    )
+    sums = analyzer(frame, Neighbors(frame, analyzer.classifier.search))
     assert sums["count"].sum() == some.sum()
     assert (analyzer.labels[some] == classify_with(model, r, cell, True).labels[some]).all()
 
@@ -188,9 +190,9 @@ def test_a_ghost_of_nobody_is_an_error(artefact: Path) -> None:
     r, cell = _hot()
     frame = deal(r, cell, (2, 1, 1), 7.0)[0]
     analyzer = Phases(store.load(str(artefact)))
-    analyzer.measure(spacing(frame))
+    analyzer.classifier.measure(spacing(frame))
     with pytest.raises(InsituError, match="belongs to no rank"):
-        analyzer(frame, Neighbors(frame, analyzer.search))
+        analyzer(frame, Neighbors(frame, analyzer.classifier.search))
 
 
 def test_weights_and_metadata_have_to_fit(artefact: Path, tmp_path: Path) -> None:

@@ -171,15 +171,15 @@ def test_labels_do_not_depend_on_the_decomposition(
             ) -> tuple[NDArray[np.int64], Phases]:
                 frame = frames[ranks.rank]
                 analyzer = Phases(model)
-                analyzer.color({8: "O", 14: "Si"} if model.graph.species else {})
-                if analyzer.scale_free:
-                    analyzer.measure(spacing(frame, ranks))
+                analyzer.model.name_types({8: "O", 14: "Si"} if model.graph.species else {})
+                if analyzer.classifier.scale_free:
+                    analyzer.classifier.measure(spacing(frame, ranks))
                 for _ in range(2):  # the second frame of the same atoms keeps their owners
-                    before = analyzer.halo
-                    analyzer.exchange(frame, ranks)
-                    assert analyzer.halo is not None
-                    assert before is None or before.owners is analyzer.halo.owners
-                    analyzer(frame, Neighbors(frame, analyzer.search))
+                    before = analyzer.classifier.halo
+                    analyzer.classifier.exchange(frame, ranks)
+                    assert analyzer.classifier.halo is not None
+                    assert before is None or before.owners is analyzer.classifier.halo.owners
+                    analyzer(frame, Neighbors(frame, analyzer.classifier.search))
                 return frame.ids[: frame.n_local], analyzer
 
             labels, confidence = np.full(len(r), -9), np.zeros(len(r))
@@ -202,8 +202,8 @@ def test_a_rank_without_atoms(artefacts: dict[str, Path], engine: str) -> None:
 
     def work(ranks: ThreadRanks) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         frame, analyzer = frames[ranks.rank], Phases(model)
-        analyzer.exchange(frame, ranks)
-        analyzer(frame, Neighbors(frame, analyzer.search))
+        analyzer.classifier.exchange(frame, ranks)
+        analyzer(frame, Neighbors(frame, analyzer.classifier.search))
         return frame.ids[: frame.n_local], analyzer.labels
 
     for result in together(3, work):
@@ -248,10 +248,10 @@ def test_a_rank_that_fails_keeps_no_other_waiting(
         frame = frames[ranks.rank]
         model = store.load(str(artefacts["species"]))
         analyzer = Phases(model)
-        analyzer.color({8: "O", 14: "Si"})
-        analyzer.measure(spacing(frame, ranks))
-        analyzer.exchange(frame, ranks)
-        search = Neighbors(frame, analyzer.search)
+        analyzer.model.name_types({8: "O", 14: "Si"})
+        analyzer.classifier.measure(spacing(frame, ranks))
+        analyzer.classifier.exchange(frame, ranks)
+        search = Neighbors(frame, analyzer.classifier.search)
         if ranks.rank == 1 and when == "search":
             search.cells = None
         if ranks.rank == 1 and when == "layer":
@@ -264,11 +264,11 @@ def test_a_rank_that_fails_keeps_no_other_waiting(
                     return getattr(engine, name)
 
             engine, model._kernels = model._kernels, Broken()
-        assert analyzer.halo is not None
+        assert analyzer.classifier.halo is not None
         try:
             analyzer(frame, search)
         finally:
-            analyzer.halo.finish()
+            analyzer.classifier.halo.finish()
         return "through"
 
     done, failed = together(2, work)
@@ -281,10 +281,10 @@ def test_ghosts_of_nobody_and_missing_species_are_errors(artefacts: dict[str, Pa
     model = store.load(str(artefacts["species"]))
     frame = deal(r, cell, (2, 1, 1), 7.0, species)[0]
     analyzer = Phases(model)
-    analyzer.color({8: "O", 14: "Si"})
-    analyzer.measure(spacing(frame))
+    analyzer.model.name_types({8: "O", 14: "Si"})
+    analyzer.classifier.measure(spacing(frame))
     with pytest.raises(InsituError, match="belongs to no rank"):
-        analyzer(frame, Neighbors(frame, analyzer.search))
+        analyzer(frame, Neighbors(frame, analyzer.classifier.search))
     with pytest.raises(SettingError, match=r"tells species apart \(Si, O\): give species"):
         classify_with(model, r, cell, True)
     with pytest.raises(SettingError, match=r"atomic number 79 \(Au\), and the model knows Si, O"):
@@ -331,9 +331,11 @@ def test_a_network_of_one_atoms_surroundings(tmp_path: Path) -> None:
 
     def work(ranks: ThreadRanks) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         frame, analyzer = frames[ranks.rank], Phases(model)
-        analyzer.measure(spacing(frame, ranks))
-        analyzer.exchange(frame, ranks)
-        ((atoms, found, _),) = analyzer.probabilities(Neighbors(frame, analyzer.search))
+        analyzer.classifier.measure(spacing(frame, ranks))
+        analyzer.classifier.exchange(frame, ranks)
+        ((atoms, found, _),) = analyzer.classifier.probabilities(
+            Neighbors(frame, analyzer.classifier.search)
+        )
         return frame.ids[atoms], found
 
     for result in together(2, work):

@@ -39,9 +39,9 @@ def _faults() -> None:
 
         sys.meta_path.insert(0, Broken())  # type: ignore[arg-type]
         return
-    import insitu.analyses.phases as phases
     import insitu.frame.reduce as reduce
     import insitu.lammps.view as lammps_view
+    import insitu.models.classifier as classifier
     import insitu.pipeline.build as requested
 
     if where == "load":
@@ -67,7 +67,7 @@ def _faults() -> None:
 
         lammps_view.LammpsView.frame = asked  # type: ignore[method-assign]
     elif where == "analysis":
-        _break(phases.Phases, "probabilities", 2)
+        _break(classifier.Classifier, "probabilities", 2)
     elif where == "layer":  # between two layers of a graph, where ranks exchange features
         import insitu.frame.halo as halo
 
@@ -86,18 +86,19 @@ def _labels() -> None:
     import numpy as np
 
     import insitu.analyses.phases as phases
+    import insitu.models.classifier as classifier
 
     original, calls = phases.Phases.__call__, [0]
-    batches = phases.Phases.probabilities
+    batches = classifier.Classifier.probabilities
 
     def probabilities(self, neighbors):  # type: ignore[no-untyped-def]
         n = neighbors.frame.n_local
-        self.spied = np.zeros((n, len(self.classes) - 1), dtype=np.float32)
+        self.spied = np.zeros((n, len(self.model.card.classes)), dtype=np.float32)
         for atoms, batch, found in batches(self, neighbors):
             self.spied[atoms] = batch
             yield atoms, batch, found
 
-    phases.Phases.probabilities = probabilities  # type: ignore[method-assign]
+    classifier.Classifier.probabilities = probabilities  # type: ignore[method-assign]
 
     def spied(self, frame, neighbors):  # type: ignore[no-untyped-def]
         sums = original(self, frame, neighbors)
@@ -108,7 +109,7 @@ def _labels() -> None:
             positions=frame.positions[: frame.n_local].copy(),
             labels=self.labels,
             confidence=self.confidence,
-            probabilities=self.spied,
+            probabilities=self.classifier.spied,
         )
         calls[0] += 1
         return sums

@@ -5,56 +5,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from insitu.frame.halo import Halo, Rows
 from insitu.frame.neighbors import Neighbors
-
-if TYPE_CHECKING:
-    from insitu.models.card import Card
+from insitu.models.engines.loaded import Batch, LoadedModel
 
 #: Neighbours found; what neighbours read of a layer, or the probabilities; which rows they read.
 Stage = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]
 
 
-class LayeredModel:
-    """A loaded model with graph layers, on the kernels or as TorchScript.
+class LayeredModel(LoadedModel):
+    """A loaded model with graph layers, on the kernels or as TorchScript."""
 
-    Parameters
-    ----------
-    card
-        Its metadata.
-    sha256, path
-        Of the artefact.
-    """
-
-    def __init__(self, card: Card, sha256: str, path: Path) -> None:
-        self.card, self.sha256, self.path = card, sha256, path
-        #: Wall times of the last call [s], without that spent waiting for other ranks.
-        self.timing: dict[str, float] = {}
-        self.waited = 0.0
-        #: Threads of the kernels.
-        self.threads = 1
-        self._module: Any = None
+    #: The network as TorchScript; None where the kernels run it.
+    _module: Any = None
 
     @property
     def native(self) -> bool:
         """Whether the kernels run it, and torch is not needed."""
         return self._module is None
-
-    @property
-    def engine(self) -> str:
-        """Name of what runs the network."""
-        return "native" if self.native else "torchscript"
-
-    @property
-    def rounds(self) -> int:
-        """How often a frame's features are exchanged between ranks."""
-        raise NotImplementedError
 
     def _stages(self, search: Neighbors, rows: Rows, spacing: float, halo: Halo) -> Iterator[Stage]:
         """Yield what neighbours read of each layer, at last the probabilities.
@@ -63,9 +36,13 @@ class LayeredModel:
         """
         raise NotImplementedError
 
-    def classify(
+    def batches(
         self, search: Neighbors, spacing: float, halo: Halo | None = None
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
+    ) -> Iterator[Batch]:
+        """Yield what :meth:`classify` returns: all atoms at once."""
+        yield self.classify(search, spacing, halo)
+
+    def classify(self, search: Neighbors, spacing: float, halo: Halo | None = None) -> Batch:
         """Return owned atoms ``(n,)``, class probabilities ``(n, C)`` and neighbours found ``(n,)``.
 
         Collective if there is a `halo`; whoever made it calls :meth:`Halo.finish` if this raises.

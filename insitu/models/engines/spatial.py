@@ -95,6 +95,11 @@ class SpatialModel(LayeredModel):
         self.on_device = DeviceSpatial(self.card, self._widths, self._weights, device)
 
     @property
+    def nearest(self) -> int:
+        """Number of neighbours that an atom's class is made of."""
+        return self.graph.neighbors
+
+    @property
     def relative(self) -> bool:
         """Whether the radii follow from the density of the sample."""
         return self.graph.relative
