@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
@@ -40,6 +40,34 @@ def writing(path: Path) -> Iterator[None]:
             f"file='{path}' could not be written ({error.strerror or error}); give a file name in "
             "a directory that exists and is writable."
         ) from error
+
+
+def check_suffix(path: Path, what: str, suffixes: Sequence[str], hint: str = "") -> None:
+    """Check that the suffix of a file to be written is one of those that there are.
+
+    Parameters
+    ----------
+    path
+        The file.
+    what
+        Cannot be done with another suffix, such as "a plot cannot be written".
+    suffixes
+        Allowed ones, in small letters.
+    hint
+        Follows the message.
+
+    Raises
+    ------
+    SettingError
+        It is another one.
+    """
+    if path.suffix.lower() in suffixes:
+        return
+    *most, last = suffixes
+    allowed = f"{', '.join(most)} or {last}" if most else last
+    raise SettingError(
+        f"file='{path}': {what} as '{path.suffix}'; give a name that ends in {allowed}.{hint}"
+    )
 
 
 class DeckError(InsituError):

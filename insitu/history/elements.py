@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -229,3 +229,21 @@ def provenance(group: h5py.Group) -> dict[str, Any]:
         later = [provenance(group[k]) for k in sorted(runs, key=lambda k: int(k.split("_")[1]))]
         plain["continued"] = json.dumps(later)
     return plain
+
+
+def difference(mine: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """Return the first thing that is not the same in two histories, and what each has; None: nothing.
+
+    Parameters
+    ----------
+    mine, other
+        By name; of sets only what the other one lacks counts.
+    """
+    for what, own in mine.items():
+        its = other[what]
+        if own == its:
+            continue
+        if isinstance(own, set):
+            own, its = sorted(own - its), sorted(its - own)
+        return what, own or "none", its or "none"
+    return None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from insitu.errors import SettingError, did_you_mean, writing
+from insitu.errors import check_suffix, did_you_mean, writing
 
 if TYPE_CHECKING:
     import xarray
@@ -55,11 +55,10 @@ def export(dataset: xarray.Dataset, path: str | os.PathLike[str], *, tidy: bool 
     ``fraction fcc`` or ``count_by_group left fcc``. Numbers have all their digits.
     """
     path = Path(path)
-    if str(path) != "-" and path.suffix.lower() not in _WRITERS:
+    if str(path) != "-":
         allowed = list(_WRITERS)
-        raise SettingError(
-            f"file='{path}': a history cannot be exported as '{path.suffix}'; give a name that ends "
-            f"in {', '.join(allowed[:-1])} or {allowed[-1]}.{did_you_mean(path.suffix, allowed)}"
+        check_suffix(
+            path, "a history cannot be exported", allowed, did_you_mean(path.suffix, allowed)
         )
     head, rows = _tidy(dataset) if tidy else _wide(dataset)
     with _written(path) as stream:

@@ -16,7 +16,7 @@ import numpy as np
 
 from insitu.errors import HistoryError, SettingError
 from insitu.history.datasets import notes as notes_of
-from insitu.history.elements import MUST_AGREE, UNSAID
+from insitu.history.elements import MUST_AGREE, UNSAID, difference
 
 if TYPE_CHECKING:
     import xarray
@@ -172,16 +172,12 @@ def _check_alike(histories: Mapping[str, xarray.Dataset]) -> None:
     (first, one), *others = histories.items()
     have = _meaning(one)
     for name, other in others:
-        for what, value in _meaning(other).items():
-            mine = have[what]
-            if mine == value:
-                continue
-            if isinstance(value, set):
-                value, mine = sorted(value - mine), sorted(mine - value)
+        if differs := difference(_meaning(other), have):
+            what, its, mine = differs
             raise HistoryError(
-                f"'{name}' has {what} {value or 'none'}, and '{first}' has {mine or 'none'}: they do "
-                "not open as one history; open each on its own (insitu plot --beside and insitu "
-                "compare set them next to each other)."
+                f"'{name}' has {what} {its}, and '{first}' has {mine}: they do not open as one "
+                "history; open each on its own (insitu plot --beside and insitu compare set them next "
+                "to each other)."
             )
 
 

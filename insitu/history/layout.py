@@ -16,7 +16,16 @@ import numpy as np
 import insitu
 from insitu.analyses.base import Observable
 from insitu.errors import HistoryError
-from insitu.history.elements import MUST_AGREE, UNSAID, describe, ends, fixed, signature, text
+from insitu.history.elements import (
+    MUST_AGREE,
+    UNSAID,
+    describe,
+    difference,
+    ends,
+    fixed,
+    signature,
+    text,
+)
 
 _ATTRIBUTE_BYTES = 60_000  # HDF5 takes attributes up to 64 kB; longer texts become datasets
 # Units of the system "SI" of the H5MD module `units`: SI base and derived units with SI prefixes.
@@ -141,14 +150,9 @@ def check_same(
             old, new = stored[what], provenance[what]
             have[what] = text(old) if isinstance(old, bytes | str) else old
             want[what] = str(new) if isinstance(have[what], str) else new
-    for what, old in have.items():
-        new = want[what]
-        if old == new:
-            continue
-        if isinstance(old, set):
-            old, new = sorted(old - new), sorted(new - old)
+    if differs := difference(have, want):
+        what, old, new = differs
         raise HistoryError(
-            f"if_exists='append': '{path}' has {what} {old or 'none'}, and this run has "
-            f"{new or 'none'}; use the settings of that run, if_exists overwrite, or another file "
-            "name."
+            f"if_exists='append': '{path}' has {what} {old}, and this run has {new}; use the settings "
+            "of that run, if_exists overwrite, or another file name."
         )

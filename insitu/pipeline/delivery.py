@@ -16,7 +16,7 @@ from insitu.errors import guarded
 from insitu.frame.frame import Frame
 from insitu.frame.reduce import Packing, Ranks
 from insitu.pipeline.evaluation import Evaluated, Evaluation
-from insitu.pipeline.feedback import Feedback
+from insitu.pipeline.feedback import Feedback, Results
 from insitu.pipeline.recording import Recorder
 from insitu.pipeline.settings import Settings
 
@@ -104,14 +104,14 @@ class Delivery:
         values = self._evaluation.finish(found)
         rows = [values.get(f"phases/by_{k}/fraction", ()) for k in ("group", "type")]
         wanted = self.feedback.wants_atoms  # on a GPU they stay there otherwise
-        self.feedback.write(
-            view,
+        results = Results(
             frame.of_rank(self._phases.atom_codes(frame), -1) if wanted else np.zeros(0, np.int32),
             frame.of_rank(self._phases.confidence, 0.0) if wanted else np.zeros(0, np.float32),
             values["phases/fraction"],
             np.array([row for part in rows for row in part]).reshape(-1, len(self._phases.classes)),
-            {name: frame.of_rank(values, np.nan) for name, values in found.columns.items()},
+            {k: frame.of_rank(v, np.nan) for k, v in found.columns.items()},
         )
+        self.feedback.write(view, results)
         if self._ranks.rank == 0:
             # The time of a write is known after it: a frame holds that of the one before.
             timing = {"reduce": found.waited, "write": self._write_time}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,30 @@ if TYPE_CHECKING:
 
 #: What a variable holds while there is no fraction: LAMMPS takes no "nan" in a variable.
 _NO_FRACTION = "-1"
+
+
+@dataclass(frozen=True)
+class Results:
+    """A frame's results as a deck can have them; every rank's of its own atoms.
+
+    Parameters
+    ----------
+    codes, confidence
+        ``(n_local,)`` integer of each atom's phase and its probability; not looked at unless
+        :attr:`Feedback.wants_atoms`.
+    fraction
+        ``(P,)`` of the phases.
+    rows
+        ``(R, P)`` of groups and types.
+    further
+        ``(n_local,)`` each: what further analyses found, ``NAME/result``.
+    """
+
+    codes: NDArray[np.int32]
+    confidence: NDArray[np.float32]
+    fraction: NDArray[np.float64]
+    rows: NDArray[np.float64]
+    further: Mapping[str, NDArray[np.float64]]
 
 
 class Feedback:
@@ -76,54 +101,23 @@ class Feedback:
         plugin = self.plugin is not None and self.plugin[1] != 0
         return bool(plugin or self._settings.labels or self._settings.confidence)
 
-    def write(
-        self,
-        view: LammpsView,
-        codes: NDArray[np.int32],
-        confidence: NDArray[np.float32],
-        fraction: NDArray[np.float64],
-        rows: NDArray[np.float64],
-        further: Mapping[str, NDArray[np.float64]],
-    ) -> None:
-        """Hand over a frame's results; every rank those of its own atoms.
-
-        Parameters
-        ----------
-        view
-            The LAMMPS instance.
-        codes, confidence
-            ``(n_local,)`` integer of each atom's phase and its probability; not looked at unless
-            :attr:`wants_atoms`.
-        fraction
-            ``(P,)`` of the phases.
-        rows
-            ``(R, P)`` of groups and types.
-        further
-            ``(n_local,)`` each: what further analyses found, ``NAME/result``.
-        """
-        for part in self._parts(view, codes, confidence, fraction, rows, further):
+    def write(self, view: LammpsView, results: Results) -> None:
+        """Hand over a frame's results; every rank those of its own atoms."""
+        for part in self._parts(view, results):
             part()
 
-    def _parts(
-        self,
-        view: LammpsView,
-        codes: NDArray[np.int32],
-        confidence: NDArray[np.float32],
-        fraction: NDArray[np.float64],
-        rows: NDArray[np.float64],
-        further: Mapping[str, NDArray[np.float64]],
-    ) -> list[Callable[[], None]]:
+    def _parts(self, view: LammpsView, r: Results) -> list[Callable[[], None]]:
         """Return what there is to do, one thing each: they can fail independently."""
 
         def plugin() -> None:
             if self.plugin is None:
                 return
             fractions, atoms = self.plugin
-            everything: Any = np.concatenate([fraction[None, :], rows])
+            everything: Any = np.concatenate([r.fraction[None, :], r.rows])
             view.doubles(fractions, everything.shape)[:] = everything
-            if atoms and len(codes):
-                both = view.doubles(atoms, (len(codes), 2))
-                both[:, 0], both[:, 1] = codes, confidence
+            if atoms and len(r.codes):
+                both = view.doubles(atoms, (len(r.codes), 2))
+                both[:, 0], both[:, 1] = r.codes, r.confidence
 
         def column(name: str, values: NDArray[Any]) -> None:
             view.column(name)[:] = values
@@ -131,20 +125,21 @@ class Feedback:
         def variable(name: str, value: float) -> None:
             view.set_variable(name, f"{value:.10g}" if np.isfinite(value) else _NO_FRACTION)
 
-        columns = [(self._settings.labels, codes), (self._settings.confidence, confidence)]
+        columns = [(self._settings.labels, r.codes), (self._settings.confidence, r.confidence)]
         return [
             plugin,
             *[partial(column, name, values) for name, values in columns if name],
-            *[partial(column, name, further[result]) for result, name in self._further.items()],
-            *[partial(variable, name, float(fraction[k])) for name, k in self._variables.items()],
+            *[partial(column, name, r.further[result]) for result, name in self._further.items()],
+            *[partial(variable, name, float(r.fraction[k])) for name, k in self._variables.items()],
         ]
 
     def blank(self, view: LammpsView) -> None:
         """Say "not analysed" everywhere: −1 for atoms, NaN (−1 in variables) for fractions."""
         n, p = view.setting("nlocal"), len(self._classes)
-        for part in self._parts(
-            view, np.full(n, -1, np.int32), np.zeros(n, np.float32), np.full(p, np.nan),
+        nothing = Results(
+            np.full(n, -1, np.int32), np.zeros(n, np.float32), np.full(p, np.nan),
             np.full((self._rows, p), np.nan), {k: np.full(n, np.nan) for k in self._further},
-        ):  # fmt: skip
+        )  # fmt: skip
+        for part in self._parts(view, nothing):
             with suppress(InsituError):  # what is gone may be why the analysis is disabled
                 part()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from insitu.analyses.base import Panel
-from insitu.errors import InsituError, SettingError, did_you_mean, writing
+from insitu.errors import InsituError, SettingError, check_suffix, did_you_mean, writing
 from insitu.history.datasets import average
 from insitu.views.legend import draw_legend
 from insitu.views.phase_styles import INK, STYLES, shown_phases
@@ -192,11 +192,7 @@ def check_name(path: str | os.PathLike[str]) -> Path:
         It is not.
     """
     path = Path(path)
-    if path.suffix.lower() not in _SUFFIXES:
-        raise SettingError(
-            f"file='{path}': a plot cannot be written as '{path.suffix}'; give a name that ends in "
-            f"{', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}."
-        )
+    check_suffix(path, "a plot cannot be written", _SUFFIXES)
     return path
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from insitu import __version__
-from insitu.errors import InsituError, SettingError, writing
+from insitu.errors import InsituError, check_suffix, writing
 from insitu.history.datasets import average, notes, present_phases
 from insitu.views.markdown import to_html
 from insitu.views.summary import STAGES, cost, crossings, stages
@@ -57,11 +57,7 @@ def report(
         The suffix is another one, or the file cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise SettingError(
-            f"file='{path}': a report cannot be written as '{path.suffix}'; give a name that ends in "
-            ".html."
-        )
+    check_suffix(path, "a report cannot be written", (".html", ".htm"))
     text = page(dataset, title or path.stem)
     with writing(path):
         path.write_text(text, encoding="utf-8")

@@ -216,17 +216,7 @@ class Samples:
     def batch(
         self, pick: Tensor, rotations: Tensor, scales: Tensor | None = None
     ) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]:
-        """Return the arguments of a network's ``logits`` for some graphs, and the labels.
-
-        Parameters
-        ----------
-        pick
-            ``(b,)`` int64.
-        rotations
-            ``(b, 3, 3)``, one a graph.
-        scales
-            ``(b,)`` factors of all distances.
-        """
+        """Return what :meth:`Clouds.batch` does, of graphs that differ in their number of atoms."""
         some = [self.items[i] for i in pick.tolist()]
         factors = [1.0] * len(some) if scales is None else scales.tolist()
         rows, first = [], 0
