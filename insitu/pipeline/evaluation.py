@@ -22,7 +22,8 @@ from insitu.errors import InsituError, describe
 from insitu.frame.frame import Frame
 from insitu.frame.halo import Halo
 from insitu.frame.neighbors import Neighbors
-from insitu.frame.reduce import Packing, Ranks
+from insitu.frame.packing import Packing
+from insitu.frame.reduce import Ranks
 from insitu.pipeline import signals
 
 #: Stages of every frame whose wall times are summed over the ranks.

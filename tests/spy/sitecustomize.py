@@ -39,7 +39,7 @@ def _faults() -> None:
 
         sys.meta_path.insert(0, Broken())  # type: ignore[arg-type]
         return
-    import insitu.frame.reduce as reduce
+    import insitu.frame.packing as packing
     import insitu.lammps.view as lammps_view
     import insitu.models.classifier as classifier
     import insitu.pipeline.build as requested
@@ -73,7 +73,7 @@ def _faults() -> None:
 
         _break(halo.Halo, "fill", 4)
     elif where == "collective":
-        _break(reduce.Packing, "unpack", 2)
+        _break(packing.Packing, "unpack", 2)
     elif where == "write":
         import insitu.history.writer as series
 
