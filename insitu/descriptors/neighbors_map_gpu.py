@@ -9,15 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import SettingError
+from insitu.frame.neighbors import compiled
 from insitu.gpu.balls import WARP, WarpBalls
 from insitu.gpu.device import Device
 from insitu.gpu.search import DeviceSearch
 
 if TYPE_CHECKING:
     from insitu.descriptors.neighbors_map import NeighborsMap
-
-#: Bytes of shared memory: of a neighbour, and of a warp's image.
-_ENTRY, _TILE = 40, 4 * 32 * 33
 
 
 class DeviceDescriber:
@@ -43,7 +41,8 @@ class DeviceDescriber:
                 f"{WARP} pixels; give device=cpu, or a smaller size"
             )
         self.descriptor, self.device = descriptor, device
-        self._warps = WarpBalls(device, 96, _ENTRY, _TILE, centre=True)
+        shared = compiled().MAP_BYTES, compiled().MAP_TILE_BYTES
+        self._warps = WarpBalls(device, 96, *shared, centre=True)
 
     def colors(self, search: DeviceSearch, weights: NDArray[np.float32]) -> Any:
         """Return the weights ``(channels, points)`` of all channels by place, on the device.

@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from insitu.errors import InsituError, SettingError
-
-#: A coordinate beyond this counts as not finite: its square would overflow [Å].
-FAR = 1e100
+from insitu.errors import SettingError
+from insitu.frame.images import check_finite, check_length, check_positions, images, periods_outside
 
 
 @dataclass(frozen=True)
@@ -175,8 +173,7 @@ class Frame:
         r = np.array(positions, dtype=np.float64, order="C", ndmin=2)
         if r.size == 0:
             r = r.reshape(0, 3)
-        if r.ndim != 2 or r.shape[1] != 3:
-            raise SettingError(f"positions have shape {r.shape}; give one of (n, 3)")
+        check_positions(r)
         n = len(r)
         flags = np.asarray(pbc, dtype=bool)
         if flags.shape not in ((), (1,), (3,)):
@@ -185,23 +182,15 @@ class Frame:
         tags = np.arange(1, n + 1) if ids is None else np.asarray(ids)
         tags = tags.astype(np.int64)
         # Before any arithmetic: wrapping would spread one bad number over the sample.
-        (bad,) = np.nonzero(~(np.abs(r) < FAR).all(axis=1))
-        if len(bad):
-            i = int(bad[0])
-            who = f"atom {int(tags[i])}" if len(tags) == n else f"row {i}"
-            raise InsituError(
-                f"the position of {who} is {r[i].tolist()}; only finite positions can be analysed"
-            )
+        check_finite(r, tags)
         kinds = np.ones(n, dtype=np.int32) if types is None else np.asarray(types).astype(np.int32)
-        for name, array in (("types", kinds), ("ids", tags)):
-            if array.shape != (n,):
-                raise SettingError(f"{name} have shape {array.shape}; give ({n},), one an atom")
+        check_length("types", kinds, n)
+        check_length("ids", tags, n)
         # A copy: a frame's arrays become read-only, the caller's must not.
         given = np.array(more.pop("origin", np.zeros(3)), dtype=np.float64)
         box, origin = _completed(cell, periodic, r, given)
         s = (r - origin) @ np.linalg.inv(box)
-        # What lies on the border but for rounding stays where it is.
-        r -= np.where(periodic, np.floor(s + 1e-12), 0.0) @ box
+        r -= periods_outside(s, periodic, np) @ box
         bare = cls(
             positions=r,
             types=kinds,
@@ -223,7 +212,7 @@ class Frame:
             Images are made for all points within this distance of the cell [Å].
         """
         assert not self.n_ghost
-        owner, shift = _images(self, reach)
+        owner, shift = images(self.fractional(), self.pbc, reach / heights(self.cell), np)
         ghosts = self.positions[owner] + shift.astype(np.float64) @ self.cell
         return replace(
             self,
@@ -306,23 +295,3 @@ def heights(cell: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the distances ``(3,)`` between opposite faces of a cell ``(3, 3)`` [Å]."""
     height: NDArray[np.float64] = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
     return height
-
-
-def _images(frame: Frame, reach: float) -> tuple[NDArray[np.intp], NDArray[np.int16]]:
-    """Return owner ``(n,)`` and periods ``(n, 3)`` of the images within reach of the cell."""
-    s = frame.fractional()
-    part = reach / heights(frame.cell)
-    owner, shift = np.arange(len(s)), np.zeros((len(s), 3), dtype=np.int16)
-    # One direction after the other: the later ones are asked for the images that are left only.
-    for axis in np.flatnonzero(frame.pbc):
-        most = int(np.ceil(part[axis]))
-        along = s[owner, axis]
-        owners, shifts = [owner], [shift]
-        for k in (k for k in range(-most, most + 1) if k):
-            (which,) = np.nonzero((along + k >= -part[axis]) & (along + k <= 1.0 + part[axis]))
-            moved = shift[which]
-            moved[:, axis] = k
-            owners.append(owner[which])
-            shifts.append(moved)
-        owner, shift = np.concatenate(owners), np.concatenate(shifts)
-    return owner[len(s) :], shift[len(s) :]

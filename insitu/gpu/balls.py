@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from insitu.errors import SettingError
+from insitu.frame.neighbors import compiled
 from insitu.gpu.device import Device, blocks_of, room_for
 from insitu.gpu.search import DeviceSearch
 
@@ -26,16 +27,16 @@ class WarpBalls:
     room
         Entries of a ball that a warp has room for at first.
     entry, fixed
-        Bytes of shared memory of an entry, and of what else a warp has there.
+        Bytes of shared memory of an entry beyond the ball's own, and of what else a warp has there.
     centre
         Whether the centre takes an entry.
     """
 
     def __init__(
-        self, device: Device, room: int, entry: int = 20, fixed: int = 0, centre: bool = False
+        self, device: Device, room: int, entry: int = 0, fixed: int = 0, centre: bool = False
     ) -> None:
         self._device, self._room = device, room
-        self._entry, self._fixed, self._centre = entry, fixed, int(centre)
+        self._entry, self._fixed, self._centre = compiled().BALL_BYTES + entry, fixed, int(centre)
 
     def launch(
         self, kernel: str, search: DeviceSearch, places: Any, given: Sequence[Any],

@@ -14,21 +14,16 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache, cached_property
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import InsituError, SettingError
+from insitu.gpu.sources import source_text
 
 log = logging.getLogger(__name__)
 
-_HERE = Path(__file__).parents[1]
-#: The installed sources, or those of the source tree.
-SOURCES = (
-    next((p for p in (_HERE / "kernels", _HERE.parent / "kernels") if p.is_dir()), _HERE) / "cuda"
-)
 _SETTING = re.compile(r"auto|cpu|cuda(:\d+)?")
 #: What is said of a missing piece.
 _REMEDY = 'pip install "insitu[gpu]" (for CUDA 13), or leave `device` out to use the CPU'
@@ -88,38 +83,6 @@ def on(device: Device, what: str) -> Iterator[None]:
         raise
     except MemoryError:
         raise memory_error(device, what) from None
-
-
-def source_text(folder: Path = SOURCES) -> str:
-    """Return the kernels as one text: headers are put where they are included, each once.
-
-    CuPy's cache knows a module by its text alone, so a changed header makes a new one.
-    """
-    seen: set[Path] = set()
-
-    def expand(path: Path) -> str:
-        path = path.resolve()
-        if path in seen:
-            return ""
-        seen.add(path)
-        lines = []
-        for number, line in enumerate(path.read_text().splitlines(), start=1):
-            include = re.match(r'#include "(.*)"', line)
-            if include:
-                lines += [
-                    expand(path.parent / include[1]),
-                    f'#line {number + 1} "{path.name}"',
-                ]
-            elif line != "#pragma once":
-                lines.append(line)
-        return f'#line 1 "{path.name}"\n' + "\n".join(lines)
-
-    return expand(folder / "kernels.cu")
-
-
-def entry_points(text: str) -> list[str]:
-    """Return the names of the kernels in a source text."""
-    return re.findall(r'^extern "C" __global__ void (\w+)\(', text, flags=re.MULTILINE)
 
 
 def blocks_of(work: int, threads: int) -> int:

@@ -3,14 +3,21 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from insitu.errors import InsituError, SettingError
-from insitu.frame.frame import FAR, Frame, heights
+from insitu.errors import SettingError
+from insitu.frame.frame import Frame, heights
+from insitu.frame.images import (
+    FAR,
+    check_finite,
+    check_length,
+    check_positions,
+    images,
+    periods_outside,
+)
 from insitu.gpu.device import Device
 
 
@@ -38,49 +45,26 @@ def frame_on_device(
     """
     xp = device.xp
     r = device.array(positions, np.float64)
-    if r.ndim != 2 or r.shape[1] != 3:
-        raise SettingError(f"positions have shape {r.shape}; give one of (n, 3)")
+    check_positions(r)
     if cell is None:
         raise SettingError("cell is None; give the cell of positions that are in device memory")
     n = len(r)
     if n and not bool(device.read((xp.abs(r) < FAR).all())):
-        everything = device.read(r)
-        i = int(np.flatnonzero(~(np.abs(everything) < FAR).all(axis=1))[0])
-        raise InsituError(
-            f"the position of atom {i + 1} is {everything[i].tolist()}; only finite positions can be "
-            "analysed"
-        )
+        check_finite(device.read(r))  # says which
     bare = Frame.from_arrays(np.zeros((0, 3)), cell, pbc, reach=0.0)  # checks cell and pbc
-    box, periodic = bare.cell, bare.pbc
-    fractions = r @ device.array(np.linalg.inv(box), np.float64)
-    shift = xp.floor(fractions) * device.array(periodic, np.float64)
-    fractions -= shift
-    there = device.array(box, np.float64)
-    r = r - shift @ there
-    part = reach / heights(box)
-    spans = [
-        range(-int(np.ceil(p)), int(np.ceil(p)) + 1) if flag else range(1)
-        for p, flag in zip(part, periodic, strict=True)
-    ]
-    points, owner = [r], [xp.arange(n)]
-    for image in itertools.product(*spans):
-        if image == (0, 0, 0):
-            continue
-        inside = xp.ones(n, dtype=bool)
-        for axis in np.flatnonzero(periodic):
-            moved = fractions[:, int(axis)] + float(image[axis])
-            inside &= (moved >= -float(part[axis])) & (moved <= 1.0 + float(part[axis]))
-        which = xp.flatnonzero(inside)
-        owner.append(which)
-        points.append(r[which] + device.array(np.array(image) @ box, np.float64))
-    everyone = xp.concatenate(owner)
+    box, there = bare.cell, device.array(bare.cell, np.float64)
+    s = r @ device.array(np.linalg.inv(box), np.float64)
+    outside = periods_outside(s, device.array(bare.pbc, np.float64), xp)
+    r, s = r - outside @ there, s - outside
+    owner, shift = images(s, bare.pbc, reach / heights(box), xp)
+    everyone = xp.concatenate([xp.arange(n), owner])
     kinds = np.ones(n, dtype=np.int32)
     if types is not None:  # with species, of the ghosts as well
         kinds = np.asarray(types).astype(np.int32)
-        if kinds.shape != (n,):
-            raise SettingError(f"types have shape {kinds.shape}; give ({n},), one an atom")
+        check_length("types", kinds, n)
         kinds = kinds[device.read(everyone)]
     return Frame(
-        positions=xp.concatenate(points), types=kinds, ids=everyone + 1, n_local=n,
-        cell=box, pbc=periodic,
+        positions=xp.concatenate([r, r[owner] + shift.astype(np.float64) @ there]),
+        types=kinds,
+        ids=everyone + 1, n_local=n, cell=box, pbc=bare.pbc,
     )  # fmt: skip

@@ -36,6 +36,11 @@ class DeviceRows:
         self.of_place = self._by_id() if halo is None else self._by_owner(halo)
 
     @property
+    def ghosts_received(self) -> NDArray[np.intp]:
+        """``(received,)`` a ghost of each of these atoms, as an index into the frame's arrays."""
+        return np.zeros(0, dtype=np.intp) if self._halo is None else self._halo.ghosts_received
+
+    @property
     def waited(self) -> float:
         """Seconds that this rank has waited for others since these rows were made."""
         return 0.0 if self._halo is None else self._halo.waited - self._before

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import InsituError
-from insitu.frame.frame import FAR, Frame
+from insitu.frame.frame import Frame
+from insitu.frame.images import FAR
 from insitu.frame.neighbors import compiled
 from insitu.gpu.device import Device, blocks_of
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "bindings.hpp"
+#include "../core/shared_memory.hpp"
 #include "../cpu/engine.hpp"
 #include "../cpu/rows.hpp"
 
@@ -233,6 +234,13 @@ NB_MODULE(_kernels, m) {
                      [](const insitu::GraphEngine& e) { return e.network().features; })
         .def_prop_ro("shared_width",
                      [](const insitu::GraphEngine& e) { return e.network().message; })
+        .def("tile_words",
+             // Shared memory that an atom takes on a device, in the first layer and in a graph layer.
+             [](const insitu::GraphEngine& e, int ball) {
+                 return nb::make_tuple(insitu::embed_words(e.network().inputs, e.network().hidden, ball),
+                                       insitu::graph_words(e.network()));
+             },
+             "ball"_a)
         .def("embed", &embed, "cells"_a, "places"_a, "row_of_place"_a, "features"_a.noconvert(),
              "shared"_a.noconvert(), "found"_a.noconvert(), "rows"_a.noconvert(), "near"_a, "cutoff"_a,
              "size"_a, "gamma"_a, "beta"_a, "ball"_a, "local"_a, "threads"_a = 1)
@@ -242,6 +250,10 @@ NB_MODULE(_kernels, m) {
     m.def("search_radius", &insitu::search_radius, "cutoff"_a);
     insitu::bind_spatial(m);
     insitu::bind_clusters(m);
+    // Shared memory of a device's warp [bytes]: an entry of its ball, of an image, and the image itself.
+    m.attr("BALL_BYTES") = insitu::kBallBytes;
+    m.attr("MAP_BYTES") = insitu::kMapBytes;
+    m.attr("MAP_TILE_BYTES") = 4 * insitu::kTileWords;
     m.def("isa_available", &insitu::isa_available);
     m.def("isa_default", [] { return std::string(insitu::isa_choose("").name); });
 }

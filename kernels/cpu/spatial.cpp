@@ -13,7 +13,9 @@
 #include <vector>
 
 #include "../bindings/bindings.hpp"
+#include "../core/shared_memory.hpp"
 #include "cpu.hpp"
+#include "near.hpp"
 #include "shares.hpp"
 
 namespace nb = nanobind;
@@ -31,82 +33,6 @@ const SpatialTable& spatial_choose(const std::string& isa) {
 }
 
 namespace {
-
-// How the neighbours of an atom are searched for.
-struct Search {
-    double radius;  // of the search
-    int most;       // neighbours, nearest first
-    int local;      // whose mean distance is the unit of length; 0: it is `unit`
-    double unit;
-};
-
-// One more than the neighbours: where it lies is the cut-off.
-DescriptorSettings search_settings(const Search& s) {
-    DescriptorSettings d;
-    d.cutoff = s.radius;
-    d.scale_free = true;
-    d.ball = s.most + 1;
-    d.local = s.local > 0 ? s.local : s.most;
-    return d;
-}
-
-// The neighbours of one atom, as single floats in padded arrays.
-struct Near {
-    explicit Near(int padded)
-        : dx(std::size_t(padded)), dy(dx), dz(dx), d(dx), kind(dx), place(std::size_t(padded)) {}
-
-    // The neighbours of an atom of the describer's group, nearest first.
-    void take(Describer& describer, int k, const Search& s) {
-        find(describer, k, s);
-        fill(describer, [](int i) { return i; });
-    }
-
-    // The same in order of their species, which kind_of(place) tells, and how many are of each.
-    template <class Kind>
-    void take_sorted(Describer& describer, int k, const Search& s, int kinds, Kind&& kind_of, float* counts) {
-        find(describer, k, s);
-        int whose[kMostEdges], order[kMostEdges + 1], at = 0;
-        for (int i = 0; i < count; ++i) whose[i] = kind_of(describer.place(i));
-        for (int b = 0; b < kinds; ++b) {
-            const int before = at;
-            for (int i = 0; i < count; ++i) {  // without a branch that nobody can foresee
-                order[at] = i;
-                at += whose[i] == b;
-            }
-            counts[b] = float(at - before);
-        }
-        fill(describer, [&order](int i) { return order[i]; });
-    }
-
-    std::vector<float> dx, dy, dz, d, kind;
-    std::vector<std::int32_t> place;
-    int count = 0;
-    float cut = 1.0f, unit = 1.0f;
-
-  private:
-    void find(Describer& describer, int k, const Search& s) {
-        const int known = describer.neighbors(k);
-        count = std::min(known, s.most);
-        cut = float(known > s.most ? std::min(describer.distances()[s.most], s.radius) : s.radius);
-        unit = float(s.local > 0 && known ? describer.length() : s.unit);
-    }
-
-    // Neighbour order(i) of the describer comes i-th.
-    template <class Order>
-    void fill(Describer& describer, Order&& order) {
-        for (int i = 0; i < int(dx.size()); ++i) {
-            const bool there = i < count;
-            const auto at = std::size_t(i);
-            const int from = there ? order(i) : 0;
-            dx[at] = there ? float(describer.displacement(0)[from]) : 0.0f;
-            dy[at] = there ? float(describer.displacement(1)[from]) : 0.0f;
-            dz[at] = there ? float(describer.displacement(2)[from]) : 0.0f;
-            d[at] = there ? float(describer.distances()[from]) : cut;
-            place[at] = there ? describer.place(from) : -1;
-            kind[at] = 0.0f;
-        }
-    }
-};
 
 class SpatialEngine {
   public:
@@ -176,7 +102,7 @@ class SpatialEngine {
              edges.shape(0) == places.shape(0) && int(edges.shape(1)) == e.words() &&
              found.shape(0) == places.shape(0) && kinds.shape(0) >= places.shape(0));
         check(h, next, probabilities, 0, n);
-        const Search search{radius, e.most, local, unit};
+        const NearSearch search{radius, e.most, local, unit};
         struct State {
             Describer describer;
             Near near;
@@ -307,7 +233,7 @@ class SpatialEngine {
 void spatial_neighbors(const Cells& cells, In<std::int32_t, 1> places, Out<std::int32_t, 2> out,
                        Out<float, 3> vectors, Out<float, 1> cut, Out<float, 1> unit,
                        Out<std::int32_t, 1> found, double radius, int local, double length) {
-    const Search search{radius, int(out.shape(1)), local, length};
+    const NearSearch search{radius, int(out.shape(1)), local, length};
     const IsaTable& isa = isa_choose("");
     Describer describer(cells.list, search_settings(search), isa, 1, nullptr, 0);
     Near near(search.most);
@@ -339,6 +265,12 @@ void bind_spatial(nb::module_& m) {
         .def(nb::init<In<float, 1>, const std::vector<int>&, double, const std::string&>(),
              "weights"_a, "widths"_a, "range"_a, "isa"_a = "")
         .def_prop_ro("edge_words", [](const SpatialEngine& e) { return e.network().edges.words(); })
+        .def_prop_ro("direction_words",
+                     [](const SpatialEngine& e) { return e.network().edges.direction_words(); })
+        .def_prop_ro("tile_words", [](const SpatialEngine& e) {
+            // Shared memory that an atom takes on a device, in a layer and for its power spectra.
+            return nb::make_tuple(edge_words(e.network()), spectra_tile_words(e.network().edges.spectra()));
+        })
         .def_prop_ro("padded", [](const SpatialEngine& e) { return e.network().edges.padded(); })
         .def("begin", &SpatialEngine::begin, "cells"_a, "places"_a, "row_of_place"_a, "kinds"_a,
              "rows"_a.noconvert(), "edges"_a.noconvert(), "h"_a.noconvert(), "next"_a.noconvert(),

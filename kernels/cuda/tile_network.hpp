@@ -5,6 +5,7 @@
 
 #include "../core/edge_conv.hpp"
 #include "../core/graph.hpp"
+#include "../core/shared_memory.hpp"
 
 namespace insitu {
 
@@ -92,7 +93,8 @@ INSITU_HD EdgeNetwork edge_network(const float* w, const EdgeWidths& of) {
 }
 
 // What the power spectra of a tile of `count` atoms give to the first layer's outputs. `first` to `end`
-// are the atoms that there are; shared holds count * (values + words) floats.
+// are the atoms that there are; shared holds
+// count * spectra_tile_words() floats.
 INSITU_HD void tile_spectra(const EdgeNetwork& g, const float* directions, std::int64_t first,
                             std::int64_t end, int count, float* shared, float* out, Size step) {
     const EdgeSettings& e = g.edges;

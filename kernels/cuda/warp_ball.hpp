@@ -7,6 +7,7 @@
 #pragma once
 
 #include "../core/config.hpp"
+#include "../core/shared_memory.hpp"
 
 namespace insitu {
 
@@ -21,7 +22,7 @@ struct Points {
     const std::int32_t* runs;       // (cells, 9, 2) begin and end of the points around each cell
 };
 
-// What a warp keeps of a ball in shared memory, each with `room` entries.
+// What a warp keeps of a ball in shared memory, each with `room` entries: kBallBytes of an entry.
 struct WarpBall {
     double* distance;      // in order
     std::uint32_t* key;    // squared distances as found, then rounded distances in order
@@ -29,8 +30,6 @@ struct WarpBall {
     std::int32_t* place;   // places in order
     int room;
 };
-
-constexpr int kBallBytes = 20;  // of an entry
 
 INSITU_HD WarpBall warp_ball(unsigned char* shared, int room) {
     WarpBall b;

@@ -11,8 +11,6 @@
 
 namespace insitu {
 
-constexpr int kWarpRows = 32;  // of an image that a warp makes: a lane has one
-
 // weight / d^gamma from d^2; exponents other than 2 by the library's power.
 INSITU_HD float device_pixel(float weight, std::uint32_t bits, float gamma) {
     const float d2 = bits_float<float, std::uint32_t>(bits);
@@ -80,15 +78,13 @@ INSITU_HD void smallest_of(int columns, Each&& each, std::uint32_t* run) {
 }
 
 // Of a ball in shared memory, the centre first: coordinates in the descriptor's unit, and with more
-// than one channel the rank of each point in the order of the colours and which point has which rank.
+// than one channel the rank of each point in the order of the colours and which point has which rank:
+// kMapBytes of an entry.
 struct MapPoints {
     float *x, *y, *z;
     std::uint32_t* rank;
     std::int32_t* of_rank;
 };
-
-constexpr int kMapBytes = 20;             // of an entry
-constexpr int kTileWords = kWarpRows * (kWarpRows + 1);  // an image on its way out, without bank conflicts
 
 INSITU_HD MapPoints map_points(unsigned char* shared, int room) {
     MapPoints m;

@@ -3,29 +3,24 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from emulated_device import EmulatedDevice, OnDevice
-from numpy.typing import NDArray
+from device_samples import GPU, SAMPLES, frame_of
+from emulated_device import EmulatedDevice
 
 import insitu
 from insitu.analyses.classification import classify_with
 from insitu.analyses.phases import Phases
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.descriptors.neighbors_map_gpu import DeviceDescriber
-from insitu.errors import InsituError
 from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
 from insitu.frame.neighbors import Neighbors
-from insitu.gpu.device import CudaDevice, Device, has_driver
+from insitu.gpu.device import Device
 from insitu.gpu.frames import frame_on_device
 from insitu.gpu.search import DeviceSearch
 from insitu.models import store
@@ -34,46 +29,6 @@ from insitu.models.export import save
 from insitu.models.networks.neighbors_map import NeighborsMapCNN
 from insitu.testing import lattice
 
-Sample = tuple[NDArray[np.float64], NDArray[np.float64]]
-
-
-#: Where there is a GPU it is tested as well; INSITU_TEST_GPU makes a missing one a failure.
-_GPU = has_driver() or bool(os.environ.get("INSITU_TEST_GPU"))
-_ON_GPU = [pytest.param("cuda", marks=pytest.mark.gpu)] if _GPU else []
-
-
-@pytest.fixture(params=["forward", "reverse", *_ON_GPU])
-def device(request: pytest.FixtureRequest, folder: Path) -> Device:
-    if request.param != "cuda":
-        return EmulatedDevice(folder, reverse=request.param == "reverse")
-    return CudaDevice()
-
-
-def samples() -> dict[str, Sample]:
-    rng = np.random.default_rng(5)
-    crystal, cell = lattice("fcc", 4.05, (3, 3, 4))
-    hot = crystal + rng.normal(scale=0.15, size=crystal.shape)
-    tilted = cell.copy()
-    tilted[1, 0], tilted[2, 0], tilted[2, 1] = 3.1, -2.2, 1.4
-    diamond, box = lattice("cubic_diamond", 5.43, (2, 2, 3))
-    iron, cube = lattice("bcc", 2.87, (3, 3, 3))
-    simple, layers = lattice("sc", 3.36, (4, 4, 3))
-    layers[2, 2] *= 3
-    return {
-        "perfect fcc": (crystal, cell),
-        "perfect diamond": (diamond, box),
-        "bcc with vacancies": (np.delete(iron, [5, 6, 31, 40], axis=0), cube),
-        "slab of sc": (simple, layers),
-        "hot": (hot, cell),
-        "triclinic": (hot @ np.linalg.inv(cell) @ tilted, tilted),
-        "half removed": (hot[rng.random(len(hot)) > 0.5], cell),
-        "gas": (60.0 * rng.random((50, 3)), 60.0 * np.eye(3)),
-        "one atom far away": (np.vstack([hot, hot[0] + 4e4]), None),
-        "alone": (np.zeros((1, 3)), None),
-    }
-
-
-SAMPLES = samples()
 MAPS = {
     "paper": NeighborsMap(),
     "short": NeighborsMap(cutoff=3.4),
@@ -82,10 +37,6 @@ MAPS = {
     "scale-free": NeighborsMap(scale_free=True, size=18, ball=18),
     "scale-free, wide": NeighborsMap(cutoff=7.0, scale_free=True, size=32, ball=40),
 }
-
-
-def frame_of(sample: Sample, reach: float) -> Frame:
-    return Frame.from_arrays(*sample, sample[1] is not None, reach=reach * 1.0001)
 
 
 @pytest.mark.parametrize("settings", MAPS)
@@ -271,182 +222,8 @@ def test_labels_stay_on_the_device_until_they_are_asked_for(folder: Path) -> Non
     assert len(device.copied) > before
 
 
-@pytest.mark.parametrize("limit", [1, 3, 16])
-def test_memory_that_does_not_suffice_halves_the_batch(folder: Path, limit: int) -> None:
-    d = NeighborsMap()
-    device = EmulatedDevice(folder, largest=max(limit * d.size**2, 900))
-    model = store.load("crystals-cnn")
-    r, cell = lattice("fcc", 4.05, (2, 2, 2))
-    want = classify_with(model, r, cell, False)
-    model.move(EmulatedDevice(folder))
-    assert model.on_device is not None
-    model.on_device.device = device
-    model.on_device._describer.device = device  # the larger device was for the start
-    got = classify_with(model, r, cell, False)
-    np.testing.assert_allclose(got.probabilities, want.probabilities, atol=1e-4)
-    assert model.on_device._batch <= limit
-
-
-def test_out_of_memory_in_torch_halves_the_batch_too(folder: Path) -> None:
-    """What a TorchScript module raises is RuntimeError, whatever it was."""
-
-    class Short(torch.nn.Module):
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            if images.shape[0] > 5:
-                raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
-            return torch.softmax(images.flatten(1)[:, :5], dim=1)
-
-    model = store.load("crystals-cnn")
-    model.move(EmulatedDevice(folder))
-    assert model.on_device is not None
-    model.on_device._module = torch.jit.script(Short())
-    r, cell = lattice("fcc", 4.05, (2, 2, 2))
-    assert len(classify_with(model, r, cell, False).labels) == len(r)
-    assert model.on_device._batch <= 5
-
-
-def test_an_image_that_does_not_fit_is_an_error(folder: Path) -> None:
-    model = store.load("crystals-cnn")
-    model.move(EmulatedDevice(folder))
-    assert model.on_device is not None
-    model.on_device.device = model.on_device._describer.device = EmulatedDevice(folder, largest=999)
-    with pytest.raises(InsituError, match="does not suffice for one image"):
-        classify_with(model, *lattice("fcc", 4.05, (1, 1, 2)), False)
-
-
-def test_a_sample_that_does_not_fit_is_an_error(folder: Path) -> None:
-    r, cell = SAMPLES["hot"]
-    for largest in (200, 3000):  # not even the search, or not the network
-        model = store.load("metals")
-        model.move(EmulatedDevice(folder, largest=largest if largest == 3000 else 40_000))
-        assert model.on_device is not None
-        analyzer = Phases(model)
-        bare = Frame.from_arrays(r, cell, True, reach=0.0)
-        analyzer.classifier.measure(spacing(bare))
-        frame = Frame.from_arrays(r, cell, True, reach=analyzer.classifier.search * 1.0001)
-        model.on_device.device = EmulatedDevice(folder, largest=largest)
-        with pytest.raises(
-            InsituError, match=r"memory of emulation does not suffice for [\d,]+ atoms"
-        ):
-            analyzer(frame, analyzer.neighbors(frame))
-
-
-def test_dense_samples_get_more_room(device: Device) -> None:
-    rng = np.random.default_rng(3)
-    d = NeighborsMap(cutoff=6.0)
-    r = 9.0 * rng.random((500, 3))  # up to 400 neighbours
-    frame = Frame.from_arrays(r, None, False, reach=0.0)
-    search = DeviceSearch(frame, d.cutoff, device)
-    images, found = DeviceDescriber(d, device).images(search, search.places)
-    assert device.read(found).max() > 300
-    atoms, got = device.read(search.atoms), device.read(images)
-    for at, want, _ in d.batches(Neighbors(frame, d.cutoff)):
-        where = [int(np.flatnonzero(atoms == a)[0]) for a in at]
-        np.testing.assert_allclose(got[where], want, rtol=1e-5)
-
-
-def test_a_ball_larger_than_shared_memory_is_an_error(folder: Path) -> None:
-    device = EmulatedDevice(folder, shared_limit=16 * 1024)
-    frame = Frame.from_arrays(np.random.default_rng(0).random((600, 3)), None, False, reach=0.0)
-    search = DeviceSearch(frame, 6.0, device)
-    with pytest.raises(InsituError, match="more neighbours than emulation has shared memory"):
-        DeviceDescriber(NeighborsMap(), device).images(search, search.places)
-
-
-def test_a_small_block_of_shared_memory_makes_smaller_tiles(folder: Path) -> None:
-    model = store.load("metals")
-    want = classify_with(model, *SAMPLES["hot"], True).probabilities
-    model.move(EmulatedDevice(folder, shared_limit=20 * 1024))
-    np.testing.assert_allclose(
-        classify_with(model, *SAMPLES["hot"], True).probabilities, want, atol=2e-5
-    )
-
-
-def test_a_position_that_is_not_finite_is_an_error(device: Device) -> None:
-    r, cell = SAMPLES["hot"]
-    frame = Frame.from_arrays(r, cell, True, reach=5.0)
-    spoiled = frame.positions.copy()
-    spoiled[7, 1] = np.nan
-    broken = Frame(spoiled, frame.types, frame.ids, frame.n_local, frame.cell)
-    with pytest.raises(InsituError, match=r"position of atom 8 is .*nan.* unstable"):
-        DeviceSearch(broken, 5.0, device)
-
-
-def test_a_position_in_device_memory_that_is_not_finite_is_an_error(device: Device) -> None:
-    r, cell = SAMPLES["hot"]
-    spoiled = r.copy()
-    spoiled[3, 2] = np.inf
-    model = store.load("metals")
-    model.move(device)
-    with pytest.raises(InsituError, match=r"position of atom 4 is .*only finite positions"):
-        classify_with(model, device.array(spoiled, np.float64), cell, True)
-
-
-def test_an_empty_rank_has_no_labels(device: Device) -> None:
-    model = store.load("metals")
-    model.move(device)
-    analyzer = Phases(model)
-    analyzer.classifier.measure(40.0 / 16 / 4.0 ** (1 / 3))
-    frame = Frame.from_arrays(np.zeros((0, 3)), 40.0 * np.eye(3), True, reach=5.0)
-    sums = analyzer(frame, analyzer.neighbors(frame))
-    assert not sums["count"].any()
-    assert len(analyzer.labels) == 0
-
-
-_SPOILED = """
-import sys, numpy as np
-from pathlib import Path
-from emulated_device import EmulatedDevice
-from test_device import SAMPLES, classify_with, store
-model = store.load("metals")
-want = classify_with(model, *SAMPLES["hot"], True).probabilities
-model.move(EmulatedDevice(Path(sys.argv[1]), bool(int(sys.argv[3])), kernels=Path(sys.argv[2])))
-got = classify_with(model, *SAMPLES["hot"], True).probabilities
-sys.exit(int(not np.abs(got - want).max() <= 1e-3))
-"""
-
-
-@pytest.mark.parametrize(
-    ("file", "line"),
-    [
-        ("", ""),
-        ("warp_ball.hpp", "        b.place[rank] = b.found[i];\n    }\n    __syncwarp();"),
-        ("tile_network.hpp", "    __syncthreads();\n"),
-    ],
-)
-def test_the_emulation_shows_a_barrier_that_is_missing(
-    folder: Path, tmp_path: Path, file: str, line: str
-) -> None:
-    kernels = tmp_path / "kernels"
-    shutil.copytree(Path(__file__).parents[2] / "kernels", kernels)
-    if file:
-        source = kernels / "cuda" / file
-        text = source.read_text()
-        assert line in text
-        less = line.replace("__syncwarp();", "").replace("__syncthreads();", "")
-        source.write_text(text.replace(line, less))
-    ends = []
-    for reverse in "01":
-        command = [sys.executable, "-P", "-c", _SPOILED, str(folder), str(kernels), reverse]
-        path = {"PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parents[1]}"}
-        run = subprocess.run(command, env=os.environ | path, capture_output=True, cwd=tmp_path)
-        ends.append(run.returncode)
-    assert any(ends) == bool(file), "in neither order of the threads was there a difference"
-
-
-def test_the_emulated_arrays_are_as_strict_as_cupy(folder: Path) -> None:
-    there = EmulatedDevice(folder).array(np.arange(3.0), np.float64)
-    assert isinstance(there + 1.0, OnDevice)
-    with pytest.raises(TypeError, match="array of the host"):
-        _ = there + np.arange(3.0)
-    with pytest.raises(TypeError, match="array of the host"):
-        _ = there[np.array([0, 1])]
-    with pytest.raises(TypeError, match="hidden copy"):
-        _ = float(there.sum())
-
-
 @pytest.mark.gpu
-@pytest.mark.skipif(not _GPU, reason="no NVIDIA driver; INSITU_TEST_GPU=1 makes that a failure")
+@pytest.mark.skipif(not GPU, reason="no NVIDIA driver; INSITU_TEST_GPU=1 makes that a failure")
 def test_classify_on_a_gpu_is_that_of_the_cpu() -> None:
     r, cell = lattice("fcc", 4.05, (12, 12, 12))
     r = r + np.random.default_rng(0).normal(scale=0.3, size=r.shape)

@@ -24,7 +24,9 @@ from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.descriptors.neighbors_map_gpu import DeviceDescriber
 from insitu.errors import InsituError, ModelError, SettingError
 from insitu.gpu import device as devices
-from insitu.gpu.device import choose, entry_points, has_driver, source_text
+from insitu.gpu import sources
+from insitu.gpu.device import choose, has_driver
+from insitu.gpu.sources import entry_points, source_text
 from insitu.models import store
 from insitu.pipeline.settings import from_words
 from insitu.testing import lattice
@@ -54,7 +56,7 @@ def test_cupys_compiler_takes_the_kernels(architecture: str) -> None:
 @pytest.mark.full
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc on PATH")
 def test_nvcc_takes_the_kernels_without_spilling_rows(tmp_path: Path) -> None:
-    source = devices.SOURCES / "kernels.cu"
+    source = sources.SOURCES / "kernels.cu"
     done = subprocess.run(
         ["nvcc", "-std=c++17", "-arch=sm_90", "-cubin", "-Xptxas", "-v", str(source), "-o",
          str(tmp_path / "kernels.cubin")],

@@ -10,23 +10,20 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.errors import InsituError, ModelError, SettingError
+from insitu.errors import InsituError, SettingError
 from insitu.frame.halo import NOBODYS, Halo, Rows
 from insitu.frame.neighbors import Neighbors, compiled
-from insitu.models.engines.buffers import Rooms
-from insitu.models.engines.graph_layers import LayeredModel, Stage
-from insitu.models.weights import LANES, padded, read_weights, torch_module, wide
+from insitu.models.engines.graph_layers import Convolve, LayeredModel, Stage
+from insitu.models.engines.loaded import DeviceModel
+from insitu.models.weights import LANES, padded, wide
 
 if TYPE_CHECKING:
     from insitu.gpu.device import Device
-    from insitu.models.card import Card
-    from insitu.models.engines.gpu_graph import DeviceGraph
 
 
 @dataclass(frozen=True)
@@ -103,60 +100,34 @@ def pack(state: dict[str, NDArray[np.float32]], path: io.BytesIO, *, foreign: bo
 
 
 class GraphModel(LayeredModel):
-    """A loaded model with a graph layer.
+    """A loaded model with a graph layer; `card.graph` is not None."""
 
-    Parameters
-    ----------
-    card
-        Its metadata; `card.graph` is not None.
-    weights
-        Content of :func:`pack`, or None to run as TorchScript.
-    sha256, path
-        Of the artefact.
-    isa
-        Instruction set of the kernels, "" is the best one.
-    """
+    graph: GraphSettings
+    _cpu_only = (
+        "engine='torchscript' with a model that has graph layers runs on the CPU only; leave "
+        "`engine` out, or give device=cpu"
+    )
 
-    def __init__(
-        self, card: Card, weights: bytes | None, sha256: str, path: Path, isa: str = ""
-    ) -> None:
-        assert card.graph is not None
-        super().__init__(card, sha256, path)
-        self.graph = card.graph
-        self._room = Rooms()
-        #: The same on a GPU, if that is where it runs.
-        self.on_device: DeviceGraph | None = None
-        if weights is None:
-            self._module = torch_module(path)
-            return
-        arrays = read_weights(weights, path)
-        try:
-            widths = [int(w) for w in arrays["widths"]]
-            flat = arrays["weights"].astype(np.float32)
-            self._engine = compiled().GraphEngine(flat, widths, isa)
-            self._weights = (widths, flat)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ModelError(f"model {path}: {error}; copy or train it again") from None
-        size, classes = card.descriptor.size, len(card.classes)
+    def _settings(self) -> GraphSettings:
+        assert self.card.graph is not None
+        return self.card.graph
+
+    def _engine_of(self, weights: NDArray[np.float32], widths: list[int], isa: str) -> Any:
+        return compiled().GraphEngine(weights, widths, isa)
+
+    def _misfit(self, widths: list[int]) -> str:
+        size, classes = self.card.descriptor.size, len(self.card.classes)
         fits = widths[0] == size**2 and classes <= widths[4] < classes + LANES
-        outputs = [classes + 1] if card.foreign else []
-        if not fits or widths[5] != self.graph.layers or widths[6:] != outputs:
-            raise ModelError(
-                f"model {path}: the network's widths are {widths}, its metadata say images of "
-                f"{size}×{size}, {classes} classes and {self.graph.layers} layers; export it "
-                "with the right settings"
-            )
+        outputs = [classes + 1] if self.card.foreign else []
+        if fits and widths[5] == self.graph.layers and widths[6:] == outputs:
+            return ""
+        return f"images of {size}×{size}, {classes} classes and {self.graph.layers} layers"
 
-    def move(self, device: Device) -> None:
-        """Let the model run on a device; its errors are those of :class:`DeviceGraph`."""
+    def _on(self, device: Device) -> DeviceModel:
+
         from insitu.models.engines.gpu_graph import DeviceGraph
 
-        if not self.native:
-            raise SettingError(
-                "engine='torchscript' with a model that has graph layers runs on the CPU only; leave "
-                "`engine` out, or give device=cpu"
-            )
-        self.on_device = DeviceGraph(self.card, *self._weights, device)
+        return DeviceGraph(self.card, self._widths, self._weights, self._kernels, device)
 
     @property
     def relative(self) -> bool:
@@ -171,75 +142,59 @@ class GraphModel(LayeredModel):
     @property
     def exchanged(self) -> int:
         """Width of the features that ranks exchange."""
-        return int(self._engine.shared_width if self.native else self._module.width)
+        return int(self._kernels.shared_width if self.native else self._module.width)
 
     def radius(self, spacing: float) -> float:
         """Return the radius of the search [Å]."""
         return self.graph.reach * spacing
 
-    def _stages(self, search: Neighbors, rows: Rows, spacing: float, halo: Halo) -> Iterator[Stage]:
-        layers = self._native if self.native else self._torch
-        return layers(search, rows, halo.received, spacing)
-
-    def _native(
-        self, search: Neighbors, of: Rows, n_received: int, spacing: float
-    ) -> Iterator[Stage]:
-        """Yield ball sizes, and what neighbours read of each layer; at last the probabilities.
-
-        The caller fills in the rows of other ranks' atoms before it goes on.
-        """
-        d, engine, (places, _) = self.card.descriptor, self._engine, search.owned
-        n = len(places)
-        h = self._room("h", n, engine.features)
-        shared = self._room("shared", n + n_received, engine.shared_width)
-        following = self._room("following", n + n_received, engine.shared_width)
-        found = np.empty(n, dtype=np.int32)
-        rows = self._room("rows", n, self.graph.neighbors, np.int32)
+    def _begin(
+        self, search: Neighbors, rows: Rows, spacing: float, halo: Halo,
+        shared: NDArray[np.float32], found: NDArray[np.int32], result: NDArray[np.float32],
+    ) -> tuple[NDArray[np.int32], Convolve]:  # fmt: skip
+        d, engine, (places, _) = self.card.descriptor, self._kernels, search.owned
+        h = self._rooms("h", len(places), engine.features)
+        read = self._rooms("rows", len(places), self.graph.neighbors, np.int32)
         whole = engine.embed(
-            search.cells, places, of.row_of_place, h, shared, found, rows,
+            search.cells, places, rows.row_of_place, h, shared, found, read,
             self.graph.near * spacing, self.graph.reach * spacing, d.size, d.gamma, d.beta, d.ball,
             d.local, self.threads,
         )  # fmt: skip
         if not whole:
             raise InsituError(NOBODYS)
-        yield found, shared, rows
-        none = np.empty((0, 1), dtype=np.float32)
-        for layer in range(self.graph.layers - 1):
-            engine.convolve(layer, shared, rows, h, following, none, self.threads)
-            shared, following = following, shared
-            yield found, shared, rows
-        result = np.empty((n, len(self.card.classes)), dtype=np.float32)
-        engine.convolve(self.graph.layers - 1, shared, rows, h, none, result, self.threads)
-        yield found, result, rows
 
-    def _torch(
-        self, search: Neighbors, of: Rows, n_received: int, spacing: float
-    ) -> Iterator[Stage]:
-        """Do the same with TorchScript, the reference: neighbours read all features there."""
+        def convolve(
+            layer: int, shared: NDArray[np.float32], following: NDArray[np.float32]
+        ) -> None:
+            engine.convolve(layer, shared, read, h, following, result, self.threads)
+
+        return read, convolve
+
+    def _torch(self, search: Neighbors, rows: Rows, spacing: float, halo: Halo) -> Iterator[Stage]:
         import torch
 
         radius, (places, _) = self.graph.reach * spacing, search.owned
         n = len(places)
         d = self.card.descriptor.searching(radius)
         found = np.empty(n, dtype=np.int32)
-        shared = np.empty((n + n_received, int(self._module.width)), dtype=np.float32)
+        shared = np.empty((n + halo.received, int(self._module.width)), dtype=np.float32)
         with torch.inference_mode():
             for at, images, count in d.batches(search, places=places):
                 shared[at] = self._module.embed(torch.from_numpy(images)).numpy()
                 found[at] = count
         ball = (radius, d.ball, d.local)
         nearest = search.nearest(places, ball, self.graph.neighbors, self.graph.near * spacing)
-        rows = np.where(nearest >= 0, of.row_of_place[nearest], np.int32(-1))
-        if (rows[nearest >= 0] < 0).any():
+        read = np.where(nearest >= 0, rows.row_of_place[nearest], np.int32(-1))
+        if (read[nearest >= 0] < 0).any():
             raise InsituError(NOBODYS)
-        yield found, shared, rows
-        index = torch.from_numpy(rows.astype(np.int64))
+        yield found, shared, read
+        index = torch.from_numpy(read.astype(np.int64))
         for layer in range(self.graph.layers):
             with torch.inference_mode():
                 h = self._module.convolve(layer, torch.from_numpy(shared), index)
                 if layer + 1 == self.graph.layers:
-                    yield found, self._module.probabilities(h).numpy(), rows
+                    yield found, self._module.probabilities(h).numpy(), read
                     return
                 shared = np.empty_like(shared)
                 shared[:n] = h.numpy()
-            yield found, shared, rows
+            yield found, shared, read

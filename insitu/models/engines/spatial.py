@@ -8,91 +8,69 @@ as TorchScript, which is the reference.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.errors import InsituError, ModelError, SettingError
+from insitu.errors import InsituError, ModelError
 from insitu.frame.halo import NOBODYS, Halo, Rows
 from insitu.frame.neighbors import Neighbors, compiled
-from insitu.models.engines.buffers import Rooms
-from insitu.models.engines.graph_layers import LayeredModel, Stage
+from insitu.models.engines.graph_layers import Convolve, LayeredModel, Stage
+from insitu.models.engines.loaded import DeviceModel
 from insitu.models.engines.spatial_graph import SpatialSettings as SpatialSettings
 from insitu.models.engines.spatial_graph import neighbors_of as neighbors_of
 from insitu.models.engines.spatial_graph import pack as pack
-from insitu.models.weights import read_weights, torch_module, wide
+from insitu.models.weights import wide
 
 if TYPE_CHECKING:
     from insitu.gpu.device import Device
-    from insitu.models.card import Card
     from insitu.models.engines.gpu_spatial import DeviceSpatial
 
 
 class SpatialModel(LayeredModel):
-    """A loaded network on the whole sample's graph.
+    """A loaded network on the whole sample's graph; `card.spatial` is not None."""
 
-    Parameters
-    ----------
-    card
-        Its metadata; `card.spatial` is not None.
-    weights
-        Content of :func:`pack`, or None to run as TorchScript.
-    sha256, path
-        Of the artefact.
-    isa
-        Instruction set of the kernels, "" is the best one.
-    """
+    graph: SpatialSettings
+    on_device: DeviceSpatial | None
+    #: ``(highest type + 1,)`` species of the atom types, once they are named.
+    _kind_of_type: NDArray[np.int32] = np.zeros(1, dtype=np.int32)
+    _cpu_only = (
+        "engine='torchscript' with a model on the sample's graph, or a network that has no "
+        "weights for the kernels, runs on the CPU only; give device=cpu"
+    )
 
-    def __init__(
-        self, card: Card, weights: bytes | None, sha256: str, path: Path, isa: str = ""
-    ) -> None:
-        assert card.spatial is not None
-        super().__init__(card, sha256, path)
-        self.graph = card.spatial
-        self._rooms = Rooms()
-        self._kind_of_type = np.zeros(1, dtype=np.int32)
-        #: The same on a GPU, if that is where it runs.
-        self.on_device: DeviceSpatial | None = None
-        if weights is None:
-            self._module = torch_module(path)
-            if self.graph.layers and self.graph.layers != int(self._module.layers):
-                raise ModelError(
-                    f"model {path}: the network has {int(self._module.layers)} layers, its metadata "
-                    f"say {self.graph.layers}; export it with the right settings"
-                )
-            return
-        arrays = read_weights(weights, path)
-        try:
-            # Eight in artefacts without power spectra.
-            self._widths = ([int(w) for w in arrays["widths"]] + [0, 0])[:10]
-            flat = arrays["weights"].astype(np.float32)
-            self._kernels = compiled().SpatialEngine(flat, self._widths, self.graph.range, isa)
-            self._weights = flat
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ModelError(f"model {path}: {error}; copy or train it again") from None
-        g, classes = self.graph, len(card.classes)
+    def _settings(self) -> SpatialSettings:
+        assert self.card.spatial is not None
+        return self.card.spatial
+
+    def _check_module(self) -> None:
+        layers = int(self._module.layers) if self.graph.layers else 0
+        if layers != self.graph.layers:
+            raise ModelError(
+                f"model {self.path}: the network has {layers} layers, its metadata say "
+                f"{self.graph.layers}; export it with the right settings"
+            )
+
+    def _completed(self, widths: list[int]) -> list[int]:
+        return [*widths, 0, 0][:10]  # eight in artefacts without power spectra
+
+    def _engine_of(self, weights: NDArray[np.float32], widths: list[int], isa: str) -> Any:
+        return compiled().SpatialEngine(weights, widths, self.graph.range, isa)
+
+    def _misfit(self, widths: list[int]) -> str:
+        g, classes = self.graph, len(self.card.classes)
         expected = [
             g.n_species, g.layers, wide(classes), g.neighbors, g.radial, g.kinds, g.degree,
             g.moments if g.degree else 0,
         ]  # fmt: skip
-        if [self._widths[k] for k in (0, 2, *range(4, 10))] != expected:
-            raise ModelError(
-                f"model {path}: the network's widths are {self._widths}, its metadata say {classes} "
-                f"classes and {g}; export it with the right settings"
-            )
+        fits = [widths[k] for k in (0, 2, *range(4, 10))] == expected
+        return "" if fits else f"{classes} classes and {g}"
 
-    def move(self, device: Device) -> None:
-        """Let the model run on a device; its errors are those of :class:`DeviceSpatial`."""
+    def _on(self, device: Device) -> DeviceModel:
         from insitu.models.engines.gpu_spatial import DeviceSpatial
 
-        if not self.native:
-            raise SettingError(
-                "engine='torchscript' with a model on the sample's graph, or a network that has no "
-                "weights for the kernels, runs on the CPU only; give device=cpu"
-            )
-        self.on_device = DeviceSpatial(self.card, self._widths, self._weights, device)
+        return DeviceSpatial(self.card, self._widths, self._weights, self._kernels, device)
 
     @property
     def nearest(self) -> int:
@@ -120,12 +98,6 @@ class SpatialModel(LayeredModel):
         """Return the radius of the search [Å], within which all neighbours of an atom lie."""
         return self.graph.reach * self.graph.length(spacing)
 
-    def _stages(self, search: Neighbors, rows: Rows, spacing: float, halo: Halo) -> Iterator[Stage]:
-        layers = self._native if self.native else self._torch
-        if not self.graph.layers:
-            layers = self._surroundings
-        return layers(search, rows, self._kinds(search, halo), spacing, halo)
-
     def name_types(self, elements: Mapping[int, str]) -> None:
         """Say which element each atom type is: symbols among those of the card, by type."""
         known = list(self.card.elements)
@@ -142,46 +114,42 @@ class SpatialModel(LayeredModel):
         kinds = self._kind_of_type[search.frame.types]
         return np.concatenate([kinds[search.owned[1]], kinds[halo.ghosts_received]])
 
-    def _native(
-        self, search: Neighbors, rows: Rows, kinds: NDArray[np.int32], spacing: float, halo: Halo
-    ) -> Iterator[Stage]:
-        """Yield neighbours found, and what neighbours read of each layer; at last the probabilities.
-
-        The caller fills in the rows of other ranks' atoms before it goes on.
-        """
+    def _begin(
+        self, search: Neighbors, rows: Rows, spacing: float, halo: Halo,
+        shared: NDArray[np.float32], found: NDArray[np.int32], result: NDArray[np.float32],
+    ) -> tuple[NDArray[np.int32], Convolve]:  # fmt: skip
         engine, places, room = self._kernels, search.owned[0], self._rooms
-        n, layers, width = len(places), self.graph.layers, self._widths[1]
-        list_ = room("rows", n, engine.padded, np.int32)
+        n, kinds = len(places), self._kinds(search, halo)
+        read = room("rows", n, engine.padded, np.int32)
         edges = room("edges", n, engine.edge_words)
-        h = room("h", n, layers * width)
-        shared = room("shared", n + halo.received, width)
-        following = room("following", n + halo.received, width)
-        found = np.empty(n, dtype=np.int32)
-        result = np.empty((n, len(self.card.classes)), dtype=np.float32)
+        h = room("h", n, self.graph.layers * self._widths[1])
         whole = engine.begin(
-            search.cells, places, rows.row_of_place, kinds, list_, edges, h, shared, found, result,
+            search.cells, places, rows.row_of_place, kinds, read, edges, h, shared, found, result,
             self.radius(spacing), self.graph.local, self.graph.length(spacing), self.threads,
         )  # fmt: skip
         if not whole:
             raise InsituError(NOBODYS)
-        yield found, shared if layers > 1 else result, list_
-        for layer in range(1, layers):
-            engine.convolve(layer, shared, list_, edges, kinds, h, following, result, self.threads)
-            shared, following = following, shared
-            yield found, shared if layer + 1 < layers else result, list_
 
-    def _torch(
-        self, search: Neighbors, rows: Rows, kinds: NDArray[np.int32], spacing: float, halo: Halo
-    ) -> Iterator[Stage]:
-        """Do the same with TorchScript, the reference: neighbours read all features there."""
+        def convolve(
+            layer: int, shared: NDArray[np.float32], following: NDArray[np.float32]
+        ) -> None:
+            engine.convolve(layer, shared, read, edges, kinds, h, following, result, self.threads)
+
+        return read, convolve
+
+    def _torch(self, search: Neighbors, rows: Rows, spacing: float, halo: Halo) -> Iterator[Stage]:
         import torch
 
+        if not self.graph.layers:
+            yield self._surroundings(search, spacing)
+            return
+        kinds = self._kinds(search, halo)
         vectors, cut, unit, nearest, found = neighbors_of(search, self.graph, spacing)
-        list_ = np.where(nearest >= 0, rows.row_of_place[nearest], np.int32(-1))
-        if (list_[nearest >= 0] < 0).any():
+        read = np.where(nearest >= 0, rows.row_of_place[nearest], np.int32(-1))
+        if (read[nearest >= 0] < 0).any():
             raise InsituError(NOBODYS)
         index, species = (
-            torch.from_numpy(list_.astype(np.int64)),
+            torch.from_numpy(read.astype(np.int64)),
             torch.from_numpy(kinds.astype(np.int64)),
         )
         geometry = [torch.from_numpy(a) for a in (vectors, cut, unit)]
@@ -197,16 +165,14 @@ class SpatialModel(LayeredModel):
         for layer in range(1, self.graph.layers):
             shared = np.zeros((n + halo.received, self.exchanged), dtype=np.float32)
             shared[:n] = kept[-1].numpy()
-            yield found, shared, list_
+            yield found, shared, read
             with torch.inference_mode():
                 kept.append(self._module.convolve(layer, torch.from_numpy(shared), index, g, s))
         with torch.inference_mode():
-            yield found, self._module.probabilities(torch.cat(kept, 1)).numpy(), list_
+            yield found, self._module.probabilities(torch.cat(kept, 1)).numpy(), read
 
-    def _surroundings(
-        self, search: Neighbors, rows: Rows, kinds: NDArray[np.int32], spacing: float, halo: Halo
-    ) -> Iterator[Stage]:
-        """Yield the probabilities of a network of one atom's surroundings at a time."""
+    def _surroundings(self, search: Neighbors, spacing: float) -> Stage:
+        """Return the probabilities of a network of one atom's surroundings at a time."""
         import torch
 
         places, batch = search.owned[0], 256
@@ -217,4 +183,4 @@ class SpatialModel(LayeredModel):
             vectors, _, _, _, found[some] = neighbors_of(search, self.graph, spacing, places[some])
             with torch.inference_mode():
                 result[some] = self._module(torch.from_numpy(vectors)).numpy()
-        yield found, result, np.zeros((0, 1), dtype=np.int32)
+        return found, result, np.zeros((0, 1), dtype=np.int32)
