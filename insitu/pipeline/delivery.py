@@ -14,7 +14,8 @@ from insitu.analyses.base import Analysis
 from insitu.analyses.phases import Phases
 from insitu.errors import guarded
 from insitu.frame.frame import Frame
-from insitu.frame.reduce import Packing, Ranks
+from insitu.frame.packing import Packing
+from insitu.frame.reduce import Ranks
 from insitu.pipeline.evaluation import Evaluated, Evaluation
 from insitu.pipeline.feedback import Feedback, Results
 from insitu.pipeline.recording import Recorder
