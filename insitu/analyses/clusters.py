@@ -297,7 +297,7 @@ class Clusters(Analysis[ClustersSettings]):
             f"spanning {', '.join(around)}" if around else f"radius of gyration {radius:.3g}{unit}"
         )
         return (
-            f"{number[0]:,} clusters, the largest of {size[0]:,} atoms ({', '.join(parts)}), {shape}, "
+            f"{number[0]:,} cluster{'s' if number[0] > 1 else ''}, the largest of {size[0]:,} atoms ({', '.join(parts)}), {shape}, "
             f"identity {last[f'{name}_identity'].values[0, 0]}; with unknown atoms {number[1]:,}, the "
             f"largest of {size[1]:,}"
         )

@@ -23,6 +23,7 @@ BUILT_IN = {
     "profile": "insitu.analyses.profile:Profile",
     "rdf": "insitu.analyses.rdf:Rdf",
     "steinhardt": "insitu.analyses.steinhardt:Steinhardt",
+    "trigger": "insitu.analyses.trigger:Trigger",
 }
 #: Keywords that every analysis has, or that end the settings of one: no field may be called so.
 RESERVED = ("analyze", "columns", "config", "every", "group", "name")

@@ -62,7 +62,7 @@ def fix_call(action: str, handle: int, text: str) -> str:
             fix.analysed = False
             fix.attempt(handle, lambda view: _setup(fix, view, words[2:]))
             return f"ok {int(fix.analysed)}"
-        fix.attempt(handle, lambda view: fix.pipeline.frame(view))
+        fix.attempt(handle, fix.step)
         return f"ok {_settings.MOST_STEPS if fix.disabled else fix.pipeline.next_look()}"
     except InsituError as error:
         return str(error)
@@ -139,6 +139,8 @@ def _create(key: tuple[int, str], words: list[str]) -> str:
         monitor.stop_all(error)
         raise
     _fixes[key] = monitor
+    if pipeline.often:  # the fix has to be called at these steps as well; is_due tells which count
+        every = n
     columns = ", ".join(f"[{k}] {name}" for k, name in enumerate(pipeline.classes, 1))
     rows = ", ".join(f"[{k}] {name}" for k, name in enumerate(["all", *pipeline.row_names], 1))
     return (

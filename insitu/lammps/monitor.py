@@ -67,10 +67,20 @@ class Monitor:
         self.prepare(view)
         if first_call:
             self.pipeline.begin(view, first=True)
-        if self.settings.every is None or view.step % self.settings.every == 0:
+        if self._is_due(view.step):
             self.pipeline.frame(view, half_step=half_step)
         elif first_call:
             self.pipeline.take(view)  # with N = 1 a short ghost cutoff shows at step 1
+
+    def _is_due(self, step: int) -> bool:
+        """Return whether a step is analysed: by its number, or because of an event."""
+        every = self.settings.every
+        return every is None or step % every == 0 or self.pipeline.is_often(step)
+
+    def step(self, view: Any) -> None:
+        """Analyse a step at which ``fix insitu`` calls, if it is due; collective."""
+        if self._is_due(view.step):
+            self.pipeline.frame(view)
 
     def attempt(self, pointer: Any, stage: Callable[[Any], None]) -> None:
         """Run a collective stage on a view of LAMMPS; `on_error` says what a failure means.

@@ -10,6 +10,7 @@ from insitu.analyses.loading import load
 from insitu.analyses.phases import Phases
 from insitu.analyses.registry import find
 from insitu.analyses.requests import Request
+from insitu.analyses.trigger import Trigger
 from insitu.errors import SettingError
 from insitu.frame.species import check_species, from_masses
 from insitu.frame.units import ANGSTROM
@@ -70,7 +71,22 @@ def make_further(settings: Settings, view: LammpsView, phases: Phases) -> list[A
                     "another name"
                 )
             paths[o.path] = f"analyze {a.name}"
+    everything = [*phases.observables, *(o for a in found for o in a.observables)]
+    for a in found:
+        if isinstance(a, Trigger):
+            a.watch(everything)
+            _check_often(a, settings.every)
     return found
+
+
+def _check_often(t: Trigger, every: int | None) -> None:
+    often = t.settings.often
+    if often is not None and (every is None or every % often):
+        raise SettingError(
+            f"analyze {t.name}: often={often} and every={every or 'not given'}; give `every`, the steps "
+            f"between two frames as long as nothing happens, as a multiple of {often}, and a fix that is "
+            f"called every {often} steps"
+        )
 
 
 def _make(request: Request, system: System) -> Analysis[Any]:

@@ -12,11 +12,13 @@ import numpy as np
 
 from insitu.analyses.base import Analysis
 from insitu.analyses.phases import Phases
+from insitu.analyses.trigger import THERMO, Decision, Trigger
 from insitu.errors import guarded
 from insitu.frame.frame import Frame
 from insitu.frame.packing import Packing
 from insitu.frame.reduce import Ranks
 from insitu.pipeline.evaluation import Evaluated, Evaluation
+from insitu.pipeline.events import Events
 from insitu.pipeline.feedback import Feedback, Results
 from insitu.pipeline.recording import Recorder
 from insitu.pipeline.settings import Settings
@@ -56,6 +58,8 @@ class Delivery:
         self._phases, self._evaluation, self._ranks = phases, evaluation, ranks
         self._with_state = tuple(a for a in analyses if a.state)
         self.feedback = Feedback(settings, phases.classes, rows)
+        self._triggers = tuple(a for a in analyses if isinstance(a, Trigger))
+        self._events = Events(settings, self._triggers, phases, ranks) if self._triggers else None
         self.recorder = Recorder(settings, phases, analyses, evaluation.stages, ranks.size)
         self._write_time = 0.0
 
@@ -68,7 +72,14 @@ class Delivery:
             A column or all variables are missing; the clock was set back.
         """
         self.feedback.check(view)
+        if self._events is not None:
+            self._events.begin(view)
         self.recorder.continue_at(view.step + 1, first_step)
+
+    def check_memory(self, view: LammpsView) -> None:
+        """Refuse frames that would take too much memory; collective."""
+        if self._events is not None:
+            self._events.check_memory(view)
 
     def restore(self, first_step: int) -> None:
         """Let the analyses go on from the last frame before a step, or begin anew; collective.
@@ -94,15 +105,24 @@ class Delivery:
         for a in self._with_state:
             values = {p: total[p].astype(known[p].dtype) for p in a.state} if total["found"] else {}
             a.restore(values)
+        if self._events is not None:
+            events = self._events
+            self._ranks.agree(guarded(lambda: events.go_on(first_step, bool(total["found"]))))
 
     def __call__(self, view: LammpsView, frame: Frame, found: Evaluated) -> None:
         """Hand over a frame's results; collective, all ranks raise or none."""
         started = time.perf_counter()
-        self._ranks.agree(guarded(lambda: self._hand_over(view, frame, found)))
+        values: dict[str, Any] = {}
+        self._ranks.agree(guarded(lambda: self._hand_over(view, frame, found, values)))
+        if self._events is not None:
+            self._events(view, frame, self._decide(values))
+        self._ranks.agree(guarded(lambda: self._record(view, frame, found, values)))
         self._write_time = time.perf_counter() - started
 
-    def _hand_over(self, view: LammpsView, frame: Frame, found: Evaluated) -> None:
-        values = self._evaluation.finish(found)
+    def _hand_over(
+        self, view: LammpsView, frame: Frame, found: Evaluated, values: dict[str, Any]
+    ) -> None:
+        values |= self._evaluation.finish(found)
         rows = [values.get(f"phases/by_{k}/fraction", ()) for k in ("group", "type")]
         wanted = self.feedback.wants_atoms  # on a GPU they stay there otherwise
         results = Results(
@@ -113,10 +133,42 @@ class Delivery:
             {k: frame.of_rank(v, np.nan) for k, v in found.columns.items()},
         )
         self.feedback.write(view, results)
+        values |= {f"thermo/{name}": getattr(frame.thermo, name) for name in THERMO}
+
+    def _decide(self, values: dict[str, Any]) -> list[Decision]:
+        """Return what the triggers make of a frame: rank 0 has seen it, all decide; collective."""
+        seen, decisions = np.zeros(len(self._triggers)), []
+        for k, t in enumerate(self._triggers):
+            if self._ranks.rank == 0:  # one after another: a trigger can watch one before it
+                seen[k] = t.judge(values)
+                decisions.append(t.decide(seen[k]))
+                values |= t.finish({})
+        told = self._ranks.sum(seen)
+        if self._ranks.rank:
+            decisions = [t.decide(float(v)) for t, v in zip(self._triggers, told, strict=True)]
+        return decisions
+
+    def _record(
+        self, view: LammpsView, frame: Frame, found: Evaluated, values: dict[str, Any]
+    ) -> None:
         if self._ranks.rank == 0:
             # The time of a write is known after it: a frame holds that of the one before.
             timing = {"reduce": found.waited, "write": self._write_time}
             self.recorder.append(view, frame, values, found.sums, timing)
+
+    @property
+    def ends(self) -> bool:
+        """Whether an event of this frame is to end the run; the same on all ranks."""
+        return any(t.settings.end and t.fired for t in self._triggers)
+
+    @property
+    def often(self) -> bool:
+        """Whether more steps may be analysed because of an event."""
+        return any(t.settings.often for t in self._triggers)
+
+    def is_often(self, step: int) -> bool:
+        """Return whether a step is analysed because of an event, which is not otherwise."""
+        return any(t.is_often(step) for t in self._triggers)
 
     def disable(self, view: LammpsView, reason: str) -> None:
         """End the analysis, not the run; every rank is told, none needs to answer."""

@@ -147,6 +147,7 @@ class Pipeline:
         """
         step = view.step + (not first)
         self.ranks.agree(guarded(lambda: self._deliver.begin(view, step)))
+        self._deliver.check_memory(view)
         self._go_on(view, step)
         self._left = time.perf_counter()
 
@@ -228,7 +229,9 @@ class Pipeline:
         self._deliver(view, frame, found)
         self._advise(found.sums, frame.step)
         if found.sums["asked_to_end"]:
-            self._end(view, frame.step)
+            self._end(view, frame.step, "SIGTERM")
+        elif self._deliver.ends:
+            self._end(view, frame.step, "a trigger")
         self._left = time.perf_counter()
 
     def _repeated(self, frame: Frame) -> bool:
@@ -300,13 +303,22 @@ class Pipeline:
             self._said.add(kind)
             log.warning("insitu: %s", advice)
 
-    def _end(self, view: LammpsView, step: int) -> None:
-        """End LAMMPS' run after this step, as all ranks have agreed: one of them got SIGTERM."""
+    @property
+    def often(self) -> bool:
+        """Whether more steps may be analysed because of an event."""
+        return self._deliver.often
+
+    def is_often(self, step: int) -> bool:
+        """Return whether a step is analysed because of an event, which is not otherwise."""
+        return self._deliver.is_often(step)
+
+    def _end(self, view: LammpsView, step: int, why: str) -> None:
+        """End LAMMPS' run after this step, as all ranks have agreed."""
         view.end_run()
         if self.ranks.rank == 0:
             log.warning(
-                "insitu: SIGTERM: the run ends at step %d, which is in the history; the deck goes on "
-                "after `run`, further runs are skipped", step,
+                "insitu: %s: the run ends at step %d, which is in the history; the deck goes on "
+                "after `run`, further runs are skipped", why, step,
             )  # fmt: skip
 
     def disable(self, view: LammpsView, reason: str) -> None:

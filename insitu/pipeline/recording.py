@@ -84,7 +84,7 @@ class Recorder:
         view, frame
             The LAMMPS instance, and this rank's frame of it.
         values
-            Of the analyses, by path.
+            Of the analyses and of LAMMPS' temperature, energy and pressure, by path.
         sums
             Over all ranks: ``atoms``, and ``wall_STAGE`` [s].
         timing
@@ -92,9 +92,6 @@ class Recorder:
         """
         values = {
             **values,
-            "thermo/temperature": frame.thermo.temperature,
-            "thermo/potential_energy": frame.thermo.potential_energy,
-            "thermo/pressure": frame.thermo.pressure,
             "thermo/atoms": round(float(sums["atoms"])),
             **{f"timing/{s}": seconds for s, seconds in timing.items()},
             **{

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Triggers in a run: the frames around a transition, across a restart, what LAMMPS is told; both hosts."""
+
+from pathlib import Path
+
+import numpy as np
+from conftest import Host
+
+import insitu
+from insitu.history.check import check_file
+
+HEAD = """units metal
+lattice fcc 4.05
+region b prism 0 5 0 5 0 5 1.2 0.5 0.7 units lattice
+create_box 1 b
+create_atoms 1 box
+mass 1 26.98
+"""
+FORCES = """pair_style soft 2.0
+pair_coeff * * 1.0
+comm_modify cutoff 7.2
+neighbor 1.0 bin
+fix move all nve
+timestep 0.001
+"""
+DECK = HEAD + FORCES + "velocity all create 300 4711 loop geom\n"
+#: The crystal melts at once, between two frames.
+MELT = "displace_atoms all random 1.1 1.1 1.1 11 units box\n"
+MELTED = "trigger name melt on disordered above 0.5 before 2 after 3"
+
+
+def frames(path: Path) -> dict[int, np.ndarray]:
+    """Return the rows of each frame of a text dump by id, by its step; the header is LAMMPS' own."""
+    found: dict[int, np.ndarray] = {}
+    for part in path.read_text().split("ITEM: TIMESTEP\n")[1:]:
+        words, rows = part.split("ITEM: ATOMS", 1)
+        lines = rows.splitlines()[1:]
+        assert int(words.split("ITEM: NUMBER OF ATOMS\n")[1].split()[0]) == len(lines)
+        table = np.array([line.split() for line in lines], dtype=float)
+        assert int(words.split()[0]) not in found
+        found[int(words.split()[0])] = table[np.argsort(table[:, 0])]
+    return found
+
+
+def test_the_frames_around_a_transition(host: Host, tmp_path: Path) -> None:
+    for ranks in (1, 2, 3):
+        folder = tmp_path / str(ranks)
+        folder.mkdir()
+        deck = DECK + host.monitor(5, file="a.h5", analyze=MELTED)
+        deck += "dump d all custom 5 all.dump id type x y z\ndump_modify d format float %.9g\n"
+        run = host.run(folder, deck + "run 20\n" + MELT + "run 40\n", ranks)
+        assert run.code == 0, run.text[-2000:]
+        assert "trigger melt: event 1 at step 25" in run.text
+        assert "the 2 frames before an event are kept in memory" in run.text
+        assert check_file(folder / "a.h5") == []
+        history = insitu.open(folder / "a.h5")
+        assert (history["fraction"].sel(phase="disordered", step=[20, 25]).values > 0.5).tolist() == [
+            False, True,
+        ]  # fmt: skip
+        written, everything = frames(folder / "a.melt.1.dump"), frames(folder / "all.dump")
+        assert list(written) == [15, 20, 25, 30, 35, 40]
+        codes = history["code"].values
+        for step, table in written.items():
+            assert table.shape == (500, 6)
+            assert np.abs(table[:, :5] - everything[step]).max() < 1e-5
+            count = [(table[:, 5] == code).sum() for code in codes]
+            assert count == history["count"].sel(step=step).values.tolist()
+        events = history["melt_events"]
+        assert events.values.tolist() == [0] * 4 + [1] * (events.sizes["step"] - 4)
+        theirs = (folder / "all.dump").read_text().split("ITEM: ATOMS")[0].splitlines()[4:8]
+        ours = (folder / "a.melt.1.dump").read_text().split("ITEM: ATOMS")[0].splitlines()[4:8]
+        assert ours[0] == theirs[0]
+        assert np.allclose(*[[list(map(float, x.split())) for x in w[1:]] for w in (ours, theirs)])
+        assert not (folder / "a.melt.2.dump").exists()
+
+
+def test_a_restart_within_an_event(host: Host, tmp_path: Path) -> None:
+    """The run goes on beyond its restart file; what it wrote after that is replaced, not doubled."""
+    monitor = host.monitor(5, file="a.h5", if_exists="append", analyze=MELTED)
+    deck = DECK + monitor + "run 20\n" + MELT + "restart 30 at.*\nrun 15\n"
+    run = host.run(tmp_path, deck, 2)
+    assert run.code == 0, run.text[-2000:]
+    path = tmp_path / "a.melt.1.dump"
+    before = frames(path)
+    assert list(before) == [15, 20, 25, 30, 35]
+    with open(path, "a") as file:  # a kill in the middle of a frame
+        file.write("ITEM: TIMESTEP\n40\nITEM: NUMBER OF ATOMS\n500\nITEM: BOX")
+    deck = "units metal\nread_restart at.30\n" + FORCES + monitor + "run 30\n"
+    run = host.run(tmp_path, deck, 3)
+    assert run.code == 0, run.text[-2000:]
+    after = frames(path)
+    assert list(after) == [15, 20, 25, 30, 35, 40]
+    for step in (15, 20, 25, 30):
+        assert (after[step] == before[step]).all()
+    assert np.abs(after[35] - before[35])[:, :5].max() < 1e-5
+    assert "event 1" not in run.text
+    history = insitu.open(tmp_path / "a.h5")
+    assert history["step"].values.tolist() == list(range(5, 61, 5))
+    assert history["melt_events"].values[-1] == 1
+    # A new history beside files that are there.
+    other = host.monitor(5, file="a.h5", if_exists="append", analyze=MELTED)
+    (tmp_path / "a.h5").unlink()
+    run = host.run(tmp_path, DECK + other + "run 5\n", 2)
+    assert run.code != 0
+    assert "a.melt.1.dump' exists, of an earlier run" in run.text
+    assert list(frames(path)) == list(after)
+
+
+def test_what_lammps_is_told_and_frames_more_often(host: Host, tmp_path: Path) -> None:
+    """A variable that dump_modify skip and fix halt read; a finer interval; the end of a run."""
+    words = (
+        "trigger name melt on fcc below 0.5 variable molten often 5 during 4 "
+        "analyze trigger name last on melt/active above 0.5 hold 7 end yes"
+    )
+    deck = DECK + "variable molten string 0\nvariable solid equal 1-v_molten\n"
+    deck += host.monitor(5, file="a.h5", every=20, analyze=words)
+    deck += "dump d all atom 5 d.dump\ndump_modify d skip v_solid\nrun 40\n" + MELT + "run 200\n"
+    deck += 'print "now $(step)"\nrun 20\nprint "then $(step)"\n'
+    run = host.run(tmp_path, deck, 2)
+    assert run.code == 0, run.text[-2000:]
+    steps = [20, 40, 60, 65, 70, 75, 80, 100, 120]
+    history = insitu.open(tmp_path / "a.h5")
+    assert history["step"].values.tolist() == steps
+    assert "now 120" in run.text
+    assert "then 120" in run.text  # later runs are skipped
+    assert "a trigger: the run ends at step 120" in run.text
+    dumped = [int(p.split()[0]) for p in (tmp_path / "d.dump").read_text().split("TIMESTEP")[1:]]
+    assert dumped == list(range(60, 121, 5))
+
+
+def test_what_is_wrong_ends_the_run_before_it_begins(host: Host, tmp_path: Path) -> None:
+    def text(words: str) -> str:
+        deck = DECK + host.monitor(10, file="a.h5", analyze=words) + "run 10\n"
+        run = host.run(tmp_path, deck, 2)
+        assert run.code != 0
+        assert "Loop time" not in run.text
+        return run.text
+
+    said = text("trigger on disordered above 0.5 before 10 memory 0.01")
+    assert "frames before an event take" in said
+    assert "memory=0.01 MB" in said
+    assert "variable molten string 0" in text("trigger on fcc below 0.5 variable molten")
+    assert "on=liquid is not known" in text("trigger on liquid above 0.5")
+    assert "give `every`" in text("trigger on fcc below 0.5 often 5")
