@@ -31,6 +31,14 @@ SIZES: dict[str, dict[str, object]] = {
     "in.disable": {"cells": 3, "steps": 40, "every": 20},
     "in.shock": {"width": 2, "length": 10, "settle": 20, "steps": 160, "every": 40},
     "in.nucleus": {"cells": 4, "radius": 1.4, "melting": 100, "steps": 40, "every": 20},
+    "in.trigger": {
+        "cells": 3,
+        "first": 3000,
+        "last": 6000,
+        "steps": 400,
+        "every": 40,
+        "often": 20,
+    },
     "in.job": {"cells": 3, "often": 40, "every": 20, "total": 60},
     "vitrification/in.vitrification_ni": {
         "cells": 3,
@@ -168,6 +176,22 @@ def test_nucleus(done: Done) -> None:
     assert (size.sel(unknown="with") >= size.sel(unknown="without")).all()
     crystal = history["count"].sel(phase=["fcc", "hcp"]).sum("phase")
     assert (history["clusters_size"].sel(unknown="without").sum("largest") <= crystal).all()
+
+
+def test_trigger(done: Done) -> None:
+    """The run ends once all has melted; the frames around the onset are in a file."""
+    history = done.history("trigger.h5")
+    assert history["melts_events"].values[-1] == 1
+    assert "halt condition" in done.output("in.trigger")
+    onset = int(history["step"].values[history["melts_events"].values == 1][0])
+    written = columns(done.folder / "trigger.melts.1.dump")
+    disordered = int(history["code"].sel(phase="disordered"))
+    for step, rows in written.items():
+        assert (rows[:, 5] == disordered).sum() == history["count"].sel(
+            phase="disordered", step=step
+        )
+    assert min(written) < onset < max(written)
+    assert set(columns(done.folder / "trigger.event.dump")) >= {onset, onset + 20}
 
 
 def test_film(done: Done) -> None:
