@@ -6,7 +6,7 @@
 # Aluminium, heated at zero pressure. Three triggers watch the run:
 #   melts   more than a tenth of the atoms are disordered: the 10 frames before, the event and the 10
 #           after it go to trigger.melts.1.dump, with the phase of each atom; from there on a frame is
-#           analysed five times as often, for 40 frames; the variable `melting` is 1
+#           analysed every 20 steps instead of every 100, for 40 frames; the variable `melting` is 1
 #   jumps   the fraction grows by more than 0.2 within 5 frames
 #   molten  more than 0.8 in 5 frames in a row: the run ends by fix halt, which reads a variable
 # The dump of all atoms is written during the event only.
@@ -22,8 +22,7 @@ variable        cells index 6              # 4 * cells^3 atoms: 864
 variable        first index 1000           # K
 variable        last index 1700
 variable        steps index 12000
-variable        every index 100            # a frame, as long as nothing happens
-variable        often index 20             # and during the event
+variable        skip index yes             # no: LAMMPS before 2022, without dump_modify skip
 
 units           metal
 boundary        p p p
@@ -46,20 +45,18 @@ variable        molten string 0
 variable        quiet equal 1-v_melting
 variable        done equal v_molten
 
-variable        melts string "trigger name melts on disordered above 0.1 hysteresis 0.05 before 10 after 10 often ${often} during 40 variable melting"
-variable        jumps string "trigger name jumps on disordered change 5 above 0.2"
-variable        ends string "trigger name molten on disordered above 0.8 hold 5 variable molten"
 if "${host} == plugin" then &
-  "fix phases all insitu ${often} every ${every} file trigger.h5 if_exists overwrite analyze ${melts} analyze ${jumps} analyze ${ends}" &
+  "fix phases all insitu 20 every 100 file trigger.h5 if_exists overwrite analyze trigger name melts on disordered above 0.1 hysteresis 0.05 before 10 after 10 often 20 during 40 variable melting analyze trigger name jumps on disordered change 5 above 0.2 analyze trigger name molten on disordered above 0.8 hold 5 variable molten" &
 else &
-  """python phases here "import insitu; phases = insitu.monitor(file='trigger.h5', every=${every}, if_exists='overwrite', analyze='${melts} analyze ${jumps} analyze ${ends}')" """ &
-  "fix phases all python/invoke ${often} end_of_step phases"
+  """python phases here "import insitu; phases = insitu.monitor(file='trigger.h5', every=100, if_exists='overwrite', analyze='trigger name melts on disordered above 0.1 hysteresis 0.05 before 10 after 10 often 20 during 40 variable melting analyze trigger name jumps on disordered change 5 above 0.2 analyze trigger name molten on disordered above 0.8 hold 5 variable molten')" """ &
+  "fix phases all python/invoke 20 end_of_step phases"
 
 # Behind the analysis, at the same steps.
-fix             enough all halt ${often} v_done > 0.5 error continue
-dump            event all custom ${often} trigger.event.dump id type x y z
-dump_modify     event skip v_quiet
+fix             enough all halt 20 v_done > 0.5 error continue
+if "${skip} == yes" then &
+  "dump event all custom 20 trigger.event.dump id type x y z" &
+  "dump_modify event skip v_quiet"
 
-thermo          ${every}
-thermo_style    custom step temp pe press v_melting v_molten
+thermo          100
+thermo_style    custom step temp pe press v_quiet v_done
 run             ${steps}

@@ -296,8 +296,9 @@ class Clusters(Analysis[ClustersSettings]):
         shape = (
             f"spanning {', '.join(around)}" if around else f"radius of gyration {radius:.3g}{unit}"
         )
+        some = f"{number[0]:,} cluster" + ("s" if number[0] > 1 else "")
         return (
-            f"{number[0]:,} cluster{'s' if number[0] > 1 else ''}, the largest of {size[0]:,} atoms ({', '.join(parts)}), {shape}, "
+            f"{some}, the largest of {size[0]:,} atoms ({', '.join(parts)}), {shape}, "
             f"identity {last[f'{name}_identity'].values[0, 0]}; with unknown atoms {number[1]:,}, the "
             f"largest of {size[1]:,}"
         )

@@ -101,7 +101,8 @@ class Trigger(Analysis[TriggerSettings]):
     def __init__(self, settings: TriggerSettings, system: System, name: str = "") -> None:
         super().__init__(settings, system, name)
         self.stage = "model"  # it takes no time
-        self._path, self._at = "", ()
+        self._path = ""
+        self._at: tuple[int, ...] = ()
         self._window = settings.change or 0
         about = f"trigger on {settings.on}"
         scalar: tuple[int, ...] = ()

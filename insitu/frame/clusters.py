@@ -76,7 +76,7 @@ class Links:
         with np.errstate(invalid="ignore"):
             moved = np.rint((frame.positions - owner) @ np.linalg.inv(frame.cell))
         moved[:n] = 0.0
-        known = np.isfinite(moved).all(axis=1)
+        known: NDArray[np.bool_] = np.isfinite(moved).all(axis=1)
         node[~known] = -1
         periods = np.where(known[:, None] & frame.pbc, moved, 0.0).astype(np.int32)
         rank = np.full(halo.received, -1, dtype=np.int64)
@@ -269,7 +269,8 @@ class Clusters:
         """Return positions ``(k, 3)`` of some atoms relative to the origin of their clusters [Å]."""
         moved = self.periods[graph][atoms] @ frame.cell
         away: NDArray[np.float64] = frame.positions[atoms] + moved
-        return away - self.origin[self.number[graph][atoms]]
+        away -= self.origin[self.number[graph][atoms]]
+        return away
 
     def total(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return sums ``(n, w)`` over clusters of sums over pieces, to be read at the roots; collective."""

@@ -13,6 +13,7 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -271,8 +272,7 @@ class Events:
             mine = {0: rows.view(np.uint8)} if self._ranks.rank == r else {}
             most = {r: int(sizes[r]) * rows.itemsize} if self._ranks.rank == 0 else {}
             for part in self._ranks.trade(mine, most, np.uint8).values():
-                theirs = part.view(rows.dtype)
-                trouble = trouble or guarded(lambda theirs=theirs: _put(file, theirs))
+                trouble = trouble or guarded(partial(_put, file, part.view(rows.dtype)))
         if file is not None:
             closed = guarded(file.close)
             trouble = trouble or closed

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Triggers in a run: the frames around a transition, across a restart, what LAMMPS is told; both hosts."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +115,9 @@ def test_what_lammps_is_told_and_frames_more_often(host: Host, tmp_path: Path) -
     )
     deck = DECK + "variable molten string 0\nvariable solid equal 1-v_molten\n"
     deck += host.monitor(5, file="a.h5", every=20, analyze=words)
-    deck += "dump d all atom 5 d.dump\ndump_modify d skip v_solid\nrun 40\n" + MELT + "run 200\n"
+    skips = host.name != "debian"  # dump_modify skip came after LAMMPS of 2021
+    deck += "dump d all atom 5 d.dump\ndump_modify d skip v_solid\n" if skips else ""
+    deck += "thermo 5\nthermo_style custom step v_solid\nrun 40\n" + MELT + "run 200\n"
     deck += 'print "now $(step)"\nrun 20\nprint "then $(step)"\n'
     run = host.run(tmp_path, deck, 2)
     assert run.code == 0, run.text[-2000:]
@@ -124,8 +127,11 @@ def test_what_lammps_is_told_and_frames_more_often(host: Host, tmp_path: Path) -
     assert "now 120" in run.text
     assert "then 120" in run.text  # later runs are skipped
     assert "a trigger: the run ends at step 120" in run.text
-    dumped = [int(p.split()[0]) for p in (tmp_path / "d.dump").read_text().split("TIMESTEP")[1:]]
-    assert dumped == list(range(60, 121, 5))
+    seen = dict(re.findall(r"^ +(\d+) +([01]) *$", run.text, re.M))
+    assert [int(step) for step, solid in seen.items() if solid == "0"] == list(range(60, 121, 5))
+    if skips:
+        text = (tmp_path / "d.dump").read_text().split("TIMESTEP")[1:]
+        assert [int(part.split()[0]) for part in text] == list(range(60, 121, 5))
 
 
 def test_what_is_wrong_ends_the_run_before_it_begins(host: Host, tmp_path: Path) -> None:
