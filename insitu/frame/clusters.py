@@ -76,7 +76,7 @@ class Links:
         with np.errstate(invalid="ignore"):
             moved = np.rint((frame.positions - owner) @ np.linalg.inv(frame.cell))
         moved[:n] = 0.0
-        known: NDArray[np.bool_] = np.isfinite(moved).all(axis=1)
+        known = np.asarray(np.isfinite(moved).all(axis=1))
         node[~known] = -1
         periods = np.where(known[:, None] & frame.pbc, moved, 0.0).astype(np.int32)
         rank = np.full(halo.received, -1, dtype=np.int64)
