@@ -31,7 +31,7 @@ HOMES = {
     "mpi4py": {"frame/reduce.py"},
     "cupy": {"gpu/device.py"},
     "h5py": {"history/check.py", "history/continuation.py", "history/elements.py", "history/integrity.py",
-        "history/layout.py", "history/storage.py", "history/writer.py",},
+        "history/layout.py", "history/storage.py", "history/writer.py", "offline/h5md.py",},
     "matplotlib": {"views/plots.py"},
     "xarray": {
         "history/reader.py", "history/joining.py", "history/xarray_backend.py", "offline/ptm.py",

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from concurrent.futures import Executor
 
 from insitu.cli.histories import Verb
+from insitu.errors import launched
 from insitu.history import IF_EXISTS
 from insitu.models.engines import ENGINES
 
@@ -16,6 +18,15 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _classify(options: argparse.Namespace) -> int:
+    if launched()[0] == 1:
+        return _frames(options, None)
+    from insitu.frame.reduce import workers
+
+    with workers() as executor:
+        return 0 if executor is None else _frames(options, executor)
+
+
+def _frames(options: argparse.Namespace, executor: Executor | None) -> int:
     from insitu.offline.files import classify_files, expand
     from insitu.offline.options import Options
     from insitu.offline.streams import size_of
@@ -30,7 +41,7 @@ def _classify(options: argparse.Namespace) -> int:
     meter = Meter(size_of(files), "read")
     try:
         for line in classify_files(
-            files, chosen, reached=meter.reached,
+            files, chosen, reached=meter.reached, executor=executor,
             tell=lambda text: meter.write(f"insitu: {text}", sys.stderr),
         ):  # fmt: skip
             meter.write(line)
@@ -45,12 +56,14 @@ def add_classify(verb: Verb) -> None:
         "classify", _classify, "Classify the atoms of configurations and trajectories in files.",
         "insitu classify dump.lammpstrj --labels phases.xyz\n"
         "  insitu classify 'dump.*.gz' --out phases.h5\n"
+        "  mpiexec -n 64 insitu classify 'dump.*.gz' --out phases.h5\n"
         "  insitu classify silica.dump --model sio2 --species Si,O\n"
         "  insitu classify film.dump --group 'type == 2 and z > 30'",
     )  # fmt: skip
     sub.add_argument(
         "files", nargs="+", metavar="FILE",
-        help="LAMMPS dump (text or binary; plain, gz, xz, bz2, zst), LAMMPS data file, or what ASE reads; "
+        help="LAMMPS dump (text or binary; plain, gz, xz, bz2, zst), LAMMPS data file, H5MD, or what ASE "
+        "reads; "
         "patterns are allowed",
     )  # fmt: skip
     sub.add_argument("--out", metavar="HISTORY",
@@ -79,6 +92,7 @@ def add_classify(verb: Verb) -> None:
     sub.add_argument("--timestep", type=float, metavar="DT",
                      help="length of a step, for files that have no time")  # fmt: skip
     sub.add_argument("--workers", type=int, metavar="N",
-                     help="processes for many frames (one for each core)")  # fmt: skip
+                     help="processes for many frames (one for each core); not under mpiexec or srun, "
+                     "where the ranks share the frames")  # fmt: skip
     sub.add_argument("--engine", default="auto", choices=ENGINES, help="of the network (auto)")
     sub.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")

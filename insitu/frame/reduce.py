@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -254,6 +256,36 @@ class Ranks:
         if self._comm is not None:
             self._comm.Abort(1)
         os._exit(1)
+
+
+@contextmanager
+def workers() -> Iterator[Executor | None]:
+    """Let the other ranks of a program that was started on several work for the first; collective.
+
+    Yields an executor on rank 0 (of mpi4py.futures), whose tasks the other ranks carry out. These get
+    None when rank 0 has left the context.
+
+    Raises
+    ------
+    DeckError
+        On all ranks: mpi4py is missing, or of another MPI than the launcher.
+    """
+    try:
+        from mpi4py import MPI
+        from mpi4py.futures import MPICommExecutor
+    except (ImportError, RuntimeError) as error:
+        raise DeckError(
+            f"{launched()[0]} processes were started by {launched()[1]} and mpi4py cannot be used "
+            f"({error}): pip install 'insitu[mpi]', or start one process"
+        ) from None
+    if MPI.COMM_WORLD.Get_size() == 1:
+        raise DeckError(
+            f"{launched()[0]} processes were started by {launched()[1]}, but mpi4py sees 1 rank: it is "
+            f"bound to another MPI ({', '.join(mpi_libraries()) or 'none'}). Start with the mpiexec of "
+            "that one, or with srun --mpi=pmi2 (MPICH), --mpi=pmix (Open MPI); `insitu doctor` lists both"
+        )
+    with MPICommExecutor(MPI.COMM_WORLD, root=0) as executor:
+        yield executor
 
 
 def mpi_libraries() -> list[str]:

@@ -8,7 +8,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 
@@ -87,6 +87,7 @@ def classify_files(
     *,
     tell: Callable[[str], None],
     reached: Callable[[int], None] = lambda position: None,
+    executor: Executor | None = None,
 ) -> Iterator[str]:
     """Classify the frames of files; yield one line of phase fractions for each.
 
@@ -100,6 +101,9 @@ def classify_files(
         Is told once what the user should know: frames left out, samples that no model can judge.
     reached
         Is told how many bytes of all files were read.
+    executor
+        Whose workers share the frames, for example other ranks
+        (:func:`insitu.frame.reduce.workers`); None: processes of this machine.
 
     Raises
     ------
@@ -134,7 +138,9 @@ def classify_files(
     frames = read_many(files, options.index, tell, bool(options.group), reached=reached)
     samples = ((f, k, *_prepare(c, f, options, model)) for f, k, c in frames)
     try:
-        for file, number, whole, kept, found in _in_order(samples, model, options, workers):
+        for file, number, whole, kept, found in _in_order(
+            samples, model, options, workers, executor
+        ):
             if found.advice:
                 once(found.advice)
             yield output.write(file, number, whole, kept, found)
@@ -198,28 +204,33 @@ Done = tuple[str, int, Configuration, NDArray[np.bool_] | None, Classification]
 
 
 def _in_order(
-    samples: Iterator[Item], model: AnyModel, options: Options, workers: int
-) -> Iterator[Done]:
+    samples: Iterator[Item], model: AnyModel, options: Options, workers: int,
+    executor: Executor | None,
+) -> Iterator[Done]:  # fmt: skip
     """Yield the results in the order of the frames; on several processes where it takes long."""
     spent = 0.0
-    for file, number, whole, kept, sample in samples:
+    alone = executor is None or model.on_device is not None
+    if not alone:
+        workers = max(getattr(executor, "num_workers", 1), 1)
+    for file, number, whole, kept, sample in samples if alone else ():
         started = time.perf_counter()
         yield file, number, whole, kept, sample.classify(model)
         spent += time.perf_counter() - started
         if workers > 1 and spent > _ALONE:
             break
     else:
-        return
+        if alone:
+            return
     waiting: deque[Waiting] = deque()
     # Not forked: OpenMP's threads do not survive that.
-    with ProcessPoolExecutor(
-        workers, get_context("spawn"), _begin, (options.model, options.engine)
-    ) as pool:
+    own = executor or ProcessPoolExecutor(workers, get_context("spawn"))
+    with own as pool:
         failure: InsituError | None = None
         try:
             try:
                 for file, number, whole, kept, sample in samples:
-                    waiting.append((file, number, whole, kept, pool.submit(_work, sample)))
+                    result = pool.submit(_work, sample, options.model, options.engine)
+                    waiting.append((file, number, whole, kept, result))
                     while len(waiting) > _AHEAD * workers:
                         yield _finished(waiting.popleft())
             except InsituError as error:  # what was read before it is given first
@@ -237,20 +248,16 @@ def _finished(item: Waiting) -> Done:
     return file, number, whole, kept, result.result()
 
 
-#: The model of a worker process.
-_MODEL: AnyModel | None = None
+#: The model of a worker process, and how it was asked for.
+_loaded: dict[tuple[str, str], AnyModel] = {}
 
 
-def _begin(name: str, engine: str) -> None:
-    global _MODEL
-    os.environ["OMP_NUM_THREADS"] = "1"
-    _MODEL = load(name, engine=engine)
-    _MODEL.threads = 1
-
-
-def _work(sample: Sample) -> Classification:
-    assert _MODEL is not None
-    found = sample.classify(_MODEL)
+def _work(sample: Sample, name: str, engine: str) -> Classification:
+    if (name, engine) not in _loaded:
+        os.environ["OMP_NUM_THREADS"] = "1"
+        model = _loaded[name, engine] = load(name, engine=engine)
+        model.threads = 1
+    found = sample.classify(_loaded[name, engine])
     # Not sent back: a line, a history and labels do without.
     return Classification(
         found.labels, found.confidence, found.probabilities[:0], found.classes, found.advice

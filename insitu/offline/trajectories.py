@@ -19,6 +19,7 @@ from insitu.offline.streams import Stream
 
 #: Bytes by which the format of a file is told.
 _HEAD = 1 << 16
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 #: Is told how many bytes were read.
 Reached = Callable[[int], None]
 
@@ -35,8 +36,8 @@ def read_file(
     Parameters
     ----------
     path
-        A LAMMPS dump, as text or binary, plain or compressed (gz, xz, bz2, zst); a LAMMPS data file; any
-        other file that ASE reads.
+        A LAMMPS dump, as text or binary, plain or compressed (gz, xz, bz2, zst); a LAMMPS data file; H5MD;
+        any other file that ASE reads.
     wanted
         Whether frame k is wanted.
     tell
@@ -77,6 +78,12 @@ def read_file(
         finally:
             stream.close()
         return
+    if head.startswith(_HDF5) and not stream.compression:
+        from insitu.offline.h5md import H5MDFile, is_h5md
+
+        if is_h5md(path):
+            yield from H5MDFile(path, tell, everything).frames(wanted)
+            return
     if stream.compression in ("zst",):
         raise SettingError(
             f"'{path}' is no LAMMPS dump, and ASE does not read {stream.compression}; unpack it (zstd -d)"

@@ -295,9 +295,9 @@ class Pipeline:
         elif not sums["count"].sum():
             among = self.settings.neighbors
             advice = (
-                f"group '{self.settings.group}' has no atoms "
-                + (f"that belong to neighbors={','.join(among)} " if among else "")
-                + f"at step {step}: its fractions are NaN there; define the group before the run"
+                f"group '{self.settings.group}' has no atoms at step {step}"
+                + (f" that belong to neighbors={','.join(among)}" if among else "")
+                + ": its fractions are NaN there; define the group before the run"
             )
         if advice and kind not in self._said:
             self._said.add(kind)

@@ -114,3 +114,24 @@ def test_watch_and_report(history: str, capsys: pytest.CaptureFixture[str]) -> N
     assert cli.main(["watch", "no.h5", "--once"]) == 1
     assert cli.main(["report", history]) == 0
     assert Path("a.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_whose_atoms_make_up_the_surroundings_is_told(
+    history: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    melting(Path("o.h5"))
+    with h5py.File("o.h5", "r+") as file:
+        file["parameters/insitu"].attrs["neighbors"] = "O"
+    assert cli.main(["show", "o.h5"]) == 0
+    assert "Only the atoms of O make up the surroundings (neighbors)" in capsys.readouterr().out
+    assert cli.main(["show", history]) == 0
+    assert "surroundings" not in capsys.readouterr().out
+    assert cli.main(["compare", history, "o.h5"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Surroundings differ: A's are made up by neighbors=all, B's by O." in said
+    assert cli.main(["report", "o.h5"]) == 0
+    assert "surroundings made up by (neighbors)" in Path("o.html").read_text()
+    assert cli.main(["show", history, "o.h5"]) == 2
+    assert "'o.h5' has neighbors O, and 'a.h5' has all" in capsys.readouterr().err
+    assert cli.main(["compare", "o.h5", "--ptm", "a.dump"]) == 2
+    assert "name them by atom types in the run: neighbors 1" in capsys.readouterr().err

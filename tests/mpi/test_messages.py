@@ -276,7 +276,7 @@ def test_surroundings_without_atoms_are_said(host: Host, potentials: Path, tmp_p
     )
     run = host.run(tmp_path, deck + "run 10\n", 2, seconds=300)
     assert run.code == 0, run.text[-2000:]
-    assert "group 'all' has no atoms that belong to neighbors=none at step 10" in run.text
+    assert "group 'all' has no atoms at step 10 that belong to neighbors=none" in run.text
     half = insitu.open(str(tmp_path / "half.h5"))
     assert half["step"].values.tolist() == ([0, 10] if host.plugin else [10])
     assert (half["count"].sum("phase") > 60).all()
