@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from ovito_labels import other_methods
 
 from insitu.analyses.classification import Classification, classify_with
+from insitu.frame.crystals import displaced
 from insitu.models.store import AnyModel, load
 from insitu.testing import LATTICES
 from insitu.training.data.dynamics import load as load_job
-from insitu.training.data.foreign import displaced, prototypes
+from insitu.training.data.foreign import prototypes
 from insitu.training.data.made import gas, lattice_sample, strained_class
 from insitu.training.data.trajectories import jobs
 from insitu.training.recipes import load_recipe

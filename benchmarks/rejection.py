@@ -26,10 +26,11 @@ from scipy.spatial import cKDTree
 from scipy.special import sph_harm_y
 
 from insitu.descriptors.neighbors_map import NeighborsMap
+from insitu.frame.crystals import displaced
 from insitu.models.engines.graph import GraphSettings
 from insitu.models.store import locate
 from insitu.training.data.dynamics import load as load_job
-from insitu.training.data.foreign import displaced, prototypes
+from insitu.training.data.foreign import prototypes
 from insitu.training.data.graphs import describe
 from insitu.training.data.trajectories import MOLTEN, jobs
 from insitu.training.recipes import load_recipe

@@ -11,6 +11,7 @@ from insitu.frame.lattices import lattice
 from insitu.frame.species import SYMBOLS
 from insitu.gpu.device import check_device, choose, tell
 from insitu.models import store
+from insitu.models.added import Extended
 from insitu.models.engines.images import Model
 from insitu.models.store import AnyModel
 
@@ -18,7 +19,10 @@ from insitu.models.store import AnyModel
 _ALLOWED = 1e-3
 
 
-def load(name: str, *, engine: str = "auto", device: str = "cpu", local_rank: int = 0) -> AnyModel:
+def load(
+    name: str, *, engine: str = "auto", device: str = "cpu", local_rank: int = 0,
+    more: Extended | None = None,
+) -> AnyModel:  # fmt: skip
     """Load a model, check its metadata, and move it to where it runs.
 
     Parameters
@@ -31,6 +35,8 @@ def load(name: str, *, engine: str = "auto", device: str = "cpu", local_rank: in
         torch.
     device, local_rank
         Where it runs, see :func:`insitu.gpu.device.choose`.
+    more
+        The model with added classes (:func:`insitu.models.store.extended`).
 
     Raises
     ------
@@ -41,7 +47,7 @@ def load(name: str, *, engine: str = "auto", device: str = "cpu", local_rank: in
         No such engine or device, or a GPU was asked for and cannot be used.
     """
     check_device(device)
-    model = store.load(name, engine)
+    model = store.load(name, engine, more)
     if device == "cpu":
         return model
     try:

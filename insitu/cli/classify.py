@@ -34,8 +34,8 @@ def _frames(options: argparse.Namespace, executor: Executor | None) -> int:
 
     files = expand(options.files)
     names = (
-        "model", "threshold", "engine", "device", "index", "labels", "out", "if_exists", "species",
-        "types", "group", "neighbors", "units", "timestep", "workers",
+        "model", "classes", "threshold", "engine", "device", "index", "labels", "out", "if_exists",
+        "species", "types", "group", "neighbors", "units", "timestep", "workers",
     )  # fmt: skip
     chosen = Options(**{name: getattr(options, name) for name in names})
     meter = Meter(size_of(files), "read")
@@ -71,6 +71,10 @@ def add_classify(verb: Verb) -> None:
     sub.add_argument("--if-exists", default="refuse", choices=IF_EXISTS,
                      help="if HISTORY exists (refuse)")  # fmt: skip
     sub.add_argument("--model", default="metals", help="shipped model or model.pt (metals)")
+    sub.add_argument(
+        "--classes", default="", metavar="NAME=FILE,…",
+        help="classes to add to the model, each from a file with its structure (CIF, POSCAR, data file …)",
+    )  # fmt: skip
     sub.add_argument("--threshold", type=float, help="probability under which an atom is unknown")
     sub.add_argument("--index", default=":",
                      help="frames, counted through all files: 0, -1, 10:20, ::5 (all)")  # fmt: skip

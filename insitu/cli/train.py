@@ -13,7 +13,7 @@ from typing import Any
 from insitu.cli.histories import Verb
 from insitu.errors import SettingError
 
-_HELP = "Train a model from a recipe, or from your own snapshots that other methods label."
+_HELP = "Train a model from a recipe or from your own snapshots, or add classes to a shipped one."
 _TEXT = """\
 Train a model from a recipe, whose data are generated with LAMMPS, or from your own snapshots, labelled by
 other methods where these are sure. The model (model.pt and its card) is written into the folder --out. Use
@@ -33,11 +33,19 @@ slices (@:20, @-1, @10:50:5). LABELS is one of
 Atoms of structures that are not named are not used, nor are atoms whose label is not sure: with a PTM RMSD
 above --rmsd, or with less than the share --agreement of their 12 nearest neighbours having the same label.
 Take frames in which the method can be trusted, such as crystals far below melting; noise that is added to
-copies takes the place of thermal motion."""
+copies takes the place of thermal motion.
+
+--class NAME=FILE adds a class to the model --model (metals), whose own weights stay as they are. FILE is a
+crystal structure (CIF, POSCAR, LAMMPS data, what ASE reads), of which hot and strained copies are made, or
+a ball of 600 atoms or more (not periodic), of which those near its middle count.
+--few-shot NAME=FILE[@FRAMES] gives snapshots of the class (LAMMPS dumps, what ASE reads), all of whose atoms
+are of it, beside or in place of a structure. It takes less than a minute and no molecular dynamics. A deck
+does the same with `classes NAME=FILE,…`."""
 
 _EXAMPLE = """\
 insitu train --from heating.dump@:20 ptm:hcp --from heating.dump@-20: ptm:other=liquid --out my-metal
   insitu train --from a.dump@:20 cna/atom=c_cna:fcc --from melt.xyz liquid --noise 0.08 --out my-metal
+  insitu train --class omega=omega.cif --class A15=a15.cif --out my-model
   insitu train crystals-cnn --data data --out my-model --workers 2"""
 
 #: Options of annotated snapshots: where they are in the recipe.
@@ -68,6 +76,16 @@ def add_train(verb: Verb) -> None:
         type=Path,
         help="artefact whose weights a recipe like metals starts from (random)",
     )
+    added = sub.add_argument_group("classes for a shipped model")
+    added.add_argument(
+        "--class", dest="classes", action="append", default=[], metavar="NAME=FILE",
+        help="class to add, from a file with its structure; may be repeated",
+    )  # fmt: skip
+    added.add_argument(
+        "--few-shot", action="append", default=[], metavar="NAME=FILE[@FRAMES]",
+        help="snapshots of a class to add; may be repeated",
+    )  # fmt: skip
+    added.add_argument("--model", default="metals", help="model to which they are added (metals)")
     own = sub.add_argument_group("your own snapshots")
     pair: dict[str, Any] = {
         "nargs": 2,
@@ -136,12 +154,31 @@ def recipe_of(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     return recipe, hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
+def _add(options: argparse.Namespace) -> int:
+    """Add classes to a model."""
+    from insitu.training.fit.classes import add_classes
+
+    if options.recipe or options.sources:
+        raise SettingError(
+            "--class and --few-shot add classes to --model, and take neither a recipe nor --from; leave "
+            "one of them out"
+        )
+    path = add_classes(
+        options.model, options.classes, options.few_shot, Path(options.out), options.name
+    )
+    print(f"wrote {path}")
+    print((path.parent / "README.md").read_text())
+    return 0
+
+
 def _train(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    if options.classes or options.few_shot:
+        return _add(options)
     given = [f"--{n}" for n in (*_OPTIONS, "name", "test") if getattr(options, n)]
     if options.recipe is None and not options.sources:
         raise SettingError(
-            "give a recipe, or --from FILE LABELS; insitu train --help explains both"
+            "give a recipe, --from FILE LABELS or --class NAME=FILE; insitu train --help explains them"
         )
     if given and not options.sources:
         raise SettingError(

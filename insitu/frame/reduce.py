@@ -119,6 +119,18 @@ class Ranks:
         """Return whether the flag is set on any rank; collective."""
         return bool(self.sum(np.array([float(flag)]))[0])
 
+    def from_first(self, texts: list[bytes]) -> list[bytes]:
+        """Return what rank 0 has, on every rank; all have as many; collective."""
+        here = self.rank == 0
+        lengths = self.sum(np.array([len(t) * here for t in texts], dtype=np.float64))
+        found = []
+        for text, length in zip(texts, lengths, strict=True):
+            one = np.zeros(int(length))
+            if here:
+                one[:] = np.frombuffer(text, dtype=np.uint8)
+            found.append(self.sum(one).astype(np.uint8).tobytes())
+        return found
+
     def gather(self, values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """Return every rank's table ``(k, width)`` on rank 0, nothing elsewhere; collective."""
         if self._comm is None:

@@ -11,9 +11,12 @@ import io
 import json
 import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from insitu.errors import ModelError, SettingError, did_you_mean
 from insitu.frame.neighbors import compiled
@@ -25,6 +28,9 @@ from insitu.models.engines.images import Model
 from insitu.models.engines.spatial import SpatialModel
 from insitu.models.engines.torchscript import TorchScript
 from insitu.models.weights import read_weights
+
+if TYPE_CHECKING:
+    from insitu.models.added import Extended
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 #: Names that stand for another model.
@@ -80,7 +86,43 @@ def _inside(path: Path, content: bytes) -> tuple[Card | None, bytes | None]:
         return None, None
 
 
-def load(name: str, engine: str = "auto") -> AnyModel:
+def extended(name: str, classes: Mapping[str, str]) -> Extended:
+    """Return a model with the classes of some files, for :func:`load`.
+
+    Parameters
+    ----------
+    name
+        Shipped name, alias, or path.
+    classes
+        File of each class (:func:`insitu.models.structures.read`).
+
+    Raises
+    ------
+    ModelError
+        The model cannot be read, or cannot take classes.
+    SettingError
+        A file is no structure that can be a class of this model.
+    """
+    from insitu.models.added import extend
+    from insitu.models.structures import read
+
+    card, weights = parts(name)
+    return extend(card, weights, read(classes))[0]
+
+
+def parts(name: str) -> tuple[Card, dict[str, NDArray[np.float64]]]:
+    """Return card and weights of a model that can take classes; else raise ModelError."""
+    path = locate(name)
+    card, weights = _inside(path, path.read_bytes())
+    if card is None or weights is None or card.graph is None:
+        raise ModelError(
+            f"model '{name}' cannot take further classes: only models with graph layers on Neighbors Maps, "
+            "with weights for the kernels, can (metals); leave `classes` out"
+        )
+    return card, read_weights(weights, path)
+
+
+def load(name: str, engine: str = "auto", more: Extended | None = None) -> AnyModel:
     """Load a model for the CPU and check its metadata.
 
     Parameters
@@ -90,6 +132,8 @@ def load(name: str, engine: str = "auto") -> AnyModel:
     engine
         What runs the network: ``native`` (the kernels), ``torchscript`` (the reference), or ``auto``:
         the kernels if the artefact has weights for them, which is faster and needs no torch.
+    more
+        What :func:`extended` made of it, in place of what the artefact holds.
 
     Raises
     ------
@@ -108,12 +152,18 @@ def load(name: str, engine: str = "auto") -> AnyModel:
     content = path.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
     card, weights = _inside(path, content)
+    if more is not None:
+        card, weights, sha256 = Card.from_json(more.card, str(path)), more.weights, more.sha256
     if engine == "native" and card is not None and weights is None:
         raise ModelError(
             f"engine='native' cannot run model {path}: it has no weights for the kernels, which run "
             "the networks NeighborsMapCNN, NeighborsMapGraph and WholeSampleGraph saved by this "
             "version; give engine=torchscript or auto, or save it again with insitu.models.export.save()"
         )
+    if more is not None and engine == "torchscript" and card is not None:
+        from insitu.models.added import scripted
+
+        return GraphModel(card, None, sha256, path, module=scripted(more))
     if engine == "torchscript":
         weights = None
     if card is not None and card.graph is not None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 
 from numpy.typing import ArrayLike
 
 from insitu.analyses.classification import Classification, classify_with
 from insitu.analyses.loading import load
 from insitu.frame.threads import check_threads, thread_count
+from insitu.models.store import extended
+from insitu.models.structures import parse
 from insitu.offline.belonging import Neighbors, of_arrays
 
 
@@ -26,6 +29,7 @@ def classify(
     threshold: float | None = None,
     threads: int | None = None,
     engine: str = "auto",
+    classes: Mapping[str, str] | str | None = None,
 ) -> Classification:
     """Classify every atom of a sample; the labels are those of the in-situ analysis.
 
@@ -56,6 +60,9 @@ def classify(
         Threads of the kernels; None: OMP_NUM_THREADS, else all cores that this process may use.
     engine
         What runs the network: "auto", "native" or "torchscript" (:func:`insitu.models.store.load`).
+    classes
+        Classes to add to the model, each from a file with its structure: ``{"omega": "omega.cif"}``. It
+        takes seconds; for many samples save the model once (``insitu train --class``).
 
     Returns
     -------
@@ -84,7 +91,8 @@ def classify(
     1.0
     """
     check_threads(threads)
-    loaded = load(model, engine=engine, device=device)
+    more = extended(model, parse(classes)) if classes else None
+    loaded = load(model, engine=engine, device=device, more=more)
     loaded.threads = thread_count(threads, len(os.sched_getaffinity(0)))
     kept = None
     if neighbors is not None:

@@ -21,7 +21,9 @@ from insitu.errors import InsituError, SettingError
 from insitu.frame.species import SYMBOLS
 from insitu.frame.threads import thread_count
 from insitu.frame.units import ANGSTROM
-from insitu.models.store import AnyModel
+from insitu.models.added import Extended
+from insitu.models.store import AnyModel, extended
+from insitu.models.structures import parse
 from insitu.offline.belonging import of_configuration
 from insitu.offline.configuration import Configuration
 from insitu.offline.expression import atoms_of
@@ -118,7 +120,8 @@ def classify_files(
 
         with own_words():
             check_writable(options.out, options.if_exists)
-    model = load(options.model, engine=options.engine, device=options.device)
+    more = extended(options.model, parse(options.classes, "--classes")) if options.classes else None
+    model = load(options.model, engine=options.engine, device=options.device, more=more)
     cores = len(os.sched_getaffinity(0))
     model.threads = thread_count(None, cores)
     workers = 1 if model.on_device is not None else options.workers or cores
@@ -139,7 +142,7 @@ def classify_files(
     samples = ((f, k, *_prepare(c, f, options, model)) for f, k, c in frames)
     try:
         for file, number, whole, kept, found in _in_order(
-            samples, model, options, workers, executor
+            samples, model, options, workers, executor, more
         ):
             if found.advice:
                 once(found.advice)
@@ -205,7 +208,7 @@ Done = tuple[str, int, Configuration, NDArray[np.bool_] | None, Classification]
 
 def _in_order(
     samples: Iterator[Item], model: AnyModel, options: Options, workers: int,
-    executor: Executor | None,
+    executor: Executor | None, more: Extended | None,
 ) -> Iterator[Done]:  # fmt: skip
     """Yield the results in the order of the frames; on several processes where it takes long."""
     spent = 0.0
@@ -229,7 +232,7 @@ def _in_order(
         try:
             try:
                 for file, number, whole, kept, sample in samples:
-                    result = pool.submit(_work, sample, options.model, options.engine)
+                    result = pool.submit(_work, sample, options.model, options.engine, more)
                     waiting.append((file, number, whole, kept, result))
                     while len(waiting) > _AHEAD * workers:
                         yield _finished(waiting.popleft())
@@ -249,15 +252,16 @@ def _finished(item: Waiting) -> Done:
 
 
 #: The model of a worker process, and how it was asked for.
-_loaded: dict[tuple[str, str], AnyModel] = {}
+_loaded: dict[tuple[str, str, str], AnyModel] = {}
 
 
-def _work(sample: Sample, name: str, engine: str) -> Classification:
-    if (name, engine) not in _loaded:
+def _work(sample: Sample, name: str, engine: str, more: Extended | None) -> Classification:
+    key = (name, engine, more.sha256 if more else "")
+    if key not in _loaded:
         os.environ["OMP_NUM_THREADS"] = "1"
-        model = _loaded[name, engine] = load(name, engine=engine)
+        model = _loaded[key] = load(name, engine=engine, more=more)
         model.threads = 1
-    found = sample.classify(_loaded[name, engine])
+    found = sample.classify(_loaded[key])
     # Not sent back: a line, a history and labels do without.
     return Classification(
         found.labels, found.confidence, found.probabilities[:0], found.classes, found.advice

@@ -21,6 +21,8 @@ class Options:
     ----------
     model, threshold, engine, device
         As in :func:`insitu.classify`.
+    classes
+        Classes to add to the model: ``omega=omega.cif,A15=a15.cif``, or ``""``.
     index
         Frames: a number or a slice over the frames of all files.
     labels
@@ -52,6 +54,7 @@ class Options:
     threshold: float | None = None
     engine: str = "auto"
     device: str = "cpu"
+    classes: str = ""
     index: str = ":"
     labels: str | None = None
     out: str | None = None

@@ -18,6 +18,7 @@ from insitu.pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from insitu.lammps.view import LammpsView
+    from insitu.models.added import Extended
 
 #: What the history has of every run: no analysis may be called so.
 _TAKEN = (
@@ -26,10 +27,15 @@ _TAKEN = (
 )  # fmt: skip
 
 
-def make_phases(settings: Settings, view: LammpsView, local_rank: int) -> Phases:
-    """Return the classification of the atoms; its errors are those of model, device and species."""
+def make_phases(
+    settings: Settings, view: LammpsView, local_rank: int, more: Extended | None = None
+) -> Phases:
+    """Return the classification of the atoms; its errors are those of model, device and species.
+
+    `more` is the model with added classes, if the settings name some.
+    """
     s = settings
-    model = load(s.model, engine=s.engine, device=s.device, local_rank=local_rank)
+    model = load(s.model, engine=s.engine, device=s.device, local_rank=local_rank, more=more)
     n_types = view.setting("ntypes") if s.types else 0
     analyzer = Phases(model, s.threshold, s.groups, n_types)
     if known := model.card.elements:

@@ -30,8 +30,27 @@ from insitu.pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from insitu.lammps.view import LammpsView
+    from insitu.models.added import Extended
 
 log = logging.getLogger(__name__)
+
+
+def _with_classes(settings: Settings, ranks: Ranks) -> Extended | None:
+    """Return the model with the classes that the settings add, made on rank 0 for all; collective."""
+    if not settings.classes:
+        return None
+    from insitu.models.added import Extended
+    from insitu.models.store import extended
+
+    made: list[Extended] = []
+    trouble = None
+    if ranks.rank == 0:
+        trouble = guarded(lambda: made.append(extended(settings.model, settings.classes)))
+    ranks.agree(trouble)
+    card, weights = ranks.from_first(
+        [made[0].card.encode(), made[0].weights] if made else [b"", b""]
+    )
+    return Extended(card.decode(), weights)
 
 
 class Pipeline:
@@ -76,13 +95,14 @@ class Pipeline:
         self._system = (view.units, view.setting("ntypes"))
         self._left = time.perf_counter()
         self._local_rank = 0 if settings.device == "cpu" else ranks.local_rank()
-        ranks.agree(guarded(lambda: self._prepare(view)))
+        more = _with_classes(settings, ranks)
+        ranks.agree(guarded(lambda: self._prepare(view, more)))
         ranks.agree(self._another_model())
         self.classes = self.analyzer.classes
         self._model = self.analyzer.model.card.name
         self.feedback = self._deliver.feedback
 
-    def _prepare(self, view: LammpsView) -> None:
+    def _prepare(self, view: LammpsView, more: Extended | None) -> None:
         view.check()
         for group in (self.settings.group, *self.settings.groups):
             view.group_bit(group)
@@ -91,7 +111,7 @@ class Pipeline:
             from insitu.history.file_access import check_writable
 
             check_writable(self.settings.file, self.settings.if_exists)
-        self.analyzer = make_phases(self.settings, view, self._local_rank)
+        self.analyzer = make_phases(self.settings, view, self._local_rank, more)
         #: Analyses beside that of the phases.
         self.further = make_further(self.settings, view, self.analyzer)
         self._evaluate = Evaluation(self.analyzer, self.further, self.ranks)

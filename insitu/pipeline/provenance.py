@@ -46,6 +46,8 @@ def of_model(analyzer: Phases) -> dict[str, Any]:
         "device": "cpu" if model.on_device is None else model.on_device.device.name,
         "descriptor": model.card.inputs,
         "threshold": analyzer.threshold,
+        # Of classes that were added to the model: their files and hashes, and how often they are found.
+        **({"classes": model.card.more["added"]} if "added" in model.card.more else {}),
     }
 
 

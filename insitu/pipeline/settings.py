@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from insitu.analyses import requests
@@ -15,6 +15,7 @@ from insitu.frame.threads import check_threads
 from insitu.gpu.device import check_device
 from insitu.history import IF_EXISTS
 from insitu.models.engines import check_engine
+from insitu.models.structures import parse
 
 #: What LAMMPS takes as the interval of a fix.
 MOST_STEPS = 2**31 - 1
@@ -32,6 +33,9 @@ class Settings:
     ----------
     model
         Name of a shipped model (``insitu models``) or path of a ``model.pt``.
+    classes
+        Classes that are added to the model, each from a file with its structure (CIF, POSCAR, LAMMPS
+        data …): ``omega=omega.cif,A15=a15.cif``, in Python ``{"omega": "omega.cif"}``.
     file
         History to write, HDF5 (H5MD).
     every
@@ -100,6 +104,7 @@ class Settings:
     """
 
     model: str = "metals"
+    classes: dict[str, str] = field(default_factory=dict)
     file: str = "phases.h5"
     every: int | None = None
     group: str = "all"
@@ -273,7 +278,9 @@ def from_words(words: Sequence[str]) -> Settings:
 def _convert(name: str, value: Any) -> Any:
     kind = _KINDS.get(name, str)
     if value is None:
-        return value
+        return {} if name == "classes" else value
+    if name == "classes":
+        return parse(value)
     if name in _LISTS:  # a list in Python, separated by commas on a fix line
         if name == "neighbors" and type(value) is int:
             value = (value,)

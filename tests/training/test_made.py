@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insitu.errors import SettingError
+from insitu.frame.crystals import displaced, nearest, repeated, shuffled, unlikeness
 from insitu.testing import LATTICES
 from insitu.training.data import foreign
-from insitu.training.data.foreign import displaced, made_up, nearest, repeated, shuffled, unlikeness
+from insitu.training.data.foreign import made_up
 from insitu.training.data.made import (
     FOREIGN,
     gas,

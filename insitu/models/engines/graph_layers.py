@@ -43,6 +43,8 @@ class LayeredModel(LoadedModel):
         Of the artefact.
     isa
         Instruction set of the kernels, "" is the best one.
+    module
+        TorchScript in place of the artefact's, without `weights`.
 
     Raises
     ------
@@ -56,8 +58,9 @@ class LayeredModel(LoadedModel):
     _cpu_only: str
 
     def __init__(
-        self, card: Card, weights: bytes | None, sha256: str, path: Path, isa: str = ""
-    ) -> None:
+        self, card: Card, weights: bytes | None, sha256: str, path: Path, isa: str = "",
+        module: Any = None,
+    ) -> None:  # fmt: skip
         super().__init__(card, sha256, path)
         self.graph = self._settings()
         #: Arrays that are kept from frame to frame.
@@ -65,7 +68,7 @@ class LayeredModel(LoadedModel):
         #: The network as TorchScript; None where the kernels run it.
         self._module: Any = None
         if weights is None:
-            self._module = torch_module(path)
+            self._module = torch_module(path) if module is None else module
             self._check_module()
             return
         arrays = read_weights(weights, path)

@@ -11,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.descriptors.neighbors_map import NeighborsMap
-from insitu.frame.density import spacing
-from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.models.embedding import describe
 from insitu.models.engines.graph import GraphSettings
 from insitu.training.data.dynamics import Sample
 from insitu.training.data.made import FOREIGN, with_interstitials
@@ -49,37 +47,6 @@ class Graph:
 def outputs_of(recipe: dict[str, Any]) -> list[str]:
     """Return the names of a network's outputs: the classes, and "foreign" where the recipe has such."""
     return [*recipe["classes"], *([FOREIGN] if "foreign" in recipe else [])]
-
-
-def describe(
-    positions: NDArray[np.float64], cell: NDArray[np.float64], settings: NeighborsMap,
-    graph: GraphSettings,
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:  # fmt: skip
-    """Return the maps ``(n, size²)`` of a periodic configuration and its neighbours ``(n, k)``.
-
-    Parameters
-    ----------
-    positions, cell
-        ``(n, 3)`` and ``(3, 3)`` [Å].
-    settings
-        Scale-free descriptor; its cutoff is set from the density.
-    graph
-        Extent of the graph, with k neighbours.
-    """
-    bare = Frame.from_arrays(positions, cell, True, reach=0.0)
-    length = spacing(bare)
-    radius = graph.reach * length
-    frame = Frame.from_arrays(positions, cell, True, reach=radius * 1.0001)
-    search = Neighbors(frame, radius)
-    n = frame.n_local
-    images = np.zeros((n, settings.size**2), dtype=np.float32)
-    for atoms, batch, _ in settings.searching(radius).batches(search):
-        images[atoms] = batch.reshape(len(atoms), -1)
-    ball = (radius, settings.ball, settings.local)
-    places = search.nearest(search.places, ball, graph.neighbors, graph.near * length)
-    table = np.empty((n, graph.neighbors), dtype=np.int32)
-    table[search.atoms] = np.where(places >= 0, frame.ids[search.index[places]] - 1, -1)
-    return images, table
 
 
 def _deformation(amplitude: float, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -12,17 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from insitu.frame.crystals import Crystal, displaced, repeated, shuffled, unlikeness
 from insitu.testing import LATTICES
 from insitu.training.data.dynamics import MASKED, Sample
-from insitu.training.data.foreign import (
-    Crystal,
-    displaced,
-    made_up,
-    prototypes,
-    repeated,
-    shuffled,
-    unlikeness,
-)
+from insitu.training.data.foreign import made_up, prototypes
 from insitu.training.data.structures import random_flags, stacking
 
 #: Class name of atoms of a crystal that is no class.

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Classes that are added to a model with graph layers, whose own weights stay as they are.
+
+Thermal and strained copies of the structures are embedded by the frozen network; a second head on the
+features of all layers (:mod:`insitu.models.second_head`) is fitted to them and to configurations that are
+none of them (:mod:`insitu.models.background`), and is then part of a wider network that all engines run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.errors import ModelError, SettingError
+from insitu.frame.crystals import displaced, shape
+from insitu.models import background
+from insitu.models.card import Card
+from insitu.models.embedding import Array, GraphWeights, describe
+from insitu.models.second_head import SecondHead, Seen
+from insitu.models.structures import Structure
+
+#: Copies of a prototype: largest displacement [nearest distance], strain, and how many; those by which the
+#: limit is set, and those by which the class is judged, with displacements of 300 K.
+_HOT, _STRAIN, COPIES = 0.08, 0.03, 24
+_LIMIT_HOT, _LIMIT_COPIES = 0.06, 8
+_JUDGED, _JUDGED_COPIES = (0.02, 0.03, 0.04), 2
+#: Atoms of a copy, of a configuration of known classes and of one of no class that are used.
+_ATOMS, _KNOWN_ATOMS, _OTHER_ATOMS = 120, 120, 60
+#: Share of the copies' atoms beyond whose score nothing is of the class, and of known atoms that are lost.
+_REJECTED, _LOST = 0.01, 3e-4
+#: Recall below which a class cannot be told from others.
+_WORST = 0.7
+#: Hidden features: for so few classes, and for more.
+_FEW, _HIDDEN = 8, (16, 32)
+
+
+@dataclass(frozen=True)
+class Extended:
+    """A model with added classes: what takes the place of what an artefact holds.
+
+    Parameters
+    ----------
+    card
+        JSON of :class:`~insitu.models.card.Card`.
+    weights
+        As :func:`insitu.models.engines.graph.pack` writes them.
+    """
+
+    card: str
+    weights: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Hash of card and weights."""
+        return hashlib.sha256(self.card.encode() + self.weights).hexdigest()
+
+
+def network(card: Card, weights: GraphWeights) -> Any:
+    """Return a NeighborsMapGraph of such weights, in torch."""
+    import torch
+
+    from insitu.models.networks.neighbors_map import NeighborsMapGraph
+
+    made = NeighborsMapGraph(
+        len(card.classes), card.descriptor.size, len(weights.layers),
+        hidden=weights.first[0].shape[1], features=weights.second[0].shape[1],
+        message=weights.layers[0][0].shape[1], foreign=card.foreign,
+    )  # fmt: skip
+    made.load_state_dict({k: torch.from_numpy(v) for k, v in weights.state().items()})
+    return made.eval()
+
+
+def scripted(more: Extended) -> Any:
+    """Return the TorchScript of a model with added classes.
+
+    Raises
+    ------
+    ModelError
+        There is no torch.
+    """
+    try:
+        import torch
+    except ImportError:
+        raise ModelError(
+            "engine='torchscript' needs torch, which is not installed; leave `engine` out, or install it "
+            "(docs/installation.md)"
+        ) from None
+    card = Card.from_json(more.card, "with added classes")
+    with np.load(io.BytesIO(more.weights)) as arrays:
+        widths, flat = [int(w) for w in arrays["widths"]], arrays["weights"]
+    outputs = len(card.classes) + int(card.foreign)
+    return torch.jit.script(network(card, GraphWeights.unpack(widths, flat, outputs)))  # type: ignore[no-untyped-call]
+
+
+def copies(
+    structure: Structure, most: float, many: int, strain: float, rng: np.random.Generator
+) -> Iterator[tuple[Array, Array, NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Yield positions, cells, periodicity and which atoms count: of displaced prototypes, and of snapshots.
+
+    Parameters
+    ----------
+    structure
+        Of the class.
+    most
+        Largest displacement in nearest distances; that of a snapshot's copies is a quarter of it.
+    many
+        Copies of each prototype, and of all snapshots together.
+    strain
+        Largest component of the deformation.
+    rng
+        Of both.
+    """
+    for crystal in structure.prototypes:
+        for sigma in np.linspace(0.0, most, many):
+            r, cell, _ = displaced(crystal, float(sigma), strain, rng)
+            yield r, cell, np.ones(3, bool), np.ones(len(r), bool)
+    some = structure.snapshots
+    for k in range(many if some else 0):
+        s = some[k % len(some)]
+        f = np.eye(3) + np.triu(rng.uniform(-strain, strain, (3, 3))) * (k >= len(some))
+        length = np.cbrt(abs(np.linalg.det(s.cell)) / len(s.positions)) if s.pbc.all() else 1.0
+        width = 0.25 * most * length * (k >= len(some)) * rng.random()
+        yield (
+            s.positions @ f + rng.normal(0.0, 1.0, s.positions.shape) * width,
+            s.cell @ f,
+            s.pbc,
+            s.used,
+        )
+
+
+def extend(card: Card, weights: dict[str, NDArray[np.float64]], structures: Sequence[Structure],
+           seed: int = 0) -> tuple[Extended, GraphWeights]:  # fmt: skip
+    """Return a model with further classes, and its weights.
+
+    Parameters
+    ----------
+    card, weights
+        The model's, `weights` as read from its artefact.
+    structures
+        Of the classes.
+    seed
+        Of the copies and of the fit; the result is the same on one machine.
+
+    Raises
+    ------
+    SettingError
+        A class has the name of another, or cannot be told from others.
+    """
+    names = [s.name for s in structures]
+    if card.graph is None:
+        raise ModelError(
+            f"model '{card.name}' cannot take further classes: only models with graph layers on Neighbors "
+            "Maps can (metals); leave `classes` out"
+        )
+    if known := [n for n in names if n in card.classes]:
+        raise SettingError(
+            f"class '{known[0]}' is in model '{card.name}' already; give it another name, or leave it out"
+        )
+    widths = [int(w) for w in weights["widths"]]
+    outputs = len(card.classes) + int(card.foreign)
+    frozen = GraphWeights.unpack(widths, weights["weights"], outputs)
+    rng = np.random.default_rng(seed)
+
+    def see(r: Array, cell: Array, pbc: Any, used: NDArray[np.bool_] | None, most: int) -> Seen:
+        assert card.graph is not None
+        images, rows = describe(r, cell, card.descriptor, card.graph, pbc)
+        atoms = np.arange(len(images)) if used is None else np.flatnonzero(used)
+        return Seen.of(frozen, images, rows, rng.permutation(atoms)[:most])
+
+    def of(s: Structure, hot: float, many: int, strain: float) -> Seen:
+        return Seen.together([see(*c, _ATOMS) for c in copies(s, hot, many, strain, rng)])
+
+    shapes = [shape(*c) for s in structures for c in s.prototypes]
+    kept = [see(r, cell, True, None, _KNOWN_ATOMS) for r, cell in background.known(rng)]
+    kept += [see(r, cell, True, None, _KNOWN_ATOMS) for r, cell in background.disordered(rng)]
+    rest = [see(r, cell, True, None, _OTHER_ATOMS) for r, cell in background.no_class(rng, shapes)]
+    guarded, own = Seen.together(kept), [of(s, _HOT, COPIES, _STRAIN) for s in structures]
+    seen = Seen.together([guarded, *rest, *own])
+    labels = np.full(len(seen.last), -1)
+    at = len(seen.last)
+    for k, part in reversed(list(enumerate(own))):
+        at -= len(part.last)
+        labels[at : at + len(part.last)] = k
+    head = SecondHead(seen, labels, len(own), hidden=_HIDDEN[len(own) > _FEW], seed=seed)
+    for k, s in enumerate(structures):
+        head.parameters[-1][k] += _shift(
+            head, k, of(s, _LIMIT_HOT, _LIMIT_COPIES, 0.02), guarded, card.threshold
+        )
+    about = {}
+    for k, s in enumerate(structures):
+        recall, other = _recall(head, k, names, s, card, of)
+        if recall < _WORST:
+            raise SettingError(
+                f"class '{s.name}' ({s.files[0][0]}) cannot be told from others: {100 * recall:.0f} % of "
+                f"the atoms of its own copies with displacements of 2 to 4 % are {s.name}, most others "
+                f"{other}; leave it out"
+            )
+        about[s.name] = {
+            "files": [{"name": n, "sha256": h} for n, h in s.files],
+            "sites": sum(len(c[0]) for c in s.prototypes),
+            "snapshots": len(s.snapshots),
+            "recall": round(recall, 4),
+        }
+    wider = head.inside(frozen, seen, foreign=card.foreign)
+    before: dict[str, Any] = card.more.get("added", {})
+    new = replace(
+        card,
+        name="+".join([card.name, *names]),
+        classes=[*card.classes, *names],
+        more={**card.more, "added": {**before, **about}},
+    )
+    return Extended(new.to_json(), wider.pack(foreign=card.foreign)), wider
+
+
+def _odds(head: SecondHead, k: int, seen: Seen) -> NDArray[np.float64]:
+    """Return the logarithm of the odds ``(n,)`` of an added class."""
+    own = head(seen).astype(np.float64)
+    others = np.column_stack([seen.rest, np.delete(own, k, axis=1)])
+    top = others.max(axis=1)
+    odds: NDArray[np.float64] = own[:, k] - top - np.log(np.exp(others - top[:, None]).sum(axis=1))
+    return odds
+
+
+def _shift(head: SecondHead, k: int, own: Seen, known: Seen, threshold: float) -> float:
+    """Return by how much to raise a class's score: nearly all its atoms pass, what is unlike it fails."""
+    p = max(threshold, 0.5)
+    limit = float(np.log(p / (1.0 - p))) if p < 1.0 else 10.0
+    wanted = limit - float(np.quantile(_odds(head, k, own), _REJECTED))
+    most = limit - float(np.quantile(_odds(head, k, known), 1.0 - _LOST))
+    return min(wanted, most)
+
+
+def _recall(head: SecondHead, k: int, names: list[str], s: Structure, card: Card,
+            of: Any) -> tuple[float, str]:  # fmt: skip
+    """Return the share of a class's atoms that are found, in new copies, and what most others are."""
+    found = []
+    wrong: list[NDArray[np.intp]] = []
+    outputs = [*card.classes, *(["unknown"] if card.foreign else []), *names]
+    for sigma in _JUDGED:
+        seen = of(s, sigma, _JUDGED_COPIES, 0.02)
+        z = np.hstack([seen.scores, head(seen)]).astype(np.float64)
+        p = np.exp(z - z.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        best, own = p.argmax(axis=1), seen.scores.shape[1] + k
+        right = (best == own) & (p.max(axis=1) >= card.threshold)
+        found.append(right.mean())
+        wrong.append(best[~right])
+    others = np.concatenate(wrong)
+    common = outputs[int(np.bincount(others).argmax())] if len(others) else "unknown"
+    return float(np.mean(found)), "unknown" if common == s.name else common

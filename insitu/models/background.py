@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Configurations that are none of some added classes, made without molecular dynamics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.frame.crystals import (
+    Crystal,
+    displaced,
+    random_crystal,
+    shape,
+    shuffled,
+    stacked,
+)
+from insitu.frame.lattices import LATTICES
+
+Array = NDArray[np.float64]
+#: Numbers of configurations: of each lattice and stacking; of shuffled lattices and of random crystals; of
+#: glasses and of gases.
+OF_A_LATTICE, OF_NO_CLASS, OF_DISORDER = 14, 110, 6
+#: Root mean square difference of 18 nearest distances below which a crystal is like an added class.
+_ALIKE = 0.06
+#: Largest displacements of the lattices and of the others, in nearest distances.
+_HOT, _WARM = 0.09, 0.07
+_STACKS = ("ABAC", "ABCACB", "ABCBCACAB", "ABCABACB")
+_POINTS = 150
+
+
+def known(rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
+    """Yield positions and cells of the models' lattices: hot, strained, with vacancies, stacked."""
+    crystals: list[Crystal] = [
+        (np.array(basis), np.diag(np.array(lengths, dtype=float)))
+        for lengths, basis in LATTICES.values()
+    ]
+    crystals += [stacked(s, diamond=d) for d in (False, True) for s in _STACKS]
+    for k, crystal in enumerate(crystals):
+        for j in range(OF_A_LATTICE if k < len(LATTICES) else OF_A_LATTICE // 4):
+            strain = (0.0, 0.05, 0.1)[j % 3]
+            r, cell, _ = displaced(crystal, rng.uniform(0.0, _HOT), strain, rng)
+            if j % 4 == 3:
+                r = r[rng.random(len(r)) > rng.uniform(0.0, 0.3)]
+            yield r, cell
+
+
+def disordered(rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
+    """Yield positions and cells of glasses of soft spheres, and of independent points."""
+    side = np.cbrt(_POINTS)
+    cell = side * np.eye(3)
+    for k in range(2 * OF_DISORDER):
+        r = rng.random((_POINTS, 3)) * side
+        if k < OF_DISORDER:
+            r = _relaxed(r, side, rng.uniform(1.05, 1.35))
+            r += rng.normal(0.0, 1.0, r.shape) * rng.uniform(0.0, 0.08)
+        yield r, cell
+
+
+def _relaxed(r: Array, side: float, reach: float, steps: int = 50) -> Array:
+    """Return points ``(n, 3)`` of a periodic cube after repelling each other within a distance."""
+    for _ in range(steps):
+        d = r[:, None] - r[None]
+        d -= side * np.rint(d / side)
+        length = np.linalg.norm(d, axis=-1)
+        np.fill_diagonal(length, reach)
+        push = np.maximum(1.0 - length / reach, 0.0) / np.maximum(length, 1e-9)
+        r = r + 0.35 * (d * push[..., None]).sum(axis=1)
+    return r % side
+
+
+def no_class(rng: np.random.Generator, added: list[Array]) -> Iterator[tuple[Array, Array]]:
+    """Yield positions and cells of crystals that are like no class.
+
+    Parameters
+    ----------
+    rng
+        Of the crystals.
+    added
+        Shapes ``(n, 18)`` of the added classes' sites (:func:`insitu.frame.crystals.shape`).
+    """
+    shapes = np.concatenate(added) if added else np.empty((0, 18))
+    for k in range(2 * OF_NO_CLASS):
+        crystal = shuffled(rng) if k % 2 else random_crystal(rng)
+        if len(shapes):
+            apart = shape(*crystal)[:, None] - shapes[None]
+            if (np.sqrt((apart**2).mean(axis=-1)) < _ALIKE).any():
+                continue
+        yield displaced(crystal, rng.uniform(0.0, _WARM), 0.03, rng)[:2]
