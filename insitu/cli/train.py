@@ -38,7 +38,7 @@ copies takes the place of thermal motion.
 --class NAME=FILE adds a class to the model --model (metals), whose own weights stay as they are. FILE is a
 crystal structure (CIF, POSCAR, LAMMPS data, what ASE reads), of which hot and strained copies are made, or
 a ball of 600 atoms or more (not periodic), of which those near its middle count.
---few-shot NAME=FILE[@FRAMES] gives snapshots of the class (LAMMPS dumps, what ASE reads), all of whose atoms
+--few-shot NAME=FILE[@FRAMES] gives snapshots of the class (LAMMPS dumps, what ASE reads): all their atoms
 are of it, beside or in place of a structure. It takes less than a minute and no molecular dynamics. A deck
 does the same with `classes NAME=FILE,…`."""
 

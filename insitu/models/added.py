@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import ModelError, SettingError
-from insitu.frame.crystals import displaced, shape
+from insitu.frame.crystals import displaced
 from insitu.models import background
 from insitu.models.card import Card
 from insitu.models.embedding import Array, GraphWeights, describe
@@ -95,7 +95,7 @@ def scripted(more: Extended) -> Any:
     with np.load(io.BytesIO(more.weights)) as arrays:
         widths, flat = [int(w) for w in arrays["widths"]], arrays["weights"]
     outputs = len(card.classes) + int(card.foreign)
-    return torch.jit.script(network(card, GraphWeights.unpack(widths, flat, outputs)))  # type: ignore[no-untyped-call]
+    return torch.jit.script(network(card, GraphWeights.unpack(widths, flat, outputs)))
 
 
 def copies(
@@ -134,8 +134,10 @@ def copies(
         )
 
 
-def extend(card: Card, weights: dict[str, NDArray[np.float64]], structures: Sequence[Structure],
-           seed: int = 0) -> tuple[Extended, GraphWeights]:  # fmt: skip
+def extend(
+    card: Card, weights: dict[str, NDArray[np.float64]], structures: Sequence[Structure], *,
+    examples: int = COPIES, worst: float = _WORST, seed: int = 0,
+) -> tuple[Extended, GraphWeights]:  # fmt: skip
     """Return a model with further classes, and its weights.
 
     Parameters
@@ -144,6 +146,10 @@ def extend(card: Card, weights: dict[str, NDArray[np.float64]], structures: Sequ
         The model's, `weights` as read from its artefact.
     structures
         Of the classes.
+    examples
+        Copies of each prototype, and of all snapshots of a class together, to which the head is fitted.
+    worst
+        Recall under which a class is refused.
     seed
         Of the copies and of the fit; the result is the same on one machine.
 
@@ -176,11 +182,13 @@ def extend(card: Card, weights: dict[str, NDArray[np.float64]], structures: Sequ
     def of(s: Structure, hot: float, many: int, strain: float) -> Seen:
         return Seen.together([see(*c, _ATOMS) for c in copies(s, hot, many, strain, rng)])
 
-    shapes = [shape(*c) for s in structures for c in s.prototypes]
+    prototypes = [c for s in structures for c in s.prototypes]
     kept = [see(r, cell, True, None, _KNOWN_ATOMS) for r, cell in background.known(rng)]
     kept += [see(r, cell, True, None, _KNOWN_ATOMS) for r, cell in background.disordered(rng)]
-    rest = [see(r, cell, True, None, _OTHER_ATOMS) for r, cell in background.no_class(rng, shapes)]
-    guarded, own = Seen.together(kept), [of(s, _HOT, COPIES, _STRAIN) for s in structures]
+    rest = [
+        see(r, cell, True, None, _OTHER_ATOMS) for r, cell in background.no_class(rng, prototypes)
+    ]
+    guarded, own = Seen.together(kept), [of(s, _HOT, examples, _STRAIN) for s in structures]
     seen = Seen.together([guarded, *rest, *own])
     labels = np.full(len(seen.last), -1)
     at = len(seen.last)
@@ -190,12 +198,12 @@ def extend(card: Card, weights: dict[str, NDArray[np.float64]], structures: Sequ
     head = SecondHead(seen, labels, len(own), hidden=_HIDDEN[len(own) > _FEW], seed=seed)
     for k, s in enumerate(structures):
         head.parameters[-1][k] += _shift(
-            head, k, of(s, _LIMIT_HOT, _LIMIT_COPIES, 0.02), guarded, card.threshold
+            head, k, of(s, _LIMIT_HOT, min(examples, _LIMIT_COPIES), 0.02), guarded, card.threshold
         )
     about = {}
     for k, s in enumerate(structures):
         recall, other = _recall(head, k, names, s, card, of)
-        if recall < _WORST:
+        if recall < worst:
             raise SettingError(
                 f"class '{s.name}' ({s.files[0][0]}) cannot be told from others: {100 * recall:.0f} % of "
                 f"the atoms of its own copies with displacements of 2 to 4 % are {s.name}, most others "
@@ -229,11 +237,14 @@ def _odds(head: SecondHead, k: int, seen: Seen) -> NDArray[np.float64]:
 
 def _shift(head: SecondHead, k: int, own: Seen, known: Seen, threshold: float) -> float:
     """Return by how much to raise a class's score: nearly all its atoms pass, what is unlike it fails."""
-    p = max(threshold, 0.5)
-    limit = float(np.log(p / (1.0 - p))) if p < 1.0 else 10.0
-    wanted = limit - float(np.quantile(_odds(head, k, own), _REJECTED))
-    most = limit - float(np.quantile(_odds(head, k, known), 1.0 - _LOST))
-    return min(wanted, most)
+    p = min(max(threshold, 0.5), 0.999)
+    wanted = np.log(p / (1.0 - p)) - float(np.quantile(_odds(head, k, own), _REJECTED))
+    # An atom keeps its label as long as the class leaves the largest probability above the threshold.
+    sure = np.exp(known.scores.max(axis=1).astype(np.float64) - known.rest)
+    left = 1.0 - p / np.maximum(sure, p + 1e-3)
+    over = (_odds(head, k, known) - np.log(left / (1.0 - left)))[sure > p + 0.02]
+    most = -float(np.quantile(over, 1.0 - _LOST)) if len(over) else 0.0
+    return float(min(wanted, most))
 
 
 def _recall(head: SecondHead, k: int, names: list[str], s: Structure, card: Card,

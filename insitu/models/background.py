@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from insitu.frame.crystals import (
     Crystal,
     displaced,
+    nearest,
     random_crystal,
     shape,
     shuffled,
@@ -21,12 +22,18 @@ from insitu.frame.lattices import LATTICES
 Array = NDArray[np.float64]
 #: Numbers of configurations: of each lattice and stacking; of shuffled lattices and of random crystals; of
 #: glasses and of gases.
-OF_A_LATTICE, OF_NO_CLASS, OF_DISORDER = 14, 110, 6
+OF_A_LATTICE, OF_NO_CLASS, OF_DISORDER = 14, 80, 6
+#: Of each lattice beyond melting; of each added prototype with its atoms moved elsewhere, or deformed.
+OF_A_MELT, OF_NEARLY = 4, 8
 #: Root mean square difference of 18 nearest distances below which a crystal is like an added class.
 _ALIKE = 0.06
 #: Largest displacements of the lattices and of the others, in nearest distances.
-_HOT, _WARM = 0.09, 0.07
+_HOT, _WARM = 0.1, 0.07
+#: The same beyond melting, and shifts of a prototype's atoms and strains that make another crystal of it.
+_MOLTEN, _MOVED, _DEFORMED = (0.13, 0.32), (0.12, 0.3), 0.25
 _STACKS = ("ABAC", "ABCACB", "ABCBCACAB", "ABCABACB")
+#: Shortest distance, in units of (volume an atom)^(1/3).
+_CLOSEST = 0.5
 _POINTS = 150
 
 
@@ -47,7 +54,11 @@ def known(rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
 
 
 def disordered(rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
-    """Yield positions and cells of glasses of soft spheres, and of independent points."""
+    """Yield positions and cells of glasses of soft spheres, of independent points, of molten lattices."""
+    for lengths, basis in LATTICES.values():
+        for _ in range(OF_A_MELT):
+            crystal = np.array(basis), np.diag(np.array(lengths, dtype=float))
+            yield displaced(crystal, rng.uniform(*_MOLTEN), 0.05, rng)[:2]
     side = np.cbrt(_POINTS)
     cell = side * np.eye(3)
     for k in range(2 * OF_DISORDER):
@@ -70,7 +81,18 @@ def _relaxed(r: Array, side: float, reach: float, steps: int = 50) -> Array:
     return r % side
 
 
-def no_class(rng: np.random.Generator, added: list[Array]) -> Iterator[tuple[Array, Array]]:
+def _nearly(crystal: Crystal, rng: np.random.Generator) -> Crystal:
+    """Return a prototype whose atoms are moved, or that is deformed, so far that it is another crystal."""
+    sites, cell = crystal
+    if rng.random() < 0.3 or len(sites) == 1:
+        return sites, cell @ (np.eye(3) + rng.uniform(-_DEFORMED, _DEFORMED, (3, 3)))
+    u = rng.normal(size=sites.shape)
+    u *= rng.uniform(*_MOVED) / np.sqrt((u**2).sum(axis=1).mean())
+    unit = np.cbrt(abs(np.linalg.det(cell)) / len(sites))
+    return sites + u * float(nearest(sites, cell, 1).min()) * unit @ np.linalg.inv(cell), cell
+
+
+def no_class(rng: np.random.Generator, added: list[Crystal]) -> Iterator[tuple[Array, Array]]:
     """Yield positions and cells of crystals that are like no class.
 
     Parameters
@@ -78,11 +100,16 @@ def no_class(rng: np.random.Generator, added: list[Array]) -> Iterator[tuple[Arr
     rng
         Of the crystals.
     added
-        Shapes ``(n, 18)`` of the added classes' sites (:func:`insitu.frame.crystals.shape`).
+        Prototypes of the added classes: none is like them, some are nearly.
     """
-    shapes = np.concatenate(added) if added else np.empty((0, 18))
-    for k in range(2 * OF_NO_CLASS):
-        crystal = shuffled(rng) if k % 2 else random_crystal(rng)
+    shapes = np.concatenate([shape(*c) for c in added]) if added else np.empty((0, 18))
+    for k in range(2 * OF_NO_CLASS + OF_NEARLY * len(added)):
+        if k >= 2 * OF_NO_CLASS:
+            crystal = _nearly(added[k % len(added)], rng)
+            if float(nearest(*crystal, 1).min()) < _CLOSEST:
+                continue
+        else:
+            crystal = shuffled(rng) if k % 2 else random_crystal(rng)
         if len(shapes):
             apart = shape(*crystal)[:, None] - shapes[None]
             if (np.sqrt((apart**2).mean(axis=-1)) < _ALIKE).any():

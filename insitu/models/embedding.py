@@ -125,6 +125,7 @@ class GraphWeights:
 
         Those of the perceptron come first, those after the last layer have no message.
         """
+        single: list[list[NDArray[np.float32]]]
         single = [[x.astype(np.float32) for x in layer] for layer in self.layers]
         (w1, b1), (w2, b2) = self.first, self.second
         h = _relu(images @ w1.astype(np.float32) + b1.astype(np.float32))
@@ -133,7 +134,7 @@ class GraphWeights:
         part = 1.0 / np.maximum(there.sum(axis=1), 1).astype(np.float32)
         for b, a, s, gather, bias, more in single:
             shared, own = h @ b, h @ a + bias
-            message = np.zeros_like(own)
+            message: NDArray[np.float32] = np.zeros_like(own)
             for k in range(rows.shape[1]):
                 message += there[:, k, None] * _relu(own + shared[rows[:, k]])
             message *= part[:, None]

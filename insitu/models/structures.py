@@ -127,7 +127,8 @@ def _read(name: str, path: Path) -> Structure:
         ) from None
     data = path.name.startswith("data.") or path.suffix in (".data", ".lmp")
     try:
-        atoms: Any = ase.io.read(path, index=-1, **({"format": "lammps-data"} if data else {}))
+        kind = "lammps-data" if data else None
+        atoms: Any = ase.io.read(path, index=-1, format=kind)
     except Exception as error:  # each of ASE's readers has errors of its own
         text = (str(error).strip().splitlines() or [""])[0][:160]
         raise SettingError(

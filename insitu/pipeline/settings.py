@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from insitu.analyses import requests
@@ -104,7 +104,7 @@ class Settings:
     """
 
     model: str = "metals"
-    classes: dict[str, str] = field(default_factory=dict)
+    classes: dict[str, str] | None = None
     file: str = "phases.h5"
     every: int | None = None
     group: str = "all"
@@ -278,7 +278,7 @@ def from_words(words: Sequence[str]) -> Settings:
 def _convert(name: str, value: Any) -> Any:
     kind = _KINDS.get(name, str)
     if value is None:
-        return {} if name == "classes" else value
+        return value
     if name == "classes":
         return parse(value)
     if name in _LISTS:  # a list in Python, separated by commas on a fix line
