@@ -118,7 +118,7 @@ def copies(
     """
     for crystal in structure.prototypes:
         for sigma in np.linspace(0.0, most, many):
-            r, cell, _ = displaced(crystal, float(sigma), strain, rng)
+            r, cell, _ = displaced(crystal, float(sigma), strain, rng, background.HEIGHT)
             yield r, cell, np.ones(3, bool), np.ones(len(r), bool)
     some = structure.snapshots
     for k in range(many if some else 0):

@@ -35,6 +35,8 @@ _STACKS = ("ABAC", "ABCACB", "ABCBCACAB", "ABCABACB")
 #: Shortest distance, in units of (volume an atom)^(1/3).
 _CLOSEST = 0.5
 _POINTS = 150
+#: Of the cells, in units of (volume an atom)^(1/3).
+HEIGHT = 4.8
 
 
 def known(rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
@@ -47,7 +49,7 @@ def known(rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
     for k, crystal in enumerate(crystals):
         for j in range(OF_A_LATTICE if k < len(LATTICES) else OF_A_LATTICE // 4):
             strain = (0.0, 0.05, 0.1)[j % 3]
-            r, cell, _ = displaced(crystal, rng.uniform(0.0, _HOT), strain, rng)
+            r, cell, _ = displaced(crystal, rng.uniform(0.0, _HOT), strain, rng, HEIGHT)
             if j % 4 == 3:
                 r = r[rng.random(len(r)) > rng.uniform(0.0, 0.3)]
             yield r, cell
@@ -58,7 +60,7 @@ def disordered(rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
     for lengths, basis in LATTICES.values():
         for _ in range(OF_A_MELT):
             crystal = np.array(basis), np.diag(np.array(lengths, dtype=float))
-            yield displaced(crystal, rng.uniform(*_MOLTEN), 0.05, rng)[:2]
+            yield displaced(crystal, rng.uniform(*_MOLTEN), 0.05, rng, HEIGHT)[:2]
     side = np.cbrt(_POINTS)
     cell = side * np.eye(3)
     for k in range(2 * OF_DISORDER):
@@ -114,4 +116,4 @@ def no_class(rng: np.random.Generator, added: list[Crystal]) -> Iterator[tuple[A
             apart = shape(*crystal)[:, None] - shapes[None]
             if (np.sqrt((apart**2).mean(axis=-1)) < _ALIKE).any():
                 continue
-        yield displaced(crystal, rng.uniform(0.0, _WARM), 0.03, rng)[:2]
+        yield displaced(crystal, rng.uniform(0.0, _WARM), 0.03, rng, HEIGHT)[:2]

@@ -134,10 +134,8 @@ class GraphWeights:
         part = 1.0 / np.maximum(there.sum(axis=1), 1).astype(np.float32)
         for b, a, s, gather, bias, more in single:
             shared, own = h @ b, h @ a + bias
-            message: NDArray[np.float32] = np.zeros_like(own)
-            for k in range(rows.shape[1]):
-                message += there[:, k, None] * _relu(own + shared[rows[:, k]])
-            message *= part[:, None]
+            each = _relu(own[:, None] + shared[rows]) * there[:, :, None]
+            message: NDArray[np.float32] = each.sum(axis=1) * part[:, None]
             yield h, message
             h = _relu(h @ s + more + message @ gather)
         yield h, None

@@ -43,7 +43,7 @@ def test_a_class_from_a_cif_in_a_deck(
     monitor = host.monitor(
         1, model="metals", classes="omega=omega.cif,A15=a15.cif", file="phases.h5"
     )
-    run = host.run(tmp_path, HEAD + monitor + "run 1\n", ranks)
+    run = host.run(tmp_path, HEAD + monitor + "run 1\n", ranks, seconds=900)
     assert run.code == 0, run.text
     history = insitu.open(tmp_path / "phases.h5")
     count = history["count"].sel(phase="omega").values[0]
