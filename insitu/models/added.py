@@ -28,12 +28,13 @@ from insitu.models.structures import Structure
 #: Copies of a prototype: largest displacement [nearest distance], strain, and how many; those by which the
 #: limit is set, and those by which the class is judged, with displacements of 300 K.
 _HOT, _STRAIN, COPIES = 0.08, 0.03, 24
-_LIMIT_HOT, _LIMIT_COPIES = 0.06, 8
+_LIMIT_HOT, _LIMIT_COPIES = 0.05, 8
 _JUDGED, _JUDGED_COPIES = (0.02, 0.03, 0.04), 2
 #: Atoms of a copy, of a configuration of known classes and of one of no class that are used.
 _ATOMS, _KNOWN_ATOMS, _OTHER_ATOMS = 120, 120, 60
-#: Share of the copies' atoms beyond whose score nothing is of the class, and of known atoms that are lost.
-_REJECTED, _LOST = 0.01, 3e-4
+#: Share of the copies' atoms beyond whose score nothing is of the class; of the atoms of known crystals, and
+#: of molten and disordered ones, that may be lost.
+_REJECTED, _LOST = 0.01, (3e-4, 1e-4)
 #: Recall below which a class cannot be told from others.
 _WORST = 0.7
 #: Hidden features: for so few classes, and for more.
@@ -183,13 +184,15 @@ def extend(
         return Seen.together([see(*c, _ATOMS) for c in copies(s, hot, many, strain, rng)])
 
     prototypes = [c for s in structures for c in s.prototypes]
-    kept = [see(r, cell, True, None, _KNOWN_ATOMS) for r, cell in background.known(rng)]
-    kept += [see(r, cell, True, None, _KNOWN_ATOMS) for r, cell in background.disordered(rng)]
+    kept = [
+        Seen.together([see(r, cell, True, None, _KNOWN_ATOMS) for r, cell in some])
+        for some in (background.known(rng), background.disordered(rng))
+    ]
     rest = [
         see(r, cell, True, None, _OTHER_ATOMS) for r, cell in background.no_class(rng, prototypes)
     ]
-    guarded, own = Seen.together(kept), [of(s, _HOT, examples, _STRAIN) for s in structures]
-    seen = Seen.together([guarded, *rest, *own])
+    own = [of(s, _HOT, examples, _STRAIN) for s in structures]
+    seen = Seen.together([*kept, *rest, *own])
     labels = np.full(len(seen.last), -1)
     at = len(seen.last)
     for k, part in reversed(list(enumerate(own))):
@@ -198,7 +201,7 @@ def extend(
     head = SecondHead(seen, labels, len(own), hidden=_HIDDEN[len(own) > _FEW], seed=seed)
     for k, s in enumerate(structures):
         head.parameters[-1][k] += _shift(
-            head, k, of(s, _LIMIT_HOT, min(examples, _LIMIT_COPIES), 0.02), guarded, card.threshold
+            head, k, of(s, _LIMIT_HOT, min(examples, _LIMIT_COPIES), 0.02), kept, card.threshold
         )
     about = {}
     for k, s in enumerate(structures):
@@ -235,16 +238,21 @@ def _odds(head: SecondHead, k: int, seen: Seen) -> NDArray[np.float64]:
     return odds
 
 
-def _shift(head: SecondHead, k: int, own: Seen, known: Seen, threshold: float) -> float:
-    """Return by how much to raise a class's score: nearly all its atoms pass, what is unlike it fails."""
+def _shift(head: SecondHead, k: int, own: Seen, kept: Sequence[Seen], threshold: float) -> float:
+    """Return by how much to raise a class's score: nearly all its atoms pass, what is unlike it fails.
+
+    `kept` are atoms whose labels are to stay: of crystals, and of what is disordered.
+    """
     p = min(max(threshold, 0.5), 0.999)
-    wanted = np.log(p / (1.0 - p)) - float(np.quantile(_odds(head, k, own), _REJECTED))
-    # An atom keeps its label as long as the class leaves the largest probability above the threshold.
-    sure = np.exp(known.scores.max(axis=1).astype(np.float64) - known.rest)
-    left = 1.0 - p / np.maximum(sure, p + 1e-3)
-    over = (_odds(head, k, known) - np.log(left / (1.0 - left)))[sure > p + 0.02]
-    most = -float(np.quantile(over, 1.0 - _LOST)) if len(over) else 0.0
-    return float(min(wanted, most))
+    limits = [np.log(p / (1.0 - p)) - float(np.quantile(_odds(head, k, own), _REJECTED))]
+    for seen, lost in zip(kept, _LOST, strict=True):
+        # An atom keeps its label as long as the class leaves the largest probability above the threshold.
+        sure = np.exp(seen.scores.max(axis=1).astype(np.float64) - seen.rest)
+        left = 1.0 - p / np.maximum(sure, p + 1e-3)
+        over = head(seen)[:, k].astype(np.float64) - seen.rest - np.log(left / (1.0 - left))
+        over = over[sure > p + 0.02]
+        limits += [-float(np.quantile(over, 1.0 - lost))] if len(over) else []
+    return float(min(limits))
 
 
 def _recall(head: SecondHead, k: int, names: list[str], s: Structure, card: Card,

@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 #: glasses and of gases.
 OF_A_LATTICE, OF_NO_CLASS, OF_DISORDER = 14, 80, 6
 #: Of each lattice beyond melting; of each added prototype with its atoms moved elsewhere, or deformed.
-OF_A_MELT, OF_NEARLY = 4, 8
+OF_A_MELT, OF_NEARLY = 6, 8
 #: Root mean square difference of 18 nearest distances below which a crystal is like an added class.
 _ALIKE = 0.06
 #: Largest displacements of the lattices and of the others, in nearest distances.
