@@ -16,7 +16,11 @@ from pathlib import Path
 
 import pytest
 from controller import Controller, ControllerError, missing
+from device_samples import GPU
+from emulated_device import EmulatedDevice
 from jobs import SCRIPTS, Cluster
+
+from insitu.gpu.device import CudaDevice, Device
 
 BIN = Path(sys.executable).parent
 SPY = Path(__file__).parent / "spy"
@@ -273,3 +277,14 @@ def wheel(make_cluster: MakeCluster) -> Cluster:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the emulation of CUDA's threads keeps its compiled kernels."""
     return tmp_path_factory.mktemp("emulation")
+
+
+_ON_GPU = [pytest.param("cuda", marks=pytest.mark.gpu)] if GPU else []
+
+
+@pytest.fixture(params=["forward", "reverse", *_ON_GPU])
+def device(request: pytest.FixtureRequest, folder: Path) -> Device:
+    """Devices to be tested: the emulation in both orders of its threads, and a GPU where there is one."""
+    if request.param != "cuda":
+        return EmulatedDevice(folder, reverse=request.param == "reverse")
+    return CudaDevice()

@@ -297,7 +297,8 @@ def workers() -> Iterator[Executor | None]:
             "that one, or with srun --mpi=pmi2 (MPICH), --mpi=pmix (Open MPI); `insitu doctor` lists both"
         )
     with MPICommExecutor(MPI.COMM_WORLD, root=0) as executor:
-        yield executor
+        found: Any = executor  # mpi4py does not declare it an Executor
+        yield found
 
 
 def mpi_libraries() -> list[str]:

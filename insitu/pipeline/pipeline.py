@@ -37,7 +37,8 @@ log = logging.getLogger(__name__)
 
 def _with_classes(settings: Settings, ranks: Ranks) -> Extended | None:
     """Return the model with the classes that the settings add, made on rank 0 for all; collective."""
-    if not settings.classes:
+    named = settings.classes
+    if not named:
         return None
     from insitu.models.added import Extended
     from insitu.models.store import extended
@@ -45,7 +46,7 @@ def _with_classes(settings: Settings, ranks: Ranks) -> Extended | None:
     made: list[Extended] = []
     trouble = None
     if ranks.rank == 0:
-        trouble = guarded(lambda: made.append(extended(settings.model, settings.classes)))
+        trouble = guarded(lambda: made.append(extended(settings.model, named)))
     ranks.agree(trouble)
     card, weights = ranks.from_first(
         [made[0].card.encode(), made[0].weights] if made else [b"", b""]
