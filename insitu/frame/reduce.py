@@ -297,8 +297,8 @@ def workers() -> Iterator[Executor | None]:
             "that one, or with srun --mpi=pmi2 (MPICH), --mpi=pmix (Open MPI); `insitu doctor` lists both"
         )
     with MPICommExecutor(MPI.COMM_WORLD, root=0) as executor:
-        found: Any = executor  # mpi4py does not declare it an Executor
-        yield found
+        pool: Any = executor  # it has the methods of concurrent.futures, and no type in common
+        yield pool
 
 
 def mpi_libraries() -> list[str]:

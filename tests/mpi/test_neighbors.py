@@ -128,7 +128,8 @@ def radial(r: NDArray[np.float64], cell: NDArray[np.float64], edges: NDArray[np.
 
 @pytest.mark.parametrize(
     ("name", "ranks"),
-    [pytest.param("wheel", 1, marks=pytest.mark.full), ("wheel", 2), ("wheel", 3),
+    [pytest.param("wheel", 1, marks=pytest.mark.full), ("wheel", 2),
+     pytest.param("wheel", 3, marks=pytest.mark.full),
      pytest.param("debian", 1, marks=pytest.mark.full), ("debian", 3),
      *[pytest.param(built, 2, marks=pytest.mark.full) for built in BUILT]],
 )  # fmt: skip
