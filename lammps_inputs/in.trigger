@@ -1,7 +1,7 @@
 # The frames before an event: a crystal is heated until it melts, and what is kept is how it began.
 #
 #   mpiexec -n 2 lmp -in in.trigger                       LAMMPS with the PLUGIN package
-#   mpirun  -n 2 lmp -in in.trigger -var host python      LAMMPS with the PYTHON package
+#   mpirun  -n 2 lmp -in in.trigger -var host python      fix python/invoke: LAMMPS with PYTHON
 #
 # Aluminium, heated at zero pressure. Three triggers watch the run:
 #   melts   more than a tenth of the atoms are disordered: the 10 frames before, the event and the 10

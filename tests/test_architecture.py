@@ -43,7 +43,7 @@ HOMES = {
     "jinja2": {"views/report.py"},
     "markdown_it": {"views/markdown.py"},
     "ovito": {"offline/ptm.py", "bench/peers.py"},
-    "ase": {"offline/ase_files.py", "training/data/foreign.py"},
+    "ase": {"models/structures.py", "offline/ase_files.py", "training/data/foreign.py"},
     # In the pipeline its number of threads, in the benchmark as users run it; else models/, training/.
     "torch": {"pipeline/pipeline.py", "bench/own.py"},
 }  # fmt: skip
