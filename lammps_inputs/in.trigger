@@ -45,6 +45,7 @@ variable        molten string 0
 variable        quiet equal 1-v_melting
 variable        done equal v_molten
 
+# fix insitu or fix python/invoke is called every 20 steps; one in five is analysed while nothing happens.
 if "${host} == plugin" then &
   "fix phases all insitu 20 every 100 file trigger.h5 if_exists overwrite analyze trigger name melts on disordered above 0.1 hysteresis 0.05 before 10 after 10 often 20 during 40 variable melting analyze trigger name jumps on disordered change 5 above 0.2 analyze trigger name molten on disordered above 0.8 hold 5 variable molten" &
 else &
