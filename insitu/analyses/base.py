@@ -164,7 +164,8 @@ class Analysis(Generic[S]):
     Settings: ClassVar[type]
 
     # What it needs.
-    #: Radius [Å] around every owned atom within which all atoms have to be there.
+    #: Radius [Å] around every owned atom within which all atoms have to be there; 0: as far as the phases'
+    #: model looks, ``neighbors.cutoff`` says how far.
     cutoff: float = 0.0
     #: What has to be known in ``frame.thermo``: ``"temperature"``, ``"potential_energy"``, ``"pressure"``.
     thermo: Sequence[str] = ()

@@ -162,7 +162,8 @@ class Evaluation:
         found: list[Halo] = []
         for a in those:
             before = a.halo or self._classifier.halo or (found[-1] if found else None)
-            a.halo = Halo(frame, self._ranks, a.exchanged, a.rounds, before, a.cutoff)
+            reach = a.cutoff or self._classifier.cutoff
+            a.halo = Halo(frame, self._ranks, a.exchanged, a.rounds, before, reach)
             a.halo.waited = 0.0  # the caller counts how long this took
             found.append(a.halo)
         return found
@@ -181,7 +182,8 @@ class Evaluation:
             if not isinstance(search, Neighbors) or a.cutoff > search.cutoff:
                 # One of its own where it goes further (the images' is as short as can be) or where
                 # that one is on a device.
-                search = Neighbors(frame, max(a.cutoff for a in self._analyses))
+                radii = [a.cutoff or self._classifier.search for a in self._analyses]
+                search = Neighbors(frame, max(radii))
                 now = time.perf_counter()
                 wall["neighbors"] += now - started
                 started = now

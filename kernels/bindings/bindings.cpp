@@ -22,6 +22,7 @@ namespace insitu {
 void bind_cnn(nb::module_& m);  // cnn.cpp
 void bind_spatial(nb::module_& m);  // spatial.cpp
 void bind_clusters(nb::module_& m);  // clusters.cpp
+void bind_lattice(nb::module_& m);  // lattice.cpp
 }
 
 namespace {
@@ -250,6 +251,7 @@ NB_MODULE(_kernels, m) {
     m.def("search_radius", &insitu::search_radius, "cutoff"_a);
     insitu::bind_spatial(m);
     insitu::bind_clusters(m);
+    insitu::bind_lattice(m);
     // Shared memory of a device's warp [bytes]: an entry of its ball, of an image, and the image itself.
     m.attr("BALL_BYTES") = insitu::kBallBytes;
     m.attr("MAP_BYTES") = insitu::kMapBytes;

@@ -60,6 +60,11 @@ class Describer {
     const double* distances() const { return distance_.data(); }
     double length() const { return length_; }
 
+    // The nearest neighbours of centre k of the group, up to `most` and kMostSorted, in single precision:
+    // displacements, nowhere after the last up to a multiple of kMostLanes; equally far ones in any order.
+    // Returns their number; place() tells which they are.
+    int nearest_of(int k, int most, float* x, float* y, float* z);
+
     // The ordered ball of a centre: places in cell order; returns their number. Equal distances by id,
     // but if it is scale-free.
     int ball(std::int32_t at, std::vector<std::int32_t>& places);

@@ -152,6 +152,14 @@ int Describer::take(int k, int many) {
     return c.count;
 }
 
+int Describer::nearest_of(int k, int most, float* x, float* y, float* z) {
+    const int padded = (most + kMostLanes - 1) / kMostLanes * kMostLanes;
+    const int count = std::min(take(k, std::min(group_of_[k].count, padded)), most);
+    std::fill(place_ + count, place_ + padded, block_->padded - 1);  // nowhere
+    isa_.narrow(cells_.points.data(), block_->place.data(), centre_->r, place_, padded, 1.0, x, y, z);
+    return count;
+}
+
 // Puts the first `keep` neighbours of a centre into the order of the definition: rounded distance, then
 // what order_ties() says. Those after them follow in any order.
 int Describer::collect(int k, int keep, bool by_geometry) {
