@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyses.base import Analysis, Column, Observable, Panel, System, setting
-from insitu.analyses.lattice_fit import LATTICES, ORDERS, SITES, Fits, fit, orient
+from insitu.analyses.lattice_fit import LATTICES, ORDERS, Fits, fit, orient
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
 from insitu.frame.neighbors import Neighbors
@@ -41,7 +41,7 @@ class LatticeSettings:
         default=None, unit="Å", low=0.1, high=30.0,
     )  # fmt: skip
     limit: float = setting(
-        "residual above which an atom is a defect", default=0.25, low=0.0, high=1.0
+        "residual above which an atom is a defect", default=0.2, low=0.0, high=1.0
     )
     alike: float = setting(
         "part of its neighbours that has to have an atom's label in the interior", default=0.6, low=0.0,
@@ -62,10 +62,10 @@ class Lattice(Analysis[LatticeSettings]):
     atoms have a fit up to melting.
 
     `place` is 2, at a surface, where two or more sites lack a neighbour and all on one side; else 3, a
-    defect, where a site is empty, the residual is above `limit`, less than the part `alike` of the
-    neighbours has the atom's label, or most of them another orientation; else 1, the interior. `order`
-    is the chemical order of an atom and its neighbours: 0 none, 1 pure, 2 L1_0, 3 and 4 L1_2 (atoms of the
-    majority, of the minority), 5 B2, 6 zincblende, 7 wurtzite, 8 rocksalt.
+    defect, where a site of the first shell is empty, the residual is above `limit`, less than the part
+    `alike` of the neighbours has the atom's label, or most of those have another orientation; else 1, the
+    interior. `order` is the chemical order of an atom and its neighbours: 0 none, 1 pure, 2 L1_0, 3 and 4
+    L1_2 (atoms of the majority, of the minority), 5 B2, 6 zincblende, 7 wurtzite, 8 rocksalt.
     """
 
     name = "lattice"
@@ -146,47 +146,40 @@ class Lattice(Analysis[LatticeSettings]):
             frame, neighbors, self._kinds[frame.results["phase"]], self._species,
             self.cutoff or neighbors.cutoff, self.settings.distance,
         )  # fmt: skip
-        everywhere = self.with_ghosts(found.shared(frame), neighbors)
+        everywhere = self.with_ghosts(found.shared(), neighbors)
         orient(found, everywhere, neighbors, self._species, self.settings.averaged)
         place = self._place(found)
-        return self._local(found, place, frame)
+        return self._local(found, place)
 
     def _place(self, found: Fits) -> NDArray[np.int64]:
-        """Return where the atoms are ``(n,)``: 1 …, by :data:`PLACES`."""
+        """Return where the atoms are ``(n_local,)``: 1 …, by :data:`PLACES`; any without a lattice."""
         s = self.settings
-        sites = SITES[found.kinds]
-        present = sites - found.missing
         surface = (found.missing >= 2) & (found.lacking >= _ONE_SIDED)
-        defect = found.missing > 0
+        defect = found.empty > 0
         analysed, like, agreeing = found.counts.T
         defect |= (like < s.alike * analysed) | (2 * agreeing < like)
         with np.errstate(invalid="ignore"):
-            defect |= ~(found.residual <= s.limit) | (present < 4)
+            defect |= ~(found.residual <= s.limit)
         return np.where(surface, 2, np.where(defect, 3, 1))
 
-    def _local(self, found: Fits, place: NDArray[np.int64], frame: Frame) -> dict[str, Any]:
-        phase = self._phase_of[found.kinds]
+    def _local(self, found: Fits, place: NDArray[np.int64]) -> dict[str, Any]:
+        atoms = found.atoms
+        phase = self._phase_of[found.kinds[atoms]]
         p, bins = len(self.phases), self.settings.bins
-        fitted = np.isfinite(found.residual)
-        at = np.minimum((found.residual[fitted] * (bins / _WIDEST)).astype(np.int64), bins - 1)
-        histogram = np.bincount(phase[fitted] * bins + at, minlength=p * bins)
-        places = np.bincount(phase * len(PLACES) + place - 1, minlength=p * len(PLACES))
-
-        def total(values: NDArray[Any]) -> NDArray[np.float64]:
-            return np.bincount(phase[fitted], weights=values[fitted], minlength=p)
-
-        columns = {}
-        for name, values in found.columns(place).items():
-            columns[name] = np.full(frame.n_local, np.nan)
-            columns[name][found.atoms] = values
+        residual, distance = found.residual[atoms], found.distance[atoms]
+        fitted = np.isfinite(residual)
+        residual, distance, of = residual[fitted], distance[fitted], phase[fitted]
+        at = np.minimum((residual * (bins / _WIDEST)).astype(np.int64), bins - 1)
+        places = np.bincount(phase * len(PLACES) + place[atoms] - 1, minlength=p * len(PLACES))
         return {
-            "histogram": histogram.reshape(p, bins),
-            "residuals": total(found.residual),
-            "distances": total(found.distance),
-            "fitted": np.bincount(phase[fitted], minlength=p),
+            "histogram": np.bincount(of * bins + at, minlength=p * bins).reshape(p, bins),
+            "residuals": np.bincount(of, weights=residual, minlength=p),
+            "distances": np.bincount(of, weights=distance, minlength=p),
+            "fitted": np.bincount(of, minlength=p),
             "places": places.reshape(p, len(PLACES)),
-            "orders": np.bincount(found.order, minlength=len(ORDERS)),
-        } | {name: columns[name] for name in self.columns}
+            "orders": np.bincount(found.order[atoms], minlength=len(ORDERS)),
+            **found.columns(place),
+        }
 
     def finish(self, sums: Mapping[str, Any]) -> dict[str, Any]:
         """Return means, densities, counts, and the fractions of each chemical order."""

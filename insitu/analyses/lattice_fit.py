@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +13,19 @@ from insitu.frame.frame import Frame
 from insitu.frame.neighbors import Neighbors, compiled
 from insitu.frame.threads import thread_count
 
-#: Lattices by the kernels' numbers, and how many sites each has.
+#: Lattices by the kernels' numbers.
 LATTICES = {
     "fcc": 0, "bcc": 1, "hcp": 2, "cubic_diamond": 3, "hexagonal_diamond": 4, "sc": 5,
 }  # fmt: skip
-SITES = np.array([12, 14, 12, 16, 16, 6])
 #: Chemical orders by the kernels' numbers.
 ORDERS = (
     "none", "pure", "L1_0", "L1_2 majority", "L1_2 minority", "B2", "zincblende", "wurtzite", "rocksalt",
 )  # fmt: skip
-_STRAINS = ("exx", "eyy", "ezz", "exy", "exz", "eyz")
+#: Columns that are values of the kernel, in its order.
+_VALUES = (
+    "residual", "qw", "qx", "qy", "qz", "distance", "exx", "eyy", "ezz", "exy", "exz", "eyz", "shear",
+    "missing",
+)  # fmt: skip
 #: Orientations that differ by less are one, when they are averaged [rad].
 _WITHIN = float(np.radians(15.0))
 #: Orientations are searched for.
@@ -30,23 +34,24 @@ _NO_GUESS = np.empty((0, 4), dtype=np.float32)
 
 @dataclass
 class Fits:
-    """What was found of the atoms on lattices, n of them.
+    """What was found of one rank's atoms.
 
     Parameters
     ----------
     places, atoms
-        ``(n,)`` in the cell order, and as indices into the frame's owned atoms.
+        ``(n,)`` of the analysed atoms on lattices: in the cell order, and as indices of owned atoms.
     kinds
-        ``(n,)`` lattice, one of :data:`LATTICES`.
+        ``(n_local,)`` lattice of each owned atom, one of :data:`LATTICES`; −1: none; −2: not analysed.
     values
-        ``(n, 15)`` residual, quaternion, distance, strain, shear, empty sites, length of their sum; NaN
-        where too few sites have a neighbour.
+        ``(n_local, 16)`` residual, quaternion, distance, strain, shear, all NaN where too few sites have a
+        neighbour; empty sites, length of their sum, and those of the first shell.
     neighbors
-        ``(n, 16)`` index of the neighbour on each site, −1: none.
+        ``(n_local, 16)`` index of the neighbour on each site, −1: none.
     order
-        ``(n,)`` chemical order.
+        ``(n_local,)`` chemical order.
     counts
-        ``(n, 3)`` neighbours on sites that were analysed; that have the atom's label; and its orientation.
+        ``(n_local, 3)`` neighbours on sites that were analysed; that have the atom's label; and its
+        orientation.
     cutoff
         Radius of the search [Å].
     unstrained
@@ -65,54 +70,51 @@ class Fits:
 
     @property
     def residual(self) -> NDArray[np.float32]:
-        """``(n,)`` root mean squared distance from the sites."""
+        """``(n_local,)`` root mean squared distance from the sites."""
         return self.values[:, 0]
 
     @property
     def quaternions(self) -> NDArray[np.float32]:
-        """``(n, 4)`` orientation, w first."""
+        """``(n_local, 4)`` orientation, w first."""
         return self.values[:, 1:5]
 
     @property
     def distance(self) -> NDArray[np.float32]:
-        """``(n,)`` nearest distance of the lattice [Å]."""
+        """``(n_local,)`` nearest distance of the lattice [Å]."""
         return self.values[:, 5]
 
     @property
     def missing(self) -> NDArray[np.float32]:
-        """``(n,)`` sites without a neighbour."""
+        """``(n_local,)`` sites without a neighbour."""
         return self.values[:, 13]
 
     @property
     def lacking(self) -> NDArray[np.float32]:
-        """``(n,)`` length of the sum of these sites."""
+        """``(n_local,)`` length of the sum of these sites."""
         return self.values[:, 14]
 
-    def shared(self, frame: Frame) -> NDArray[np.float32]:
-        """Return lattice and quaternion ``(n_local, 5)`` of the owned atoms.
+    @property
+    def empty(self) -> NDArray[np.float32]:
+        """``(n_local,)`` sites of the first shell without a neighbour."""
+        return self.values[:, 15]
 
-        The lattice is −1 where there is none, −2 where the atom was not analysed; the others are NaN there.
-        """
-        own = np.full((frame.n_local, 5), np.nan, dtype=np.float32)
-        own[:, 0] = -1.0 if frame.selected is None else np.where(frame.selected, -1.0, -2.0)
-        own[self.atoms, 0] = self.kinds
-        own[self.atoms, 1:] = self.quaternions
+    def shared(self) -> NDArray[np.float32]:
+        """Return lattice and quaternion ``(n_local, 5)`` of the owned atoms, for their ghosts."""
+        own = np.empty((len(self.kinds), 5), dtype=np.float32)
+        own[:, 0], own[:, 1:] = self.kinds, self.quaternions
         return own
 
-    def columns(self, place: NDArray[np.int64]) -> dict[str, NDArray[np.floating]]:
-        """Return the columns of the analysis by name, ``(n,)``."""
+    def columns(self, place: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+        """Return the columns of the analysis by name, ``(n_local,)``; NaN without a lattice."""
         v = self.values
-        return {
-            "residual": self.residual,
-            **{f"q{c}": v[:, 1 + k] for k, c in enumerate("wxyz")},
-            "distance": self.distance,
-            **{c: v[:, 6 + k] for k, c in enumerate(_STRAINS)},
-            "shear": v[:, 12],
-            "missing": self.missing,
-            "like": self.counts[:, 1],
-            "place": place,
-            "order": self.order,
+        found: dict[str, NDArray[np.float64]] = {
+            name: v[:, k].astype(np.float64) for k, name in enumerate(_VALUES)
         }
+        whole = {"like": self.counts[:, 1], "place": place, "order": self.order}
+        for name, values in whole.items():
+            found[name] = values.astype(np.float64)
+            found[name][self.kinds < 0] = np.nan
+        return found
 
 
 def fit(
@@ -138,28 +140,35 @@ def fit(
     distance
         Nearest distance of the unstrained lattice [Å], or None.
     """
+    if frame.selected is not None:
+        kinds = np.where(frame.selected, kinds, np.int32(-2))
     there = kinds[neighbors.atoms] >= 0
     places, atoms = neighbors.places[there], neighbors.atoms[there]
-    n = len(places)
+    n = frame.n_local
     found = Fits(
-        places, atoms, kinds[atoms], np.empty((n, compiled().LATTICE_VALUES), dtype=np.float32),
-        np.empty((n, 16), dtype=np.int32), np.empty(n, dtype=np.int32),
+        places, atoms, kinds, np.full((n, compiled().LATTICE_VALUES), np.nan, dtype=np.float32),
+        np.empty((n, 16), dtype=np.int32), np.zeros(n, dtype=np.int32),
         np.zeros((n, 3), dtype=np.int32), cutoff, distance or 0.0,
     )  # fmt: skip
-    _run(found, neighbors, species)
+    _run(found, slice(None), neighbors, species)
     return found
 
 
 def _run(
     found: Fits,
+    which: Any,
     neighbors: Neighbors,
     species: NDArray[np.int32],
     guess: NDArray[np.float32] = _NO_GUESS,
 ) -> None:
-    types = species[neighbors.frame.types[neighbors.index]]
+    """Fit some of the atoms, those of an index into `atoms`."""
+    if len(species) == 2:
+        types = np.zeros(len(neighbors.frame.positions), dtype=np.int32)
+    else:
+        types = species[neighbors.frame.types[neighbors.index]]
     compiled().fit_lattices(
-        neighbors.cells, found.places, found.kinds, types, found.values, found.neighbors, found.order,
-        guess, found.unstrained, found.cutoff,
+        neighbors.cells, found.places[which], found.kinds[found.atoms[which]], types, found.values,
+        found.neighbors, found.order, guess, found.unstrained, found.cutoff,
         threads=thread_count(None),
     )  # fmt: skip
 
@@ -184,22 +193,15 @@ def orient(
     averaged
         Replace the orientations by means over the atom and those neighbours that have its own.
     """
-    mean = np.empty((len(found.atoms), 5), dtype=np.float32)
-    compiled().average_orientations(
-        everywhere, found.atoms, found.neighbors, _WITHIN, mean, found.counts
-    )
-    _, like, agreeing = found.counts.T
+    atoms = found.atoms
+    mean = np.empty((len(found.kinds), 5), dtype=np.float32)
+    compiled().average_orientations(everywhere, atoms, found.neighbors, _WITHIN, mean, found.counts)
+    like, agreeing = found.counts[atoms, 1], found.counts[atoms, 2]
     # In a hot crystal a few atoms fit another orientation, of a twin, about as well.
-    odd = ~(mean[:, 4] >= np.cos(0.5 * _WITHIN)) & (agreeing >= 3) & (2 * agreeing >= like)
-    if odd.any():
-        again = Fits(
-            found.places[odd], found.atoms[odd], found.kinds[odd], found.values[odd],
-            found.neighbors[odd], found.order[odd], found.counts[odd], found.cutoff, found.unstrained,
-        )  # fmt: skip
-        _run(again, neighbors, species, mean[odd, :4])
-        found.values[odd], found.neighbors[odd], found.order[odd] = (
-            again.values, again.neighbors, again.order,
-        )  # fmt: skip
+    contradicted = ~(mean[atoms, 4] >= np.cos(0.5 * _WITHIN))
+    (odd,) = np.nonzero(contradicted & (agreeing >= 3) & (2 * agreeing >= like))
+    if len(odd):
+        _run(found, odd, neighbors, species, mean[atoms[odd], :4])
     if averaged:
-        known = np.isfinite(mean[:, 0]) & np.isfinite(found.residual)
-        found.quaternions[known] = mean[known, :4]
+        known = atoms[np.isfinite(mean[atoms, 0]) & np.isfinite(found.residual[atoms])]
+        found.values[known, 1:5] = mean[known, :4]

@@ -207,9 +207,9 @@ INSITU_HD void lattice_fit(const LatticeTemplate& t, const F* from, float far, c
     for (F& w : match.whose) w = zero - 2.0f;
     if (guess) {
         best.start(guess, unit);
-        for (int k = 0; k <= int(t.two_sites); ++k) {
+        for (int k = 0; k <= t.others; ++k) {
             F r[9];
-            lattice_multiply(guess, t.symmetry[k], r);
+            lattice_multiply(guess, k ? t.other[k - 1] : t.symmetry[0], r);
             trial.start(r, unit);
             trial.match(t, from, v, far, match);
             best.take(trial, trial.cost < best.cost ? zero + 1.0f : zero);

@@ -38,10 +38,12 @@ struct LatticeTemplate {
     // Orientations that the first shell cannot tell apart: rotations of the template.
     int variants;
     float variant[kMostVariants][9];
-    // Rotations of the lattice; those of the second of its two kinds of sites begin with symmetry[1].
+    // Rotations of the lattice, rows of 9.
     int symmetries;
-    bool two_sites;
     float symmetry[24][9];
+    // Of them those that do not leave the template as it is: the surroundings of the lattice's other sites.
+    int others;
+    float other[3][9];
 };
 
 namespace lattice {
@@ -240,7 +242,14 @@ inline LatticeTemplate lattice_template(int kind) {
         lattice::rotation(d, 2 * kPi / 3, b);
     }
     t.symmetries = lattice::group(a, b, t.symmetry);
-    t.two_sites = kind == kHcp || kind == kCubicDiamond || kind == kHexagonalDiamond;
+    double both[9];
+    lattice::multiply(a, b, both);
+    t.others = kind == kHexagonalDiamond ? 3 : kind == kHcp || kind == kCubicDiamond ? 1 : 0;
+    for (int m = 0; m < 9; ++m) {
+        t.other[0][m] = float(a[m]);
+        t.other[1][m] = float(b[m]);
+        t.other[2][m] = float(both[m]);
+    }
     const double half = 0.5 * t.shortest;
     t.within2 = float(half * half);
     t.sure = kind == kBcc ? 0.35f : 0.28f * float(n) * t.within2;

@@ -75,15 +75,18 @@ struct OrientationGroup {
 
     // Of the same orientation the quaternion of the smallest angle.
     void reduce(float* q) const {
-        float best = -1.0f, next[4], out[4] = {1, 0, 0, 0};
+        float best = -1.0f;
+        int which = 0;
         for (int k = 0; k < count; ++k) {
-            multiply(q, element[k], next);
-            const float w = std::fabs(next[0]);
+            const float* g = element[k];
+            const float w = std::fabs(q[0] * g[0] - q[1] * g[1] - q[2] * g[2] - q[3] * g[3]);
             if (w <= best + 1e-6f) continue;
             best = w;
-            for (int i = 0; i < 4; ++i) out[i] = next[0] < 0 ? -next[i] : next[i];
+            which = k;
         }
-        for (int i = 0; i < 4; ++i) q[i] = out[i];
+        float out[4];
+        multiply(q, element[which], out);
+        for (int i = 0; i < 4; ++i) q[i] = out[0] < 0 ? -out[i] : out[i];
     }
 
     // Mean of the orientations q[0] ... q[count - 1] that most of them share: are nearer than an angle

@@ -66,8 +66,11 @@ const std::vector<LatticeTemplate>& all_templates() {
     return templates;
 }
 
-// Values (n, kFitValues) of the atoms at some places, indices (n, kMostSites) of the neighbours on their sites
-// (-1: none) and chemical order (n). `kinds` are LatticeKind, -1 for no lattice; `types` those of all places;
+// Values of an atom: those of a fit, and the sites of the first shell without a neighbour.
+constexpr int kValues = kFitValues + 1;
+
+// Values (atoms, kValues) of the atoms at some places, indices (atoms, kMostSites) of the neighbours on their
+// sites (-1: none) and chemical order (atoms), in the rows of the caller's order; others are left alone. `kinds` are LatticeKind, -1 for no lattice; `types` those of all places;
 // `distance` the nearest one of the unstrained lattice, or 0. An atom of which less than half of the sites
 // have a neighbour, or fewer than four, has no fit: NaN. `guess` (n, 4) are quaternions to
 // start from; (0, 4): they are searched for.
@@ -77,9 +80,9 @@ void fit_lattices(const Cells& cells, In<std::int32_t, 1> places, In<std::int32_
                   int threads) {
     const auto n = std::int64_t(places.shape(0));
     const bool guessed = guess.shape(0) > 0;
-    if ((guessed && (guess.shape(0) != places.shape(0) || guess.shape(1) != 4)) || kinds.shape(0) != places.shape(0) || values.shape(0) != places.shape(0) || values.shape(1) != kFitValues ||
-        neighbors.shape(0) != places.shape(0) || neighbors.shape(1) != kMostSites ||
-        order.shape(0) != places.shape(0) || std::int64_t(types.shape(0)) != cells.points)
+    if ((guessed && (guess.shape(0) != places.shape(0) || guess.shape(1) != 4)) || kinds.shape(0) != places.shape(0) || values.shape(1) != kValues || neighbors.shape(0) != values.shape(0) ||
+        neighbors.shape(1) != kMostSites || order.shape(0) != values.shape(0) ||
+        std::int64_t(types.shape(0)) != cells.points)
         throw std::invalid_argument("the arrays do not fit the atoms");
     const IsaTable& isa = isa_choose(isa_name);
     const LatticeTable& table = lattice_choose(isa_name);
@@ -99,6 +102,11 @@ void fit_lattices(const Cells& cells, In<std::int32_t, 1> places, In<std::int32_
         states.push_back({Describer(cells.list, settings, isa, 1, nullptr, 0), {}, {}, {}, {}, {}, {}});
     const std::int32_t* index = cells.list.index.data();
     const float none = std::numeric_limits<float>::quiet_NaN();
+    for (std::int64_t i = 0; i < n; ++i) {
+        const std::int32_t place = places(std::size_t(i));
+        if (place < 0 || place >= cells.points || std::size_t(index[place]) >= values.shape(0))
+            throw std::invalid_argument("no row for an atom");
+    }
 
     const auto group = [&](State& s, const LatticeTemplate& t, int kind, std::int64_t first, int count) {
         const int lanes = isa.lanes;
@@ -125,19 +133,22 @@ void fit_lattices(const Cells& cells, In<std::int32_t, 1> places, In<std::int32_
         }
         table.fit(t, from, start, float(distance), found);
         for (int k = 0; k < count; ++k) {
-            const auto i = std::size_t(s.those[std::size_t(first + k)]);
+            const auto i = std::size_t(index[s.at[std::size_t(k)]]);
             const auto word = [&](int w) { return found[w * lanes + k]; };
-            float* v = values.data() + i * kFitValues;
+            float* v = values.data() + i * kValues;
             std::int32_t* list = neighbors.data() + i * kMostSites;
             const std::int32_t own = types(std::size_t(s.at[std::size_t(k)]));
             unsigned same = 0;
+            int empty = 0;
             bool two = true;
             std::int32_t other = own;
+            std::fill(list + t.sites, list + kMostSites, -1);
             for (int b = 0; b < t.sites; ++b) {
                 const int j = int(word(kFitValues + b));
                 const std::int32_t place = j < 0 ? -1 : s.whose[std::size_t(k * kMostFitted + j)];
                 list[b] = place < 0 ? -1 : index[place];
                 if (place < 0) {
+                    empty += b < t.first;
                     two = false;
                     continue;
                 }
@@ -146,20 +157,17 @@ void fit_lattices(const Cells& cells, In<std::int32_t, 1> places, In<std::int32_
                 else if (other == own) other = type;
                 else two &= type == other;
             }
+            v[kFitValues] = float(empty);
             order(i) = two ? order_of(kind, t.sites, same) : kNoOrder;
             const float sites = float(t.sites) - word(kFitMissing);
             const bool enough = sites >= 4.0f && 2.0f * sites >= float(t.sites);
-            for (int w = 0; w < kFitValues; ++w)
-                if (enough || w >= kFitMissing) v[w] = word(w);
+            for (int w = 0; w < kFitValues; ++w) v[w] = enough || w >= kFitMissing ? word(w) : none;
         }
     };
 
     nb::gil_scoped_release free;
     in_shares(n, kShare, threads, [&](int thread, std::int64_t from, std::int64_t to) {
         State& s = states[std::size_t(thread)];
-        std::fill(values.data() + from * kFitValues, values.data() + to * kFitValues, none);
-        std::fill(neighbors.data() + from * kMostSites, neighbors.data() + to * kMostSites, -1);
-        std::fill(order.data() + from, order.data() + to, -1);
         for (int kind = 0; kind < kLatticeKinds; ++kind) {  // lanes of one lattice
             s.those.clear();
             for (std::int64_t i = from; i < to; ++i)
@@ -171,21 +179,23 @@ void fit_lattices(const Cells& cells, In<std::int32_t, 1> places, In<std::int32_
     });
 }
 
-// Orientations (n, 4) averaged over an atom and its like neighbours, whose kinds and quaternions are in
-// `all` (points, 5), and the cosine of half of the angle to its own one (n, 5). Of its neighbours: how many
-// were analysed (their kind is at least -1), are like it, and have that orientation (n, 3). `rows` are the
-// atoms themselves in `all`, `neighbors` (n, most) their neighbours (-1: none).
+// Orientations (atoms, 4) averaged over an atom and its like neighbours, whose kinds and quaternions are in
+// `all` (points, 5), and the cosine of half of the angle to its own one (atoms, 5). Of its neighbours: how
+// many were analysed (their kind is at least -1), are like it, and have that orientation (atoms, 3). `rows`
+// (n) are the atoms, `neighbors` (atoms, most) the neighbours of all (-1: none).
 void average_orientations(In<float, 2> all, In<std::int32_t, 1> rows, In<std::int32_t, 2> neighbors, double within,
                           Out<float, 2> out, Out<std::int32_t, 2> counts) {
     const std::size_t n = rows.shape(0), most = neighbors.shape(1);
-    if (all.shape(1) != 5 || neighbors.shape(0) != n || out.shape(0) != n || out.shape(1) != 5 ||
-        counts.shape(0) != n || counts.shape(1) != 3 || most > kMostSites)
+    const std::size_t atoms = neighbors.shape(0);
+    if (all.shape(1) != 5 || atoms > all.shape(0) || out.shape(0) != atoms || out.shape(1) != 5 ||
+        counts.shape(0) != atoms || counts.shape(1) != 3 || most > kMostSites)
         throw std::invalid_argument("the arrays do not fit the atoms");
     const OrientationGroup cubic(all_templates()[kFcc]), hexagonal(all_templates()[kHcp]);
     const float near = float(std::cos(0.5 * within));
     nb::gil_scoped_release free;
-    for (std::size_t i = 0; i < n; ++i) {
-        const float* own = &all(std::size_t(rows(i)), 0);
+    for (std::size_t row = 0; row < n; ++row) {
+        const auto i = std::size_t(rows(row));
+        const float* own = &all(i, 0);
         const int kind = int(own[0]);
         const OrientationGroup& g = kind == kHcp || kind == kHexagonalDiamond ? hexagonal : cubic;
         const float* q[kMostSites + 1];
@@ -211,7 +221,7 @@ void average_orientations(In<float, 2> all, In<std::int32_t, 1> rows, In<std::in
 }  // namespace
 
 void bind_lattice(nb::module_& m) {
-    m.attr("LATTICE_VALUES") = int(kFitValues);
+    m.attr("LATTICE_VALUES") = kValues;
     m.def("fit_lattices", &fit_lattices, "cells"_a, "places"_a, "kinds"_a, "types"_a, "values"_a.noconvert(),
           "neighbors"_a.noconvert(), "order"_a.noconvert(), "guess"_a, "distance"_a, "cutoff"_a, "isa"_a = "", "threads"_a = 1);
     m.def("average_orientations", &average_orientations, "all"_a, "rows"_a, "neighbors"_a, "within"_a,

@@ -32,6 +32,7 @@ SIZES: dict[str, dict[str, object]] = {
     "in.shock": {"width": 2, "length": 10, "settle": 20, "steps": 160, "every": 40},
     "in.nucleus": {"cells": 4, "radius": 1.4, "melting": 100, "steps": 40, "every": 20},
     "in.trigger": {"cells": 3, "last": 9000, "steps": 600},
+    "in.lattice": {"cells": 4, "steps": 40, "every": 20},
     "in.job": {"cells": 3, "often": 40, "every": 20, "total": 60},
     "vitrification/in.vitrification_ni": {
         "cells": 3,
@@ -187,6 +188,21 @@ def test_trigger(done: Done) -> None:
     assert min(written) < onset < max(written)
     if done.host.name != "debian":
         assert set(columns(done.folder / "trigger.event.dump")) >= {onset, onset + 20}
+
+
+def test_lattice(done: Done) -> None:
+    """Two surfaces, two grain boundaries and a crystal between them; the dump has surfaces and defects."""
+    history = done.history("lattice.h5")
+    assert done.steps("lattice.h5") == done.frames(0, 40)
+    fcc = history["lattice_atoms"].sel(lattice_phase="fcc")
+    assert (fcc.sum("place") == history["count"].sel(phase="fcc")).all()
+    last = fcc.isel(step=-1)
+    assert (last > 20).all()
+    assert 0.02 < float(history["lattice_residual"].sel(lattice_phase="fcc").isel(step=-1)) < 0.15
+    rows = (done.folder / "lattice.dump").read_text().split("ITEM: ATOMS")[-1].splitlines()[1:]
+    place = np.array([float(row.split()[4]) for row in rows])
+    assert (place == 2).sum() == history["lattice_atoms"].sel(place="surface").isel(step=-1).sum()
+    assert (place == 3).sum() == history["lattice_atoms"].sel(place="defect").isel(step=-1).sum()
 
 
 def test_film(done: Done) -> None:

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What `analyze lattice` costs: processor time of one thread an atom, beside the phases' own.
+
+    python benchmarks/lattice.py [--atoms 100000] [--elements Al,Fe]
+
+Thermal crystals from a short molecular dynamics (`insitu.bench.samples`), all atoms labelled as their
+crystal. The whole analysis is timed, with the exchange on one rank and the columns; then its parts.
+Processor time, not wall time, so that other jobs on the machine matter less; the least of some
+repetitions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from insitu.analyses.base import System
+from insitu.analyses.lattice import Lattice, LatticeSettings
+from insitu.analyses.lattice_fit import LATTICES, fit, orient
+from insitu.analyses.loading import load
+from insitu.analyses.phases import Phases
+from insitu.bench.samples import Sample, element, sample
+from insitu.frame.density import spacing
+from insitu.frame.frame import Frame
+from insitu.frame.halo import Halo
+from insitu.frame.neighbors import Neighbors, compiled
+from insitu.frame.reduce import Ranks
+
+
+def least(work: Callable[[], Any], times: int) -> float:
+    """Return the least processor time of some repetitions [s]."""
+    found = []
+    for _ in range(times):
+        before = time.thread_time()
+        work()
+        found.append(time.thread_time() - before)
+    return min(found)
+
+
+def costs(s: Sample, times: int) -> dict[str, float]:
+    """Return the seconds of each part, for all atoms of a sample."""
+    phases = Phases(load("metals", device="cpu"))
+    bare = Frame.from_arrays(s.positions, s.cell, True, reach=0.0)
+    phases.classifier.measure(spacing(bare))
+    frame = bare.with_images(phases.classifier.search * 1.0001)
+    classes = tuple(phases.classes)
+    labels = np.full(frame.n_local, classes.index(s.element.structure))
+    frame = replace(frame, results={"phase": labels})
+    neighbors = Neighbors(frame, phases.classifier.search)
+    rows = {"phases (metals)": least(lambda: phases(frame, neighbors), times)}
+
+    def analysis(averaged: bool) -> Lattice:
+        found = Lattice(LatticeSettings(averaged=averaged), System(classes=classes))
+        found.halo = Halo(frame, Ranks(), 5, 10**6)  # in a run that of the frame before
+        return found
+
+    means, own = analysis(True), analysis(False)
+    rows["lattice"] = least(lambda: means(frame, neighbors), times)
+    rows["lattice, averaged no"] = least(lambda: own(frame, neighbors), times)
+    kinds = np.full(frame.n_local, LATTICES[s.element.structure], dtype=np.int32)
+    species, radius = np.zeros(2, dtype=np.int32), neighbors.cutoff
+    found = fit(frame, neighbors, kinds, species, radius, None)
+    rows["  of it: search and fits"] = least(
+        lambda: fit(frame, neighbors, kinds, species, radius, None), times
+    )
+    shared = found.shared()
+    rows["  of it: exchange"] = least(lambda: means.with_ghosts(shared, neighbors), times)
+    everywhere = means.with_ghosts(shared, neighbors)
+    rows["  of it: means of orientations"] = least(
+        lambda: orient(found, everywhere, neighbors, species, True), times
+    )
+    return rows
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--atoms", type=int, default=100_000)
+    parser.add_argument("--elements", default="Al,Fe")
+    parser.add_argument("--times", type=int, default=5)
+    a = parser.parse_args()
+    print(f"instruction set {compiled().isa_default()}, one thread, µs an atom")
+    for symbol in a.elements.split(","):
+        s = sample(element(symbol), a.atoms)
+        print(f"{s.title} ({s.origin})")
+        for words, seconds in costs(s, a.times).items():
+            print(f"  {words:<32}{seconds / len(s.positions) * 1e6:8.3f}")
+
+
+if __name__ == "__main__":
+    main()
