@@ -110,7 +110,9 @@ class Fits:
         found: dict[str, NDArray[np.float64]] = {
             name: v[:, k].astype(np.float64) for k, name in enumerate(_VALUES)
         }
-        whole = {"like": self.counts[:, 1], "place": place, "order": self.order}
+        whole: dict[str, NDArray[Any]] = {
+            "like": self.counts[:, 1], "place": place, "order": self.order,
+        }  # fmt: skip
         for name, values in whole.items():
             found[name] = values.astype(np.float64)
             found[name][self.kinds < 0] = np.nan

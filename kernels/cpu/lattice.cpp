@@ -70,10 +70,10 @@ const std::vector<LatticeTemplate>& all_templates() {
 constexpr int kValues = kFitValues + 1;
 
 // Values (atoms, kValues) of the atoms at some places, indices (atoms, kMostSites) of the neighbours on their
-// sites (-1: none) and chemical order (atoms), in the rows of the caller's order; others are left alone. `kinds` are LatticeKind, -1 for no lattice; `types` those of all places;
-// `distance` the nearest one of the unstrained lattice, or 0. An atom of which less than half of the sites
-// have a neighbour, or fewer than four, has no fit: NaN. `guess` (n, 4) are quaternions to
-// start from; (0, 4): they are searched for.
+// sites (-1: none) and chemical order (atoms), in the rows of the caller's order; others are left alone.
+// `kinds` are LatticeKind, -1 for no lattice; `types` those of all places; `distance` the nearest one of the
+// unstrained lattice, or 0. An atom of which less than half of the sites have a neighbour, or fewer than
+// four, has no fit: NaN. `guess` (n, 4) are quaternions to start from; (0, 4): they are searched for.
 void fit_lattices(const Cells& cells, In<std::int32_t, 1> places, In<std::int32_t, 1> kinds,
                   In<std::int32_t, 1> types, Out<float, 2> values, Out<std::int32_t, 2> neighbors,
                   Out<std::int32_t, 1> order, In<float, 2> guess, double distance, double cutoff, const std::string& isa_name,
