@@ -32,8 +32,8 @@ _LIMIT_HOT, _LIMIT_COPIES = 0.05, 8
 _JUDGED, _JUDGED_COPIES = (0.02, 0.03, 0.04), 2
 #: Atoms of a copy, of a configuration of known classes and of one of no class that are used.
 _ATOMS, _KNOWN_ATOMS, _OTHER_ATOMS = 120, 120, 60
-#: Share of the copies' atoms beyond whose score nothing is of the class; of the atoms of known crystals,
-#: and of molten and disordered ones, that may be lost.
+#: Share of the copies' atoms beyond whose score nothing is of the class; that of the atoms of known
+#: crystals, and of molten and disordered ones, that may be lost.
 _REJECTED, _LOST = 0.01, (3e-4, 1e-4)
 #: Recall below which a class cannot be told from others.
 _WORST = 0.7

@@ -128,7 +128,10 @@ def _read(name: str, path: Path) -> Structure:
     data = path.name.startswith("data.") or path.suffix in (".data", ".lmp")
     try:
         kind = "lammps-data" if data else None
-        atoms: Any = ase.io.read(path, index=-1, format=kind)
+        # In a process of an MPI run ASE would share what it reads with all ranks, which do not read.
+        atoms: Any = ase.io.read(
+            str(path), index=-1, format=kind, parallel=False, do_not_split_by_at_sign=True
+        )
     except Exception as error:  # each of ASE's readers has errors of its own
         text = (str(error).strip().splitlines() or [""])[0][:160]
         raise SettingError(
