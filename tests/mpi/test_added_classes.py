@@ -17,7 +17,7 @@ HEAD = """units metal
 atom_modify map array
 lattice custom 1.0 a1 4.6 0 0 a2 -2.3 3.98371684 0 a3 0 0 2.8198 &
   basis 0 0 0 basis 0.33333333 0.66666667 0.5 basis 0.66666667 0.33333333 0.5
-region b prism 0 5 0 5 0 8 -2.5 0 0
+region b prism 0 27.6 0 23.90230104 0 22.5584 -13.8 0 0 units box
 create_box 1 b
 create_atoms 1 box
 mass 1 47.9
