@@ -21,7 +21,7 @@ region b prism 0 27.6 0 23.90230104 0 22.5584 -13.8 0 0 units box
 create_box 1 b
 create_atoms 1 box
 mass 1 47.9
-displace_atoms all random 0.12 0.12 0.12 77
+displace_atoms all random 0.12 0.12 0.12 77 units box
 pair_style lj/cut 4.0
 pair_coeff 1 1 0.0 2.6
 write_dump all custom start.dump id type x y z modify sort id format float %.12g
