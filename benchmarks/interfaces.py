@@ -71,7 +71,9 @@ def interface(
         return np.abs((at[:, None] - walls + height / 2) % height - height / 2).min(axis=1)
 
     used = apart(z) > MASK * length
-    found = classify_with(model, r, cell, True).probabilities.argmax(1)
+    found = classify_with(
+        model, r, cell, True
+    ).labels  # −1: unknown, which is right on neither side
     right = 100.0 * np.where(side, found == truth, found == liquid)
     mine = crossings(profile(r, cell, found == truth, length)[0], edges)
     return (

@@ -26,7 +26,7 @@ _ALIKE_RANDOM, _SPECIAL = 0.07, np.array([0.0, 0.25, 0.5, 0.75, 1 / 3, 2 / 3])
 #: Primitive cells and places in them.
 _FCC = np.array([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
 _HCP = np.array([[1, 0, 0], [-0.5, np.sqrt(0.75), 0], [0, 0, np.sqrt(8 / 3)]])
-_PRIMITIVE = {
+PRIMITIVE = {
     "sc": (np.eye(3), [[0.0, 0, 0]]),
     "bcc": (0.5 - np.eye(3), [[0.0, 0, 0]]),
     "fcc": (_FCC, [[0.0, 0, 0]]),
@@ -35,7 +35,7 @@ _PRIMITIVE = {
 }
 
 
-def _unit(sites: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:
+def unit(sites: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the cell with one atom in a unit of volume."""
     scaled: NDArray[np.float64] = cell / np.cbrt(abs(np.linalg.det(cell)) / len(sites))
     return scaled
@@ -49,7 +49,7 @@ def _steps(most: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def nearest(sites: NDArray[np.float64], cell: NDArray[np.float64], k: int) -> NDArray[np.float64]:
     """Return the k nearest distances ``(n, k)`` of each site, in units of (volume an atom)^(1/3)."""
-    cell, reach = _unit(sites, cell), 2.4
+    cell, reach = unit(sites, cell), 2.4
     heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
     while True:
         steps = _steps(np.ceil(reach / heights).astype(int) + 1)
@@ -85,7 +85,7 @@ def unlikeness(sites: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray
 
 def _angles(sites: NDArray[np.float64], cell: NDArray[np.float64], k: int) -> NDArray[np.float64]:
     """Return sorted distances ``(n, k (k + 1) / 2)``: of the k nearest, and theirs from each other."""
-    cell, reach = _unit(sites, cell), 2.6
+    cell, reach = unit(sites, cell), 2.6
     heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
     steps = _steps(np.ceil(reach / heights).astype(int) + 1)
     at = (sites[:, None] + steps[None]).reshape(-1, 3) @ cell
@@ -140,7 +140,7 @@ def random_crystal(rng: np.random.Generator, most: int = 9) -> Crystal:
             return sites, cell
 
 
-def _multiple(rng: np.random.Generator, k: int) -> NDArray[np.int64]:
+def multiple(rng: np.random.Generator, k: int) -> NDArray[np.int64]:
     """Return a matrix ``(3, 3)`` of integers whose lattice has k times the volume."""
     of = [(a, b, k // a // b) for a in range(1, k + 1) for b in range(1, k + 1) if k % (a * b) == 0]
     h = np.diag(of[rng.integers(len(of))])
@@ -154,9 +154,9 @@ def shuffled(rng: np.random.Generator) -> Crystal:
     Shifts are random, or all along one direction; a fifth of the larger cells lacks an atom as well.
     """
     while True:
-        cell, basis = _PRIMITIVE[str(rng.choice(list(_PRIMITIVE)))]
+        cell, basis = PRIMITIVE[str(rng.choice(list(PRIMITIVE)))]
         k = int(rng.integers(2, 9))
-        big = _multiple(rng, k) @ cell
+        big = multiple(rng, k) @ cell
         steps = _steps(np.full(3, k + 1)) @ cell
         r = (steps[:, None] + (np.array(basis) @ cell)[None]).reshape(-1, 3) @ np.linalg.inv(big)
         sites = np.unique(np.round(r - np.floor(r + 1e-6), 5) % 1.0, axis=0)
@@ -195,7 +195,7 @@ def repeated(
     positions, cell, site
         ``(m, 3)``, ``(3, 3)``, and which of the sites each is ``(m,)``.
     """
-    cell = _unit(sites, cell)
+    cell = unit(sites, cell)
     heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
     most = np.maximum(1, np.ceil(height / heights)).astype(int)
     grid = np.stack(np.meshgrid(*map(np.arange, most), indexing="ij"), axis=-1).reshape(-1, 3)

@@ -71,7 +71,7 @@ def network(card: Card, weights: GraphWeights) -> Any:
     made = NeighborsMapGraph(
         len(card.classes), card.descriptor.size, len(weights.layers),
         hidden=weights.first[0].shape[1], features=weights.second[0].shape[1],
-        message=weights.layers[0][0].shape[1], foreign=card.foreign,
+        message=weights.layers[0][0].shape[1], foreign=weights.outputs - len(card.classes),
     )  # fmt: skip
     made.load_state_dict({k: torch.from_numpy(v) for k, v in weights.state().items()})
     return made.eval()
@@ -95,8 +95,7 @@ def scripted(more: Extended) -> Any:
     card = Card.from_json(more.card, "with added classes")
     with np.load(io.BytesIO(more.weights)) as arrays:
         widths, flat = [int(w) for w in arrays["widths"]], arrays["weights"]
-    outputs = len(card.classes) + int(card.foreign)
-    return torch.jit.script(network(card, GraphWeights.unpack(widths, flat, outputs)))
+    return torch.jit.script(network(card, GraphWeights.unpack(widths, flat, len(card.classes))))
 
 
 def copies(
@@ -170,8 +169,7 @@ def extend(
             f"class '{known[0]}' is in model '{card.name}' already; give it another name, or leave it out"
         )
     widths = [int(w) for w in weights["widths"]]
-    outputs = len(card.classes) + int(card.foreign)
-    frozen = GraphWeights.unpack(widths, weights["weights"], outputs)
+    frozen = GraphWeights.unpack(widths, weights["weights"], len(card.classes))
     rng = np.random.default_rng(seed)
 
     def see(r: Array, cell: Array, pbc: Any, used: NDArray[np.bool_] | None, most: int) -> Seen:
@@ -218,7 +216,7 @@ def extend(
             "snapshots": len(s.snapshots),
             "recall": round(recall, 4),
         }
-    wider = head.inside(frozen, seen, foreign=card.foreign)
+    wider = head.inside(frozen, seen, at=len(card.classes))
     before: dict[str, Any] = card.more.get("added", {})
     new = replace(
         card,
@@ -263,10 +261,10 @@ def _recall(head: SecondHead, k: int, names: list[str], s: Structure, card: Card
     outputs = [*card.classes, *(["unknown"] if card.foreign else []), *names]
     for sigma in _JUDGED:
         seen = of(s, sigma, _JUDGED_COPIES, 0.02)
-        z = np.hstack([seen.scores, head(seen)]).astype(np.float64)
+        z = np.hstack([seen.merged(len(card.classes)), head(seen)]).astype(np.float64)
         p = np.exp(z - z.max(axis=1, keepdims=True))
         p /= p.sum(axis=1, keepdims=True)
-        best, own = p.argmax(axis=1), seen.scores.shape[1] + k
+        best, own = p.argmax(axis=1), p.shape[1] - len(names) + k
         right = (best == own) & (p.max(axis=1) >= card.threshold)
         found.append(right.mean())
         wrong.append(best[~right])

@@ -82,9 +82,10 @@ class GraphWeights:
     outputs: int
 
     @classmethod
-    def unpack(cls, widths: list[int], flat: NDArray[np.floating], outputs: int) -> GraphWeights:
-        """Return the weights that :func:`insitu.models.engines.graph.pack` wrote, of so many outputs."""
+    def unpack(cls, widths: list[int], flat: NDArray[np.floating], classes: int) -> GraphWeights:
+        """Return the weights that :func:`insitu.models.engines.graph.pack` wrote, of so many classes."""
         inputs, hidden, f, m, c, layers = widths[:6]
+        outputs = widths[6] if len(widths) > 6 else classes
         at = 0
 
         def take(rows: int, columns: int) -> Array:
@@ -148,7 +149,7 @@ class GraphWeights:
 
     def widened(
         self, own: list[Array], messages: list[Array], bias: Array, rows: Array, row_bias: Array,
-        offset: float, *, before_last: bool,
+        offset: float, *, at: int,
     ) -> GraphWeights:  # fmt: skip
         r"""Return the network with further features and outputs; what it had is not changed.
 
@@ -166,8 +167,8 @@ class GraphWeights:
             ``(f + E, K)`` and ``(K,)`` of the further outputs.
         offset
             Larger than minus any partial sum.
-        before_last
-            Whether the network's last output stays the last one.
+        at
+            Number of outputs that stay before the further ones; the others come after them.
         """
         f, e = self.second[0].shape[1], len(bias)
         w2, b2 = self.second
@@ -183,7 +184,6 @@ class GraphWeights:
             )  # fmt: skip
         w, c = self.last
         n, more = self.outputs, rows.shape[1]
-        at = n - 1 if before_last else n
         width = wide(n + more)
         w = np.insert(np.vstack([w[:, :n], np.zeros((e, n))]), [at] * more, rows, axis=1)
         c = np.insert(c[:n], [at] * more, row_bias)

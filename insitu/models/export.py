@@ -35,7 +35,7 @@ def save(network: torch.nn.Module, card: Card, path: Path | str) -> None:
     weights = io.BytesIO()
     state = {k: v.numpy() for k, v in network.state_dict().items()}
     if isinstance(network, NeighborsMapGraph):
-        graph.pack(state, weights, foreign=network.foreign)
+        graph.pack(state, weights, foreign=network.foreign > 0)
     elif isinstance(network, WholeSampleGraph):
         assert card.spatial is not None
         spatial.pack(state, card.spatial, weights)

@@ -56,6 +56,16 @@ class Seen:
             np.concatenate([p.scores for p in parts]),
         )
 
+    def merged(self, classes: int) -> Floats:
+        """Return the scores ``(n, C)`` of so many classes, and one of none where the network has such."""
+        own, others = self.scores[:, :classes], self.scores[:, classes:]
+        if not others.shape[1]:
+            return own
+        top = others.max(axis=1, keepdims=True)
+        none = top + np.log(np.exp(others - top).sum(axis=1, keepdims=True))
+        merged: Floats = np.hstack([own, none])
+        return merged
+
     @property
     def rest(self) -> Floats:
         """Logarithm of the sum of the exponentials of the network's scores ``(n,)``."""
@@ -152,8 +162,11 @@ class SecondHead:
         found: Floats = seen.last @ own + e @ hidden + bias
         return found
 
-    def inside(self, weights: GraphWeights, seen: Seen, *, foreign: bool) -> GraphWeights:
-        """Return the network with this head in it; `seen` are atoms that show how large its sums are."""
+    def inside(self, weights: GraphWeights, seen: Seen, *, at: int) -> GraphWeights:
+        """Return the network with this head in it, its outputs after so many of the network's.
+
+        `seen` are atoms that show how large its sums are.
+        """
         w, c, own, hidden, bias = (p.astype(np.float64) for p in self.parameters)
         w = w * self._scale[:, None]
         c = c - self._mean @ w
@@ -166,5 +179,5 @@ class SecondHead:
             least = min(least, float(sums.min()))
         offset = _ROOM * max(1.0, -least)
         return weights.widened(
-            parts[0::2], parts[1::2], c, np.vstack([own, hidden]), bias, offset, before_last=foreign
+            parts[0::2], parts[1::2], c, np.vstack([own, hidden]), bias, offset, at=at
         )

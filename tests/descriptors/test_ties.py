@@ -114,14 +114,7 @@ def test_coloured_images_of_an_ordered_alloy_do_not_hang_on_the_numbers(shape: s
 def test_labels_of_perfect_crystals_do_not_hang_on_the_numbers(name: str, shape: str) -> None:
     r, cell, pbc = sample(name, shape)
     want = insitu.classify(r, cell, pbc, device="cpu")
-    if (
-        shape == "slab"
-    ):  # surfaces at rest may be unknown, those of hexagonal diamond the cubic form
-        z = r[:, 2] - r[:, 2].min()
-        inside = np.minimum(z, z.max() - z) > 0.7 * CRYSTALS[name][0]
-        assert inside.any()
-        assert (want.labels[inside] == want.classes.index(name)).all()
-    elif shape in WHOLE:
+    if shape in WHOLE:
         assert want.fractions[name] == 1.0
     for how, order in numberings(r).items():
         got = insitu.classify(r[order], cell, pbc, device="cpu")

@@ -18,13 +18,13 @@ from insitu.testing import LATTICES
 from insitu.training.data import foreign
 from insitu.training.data.foreign import made_up
 from insitu.training.data.made import (
-    FOREIGN,
     gas,
     lattice_sample,
     made,
     strained_class,
     with_interstitials,
 )
+from insitu.training.data.no_class import FOREIGN
 from insitu.training.recipes import load_recipe
 
 DIAMOND = np.array(LATTICES["cubic_diamond"][1])

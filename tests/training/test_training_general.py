@@ -338,7 +338,7 @@ def test_training_goes_on_where_it_was_interrupted(
         r = r + np.random.default_rng(k).normal(0, 0.1, r.shape)
         found.append(Sample("X", name, k, 0.5, r, cell, np.full(len(r), name)))
     data = graphs(recipe, found, 1, copies="none")
-    whole = general.fit(recipe, data, data, seed=5)
+    whole = general.fit(recipe, lambda _: data, data, seed=5)
     stop = tmp_path / "checkpoint.pt"
     calls = 0
     real = general._balanced
@@ -352,8 +352,8 @@ def test_training_goes_on_where_it_was_interrupted(
 
     monkeypatch.setattr(general, "_balanced", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        general.fit(recipe, data, data, seed=5, checkpoint=stop)
-    again = general.fit(recipe, data, data, seed=5, checkpoint=stop)
+        general.fit(recipe, lambda _: data, data, seed=5, checkpoint=stop)
+    again = general.fit(recipe, lambda _: data, data, seed=5, checkpoint=stop)
     assert calls == 4
     for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(a, b)

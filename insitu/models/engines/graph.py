@@ -20,7 +20,7 @@ from insitu.frame.halo import NOBODYS, Halo, Rows
 from insitu.frame.neighbors import Neighbors, compiled
 from insitu.models.engines.graph_layers import Convolve, LayeredModel, Stage
 from insitu.models.engines.loaded import DeviceModel
-from insitu.models.weights import LANES, padded, wide
+from insitu.models.weights import padded, wide
 
 if TYPE_CHECKING:
     from insitu.gpu.device import Device
@@ -71,7 +71,7 @@ def pack(state: dict[str, NDArray[np.float32]], path: io.BytesIO, *, foreign: bo
     path
         File object that receives ``widths`` and ``weights`` (npz).
     foreign
-        Whether the last output is no class: the number of outputs is then the seventh width.
+        Whether there are outputs beyond the classes: their number in all is then the seventh width.
     """
     s = {k: v.astype(np.float64) for k, v in state.items()}
     layers = sum(k.startswith("own.") and k.endswith("weight") for k in s)
@@ -117,9 +117,9 @@ class GraphModel(LayeredModel):
 
     def _misfit(self, widths: list[int]) -> str:
         size, classes = self.card.descriptor.size, len(self.card.classes)
-        fits = widths[0] == size**2 and classes <= widths[4] < classes + LANES
-        outputs = [classes + 1] if self.card.foreign else []
-        if fits and widths[5] == self.graph.layers and widths[6:] == outputs:
+        outputs = widths[6] if len(widths) > 6 else classes
+        fits = widths[0] == size**2 and widths[4] == wide(outputs)
+        if fits and widths[5] == self.graph.layers and (outputs > classes) == self.card.foreign:
             return ""
         return f"images of {size}×{size}, {classes} classes and {self.graph.layers} layers"
 

@@ -71,8 +71,8 @@ class NeighborsMapGraph(nn.Module):
     hidden, features, message
         Widths.
     foreign
-        Whether a further output stands for structures that are none of the classes. Its probability is
-        what the classes' leave of 1.
+        Number of further outputs that stand for structures that are none of the classes. Their
+        probability is what the classes' leave of 1.
 
     References
     ----------
@@ -81,7 +81,7 @@ class NeighborsMapGraph(nn.Module):
 
     def __init__(
         self, n_classes: int, size: int, layers: int = 2, hidden: int = 64, features: int = 32,
-        message: int = 32, foreign: bool = False,
+        message: int = 32, foreign: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         #: Mean and inverse standard deviation of the pixels, set before training.
@@ -89,7 +89,7 @@ class NeighborsMapGraph(nn.Module):
         self.scale = nn.Buffer(torch.ones(size * size))
         self.width = features
         self.classes = n_classes
-        self.foreign = foreign
+        self.foreign = int(foreign)
         self.first = nn.Linear(size * size, hidden)
         self.second = nn.Linear(hidden, features)
         self.own = nn.ModuleList([nn.Linear(features, message) for _ in range(layers)])
@@ -97,7 +97,7 @@ class NeighborsMapGraph(nn.Module):
             [nn.Linear(features, message, bias=False) for _ in range(layers)]
         )
         self.mix = nn.ModuleList([nn.Linear(features + message, features) for _ in range(layers)])
-        self.last = nn.Linear(features, n_classes + int(foreign))
+        self.last = nn.Linear(features, n_classes + self.foreign)
 
     @torch.jit.export
     def embed(self, images: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.models.embedding import describe
 from insitu.models.engines.graph import GraphSettings
 from insitu.training.data.dynamics import Sample
-from insitu.training.data.made import FOREIGN, with_interstitials
+from insitu.training.data.made import with_interstitials
+from insitu.training.data.no_class import FOREIGN
 from insitu.training.data.trajectories import MOLTEN
 
 
@@ -124,7 +125,7 @@ def variants(
 
 
 def graphs(
-    recipe: dict[str, Any], samples: Iterable[Sample], seed: int, *, copies: str
+    recipe: dict[str, Any], samples: Iterable[Sample], seed: int | list[int], *, copies: str
 ) -> list[Graph]:
     """Describe configurations and their harder copies.
 

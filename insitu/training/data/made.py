@@ -1,30 +1,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Configurations that need no molecular dynamics: what a model meets at its borders.
 
-Strained and cold lattices, stackings, light interstitials, gases, and crystals that are no class.
+Strained and cold lattices, surfaces, stackings, light interstitials, gases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.frame.crystals import Crystal, displaced, repeated, shuffled, unlikeness
+from insitu.frame.crystals import repeated
 from insitu.testing import LATTICES
 from insitu.training.data.dynamics import MASKED, Sample
-from insitu.training.data.foreign import made_up, prototypes
 from insitu.training.data.structures import random_flags, stacking
+from insitu.training.data.surfaces import hydride, open_crystal
 
-#: Class name of atoms of a crystal that is no class.
-FOREIGN = "foreign"
 #: Norm of the deviatoric logarithmic strain up to which a deformed lattice has a label, and the
 #: difference of two lattices' norms below which it has none.
 _MOST, _TIE = 0.22, 0.02
-#: Unlikeness of a prototype's site below which it may be a site of a class, and is not used.
-_DOUBTFUL = 0.02
 #: Height of the cells, in units of (volume an atom)^(1/3).
 _HEIGHTS = 5.5, 6.6
 _Cell = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -72,7 +68,10 @@ def deformation(rng: np.random.Generator, most: float) -> NDArray[np.float64]:
         f += np.diag(rng.uniform(-most, most, 3) / np.sqrt(2.0))
     elif kind == 2:
         i, j = rng.choice(3, 2, replace=False)
-        f[i, j] = amplitude
+        if rng.random() < 0.5:
+            f[i, j] = amplitude
+        else:
+            f[i, i], f[j, j] = 1.0 + rng.uniform(-most, most, 2)
     elif kind == 3:
         f += np.triu(rng.uniform(-most, most, (3, 3))) / 2
     else:
@@ -83,14 +82,20 @@ def deformation(rng: np.random.Generator, most: float) -> NDArray[np.float64]:
 
 
 def _sample(
-    kind: str, seed: int, r: NDArray[np.float64], cell: NDArray[np.float64], labels: NDArray[np.str_],
+    kind: str, r: NDArray[np.float64], cell: NDArray[np.float64], labels: NDArray[np.str_],
     name: str = "made",
 ) -> Sample:  # fmt: skip
-    return Sample(name, kind, seed, 0.0, r, cell, labels)
+    return Sample(name, kind, 0, 0.0, r, cell, labels)
+
+
+def displacement(rng: np.random.Generator, most: float) -> float:
+    """Return the width of thermal displacements: none, next to none, or anything up to `most`."""
+    kind = rng.random()
+    return 0.0 if kind < 0.15 else float(rng.uniform(0.0, most if kind > 0.35 else 0.15 * most))
 
 
 def lattice_sample(
-    name: str, f: NDArray[np.float64], sigma: float, rng: np.random.Generator, seed: int = 0
+    name: str, f: NDArray[np.float64], sigma: float, rng: np.random.Generator
 ) -> Sample:
     """Return a deformed lattice with displacements of `sigma` nearest distances, and its class."""
     lengths, basis = LATTICES[name]
@@ -99,7 +104,7 @@ def lattice_sample(
     d -= np.rint(d @ np.linalg.inv(cell)) @ cell
     width = sigma * float(np.linalg.norm(d, axis=1).min())
     labels = np.full(len(r), strained_class(name, f), dtype="<U17")
-    return _sample(name, seed, r @ f + rng.normal(0.0, 1.0, r.shape) * width, cell @ f, labels)
+    return _sample(name, r @ f + rng.normal(0.0, 1.0, r.shape) * width, cell @ f, labels)
 
 
 def bain(rng: np.random.Generator, name: str) -> NDArray[np.float64]:
@@ -163,42 +168,7 @@ def gas(rng: np.random.Generator, n: int = 250, kind: int | None = None) -> _Cel
     return r, cell
 
 
-def crystals_of_no_class(
-    names: list[str], settings: dict[str, Any], rng: np.random.Generator, seed: int
-) -> Iterator[Sample]:
-    """Yield copies of prototypes and of made-up crystals with displacements and strain.
-
-    Parameters
-    ----------
-    names
-        Of prototypes.
-    settings
-        The recipe's ``[foreign]``: `displacement` (largest), `strain`, `copies` of each prototype, and
-        numbers of `made_up`, `layered` and `shuffled` crystals, two copies of each.
-    rng, seed
-        Of the copies.
-    """
-    known = prototypes() if names else {}
-    for name in names:
-        alike = unlikeness(*known[name]) < _DOUBTFUL
-        for sigma in rng.uniform(0.0, settings["displacement"], settings["copies"]):
-            r, cell, site = displaced(known[name], float(sigma), settings["strain"], rng)
-            labels = np.where(alike[site], MASKED, FOREIGN)
-            yield _sample("prototype", seed, r, cell, labels, name)
-    families: dict[str, tuple[Callable[[], Crystal], float]] = {
-        "made_up": (lambda: made_up(rng), 1.0),
-        "layered": (lambda: made_up(rng, layered=True), 1.0),
-        "shuffled": (lambda: shuffled(rng), 0.65),  # more would be heat
-    }
-    for kind, (crystal_of, part) in families.items():
-        for _ in range(settings[kind]):
-            crystal = crystal_of()
-            for sigma in rng.uniform(0.0, part * settings["displacement"], 2):
-                r, cell, _ = displaced(crystal, float(sigma), settings["strain"], rng)
-                yield _sample(kind, seed, r, cell, np.full(len(r), FOREIGN))
-
-
-def made(settings: dict[str, Any], seed: int) -> Iterator[Sample]:
+def made(settings: dict[str, Any], seed: int | list[int]) -> Iterator[Sample]:
     """Yield the configurations of a recipe's ``[made]``.
 
     Parameters
@@ -207,33 +177,45 @@ def made(settings: dict[str, Any], seed: int) -> Iterator[Sample]:
         Numbers of configurations: `strained` of each lattice, of a third of them with `interstitials`
         (largest fraction) as well; `gapped`, of each lattice, that lack up to `removed` of their atoms;
         `bain` of body- and of face-centred; `stackings` of close-packed layers and twice as many of
-        diamond's; `gases`. `strain` and `displacement` are the largest.
+        diamond's; `gases`; `surfaces`, slabs and clusters of each lattice; `hydrides` of three metals'
+        lattices, with light atoms on up to `filled` holes an atom. `strain` and `displacement` are the
+        largest.
     seed
         Of all of them.
     """
     rng, most = np.random.default_rng(seed), settings["displacement"]
 
-    def sigma() -> float:
-        return 0.0 if rng.random() < 0.1 else float(rng.uniform(0.0, most))
+    def sigma(largest: float = most) -> float:
+        return displacement(rng, largest)
 
     for name in LATTICES:
         for k in range(settings["strained"]):
             f = deformation(rng, settings["strain"]) if rng.random() < 0.85 else np.eye(3)
             if name in ("hcp", "hexagonal_diamond") and rng.random() < 0.5:
                 f = np.diag([1.0, 1.0, rng.uniform(0.96, 1.16)]) @ f
-            yield lattice_sample(name, f, sigma(), rng, seed)
+            yield lattice_sample(name, f, sigma(), rng)
             if k % 3 == 0:
-                s = lattice_sample(name, deformation(rng, 0.05), 0.75 * sigma(), rng, seed)
+                s = lattice_sample(name, deformation(rng, 0.05), 0.75 * sigma(), rng)
                 part = rng.uniform(0.01, settings["interstitials"])
                 r, labels = with_interstitials(s.positions, s.cell, s.labels, part, rng)
-                yield _sample("interstitials", seed, r, s.cell, labels)
+                yield _sample("interstitials", r, s.cell, labels)
         for _ in range(settings["gapped"]):
-            s = lattice_sample(name, deformation(rng, 0.05), 1.2 * sigma(), rng, seed)
+            s = lattice_sample(name, deformation(rng, 0.05), 1.2 * sigma(), rng)
             stay = rng.random(len(s.labels)) >= rng.uniform(0.0, settings["removed"])
-            yield _sample(name, seed, s.positions[stay], s.cell, s.labels[stay])
+            yield _sample(name, s.positions[stay], s.cell, s.labels[stay])
+        for _ in range(settings.get("surfaces", 0)):
+            r, cell, labels, width = open_crystal(rng, name, int(rng.uniform(200, 420)))
+            r = r + rng.normal(0.0, 1.0, r.shape) * width * sigma(0.75 * most)
+            yield _sample("surfaces", r, cell, labels)
+    for name in ("fcc", "bcc", "hcp"):
+        for _ in range(settings.get("hydrides", 0)):
+            r, cell, labels, width = hydride(rng, name, rng.uniform(0.0, settings["filled"]))
+            r = r + rng.normal(0.0, 1.0, r.shape) * width * sigma(0.75 * most)
+            f = deformation(rng, 0.03)
+            yield _sample("hydride", r @ f, cell @ f, labels)
     for name in ("fcc", "bcc"):
         for _ in range(settings["bain"]):
-            yield lattice_sample(name, bain(rng, name), 0.75 * sigma(), rng, seed)
+            yield lattice_sample(name, bain(rng, name), 0.75 * sigma(), rng)
     for diamond in (False, True):
         for _ in range(settings["stackings"] * (1 + diamond)):
             flags = random_flags(int(rng.integers(6, 13)), rng.choice([0.15, 0.3, 0.5, 0.7]), rng)
@@ -243,7 +225,7 @@ def made(settings: dict[str, Any], seed: int) -> Iterator[Sample]:
                 layers.positions @ f
                 + rng.normal(0.0, 1.0, layers.positions.shape) * sigma() * layers.spacing
             )
-            yield _sample("stack", seed, r, layers.cell @ f, layers.labels)
+            yield _sample("stack", r, layers.cell @ f, layers.labels)
     for _ in range(settings["gases"]):
         r, cell = gas(rng)
-        yield _sample("gas", seed, r, cell, np.full(len(r), "disordered"))
+        yield _sample("gas", r, cell, np.full(len(r), "disordered"))

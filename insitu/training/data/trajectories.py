@@ -68,6 +68,8 @@ def jobs(recipe: dict[str, Any], role: str) -> list[Job]:
         if m.get("crystal", True):
             kinds = [*m["structures"]] + ["stack"] * bool(m.get("stacking"))
             found += [replace(base, kind=k, seed=base.seed + i) for i, k in enumerate(kinds)]
+            if role == "training" and "stack" in kinds and p.get("faults"):
+                found.append(_faults(base, p))
         if m.get("liquid", True):
             stairs = tuple(p["liquid"] + (p["glass"] if m.get("glass") else []))
             found.append(replace(base, kind="melt", seed=base.seed + 90, temperatures=stairs))
@@ -86,15 +88,17 @@ def jobs(recipe: dict[str, Any], role: str) -> list[Job]:
     return found
 
 
+def _faults(base: Job, p: dict[str, Any]) -> Job:
+    """Return the trajectory with one intrinsic fault and two twin boundaries."""
+    return replace(base, kind="stack-faults", seed=base.seed + 20, temperatures=tuple(p["faults"]))
+
+
 def _headline_jobs(base: Job, p: dict[str, Any]) -> list[Job]:
     """Return what only the headline measures: single faults and twins, strained and large crystals."""
     m, found = base.material, []
     first = next(iter(m["structures"]))
     if m.get("stacking"):
-        temperatures = tuple(p["faults"])
-        found.append(
-            replace(base, kind="stack-faults", seed=base.seed + 20, temperatures=temperatures)
-        )
+        found.append(_faults(base, p))
     if m.get("strained", True):
         strains = tuple(tuple(e) for e in p["strains"])
         for k, t in enumerate(p["strained"]):

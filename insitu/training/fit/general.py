@@ -8,7 +8,9 @@ import json
 import logging
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +19,19 @@ import torch
 from numpy.typing import NDArray
 
 from insitu.descriptors.neighbors_map import NeighborsMap
-from insitu.errors import DeckError, SettingError
+from insitu.errors import DeckError
 from insitu.models.card import Card
 from insitu.models.engines.graph import GraphSettings
 from insitu.models.export import save
 from insitu.models.networks.neighbors_map import NeighborsMapGraph
 from insitu.models.store import load
-from insitu.models.weights import torch_module
 from insitu.progress import bar
 from insitu.training.data import dynamics
 from insitu.training.data.dynamics import Sample, simulate
-from insitu.training.data.graphs import Graph, graphs, outputs_of
-from insitu.training.data.made import crystals_of_no_class, made
+from insitu.training.data.graphs import Graph, graphs
+from insitu.training.data.no_class import without_dynamics
 from insitu.training.data.trajectories import ROLES, jobs
+from insitu.training.fit.start import started
 from insitu.training.tables.accuracy import cases, measure, threshold_for
 from insitu.training.tables.general import tables, training_card
 
@@ -87,6 +89,14 @@ def predict(network: NeighborsMapGraph, g: Graph, device: str = "cpu") -> NDArra
     return result
 
 
+def merged(scores: torch.Tensor, outputs: int) -> torch.Tensor:
+    """Return scores ``(n, outputs)`` in which the outputs of no class are one: the last."""
+    if scores.shape[1] == outputs:
+        return scores
+    last = torch.logsumexp(scores[:, outputs - 1 :], dim=1, keepdim=True)
+    return torch.cat([scores[:, : outputs - 1], last], dim=1)
+
+
 def _balanced(network: NeighborsMapGraph, parts: list[Graph], device: str) -> float:
     """Return the accuracy, every material, kind of trajectory and class counting the same."""
     right: dict[tuple[str, str, int, bool], list[float]] = defaultdict(list)
@@ -107,7 +117,7 @@ def _follow(averaged: NeighborsMapGraph, network: NeighborsMapGraph, share: floa
 
 
 def fit(
-    recipe: dict[str, Any], train: list[Graph], selection: list[Graph], *, seed: int,
+    recipe: dict[str, Any], drawn: Callable[[int], list[Graph]], selection: list[Graph], *, seed: int,
     checkpoint: Path | None = None, device: str = "cpu", start: Path | None = None,
 ) -> NeighborsMapGraph:  # fmt: skip
     """Train the recipe's network and return it as it was in its best epoch on the selection set.
@@ -120,8 +130,10 @@ def fit(
     ----------
     recipe
         ``[network]``, ``[training]`` and ``classes``.
-    train, selection
-        Described configurations.
+    drawn
+        Gives the described configurations of an epoch, from 0 on: about as many in each.
+    selection
+        Described configurations on which the best epoch is chosen.
     seed
         Of the weights and of the order.
     checkpoint
@@ -132,19 +144,21 @@ def fit(
         Artefact whose weights the training starts from; None: random ones.
     """
     settings, classes = recipe["training"], classes_of(recipe)
-    widths = {k: v for k, v in recipe["network"].items() if k != "kind"}
+    train = drawn(0)
+    widths = {k: v for k, v in recipe["network"].items() if k not in ("kind", "foreign")}
+    foreign = recipe["network"].get("foreign", 1) if "foreign" in recipe else 0
     torch.manual_seed(seed)
     network = NeighborsMapGraph(
         len(classes), recipe["descriptor"]["size"], recipe["graph"]["layers"],
-        foreign="foreign" in recipe, **widths,
+        foreign=foreign, **widths,
     )  # fmt: skip
     some = np.concatenate([g.images[::37] for g in train]).astype(np.float32)
     network.mean[:] = torch.from_numpy(some.mean(0))
     network.scale[:] = torch.from_numpy(1.0 / np.maximum(some.std(0), 0.02))
     if start is not None:
-        network.load_state_dict(_extended(start, network))
+        network.load_state_dict(started(start, network))
     network.to(device)
-    outputs = len(outputs_of(recipe | {"classes": classes}))
+    outputs = len(classes) + (foreign > 0)
     count = np.zeros(outputs)
     for g in train:
         count += np.bincount(g.labels[g.labels >= 0], minlength=outputs)
@@ -177,8 +191,11 @@ def fit(
             log.info("going on with epoch %d of %s", first + 1, checkpoint)
     for epoch in range(first, epochs):
         network.train()
-        order = np.random.default_rng([seed, epoch]).permutation(len(train))
-        started, total = time.perf_counter(), 0.0
+        train = drawn(epoch) if epoch else train
+        order = np.random.default_rng([seed, epoch]).permutation(
+            max(len(train), steps * per)
+        ) % len(train)
+        begun, total = time.perf_counter(), 0.0
         for k in bar(range(steps), f"epoch {epoch + 1}/{epochs}"):
             batch = [train[i] for i in order[k * per : (k + 1) * per]]
             used = np.concatenate([g.labels[g.labels >= 0] for g in batch])
@@ -187,7 +204,8 @@ def fit(
             for part in [[g] for g in batch] if device == "cpu" else [batch]:
                 x, n, y = _batch(part)
                 loss = torch.nn.functional.cross_entropy(
-                    network.logits(x.to(device), n.to(device)), y.to(device), weight=loss_weight,
+                    merged(network.logits(x.to(device), n.to(device)), outputs), y.to(device),
+                    weight=loss_weight,
                     ignore_index=-1, reduction="sum",
                 ) / float(weight[used].sum())  # fmt: skip
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -199,7 +217,7 @@ def fit(
         accuracy = _balanced(averaged, selection, device)
         log.info(
             "seed %d, epoch %d: loss %.5f, selection %.3f %% (%.0f s)", seed, epoch + 1,
-            total / steps, 100 * accuracy, time.perf_counter() - started,
+            total / steps, 100 * accuracy, time.perf_counter() - begun,
         )  # fmt: skip
         if accuracy > best:
             best, kept = accuracy, {k: v.clone() for k, v in averaged.state_dict().items()}
@@ -216,22 +234,6 @@ def fit(
     return network.eval().to("cpu")
 
 
-def _extended(start: Path, network: NeighborsMapGraph) -> dict[str, torch.Tensor]:
-    """Return an artefact's weights for a network that may have an output more, for no class."""
-    state: dict[str, torch.Tensor] = torch_module(start).state_dict()
-    own = network.state_dict()
-    for name in ("last.weight", "last.bias"):
-        more = own[name][len(state[name]) :]
-        state[name] = torch.cat([state[name], torch.zeros_like(more)])
-    wrong = [k for k, v in own.items() if k not in state or state[k].shape != v.shape]
-    if wrong:
-        raise SettingError(
-            f"start='{start}' is a network of another shape ({wrong[0]}); give an artefact of the recipe's "
-            "descriptor, widths and layers, or leave it out"
-        )
-    return state
-
-
 def train_general(
     recipe: dict[str, Any], recipe_hash: str, out: Path, data: Path, *, workers: int = 1,
     device: str = "cpu", start: Path | None = None,
@@ -246,21 +248,18 @@ def train_general(
     for role in ROLES:
         generate(recipe, role, data, workers=workers)
     seed = recipe["training"]["seed"]
-    train = graphs(recipe, samples(recipe, "training", data), seed, copies="training")
+    dynamics_of = samples(recipe, "training", data)
+
+    def drawn(epoch: int) -> list[Graph]:
+        now = [seed, epoch] if recipe["training"].get("fresh") else [seed]
+        return [
+            *graphs(recipe, dynamics_of, now, copies="training"),
+            *graphs(recipe, without_dynamics(recipe, "training", now), now, copies="none"),
+        ]
+
+    train = cache(drawn) if not recipe["training"].get("fresh") else drawn
     selection = graphs(recipe, samples(recipe, "selection", data), seed, copies="fixed")
-    if "made" in recipe:
-        train += graphs(recipe, made(recipe["made"], seed), seed, copies="none")
-    if "foreign" in recipe:
-        for part, into in (("training", train), ("calibration", selection)):
-            settings = recipe["foreign"] | (
-                {} if part == "training" else dict.fromkeys(("made_up", "layered", "shuffled"), 0)
-            )
-            rng = np.random.default_rng([seed, len(part)])
-            some = crystals_of_no_class(settings.get(part, []), settings, rng, seed)
-            into += graphs(recipe, some, seed, copies="none")
-    log.info(
-        "atoms described: %d, %d", *(sum(len(g.labels) for g in p) for p in (train, selection))
-    )
+    selection += graphs(recipe, without_dynamics(recipe, "calibration", seed), seed, copies="none")
     network, best = None, -1.0
     checkpoints = [out / f"checkpoint-{k}.pt" for k in range(recipe["training"].get("starts", 1))]
     for k, checkpoint in enumerate(checkpoints):
@@ -277,7 +276,6 @@ def train_general(
         if score > best:
             network, best = found, score
     assert network is not None
-    del train
     known = [g for g in selection if (g.labels < len(recipe["classes"])).all()]
     chosen = [(g, predict(network, g)) for g in known]
     card = Card(
@@ -290,7 +288,7 @@ def train_general(
         species=recipe.get("species", "not used"),
         recipe_sha256=recipe_hash,
         graph=GraphSettings(**recipe["graph"]),
-        foreign=network.foreign,
+        foreign=network.foreign > 0,
         more={role: sorted({j.material["name"] for j in jobs(recipe, role)}) for role in ROLES},
     )
     save(network, card, out / "model.pt")

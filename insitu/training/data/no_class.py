@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Configurations of crystals that are no class: prototypes by name, and families of made-up ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from insitu.frame.crystals import PRIMITIVE, Crystal, displaced, shuffled
+from insitu.frame.lattices import LATTICES
+from insitu.training.data.dynamics import Sample
+from insitu.training.data.foreign import made_up, prototypes
+from insitu.training.data.made import displacement, made
+from insitu.training.data.near_lattices import bridged, netted, packed, stuffed, supercell, waved
+from insitu.training.data.sites import Prints, labels_of
+
+#: Class name of atoms of a crystal that is no class.
+FOREIGN = "foreign"
+#: c/a of omega, of which no structure is trained either.
+_OMEGA = 0.613
+#: Of shuffled and waved lattices: more displacement would be heat.
+_COLDER = 0.65
+#: Heights of the cells, in units of (volume an atom)^(1/3).
+_HEIGHTS = 4.9, 5.7
+
+
+def _base(rng: np.random.Generator) -> Crystal:
+    """Return a crystal whose bonds are bridged: a class's lattice or a made-up one."""
+    kind = rng.random()
+    if kind < 0.35:
+        return supercell(rng, str(rng.choice(list(PRIMITIVE))), int(rng.integers(1, 3)))
+    if kind < 0.5:
+        lengths, basis = LATTICES[str(rng.choice(list(LATTICES)))]
+        return np.array(basis), np.diag(np.asarray(lengths, dtype=float))
+    return made_up(rng, 16)
+
+
+def families(rng: np.random.Generator) -> dict[str, Callable[[], Crystal | None]]:
+    """Return what makes one crystal of each family, by the names in a recipe's ``[foreign]``."""
+    return {
+        "made_up": lambda: made_up(rng, int(rng.choice([6, 12, 24, 40]))),
+        "layered": lambda: made_up(rng, layered=True),
+        "shuffled": lambda: shuffled(rng),
+        "waved": lambda: waved(rng),
+        "stuffed": lambda: stuffed(rng),
+        "bridged": lambda: bridged(rng, _base(rng)),
+        "netted": lambda: netted(rng),
+        "packed": lambda: packed(rng, made_up(rng, int(rng.choice([6, 12, 24, 40])))),
+    }
+
+
+def held_out(recipe_part: dict[str, Any]) -> Prints:
+    """Return the crystals that no made-up one may be: the prototypes that are not trained, and omega."""
+    names = [n for part in ("calibration", "test") for n in recipe_part.get(part, [])]
+    known = prototypes() if names else {}
+    omega = np.array([[1, 0, 0], [-0.5, np.sqrt(0.75), 0], [0, 0, _OMEGA]])
+    sites = np.array([[0, 0, 0], [1 / 3, 2 / 3, 0.5], [2 / 3, 1 / 3, 0.5]])
+    return Prints([*(known[n] for n in names), (sites, omega)])
+
+
+def crystals_of_no_class(
+    names: list[str], settings: dict[str, Any], rng: np.random.Generator
+) -> Iterator[Sample]:
+    """Yield copies of prototypes and of made-up crystals with displacements and strain.
+
+    A site that may be one of a class (:func:`~insitu.training.data.sites.labels_of`) has no label, and
+    a crystal all of whose sites are surely of one class has that.
+
+    Parameters
+    ----------
+    names
+        Of prototypes.
+    settings
+        The recipe's ``[foreign]``: `displacement` (largest), `strain`, `copies` of each prototype,
+        numbers of crystals of each family (:func:`families`), two copies of each; and the names of
+        prototypes that are held out.
+    rng
+        Of everything.
+    """
+    known = prototypes() if names else {}
+
+    def copies(kind: str, crystal: Crystal, count: int, most: float) -> Iterator[Sample]:
+        labels = labels_of(*crystal, FOREIGN)
+        if not (labels != "").any():
+            return
+        for _ in range(count):
+            strain = 0.0 if rng.random() < 0.3 else settings["strain"]
+            sigma, height = displacement(rng, most), rng.uniform(*_HEIGHTS)
+            r, cell, site = displaced(crystal, sigma, strain, rng, height)
+            yield Sample("made", kind, 0, 0.0, r, cell, labels[site])
+
+    most = settings["displacement"]
+    for name in names:
+        yield from copies("prototype", known[name], settings["copies"], most)
+    kinds = {k: f for k, f in families(rng).items() if settings.get(k)}
+    away = held_out(settings) if kinds else Prints([])
+    for kind, make in kinds.items():
+        left = settings[kind]
+        part = _COLDER if kind in ("shuffled", "waved") else 1.0
+        while left:
+            crystal = make()
+            if crystal is None or crystal in away:
+                continue
+            left -= 1
+            yield from copies(kind, crystal, 2, part * most)
+
+
+def without_dynamics(recipe: dict[str, Any], part: str, seed: int | list[int]) -> Iterator[Sample]:
+    """Yield the configurations of a recipe's ``[made]`` and ``[foreign]``.
+
+    `part` is "training", or "calibration": prototypes of that part alone.
+    """
+    if "made" in recipe and part == "training":
+        yield from made(recipe["made"], seed)
+    if "foreign" in recipe:
+        rng = np.random.default_rng(seed)
+        none = {} if part == "training" else dict.fromkeys(families(rng), 0)
+        settings = recipe["foreign"] | none
+        yield from crystals_of_no_class(settings.get(part, []), settings, rng)
