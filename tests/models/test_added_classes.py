@@ -95,7 +95,7 @@ def test_a_further_class_can_be_added_to_those(made: Extended) -> None:
     card = store.Card.from_json(made.card, "trial")
     with np.load(io.BytesIO(made.weights)) as arrays:
         widths, flat = [int(w) for w in arrays["widths"]], arrays["weights"]
-    weights = GraphWeights.unpack(widths, flat, len(card.classes) + 1)
+    weights = GraphWeights.unpack(widths, flat, len(card.classes))
     assert weights.pack(foreign=True) == made.weights
     r, cell = structures.hot(structures.omega(), (5, 5, 7), 0.1)
     assert card.graph is not None
@@ -113,7 +113,7 @@ def test_weights_are_packed_and_unpacked() -> None:
     file = io.BytesIO()
     pack({k: v.numpy() for k, v in net.state_dict().items()}, file, foreign=True)
     with np.load(io.BytesIO(file.getvalue())) as a:
-        weights = GraphWeights.unpack([int(w) for w in a["widths"]], a["weights"], 6)
+        weights = GraphWeights.unpack([int(w) for w in a["widths"]], a["weights"], 5)
     rng = np.random.default_rng(0)
     x = rng.random((30, 64), dtype=np.float32)
     rows = rng.integers(-1, 30, (30, 6)).astype(np.int32)
