@@ -28,6 +28,8 @@ from insitu.models.structures import Structure
 #: Copies of a prototype: largest displacement [nearest distance], strain, and how many; those by which the
 #: limit is set, and those by which the class is judged, with displacements of 300 K.
 _HOT, _STRAIN, COPIES = 0.08, 0.03, 24
+#: Displacements up to which a copy is not strained.
+_COLD = 0.004
 _LIMIT_HOT, _LIMIT_COPIES = 0.05, 8
 _JUDGED, _JUDGED_COPIES = (0.02, 0.03, 0.04), 2
 #: Atoms of a copy, of a configuration of known classes and of one of no class that are used.
@@ -117,15 +119,17 @@ def copies(
         Of both.
     """
     for crystal in structure.prototypes:
-        for sigma in np.linspace(0.0, most, many):
-            r, cell, _ = displaced(crystal, float(sigma), strain, rng, background.HEIGHT)
+        # Dense near none, and those without strain: there the network itself is surest that it is no class.
+        for sigma in most * np.linspace(0.0, 1.0, many) ** 2:
+            some = strain if sigma > _COLD else 0.0
+            r, cell, _ = displaced(crystal, float(sigma), some, rng, background.HEIGHT)
             yield r, cell, np.ones(3, bool), np.ones(len(r), bool)
-    some = structure.snapshots
-    for k in range(many if some else 0):
-        s = some[k % len(some)]
-        f = np.eye(3) + np.triu(rng.uniform(-strain, strain, (3, 3))) * (k >= len(some))
+    shots = structure.snapshots
+    for k in range(many if shots else 0):
+        s = shots[k % len(shots)]
+        f = np.eye(3) + np.triu(rng.uniform(-strain, strain, (3, 3))) * (k >= len(shots))
         length = np.cbrt(abs(np.linalg.det(s.cell)) / len(s.positions)) if s.pbc.all() else 1.0
-        width = 0.25 * most * length * (k >= len(some)) * rng.random()
+        width = 0.25 * most * length * (k >= len(shots)) * rng.random()
         yield (
             s.positions @ f + rng.normal(0.0, 1.0, s.positions.shape) * width,
             s.cell @ f,
