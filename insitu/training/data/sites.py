@@ -67,7 +67,7 @@ def _template(name: str) -> tuple[NDArray[np.float64], NDArray[np.float64], floa
     """Return a class's neighbours ``(k, 3)``, the pseudo-inverse ``(3, k)`` and the nearest distance."""
     lengths, basis = LATTICES[name]
     v = neighbors_of(np.array(basis), np.diag(np.asarray(lengths, float)), 0, _SHELLS[name])
-    inverse: NDArray[np.float64] = np.linalg.pinv(v)
+    inverse = np.linalg.pinv(v).astype(np.float64)
     return v, inverse, float(np.linalg.norm(v, axis=1).min())
 
 
