@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
@@ -130,6 +130,7 @@ def compare(
     st.sampled_from([0.0, 1.0]), st.sampled_from(["slabs", "clusters", "anywhere"]),
     st.sampled_from([2.0, 3.0, 4.5]), st.booleans(),
 )  # fmt: skip
+@example(811486, 6, (True, True, False), 1.0, "clusters", 3.0, True)  # a rank without atoms
 def test_as_scipy_has_them(
     seed: int, size: int, pbc: tuple[bool, bool, bool], tilt: float, how: str, cutoff: float,
     pairs: bool,
