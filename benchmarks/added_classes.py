@@ -105,38 +105,42 @@ def main() -> None:
     parser.add_argument("--part", default="test", help="of the recipe's prototypes")
     parser.add_argument("--added", type=int, default=ADDED, help=f"how many ({ADDED})")
     parser.add_argument("--examples", type=int, nargs="*", default=EXAMPLES, help="of the table")
+    parser.add_argument("--together", action="store_true", help="all classes in one model")
     options = parser.parse_args()
     recipe, _ = load_recipe("metals")
     known, listed = prototypes(), recipe["foreign"][options.part]
     names = listed[:: max(1, len(listed) // options.added)][: options.added]
-    structures = [Structure(f"P{k}", (known[n],)) for k, n in enumerate(names)]
-    before, columns = store.load(options.model), []
-    after, spent = before, 0.0
+    before = store.load(options.model)
+    groups = [names] if options.together else [[n] for n in names]
     for many in options.examples:
-        more, spent = wider(options.model, structures, many)
-        after = store.load(options.model, more=more)
-        found = recall(after, names, known)
-        columns.append([str(many), *(f"{100 * v:.2f}" for v in found.mean(axis=0)),
-                        f"{100 * found.min():.1f}", f"{(found >= 0.95).all(axis=1).sum()}",
-                        f"{spent:.1f}"])  # fmt: skip
-        print(columns[-1], flush=True)
-    print("### Recall (%) against the number of examples of each class, mean of the prototypes\n")
-    head = ["examples", "2 %", "3 %", "4 %", "worst of all", "prototypes ≥ 95 % at all", "time (s)"]
-    print(markdown(head, columns))
-    print(f"### Recall (%) by prototype, {options.examples[-1]} examples\n")
-    rows = [[n, *(f"{100 * v:.1f}" for v in f)] for n, f in zip(names, found, strict=True)]
-    print(markdown(["prototype", "2 %", "3 %", "4 %"], rows))
-    others = [n for n in listed if n not in names]
-    shares = taken(after, others, known, len(before.card.classes))
-    most = ", ".join(
-        f"{n} {100 * v:.0f} %" for v, n in sorted(zip(shares, others, strict=True))[:-6:-1]
-    )
-    print(f"Atoms of the part's {len(others)} other prototypes that get one of the {len(names)} classes: "
-          f"{100 * np.mean(shares):.2f} %; most of {most}.\n")  # fmt: skip
-    if options.data:
-        rows = lost(before, after, recipe, options.data, options.role)
-        print("### Atoms of the model's own classes\n")
-        print(markdown(["trajectory", "atoms", "right before (%)", "lost (%)"], rows))
+        last, rows, worst = many == options.examples[-1], [], []
+        for group in groups:
+            structures = [Structure(f"P{k}", (known[n],)) for k, n in enumerate(group)]
+            more, spent = wider(options.model, structures, many)
+            after = store.load(options.model, more=more)
+            found, more_words, table = recall(after, group, known), [], []
+            if last:
+                others = [n for n in listed if n not in group]
+                shares = taken(after, others, known, len(before.card.classes))
+                more_words.append(f"{100 * np.mean(shares):.2f}")
+                if options.data:
+                    table = lost(before, after, recipe, options.data, options.role)
+                    more_words.append(table[-1][-1])
+            rows += [[n, *(f"{100 * v:.1f}" for v in f), *more_words, f"{spent:.1f}"]
+                     for n, f in zip(group, found, strict=True)]  # fmt: skip
+            worst.append(found)
+            if options.together and table:
+                print(markdown(["trajectory", "atoms", "right before (%)", "lost (%)"], table))
+        f = np.concatenate(worst)
+        print(
+            f"{many} examples: mean {', '.join(f'{100 * v:.2f}' for v in f.mean(axis=0))} %, "
+            f"≥ 95 % at all displacements: {(f >= 0.95).all(axis=1).sum()} of {len(f)}, worst "
+            f"{100 * f.min():.1f} %",
+            flush=True,
+        )
+        if last:
+            head = ["prototype", "2 %", "3 %", "4 %", "others taken (%)"]
+            print(markdown([*head, *(["own lost (%)"] if options.data else []), "time (s)"], rows))
 
 
 if __name__ == "__main__":

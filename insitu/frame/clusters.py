@@ -260,7 +260,9 @@ class Clusters:
         self.wraps = found[:, 1:] < 0
         found = union.from_roots(np.column_stack([found[:, 0], frame.positions[first]]))
         self.label, self.origin = found[:, 0].astype(np.int64), found[:, 1:]
-        self.periods = np.array([g.periods for g in graphs], dtype=np.int64).reshape(len(graphs), n_local, 3)
+        self.periods = np.array([g.periods for g in graphs], dtype=np.int64).reshape(
+            len(graphs), n_local, 3
+        )
         for k in range(len(graphs)):
             some = self.number[k] >= 0
             self.periods[k][some] += union.periods[self.number[k][some]]

@@ -13,7 +13,7 @@ from insitu.models.embedding import GraphWeights
 Floats = NDArray[np.float32]
 _BATCH, _RATE, _DECAY = 256, 4e-3, 2e-4
 #: Room of the carried features above their smallest sum in training, in units of that.
-_ROOM = 4.0
+_ROOM = 2.0
 
 
 @dataclass(frozen=True)

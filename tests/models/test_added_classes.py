@@ -46,7 +46,7 @@ def test_added_classes_are_found(made: Extended, engine: str) -> None:
         ("omega", structures.omega(), (6, 6, 9), 2.66),
         ("A15", structures.a15(), (4, 4, 4), 2.52),
     ):
-        for part in (0.02, 0.04):
+        for part in (0.0, 0.02, 0.04):
             r, cell = structures.hot(atoms, repeat, part * nearest)
             assert classify_with(model, r, cell, True).fractions[name] >= 0.95
 
@@ -57,7 +57,7 @@ def test_engines_agree(made: Extended, folder: Path) -> None:
     want = classify_with(torchscript, r, cell, True).probabilities
     assert want.std(axis=0).max() > 0.01
     # Rounding: single-precision sums of 64 features, with the offset that carries the further ones.
-    np.testing.assert_allclose(classify_with(native, r, cell, True).probabilities, want, atol=5e-4)
+    np.testing.assert_allclose(classify_with(native, r, cell, True).probabilities, want, atol=2e-4)
     native.move(EmulatedDevice(folder))
     got = classify_with(native, r[:150], cell, True).probabilities
     native.on_device = None
@@ -156,7 +156,7 @@ def test_sites_are_told_whatever_their_cell(seed: int, name: str) -> None:
 
 
 def test_stackings_are_known_and_omega_is_not() -> None:
-    assert classes_of_sites(*stacked("ABAC")) == ["hcp", "fcc", "hcp", "fcc"]
+    assert classes_of_sites(*stacked("ABAC")) == ["fcc", "hcp", "fcc", "hcp"]
     assert classes_of_sites(*stacked("ABAC", diamond=True)).count("cubic_diamond") == 4
     for atoms in (structures.omega(), structures.a15()):
         assert not any(classes_of_sites(atoms.get_scaled_positions(), np.array(atoms.cell)))

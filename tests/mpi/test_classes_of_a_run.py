@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import added_classes as structures
@@ -58,7 +59,7 @@ def test_a_class_from_a_cif_in_a_deck(
     found = offline["it"]
     assert count == (found.labels == found.classes.index("omega")).sum()
     assert count >= 0.95 * len(found.labels)
-    about = history.attrs["classes"]
+    about = json.loads(history.attrs["classes"])
     assert list(about) == ["omega", "A15"]
     assert len(about["omega"]["files"][0]["sha256"]) == 64
 
