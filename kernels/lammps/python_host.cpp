@@ -3,6 +3,7 @@
 
 #include "lammps.h"
 #include "lmppython.h"
+#include "old_glibc.h"
 
 #include <dlfcn.h>
 
