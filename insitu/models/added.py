@@ -30,13 +30,15 @@ from insitu.models.structures import Structure
 _HOT, _STRAIN, COPIES = 0.08, 0.03, 24
 #: Displacements up to which a copy is not strained.
 _COLD = 0.004
-_LIMIT_HOT, _LIMIT_COPIES = 0.05, 8
+_LIMIT_HOT, _LIMIT_COPIES = 0.06, 8
 _JUDGED, _JUDGED_COPIES = (0.02, 0.03, 0.04), 2
 #: Atoms of a copy, of a configuration of known classes and of one of no class that are used.
 _ATOMS, _KNOWN_ATOMS, _OTHER_ATOMS = 120, 120, 60
 #: Share of the copies' atoms beyond whose score nothing is of the class; that of the atoms of known
 #: crystals, and of molten and disordered ones, that may be lost.
-_REJECTED, _LOST = 0.01, (3e-4, 1e-4)
+_REJECTED, _LOST = 0.01, (3e-4, 6e-4)
+#: Logarithm of odds by which they pass: all of a perfect crystal's sites of one kind score the same.
+_MARGIN = 0.5
 #: Recall below which a class cannot be told from others.
 _WORST = 0.7
 #: Hidden features: for so few classes, and for more.
@@ -246,7 +248,8 @@ def _shift(head: SecondHead, k: int, own: Seen, kept: Sequence[Seen], threshold:
     `kept` are atoms whose labels are to stay: of crystals, and of what is disordered.
     """
     p = min(max(threshold, 0.5), 0.999)
-    limits = [np.log(p / (1.0 - p)) - float(np.quantile(_odds(head, k, own), _REJECTED))]
+    least = float(np.quantile(_odds(head, k, own), _REJECTED))
+    limits = [np.log(p / (1.0 - p)) + _MARGIN - least]
     for seen, lost in zip(kept, _LOST, strict=True):
         # An atom keeps its label as long as the class leaves the largest probability above the threshold.
         sure = np.exp(seen.scores.max(axis=1).astype(np.float64) - seen.rest)

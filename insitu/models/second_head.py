@@ -93,7 +93,7 @@ class SecondHead:
 
     def __init__(
         self, seen: Seen, labels: NDArray[np.int64], classes: int, *, hidden: int = 16,
-        epochs: int = 10, seed: int = 0,
+        epochs: int = 24, seed: int = 0,
     ) -> None:  # fmt: skip
         rng = np.random.default_rng(seed)
         x = seen.layers
