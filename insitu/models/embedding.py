@@ -149,7 +149,7 @@ class GraphWeights:
 
     def widened(
         self, own: list[Array], messages: list[Array], bias: Array, rows: Array, row_bias: Array,
-        offset: float, *, at: int,
+        offset: Array, *, at: int,
     ) -> GraphWeights:  # fmt: skip
         r"""Return the network with further features and outputs; what it had is not changed.
 
@@ -166,13 +166,13 @@ class GraphWeights:
         rows, row_bias
             ``(f + E, K)`` and ``(K,)`` of the further outputs.
         offset
-            Larger than minus any partial sum.
+            ``(E,)``, larger than minus any partial sum of each.
         at
             Number of outputs that stay before the further ones; the others come after them.
         """
         f, e = self.second[0].shape[1], len(bias)
         w2, b2 = self.second
-        second = np.hstack([w2, np.zeros((len(w2), e))]), np.concatenate([b2, np.full(e, offset)])
+        second = np.hstack([w2, np.zeros((len(w2), e))]), np.concatenate([b2, offset])
         found = []
         for k, (b, a, s, gather, a_bias, s_bias) in enumerate(self.layers):
             none = np.zeros((e, b.shape[1]))

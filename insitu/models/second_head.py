@@ -173,11 +173,13 @@ class SecondHead:
         f, m = weights.second[0].shape[1], weights.layers[0][0].shape[1]
         layers = len(weights.layers)
         parts = np.split(w, np.cumsum([f, m] * layers)[:-1])
-        sums, least = np.zeros((len(seen.last), w.shape[1])), 0.0
-        for k, part in enumerate(np.split(seen.layers, layers, axis=1)):
+        sums, least = np.zeros((len(seen.last), w.shape[1])), np.zeros(w.shape[1])
+        for k, part in enumerate(
+            np.split(seen.layers, layers, axis=1)[:-1]
+        ):  # those that are carried
             sums = sums + part @ np.vstack(parts[2 * k : 2 * k + 2])
-            least = min(least, float(sums.min()))
-        offset = _ROOM * max(1.0, -least)
+            least = np.minimum(least, sums.min(axis=0))
+        offset = _ROOM * np.maximum(1.0, -least)
         return weights.widened(
             parts[0::2], parts[1::2], c, np.vstack([own, hidden]), bias, offset, at=at
         )
