@@ -6,6 +6,7 @@ The same settings come from the words of a fix line, from Python keywords and fr
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
@@ -171,6 +172,10 @@ def check(settings: Any) -> None:
         for one in value if k.many else (value,):
             if k.allowed:
                 one_of(k.name, one, k.allowed)
+            if k.kind is float and not math.isfinite(one):
+                raise SettingError(
+                    f"{k.name}={one} is not usable; give {k.range or 'a finite number'}"
+                )
             low = k.low is not None and not one >= k.low
             if low or (k.high is not None and not one <= k.high):
                 raise SettingError(f"{k.name}={one} is not usable; give {k.range}")

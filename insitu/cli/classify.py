@@ -84,7 +84,7 @@ def add_classify(verb: Verb) -> None:
     sub.add_argument("--types", action="store_true",
                      help="also count the phases of each type, in HISTORY")  # fmt: skip
     sub.add_argument(
-        "--group", default="", metavar="CONDITION",
+        "--group", metavar="CONDITION",
         help="classify and count only the atoms for which this holds, of columns of the file: "
         "'type == 1 and z > 20'; the others still are neighbours",
     )  # fmt: skip

@@ -22,6 +22,8 @@ from insitu.frame.crystals import Crystal, classes_of_sites, nearest
 _CLOSEST = 0.35
 #: Most sites of a prototype, and most added classes.
 _MOST_SITES, MOST_CLASSES = 500, 40
+#: Names that mean something else: to a history, to `group` and to triggers.
+_TAKEN = ("unknown", "all", "temperature", "potential_energy", "pressure")
 #: How far from the middle of a cluster its atoms have all their surroundings: its radius less this many
 #: (volume an atom)^(1/3).
 _RIM = 4.5
@@ -85,10 +87,10 @@ def parse(value: Any, setting: str = "classes") -> dict[str, str]:
     for name, file in pairs:
         if not (name and file):
             raise SettingError(f"{setting}={value} is not understood; {how}")
-        if not re.fullmatch(r"[A-Za-z][\w.+-]*", name) or name == "unknown":
+        if not re.fullmatch(r"[A-Za-z][\w.+-]*", name) or name in _TAKEN:
             raise SettingError(
                 f"{setting}: '{name}' cannot be the name of a class; give one that begins with a letter "
-                "and has letters, digits, _, ., + and - only"
+                f"and has letters, digits, _, ., + and - only, and is none of {', '.join(_TAKEN)}"
             )
     if twice := [n for n, many in Counter(n for n, _ in pairs).items() if many > 1]:
         raise SettingError(f"{setting}: class '{twice[0]}' is given twice; give each its own name")
@@ -135,8 +137,8 @@ def _read(name: str, path: Path) -> Structure:
     except Exception as error:  # each of ASE's readers has errors of its own
         text = (str(error).strip().splitlines() or [""])[0][:160]
         raise SettingError(
-            f"{where}: '{path}' cannot be read by ASE ({type(error).__name__}: {text}); give a CIF file, a "
-            "POSCAR, a LAMMPS data file or extended XYZ"
+            f"{where}: '{path}' cannot be read by ASE ({type(error).__name__}{text and ': '}{text}); "
+            "give a CIF file, a POSCAR, a LAMMPS data file or extended XYZ"
         ) from None
     return structure(
         name, np.asarray(atoms.positions, float), np.asarray(atoms.cell.array, float),

@@ -109,6 +109,8 @@ def atoms_of(c: Configuration, file: str, text: str) -> NDArray[np.bool_]:
     try:
         with np.errstate(all="ignore"):
             found = np.asarray(value(parse(text)))
+    except SettingError:
+        raise
     except (TypeError, ValueError, np.exceptions.DTypePromotionError) as error:
         raise SettingError(f"--group {text}: {error}; {_EXAMPLE}") from None
     if found.dtype != bool:

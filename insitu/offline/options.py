@@ -61,7 +61,7 @@ class Options:
     if_exists: str = "refuse"
     species: tuple[str, ...] = ()
     types: bool = False
-    group: str = ""
+    group: str | None = None
     neighbors: tuple[str, ...] = ()
     units: str | None = None
     timestep: float | None = None
@@ -84,7 +84,7 @@ class Options:
                 f"--species {','.join(self.species)}: '{odd[0]}' is no element; give one for each type, "
                 f"in the order of the types.{did_you_mean(odd[0], SYMBOLS)}"
             )
-        if self.group:
+        if self.group is not None:
             parse(self.group)
         if self.labels and Path(self.labels).exists():
             raise SettingError(f"--labels {self.labels} exists; give another name or remove it")

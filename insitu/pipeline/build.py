@@ -77,10 +77,13 @@ def make_further(settings: Settings, view: LammpsView, phases: Phases) -> list[A
                     "another name"
                 )
             paths[o.path] = f"analyze {a.name}"
-    everything = [*phases.observables, *(o for a in found for o in a.observables)]
+    # A trigger may watch another one that is decided before it, not itself.
+    everything = [*phases.observables]
+    everything += [o for a in found if not isinstance(a, Trigger) for o in a.observables]
     for a in found:
         if isinstance(a, Trigger):
             a.watch(everything)
+            everything += a.observables
             _check_often(a, settings.every)
     return found
 

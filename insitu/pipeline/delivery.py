@@ -107,7 +107,7 @@ class Delivery:
             a.restore(values)
         if self._events is not None:
             events = self._events
-            self._ranks.agree(guarded(lambda: events.go_on(first_step, bool(total["found"]))))
+            self._ranks.agree(guarded(lambda: events.go_on(first_step, self.recorder.continues)))
 
     def __call__(self, view: LammpsView, frame: Frame, found: Evaluated) -> None:
         """Hand over a frame's results; collective, all ranks raise or none."""

@@ -165,12 +165,13 @@ class Events:
         first_step
             The first that will be written.
         continues
-            There are earlier frames in the history. If not, the files are none of its own.
+            A history that is there goes on. If not, the files are none of its own.
 
         Raises
         ------
         SettingError
-            There are files of an earlier run, and `if_exists` is not ``overwrite``.
+            There are files of an earlier run, and `if_exists` is not ``overwrite``; or a file cannot be
+            removed or cut.
         """
         self._ring.clear()
         if self._ranks.rank:
@@ -187,10 +188,16 @@ class Events:
                         f"analyze {t.name}: '{path}' exists, of an earlier run; remove it or rename it, "
                         "or choose if_exists overwrite"
                     )
-                if number > t.events:
-                    path.unlink()
-                elif number == t.events:
-                    _cut(path, first_step)
+                try:
+                    if number > t.events:
+                        path.unlink()
+                    elif number == t.events:
+                        _cut(path, first_step)
+                except (OSError, ValueError) as error:
+                    raise SettingError(
+                        f"analyze {t.name}: '{path}' is in the way of the frames of an event and cannot be "
+                        f"replaced ({error}); remove it or rename it"
+                    ) from None
 
     def _files(self, t: Trigger) -> list[tuple[int, Path]]:
         folder = Path(self._stem).parent

@@ -61,6 +61,13 @@ class Recorder:
         if self._series is None or self._series.last_step != before:
             self._lost_time = 0.0
 
+    @property
+    def continues(self) -> bool:
+        """Whether a history that is there goes on; on rank 0."""
+        return self._series is not None or (
+            self._settings.if_exists == "append" and os.path.exists(self._settings.file)
+        )
+
     def values_before(self, first_step: int, paths: Sequence[str]) -> Mapping[str, Any]:
         """Return observables of the last frame before a step, of the history that is continued."""
         if self._series is not None:

@@ -167,7 +167,7 @@ class Settings:
             if twice or "" in given:
                 raise SettingError(
                     f"{name}={','.join(given)} names "
-                    + (f"'{twice[0]}' twice" if twice else "an empty group")
+                    + ("an empty group" if "" in given else f"'{twice[0]}' twice")
                     + "; give each group once, separated by commas"
                 )
 

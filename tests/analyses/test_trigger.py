@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insitu.analyses.base import Observable, System
+from insitu.analyses.settings import make
 from insitu.analyses.trigger import Trigger, TriggerSettings
 from insitu.errors import SettingError
 
@@ -102,5 +103,8 @@ def test_what_is_watched() -> None:
             made(on=on).watch(KNOWN)
     with pytest.raises(SettingError, match="neither above nor below"):
         TriggerSettings("fcc")
+    for words in ({"above": "nan"}, {"above": "inf"}, {"above": "0.5", "hysteresis": "inf"}):
+        with pytest.raises(SettingError, match=f"{list(words)[-1]}=.* is not usable"):
+            make(TriggerSettings, {"on": "fcc", **words})
     with pytest.raises(SettingError, match="both"):
         TriggerSettings("fcc", above=0.1, below=0.2)

@@ -148,3 +148,19 @@ def test_what_is_wrong_ends_the_run_before_it_begins(host: Host, tmp_path: Path)
     assert "variable molten string 0" in text("trigger on fcc below 0.5 variable molten")
     assert "on=liquid is not known" in text("trigger on liquid above 0.5")
     assert "give `every`" in text("trigger on fcc below 0.5 often 5")
+    # Itself, and one that is decided after it.
+    assert "on=trigger/active is not known" in text("trigger on trigger/active above 0.5")
+    (tmp_path / "a.trigger.1.dump").mkdir()
+    said = text("trigger on fcc above 0.5 before 1")
+    assert "a.trigger.1.dump' exists, of an earlier run" in said
+
+
+def test_the_same_run_once_more(host: Host, tmp_path: Path) -> None:
+    """All frames of the history are written anew, and so are those of the event."""
+    words = "trigger on fcc above 0.5 after 2"
+    deck = DECK + host.monitor(10, file="a.h5", if_exists="append", analyze=words) + "run 40\n"
+    for _ in range(2):
+        run = host.run(tmp_path, deck, 1)
+        assert run.code == 0, run.text[-2000:]
+        found = frames(tmp_path / "a.trigger.1.dump")
+        assert list(found) == list(insitu.open(tmp_path / "a.h5")["step"].values[:3])

@@ -213,7 +213,8 @@ def test_a_group_by_a_condition(tmp_path: Path) -> None:
     both, _ = classify(path, group="z > 10", neighbors=("1",))
     assert f"  {((kinds == 1) & (r[:, 2] > 10)).sum()} of {n} atoms  " in both[0]
     for text, message in (
-        ("typo == 1", "has no column 'typo'; it has .* Did you mean 'type'"),
+        ("", "is no expression"),
+        ("typo == 1", r"^--group typo == 1: '\S* has no column 'typo'; it has .* Did you mean 'type'"),
         ("type", "is a number, not a condition"), ("type ==", "is no expression"),
         ("open('a')", r"'open\('a'\)' cannot be part of it"), ("x.y > 1", "cannot be part of it"),
         ("type == [1]", "cannot be part of it"), ("x // 2 == 1", "cannot be computed"),

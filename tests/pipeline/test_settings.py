@@ -35,6 +35,7 @@ def test_words_and_keywords_are_the_same() -> None:
         (["labels", "i_"], "labels='i_'"),
         (["groups", "a,b,a"], "groups=a,b,a names 'a' twice"),
         (["groups", "a,,b"], "an empty group"),
+        (["neighbors", ","], "an empty group"),
         (["neighbors", "O,O"], "neighbors=O,O names 'O' twice"),
         (["file", ""], "file is empty"),
     ],
