@@ -56,10 +56,8 @@ def test_an_interface_is_measured_on_both_sides(monkeypatch: pytest.MonkeyPatch)
         return np.where(positions[:, 2] > box[2, 2] / 2, 1, 0)
 
     def classified(crystal: np.ndarray) -> None:
-        found = np.stack([crystal, ~crystal], axis=1)
-        monkeypatch.setattr(
-            interfaces, "classify_with", lambda *_: SimpleNamespace(probabilities=found)
-        )
+        found = SimpleNamespace(labels=np.where(crystal, 0, 1))
+        monkeypatch.setattr(interfaces, "classify_with", lambda *_: found)
 
     classified(~upper)
     assert interfaces.interface(model, r, cell, r, cell, 0, sides) == (100.0, 100.0, 100.0, 0.0)
