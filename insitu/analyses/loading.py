@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from insitu.analyses.classification import classify_with
@@ -11,9 +13,11 @@ from insitu.frame.lattices import lattice
 from insitu.frame.species import SYMBOLS
 from insitu.gpu.device import check_device, choose, tell
 from insitu.models import store
-from insitu.models.added import Extended
 from insitu.models.engines.images import Model
 from insitu.models.store import AnyModel
+
+if TYPE_CHECKING:
+    from insitu.models.added import Extended
 
 #: Largest difference of a probability (design: between engines 1e-3 may change a label).
 _ALLOWED = 1e-3

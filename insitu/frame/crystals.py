@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,23 +43,54 @@ def unit(sites: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.fl
     return scaled
 
 
-def _steps(most: NDArray[np.int64]) -> NDArray[np.int64]:
+def of_class(name: str) -> Crystal:
+    """Return the orthogonal cell of a class's lattice, a key of ``LATTICES``."""
+    lengths, basis = LATTICES[name]
+    return np.array(basis), np.diag(np.asarray(lengths, dtype=float))
+
+
+def steps(most: NDArray[np.int64] | int) -> NDArray[np.int64]:
     """Return the lattice steps ``(m, 3)`` up to so many in each direction."""
-    grid = np.meshgrid(*[np.arange(-m, m + 1) for m in most], indexing="ij")
+    grid = np.meshgrid(*[np.arange(-m, m + 1) for m in np.broadcast_to(most, 3)], indexing="ij")
     return np.stack(grid, axis=-1).reshape(-1, 3)
+
+
+def _within(cell: NDArray[np.float64], reach: float) -> NDArray[np.int64]:
+    """Return the lattice steps ``(m, 3)`` to all cells that a distance reaches from a cell."""
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    return steps(np.ceil(reach / heights).astype(int) + 1)
 
 
 def nearest(sites: NDArray[np.float64], cell: NDArray[np.float64], k: int) -> NDArray[np.float64]:
     """Return the k nearest distances ``(n, k)`` of each site, in units of (volume an atom)^(1/3)."""
     cell, reach = unit(sites, cell), 2.4
-    heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
     while True:
-        steps = _steps(np.ceil(reach / heights).astype(int) + 1)
-        at = (sites[:, None] + steps[None]).reshape(-1, 3) @ cell
+        at = (sites[:, None] + _within(cell, reach)[None]).reshape(-1, 3) @ cell
         d = np.linalg.norm(at[None] - (sites @ cell)[:, None], axis=-1)
         d = np.sort(np.partition(d, k, axis=1)[:, : k + 1], axis=1)[:, 1:]
         if d.max() < reach:
             return d
+        reach *= 1.3
+
+
+def nearest_distance(sites: NDArray[np.float64], cell: NDArray[np.float64]) -> float:
+    """Return the shortest distance of two sites, in the unit of the cell."""
+    shortest = float(nearest(sites, cell, 1).min())
+    return shortest * float(np.cbrt(abs(np.linalg.det(cell)) / len(sites)))
+
+
+def neighbors_of(
+    sites: NDArray[np.float64], cell: NDArray[np.float64], which: int, k: int
+) -> NDArray[np.float64]:
+    """Return the vectors ``(k, 3)`` from a site to its nearest, in units of (volume an atom)^(1/3)."""
+    cell, reach = unit(sites, cell), 2.3
+    while True:
+        v = ((sites - sites[which])[:, None] + _within(cell, reach)[None]).reshape(-1, 3) @ cell
+        d = np.linalg.norm(v, axis=1)
+        order = np.argsort(d, kind="stable")[1 : k + 1]
+        if d[order[-1]] < reach:
+            found: NDArray[np.float64] = v[order]
+            return found
         reach *= 1.3
 
 
@@ -68,9 +101,10 @@ def shape(sites: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.f
     return relative
 
 
-_KNOWN = np.concatenate(
-    [shape(np.array(b), np.diag(np.asarray(a, dtype=float)))[:1] for a, b in LATTICES.values()]
-)
+@cache
+def _known() -> NDArray[np.float64]:
+    """Return the shape of a site of each class ``(C, 18)``."""
+    return np.concatenate([shape(*of_class(name))[:1] for name in LATTICES])
 
 
 def unlikeness(sites: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -78,26 +112,25 @@ def unlikeness(sites: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray
 
     Root mean square difference of the 18 nearest distances, in units of their mean.
     """
-    d = shape(sites, cell)[:, None] - _KNOWN[None]
+    d = shape(sites, cell)[:, None] - _known()[None]
     away: NDArray[np.float64] = np.sqrt((d**2).mean(axis=-1)).min(axis=1)
     return away
 
 
-def _angles(sites: NDArray[np.float64], cell: NDArray[np.float64], k: int) -> NDArray[np.float64]:
-    """Return sorted distances ``(n, k (k + 1) / 2)``: of the k nearest, and theirs from each other."""
-    cell, reach = unit(sites, cell), 2.6
-    heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
-    steps = _steps(np.ceil(reach / heights).astype(int) + 1)
-    at = (sites[:, None] + steps[None]).reshape(-1, 3) @ cell
-    i, j = np.triu_indices(k, 1)
-    found = []
-    for centre in sites @ cell:
-        v = at - centre
-        length = np.linalg.norm(v, axis=1)
-        near = np.argsort(length, kind="stable")[1 : k + 1]
-        pairs = np.linalg.norm(v[near][i] - v[near][j], axis=1)
-        found.append(np.concatenate([np.sort(length[near]), np.sort(pairs)]) / length[near].mean())
-    return np.array(found)
+def _angles(
+    sites: NDArray[np.float64], cell: NDArray[np.float64], which: int, k: int
+) -> NDArray[np.float64]:
+    """Return sorted distances ``(k (k + 1) / 2,)``: of a site's k nearest, and theirs from each other."""
+    v = neighbors_of(sites, cell, which, k)
+    length, (i, j) = np.linalg.norm(v, axis=1), np.triu_indices(k, 1)
+    pairs = np.linalg.norm(v[i] - v[j], axis=1)
+    found: NDArray[np.float64] = np.concatenate([length, np.sort(pairs)]) / length.mean()
+    return found
+
+
+@cache
+def _angles_of_class(name: str) -> NDArray[np.float64]:
+    return _angles(*of_class(name), 0, _COUNTED[name])
 
 
 def classes_of_sites(sites: NDArray[np.float64], cell: NDArray[np.float64]) -> list[str]:
@@ -109,11 +142,11 @@ def classes_of_sites(sites: NDArray[np.float64], cell: NDArray[np.float64]) -> l
     found = [""] * len(sites)
     best = np.full(len(sites), _SAME)
     for name, k in _COUNTED.items():
-        lengths, basis = LATTICES[name]
-        own = _angles(np.array(basis), np.diag(np.array(lengths, dtype=float)), k)[:1]
-        apart = np.sqrt(((_angles(sites, cell, k) - own) ** 2).mean(axis=1))
-        for n in np.flatnonzero(apart < best):
-            found[n], best[n] = name, apart[n]
+        own = _angles_of_class(name)
+        for n in range(len(sites)):
+            apart = np.sqrt(((_angles(sites, cell, n, k) - own) ** 2).mean())
+            if apart < best[n]:
+                found[n], best[n] = name, apart
     return found
 
 
@@ -140,12 +173,23 @@ def random_crystal(rng: np.random.Generator, most: int = 9) -> Crystal:
             return sites, cell
 
 
-def multiple(rng: np.random.Generator, k: int) -> NDArray[np.int64]:
+def _multiple(rng: np.random.Generator, k: int) -> NDArray[np.int64]:
     """Return a matrix ``(3, 3)`` of integers whose lattice has k times the volume."""
     of = [(a, b, k // a // b) for a in range(1, k + 1) for b in range(1, k + 1) if k % (a * b) == 0]
     h = np.diag(of[rng.integers(len(of))])
     h[1, 0], h[2, 0], h[2, 1] = rng.integers(h[0, 0]), rng.integers(h[0, 0]), rng.integers(h[1, 1])
     return h
+
+
+def supercell(rng: np.random.Generator, name: str, k: int) -> Crystal:
+    """Return k primitive cells of a class's lattice as one cell of random shape."""
+    cell, basis = PRIMITIVE[name]
+    big = _multiple(rng, k) @ cell
+    r = (steps(k + 1)[:, None] @ cell + (np.array(basis) @ cell)[None]).reshape(-1, 3)
+    r = r @ np.linalg.inv(big)
+    sites = np.unique(np.round(r - np.floor(r + 1e-6), 5) % 1.0, axis=0)
+    assert len(sites) == k * len(basis)
+    return sites, big
 
 
 def shuffled(rng: np.random.Generator) -> Crystal:
@@ -154,16 +198,9 @@ def shuffled(rng: np.random.Generator) -> Crystal:
     Shifts are random, or all along one direction; a fifth of the larger cells lacks an atom as well.
     """
     while True:
-        cell, basis = PRIMITIVE[str(rng.choice(list(PRIMITIVE)))]
-        k = int(rng.integers(2, 9))
-        big = multiple(rng, k) @ cell
-        steps = _steps(np.full(3, k + 1)) @ cell
-        r = (steps[:, None] + (np.array(basis) @ cell)[None]).reshape(-1, 3) @ np.linalg.inv(big)
-        sites = np.unique(np.round(r - np.floor(r + 1e-6), 5) % 1.0, axis=0)
-        n = k * len(basis)
-        if len(sites) != n:
-            continue
-        width = float(nearest(sites, big, 1).min()) * np.cbrt(abs(np.linalg.det(big)) / n)
+        name = str(rng.choice(list(PRIMITIVE)))
+        sites, big = supercell(rng, name, int(rng.integers(2, 9)))
+        n, width = len(sites), nearest_distance(sites, big)
         u, along = rng.normal(size=(n, 3)), rng.normal(size=3)
         if rng.random() < 0.5:
             some = rng.choice([-1.0, 0.0, 1.0], n) if rng.random() < 0.6 else rng.normal(size=n)

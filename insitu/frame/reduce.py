@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import DeckError, InsituError, describe, launched, say
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 #: Of messages from rank to rank: LAMMPS uses the same communicator, with other tags. The two further ones
 #: are those of :meth:`Ranks.deliver`, in turn.

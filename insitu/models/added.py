@@ -24,6 +24,7 @@ from insitu.models.card import Card
 from insitu.models.embedding import Array, GraphWeights, describe
 from insitu.models.second_head import SecondHead, Seen
 from insitu.models.structures import Structure
+from insitu.models.weights import torch_for
 
 #: Copies of a prototype: largest displacement [nearest distance], strain, and how many; those by which the
 #: limit is set, and those by which the class is judged, with displacements of 300 K.
@@ -89,14 +90,8 @@ def scripted(more: Extended) -> Any:
     ModelError
         There is no torch.
     """
-    try:
-        import torch
-    except ImportError:
-        raise ModelError(
-            "engine='torchscript' needs torch, which is not installed; leave `engine` out, or install it "
-            "(docs/installation.md)"
-        ) from None
     card = Card.from_json(more.card, "with added classes")
+    torch = torch_for(card.name)
     with np.load(io.BytesIO(more.weights)) as arrays:
         widths, flat = [int(w) for w in arrays["widths"]], arrays["weights"]
     return torch.jit.script(network(card, GraphWeights.unpack(widths, flat, len(card.classes))))

@@ -12,6 +12,7 @@ from insitu.frame.crystals import (
     Crystal,
     displaced,
     nearest,
+    of_class,
     random_crystal,
     shape,
     shuffled,
@@ -41,10 +42,7 @@ HEIGHT = 4.8
 
 def known(rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
     """Yield positions and cells of the models' lattices: hot, strained, with vacancies, stacked."""
-    crystals: list[Crystal] = [
-        (np.array(basis), np.diag(np.array(lengths, dtype=float)))
-        for lengths, basis in LATTICES.values()
-    ]
+    crystals = [of_class(name) for name in LATTICES]
     crystals += [stacked(s, diamond=d) for d in (False, True) for s in _STACKS]
     for k, crystal in enumerate(crystals):
         for j in range(OF_A_LATTICE if k < len(LATTICES) else OF_A_LATTICE // 4):
@@ -57,10 +55,9 @@ def known(rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
 
 def disordered(rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
     """Yield positions and cells of glasses of soft spheres, of independent points, of molten lattices."""
-    for lengths, basis in LATTICES.values():
+    for name in LATTICES:
         for _ in range(OF_A_MELT):
-            crystal = np.array(basis), np.diag(np.array(lengths, dtype=float))
-            yield displaced(crystal, rng.uniform(*_MOLTEN), 0.05, rng, HEIGHT)[:2]
+            yield displaced(of_class(name), rng.uniform(*_MOLTEN), 0.05, rng, HEIGHT)[:2]
     side = np.cbrt(_POINTS)
     cell = side * np.eye(3)
     for k in range(2 * OF_DISORDER):

@@ -61,17 +61,20 @@ class Seen:
         own, others = self.scores[:, :classes], self.scores[:, classes:]
         if not others.shape[1]:
             return own
-        top = others.max(axis=1, keepdims=True)
-        none = top + np.log(np.exp(others - top).sum(axis=1, keepdims=True))
-        merged: Floats = np.hstack([own, none])
+        merged: Floats = np.column_stack([own, _log_sum_exp(others)])
         return merged
 
     @property
     def rest(self) -> Floats:
         """Logarithm of the sum of the exponentials of the network's scores ``(n,)``."""
-        top = self.scores.max(axis=1)
-        found: Floats = top + np.log(np.exp(self.scores - top[:, None]).sum(axis=1))
-        return found
+        return _log_sum_exp(self.scores)
+
+
+def _log_sum_exp(scores: Floats) -> Floats:
+    """Return the logarithm of the sum of exponentials of each row ``(n,)``."""
+    top = scores.max(axis=1)
+    found: Floats = top + np.log(np.exp(scores - top[:, None]).sum(axis=1))
+    return found
 
 
 class SecondHead:

@@ -30,6 +30,24 @@ def padded(a: NDArray[Any], rows: int | None, columns: int) -> NDArray[np.float6
     return out
 
 
+def torch_for(model: str) -> Any:
+    """Return torch, for the engine that needs it.
+
+    Raises
+    ------
+    ModelError
+        There is none.
+    """
+    try:
+        import torch
+    except ImportError:
+        raise ModelError(
+            f"engine='torchscript' of model {model} needs torch, which is not installed; leave "
+            "`engine` out, or install it (docs/installation.md)"
+        ) from None
+    return torch
+
+
 def torch_module(path: Path) -> Any:
     """Return the TorchScript of an artefact, for the engine of that name.
 
@@ -38,15 +56,9 @@ def torch_module(path: Path) -> Any:
     ModelError
         There is no torch.
     """
-    try:
-        import torch
-    except ImportError:
-        raise ModelError(
-            f"engine='torchscript' of model {path} needs torch, which is not installed; leave "
-            "`engine` out, or install it (docs/installation.md)"
-        ) from None
+    torch = torch_for(str(path))
     # A large network may be stored with 16 bits.
-    return torch.jit.load(str(path), map_location="cpu").float().eval()  # type: ignore[no-untyped-call]
+    return torch.jit.load(str(path), map_location="cpu").float().eval()
 
 
 def read_weights(content: bytes, path: Path) -> dict[str, NDArray[np.float64]]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,6 @@ from insitu.errors import InsituError, SettingError
 from insitu.frame.species import SYMBOLS
 from insitu.frame.threads import thread_count
 from insitu.frame.units import ANGSTROM
-from insitu.models.added import Extended
 from insitu.models.store import AnyModel, extended
 from insitu.models.structures import parse
 from insitu.offline.belonging import of_configuration
@@ -30,6 +30,9 @@ from insitu.offline.expression import atoms_of
 from insitu.offline.options import Options
 from insitu.offline.output import Output, own_words
 from insitu.offline.trajectories import first_step, read_many
+
+if TYPE_CHECKING:
+    from insitu.models.added import Extended
 
 #: Seconds of work on one process after which it is shared among several.
 _ALONE = 1.0

@@ -11,7 +11,8 @@ from insitu.analyses.phases import Phases
 from insitu.analyses.registry import find
 from insitu.analyses.requests import Request
 from insitu.analyses.trigger import Trigger
-from insitu.errors import SettingError
+from insitu.errors import SettingError, guarded
+from insitu.frame.reduce import Ranks
 from insitu.frame.species import check_species, from_masses
 from insitu.frame.units import ANGSTROM
 from insitu.pipeline.settings import Settings
@@ -25,6 +26,31 @@ _TAKEN = (
     "phases", "thermo", "timing", "simulation", "arrays", "neighbors", "descriptor", "model", "reduce",
     "write",
 )  # fmt: skip
+
+
+def with_classes(settings: Settings, ranks: Ranks) -> Extended | None:
+    """Return the model with the classes that the settings add, made on rank 0 for all; collective.
+
+    Raises
+    ------
+    InsituError
+        On all ranks: a file is no structure that can be a class, or the model takes none.
+    """
+    named = settings.classes
+    if not named:
+        return None
+    from insitu.models.added import Extended
+    from insitu.models.store import extended
+
+    made: list[Extended] = []
+    trouble = None
+    if ranks.rank == 0:
+        trouble = guarded(lambda: made.append(extended(settings.model, named)))
+    ranks.agree(trouble)
+    card, weights = ranks.from_first(
+        [made[0].card.encode(), made[0].weights] if made else [b"", b""]
+    )
+    return Extended(card.decode(), weights)
 
 
 def make_phases(

@@ -23,7 +23,7 @@ from insitu.frame.frame import Frame, Thermo
 from insitu.frame.ghost_cutoff import GhostCutoff, HostCutoff, Need
 from insitu.frame.reduce import Ranks
 from insitu.frame.threads import thread_count
-from insitu.pipeline.build import make_further, make_phases
+from insitu.pipeline.build import make_further, make_phases, with_classes
 from insitu.pipeline.delivery import Delivery
 from insitu.pipeline.evaluation import Evaluation
 from insitu.pipeline.settings import Settings
@@ -33,25 +33,6 @@ if TYPE_CHECKING:
     from insitu.models.added import Extended
 
 log = logging.getLogger(__name__)
-
-
-def _with_classes(settings: Settings, ranks: Ranks) -> Extended | None:
-    """Return the model with the classes that the settings add, made on rank 0 for all; collective."""
-    named = settings.classes
-    if not named:
-        return None
-    from insitu.models.added import Extended
-    from insitu.models.store import extended
-
-    made: list[Extended] = []
-    trouble = None
-    if ranks.rank == 0:
-        trouble = guarded(lambda: made.append(extended(settings.model, named)))
-    ranks.agree(trouble)
-    card, weights = ranks.from_first(
-        [made[0].card.encode(), made[0].weights] if made else [b"", b""]
-    )
-    return Extended(card.decode(), weights)
 
 
 class Pipeline:
@@ -96,7 +77,7 @@ class Pipeline:
         self._system = (view.units, view.setting("ntypes"))
         self._left = time.perf_counter()
         self._local_rank = 0 if settings.device == "cpu" else ranks.local_rank()
-        more = _with_classes(settings, ranks)
+        more = with_classes(settings, ranks)
         ranks.agree(guarded(lambda: self._prepare(view, more)))
         ranks.agree(self._another_model())
         self.classes = self.analyzer.classes

@@ -72,7 +72,7 @@ class Recorder:
         """Return observables of the last frame before a step, of the history that is continued."""
         if self._series is not None:
             return self._series.values_before(first_step, paths)
-        if self._settings.if_exists != "append" or not os.path.exists(self._settings.file):
+        if not self.continues:
             return {}
         from insitu.history.continuation import values_before
         from insitu.history.elements import opened

@@ -15,7 +15,6 @@ from insitu.frame.threads import check_threads
 from insitu.gpu.device import check_device
 from insitu.history import IF_EXISTS
 from insitu.models.engines import check_engine
-from insitu.models.structures import parse
 
 #: What LAMMPS takes as the interval of a fix.
 MOST_STEPS = 2**31 - 1
@@ -280,6 +279,8 @@ def _convert(name: str, value: Any) -> Any:
     if value is None:
         return value
     if name == "classes":
+        from insitu.models.structures import parse
+
         return parse(value)
     if name in _LISTS:  # a list in Python, separated by commas on a fix line
         if name == "neighbors" and type(value) is int:

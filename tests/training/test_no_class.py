@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from insitu.frame.crystals import nearest
+from insitu.frame.crystals import nearest, neighbors_of, supercell
 from insitu.testing import LATTICES, lattice
 from insitu.training.data.made import deformation, strained_class
-from insitu.training.data.near_lattices import supercell
 from insitu.training.data.no_class import (
     FOREIGN,
     crystals_of_no_class,
@@ -22,7 +21,7 @@ from insitu.training.data.no_class import (
     held_out,
     without_dynamics,
 )
-from insitu.training.data.sites import Prints, affine_fit, labels_of, neighbors_of
+from insitu.training.data.sites import Prints, affine_fit, labels_of
 from insitu.training.data.surfaces import coordination, hydride, open_crystal
 
 #: c/a and sites of omega.

@@ -5,7 +5,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from insitu.frame.crystals import PRIMITIVE, Crystal, multiple, nearest, unit
+from insitu.frame.crystals import (
+    PRIMITIVE,
+    Crystal,
+    nearest,
+    nearest_distance,
+    steps,
+    supercell,
+    unit,
+)
 
 #: Amplitude of a wave, in units of the nearest distance.
 _AMPLITUDE = 0.09, 0.34
@@ -13,17 +21,6 @@ _AMPLITUDE = 0.09, 0.34
 _CLOSEST_WAVE, _CLOSEST = 0.6, 0.5
 #: Radii of the second kind of spheres, in units of the first's.
 _SMALLER = 0.55, 1.0
-
-
-def supercell(rng: np.random.Generator, name: str, k: int) -> Crystal:
-    """Return k primitive cells of a class's lattice as one cell of random shape."""
-    cell, basis = PRIMITIVE[name]
-    big = multiple(rng, k) @ cell
-    grid = np.stack(np.meshgrid(*[np.arange(-k - 1, k + 2)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    r = (grid[:, None] @ cell + (np.array(basis) @ cell)[None]).reshape(-1, 3) @ np.linalg.inv(big)
-    sites = np.unique(np.round(r - np.floor(r + 1e-6), 5) % 1.0, axis=0)
-    assert len(sites) == k * len(basis)
-    return sites, big
 
 
 def _usable(crystal: Crystal, closest: float) -> bool:
@@ -34,15 +31,13 @@ def waved(rng: np.random.Generator) -> Crystal:
     """Return a lattice with one or two frozen waves of displacements, and a strain.
 
     Wave vectors fit a supercell of two to eight primitive cells, mostly few; polarisations are
-    longitudinal,
-    transverse, along an axis or any; a basis moves together or each atom with a phase of its own.
+    longitudinal, transverse, along an axis or any; a basis moves together or each atom with a phase of
+    its own.
     """
     while True:
         name = str(rng.choice([*PRIMITIVE, "bcc", "hcp"]))
         sites, cell = supercell(rng, name, int(rng.choice([2, 2, 3, 3, 3, 4, 4, 5, 6, 8])))
-        width = float(nearest(sites, cell, 1).min()) * np.cbrt(
-            abs(np.linalg.det(cell)) / len(sites)
-        )
+        width = nearest_distance(sites, cell)
         u, back = np.zeros_like(sites), np.linalg.inv(cell)
         own = rng.random() < 0.5
         for _ in range(int(rng.choice([1, 1, 2]))):
@@ -101,7 +96,7 @@ def bridged(rng: np.random.Generator, base: Crystal) -> Crystal | None:
     sites, cell = base
     cell = unit(sites, cell)
     limit = nearest(sites, cell, 1).min() * rng.uniform(1.02, 1.2)
-    grid = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    grid = steps(2)
     d = sites[None, :, None] + grid - sites[:, None, None]
     i, j, m = np.nonzero(
         (np.linalg.norm(d @ cell, axis=-1) < limit) & (np.linalg.norm(d @ cell, axis=-1) > 1e-6)
@@ -154,7 +149,7 @@ def netted(rng: np.random.Generator) -> Crystal:
             return at, cell
 
 
-def packed(rng: np.random.Generator, base: Crystal, steps: int = 50) -> Crystal | None:
+def packed(rng: np.random.Generator, base: Crystal, rounds: int = 50) -> Crystal | None:
     """Return a crystal of spheres of two sizes, pressed together from another one, or None.
 
     Its atoms and its cell follow a soft repulsion and a pressure, which keeps the symmetry.
@@ -165,11 +160,11 @@ def packed(rng: np.random.Generator, base: Crystal, steps: int = 50) -> Crystal 
     kind = np.unique(np.round(nearest(sites, cell, 6), 2), axis=0, return_inverse=True)[1].ravel()
     radii = np.where(rng.random(kind.max() + 1) < 0.5, 1.0, rng.uniform(*_SMALLER))[kind]
     size = (radii[:, None] + radii) / np.cbrt((radii**3).mean()) * 0.56
-    grid = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    grid = steps(2)
     apart = (sites[None, :, None] + grid - sites[:, None, None]).reshape(-1, 3)
     shift = np.zeros_like(sites)
     rate = 0.03
-    for _ in range(steps):
+    for _ in range(rounds):
         f = (
             apart + np.repeat((shift[None] - shift[:, None]).reshape(-1, 3), len(grid), axis=0)
         ) @ cell

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from insitu.frame.crystals import PRIMITIVE, Crystal, displaced, shuffled
+from insitu.frame.crystals import PRIMITIVE, Crystal, displaced, of_class, shuffled, supercell
 from insitu.frame.lattices import LATTICES
 from insitu.training.data.dynamics import Sample
 from insitu.training.data.foreign import made_up, prototypes
 from insitu.training.data.made import displacement, made
-from insitu.training.data.near_lattices import bridged, netted, packed, stuffed, supercell, waved
+from insitu.training.data.near_lattices import bridged, netted, packed, stuffed, waved
 from insitu.training.data.sites import Prints, labels_of
 
 #: Class name of atoms of a crystal that is no class.
@@ -32,8 +32,7 @@ def _base(rng: np.random.Generator) -> Crystal:
     if kind < 0.35:
         return supercell(rng, str(rng.choice(list(PRIMITIVE))), int(rng.integers(1, 3)))
     if kind < 0.5:
-        lengths, basis = LATTICES[str(rng.choice(list(LATTICES)))]
-        return np.array(basis), np.diag(np.asarray(lengths, dtype=float))
+        return of_class(str(rng.choice(list(LATTICES))))
     return made_up(rng, 16)
 
 

@@ -13,8 +13,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.frame.crystals import Crystal, nearest
-from insitu.frame.lattices import LATTICES
+from insitu.frame.crystals import Crystal, nearest, neighbors_of, of_class
 
 #: Neighbours that make up a class's surroundings: whole shells.
 _SHELLS = {
@@ -42,31 +41,10 @@ _DISTANCES, _AGREE = 24, 0.05
 _APART = 0.32
 
 
-def neighbors_of(
-    sites: NDArray[np.float64], cell: NDArray[np.float64], which: int, k: int
-) -> NDArray[np.float64]:
-    """Return the vectors ``(k, 3)`` from a site to its nearest, in units of (volume an atom)^(1/3)."""
-    cell = cell / np.cbrt(abs(np.linalg.det(cell)) / len(sites))
-    heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
-    reach = 2.3
-    while True:
-        most = np.ceil(reach / heights).astype(int) + 1
-        grid = np.meshgrid(*[np.arange(-m, m + 1) for m in most], indexing="ij")
-        steps = np.stack(grid, axis=-1).reshape(-1, 3)
-        v = ((sites - sites[which])[:, None] + steps[None]).reshape(-1, 3) @ cell
-        d = np.linalg.norm(v, axis=1)
-        order = np.argsort(d, kind="stable")[1 : k + 1]
-        if d[order[-1]] < reach:
-            found: NDArray[np.float64] = v[order]
-            return found
-        reach *= 1.3
-
-
 @cache
 def _template(name: str) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Return a class's neighbours ``(k, 3)``, the pseudo-inverse ``(3, k)`` and the nearest distance."""
-    lengths, basis = LATTICES[name]
-    v = neighbors_of(np.array(basis), np.diag(np.asarray(lengths, float)), 0, _SHELLS[name])
+    v = neighbors_of(*of_class(name), 0, _SHELLS[name])
     inverse = np.linalg.pinv(v).astype(np.float64)
     return v, inverse, float(np.linalg.norm(v, axis=1).min())
 
@@ -85,7 +63,8 @@ def affine_fit(vectors: NDArray[np.float64], name: str) -> tuple[float, float]:
     Parameters
     ----------
     vectors
-        ``(m, 3)`` to the nearest neighbours of the site, as :func:`neighbors_of` returns.
+        ``(m, 3)`` to the nearest neighbours of the site, as
+        :func:`~insitu.frame.crystals.neighbors_of` returns.
     name
         Key of ``LATTICES``.
 
@@ -149,7 +128,7 @@ def nearest_class(vectors: NDArray[np.float64], most: float) -> tuple[str, float
     Parameters
     ----------
     vectors
-        To the site's neighbours, as of :func:`neighbors_of`.
+        To the site's neighbours, as of :func:`~insitu.frame.crystals.neighbors_of`.
     most
         Strain beyond which a fit does not count.
     """

@@ -30,13 +30,22 @@ def block(name: str, atoms: int) -> tuple[NDArray[np.float64], NDArray[np.float6
 
     One atom has a unit of volume; the origin is the middle.
     """
+    r, cell, width, _, _ = _cells(name, atoms)
+    return r, cell, width
+
+
+def _cells(
+    name: str, atoms: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float, NDArray[np.int64], NDArray[np.float64]]:
+    """Return what :func:`block` does, the cells' places ``(m, 1, 3)`` in it and a cell's edges ``(3,)``."""
     lengths, basis = LATTICES[name]
     edges = np.asarray(lengths, dtype=float) / np.cbrt(np.prod(lengths) / len(basis))
     repeat = np.maximum(2, np.rint(np.cbrt(atoms) / edges)).astype(int)
     grid = np.stack(np.meshgrid(*[np.arange(k) for k in repeat], indexing="ij"), -1)
-    r = ((grid.reshape(-1, 1, 3) + np.asarray(basis)) * edges).reshape(-1, 3)
-    d = np.linalg.norm(r[1:] - r[0], axis=1)
-    return r, np.diag(edges * repeat), float(d.min())
+    grid = grid.reshape(-1, 1, 3)
+    r = ((grid + np.asarray(basis)) * edges).reshape(-1, 3)
+    width = float(np.linalg.norm(r[1:] - r[0], axis=1).min())
+    return r, np.diag(edges * repeat), width, grid, edges
 
 
 def coordination(
@@ -114,13 +123,7 @@ def hydride(
     `part` is their number for each atom of the lattice: on octahedral holes of close-packed
     lattices, on tetrahedral or octahedral ones of bcc. Positions, cell, labels, nearest distance.
     """
-    lengths, basis = LATTICES[name]
-    edges = np.asarray(lengths, dtype=float) / np.cbrt(np.prod(lengths) / len(basis))
-    repeat = np.maximum(2, np.rint(np.cbrt(atoms) / edges)).astype(int)
-    grid = np.stack(np.meshgrid(*[np.arange(k) for k in repeat], indexing="ij"), -1).reshape(
-        -1, 1, 3
-    )
-    metal = ((grid + np.asarray(basis)) * edges).reshape(-1, 3)
+    metal, cell, width, grid, edges = _cells(name, atoms)
     own = np.array(_HOLES[name])
     if name == "bcc" and rng.random() < 0.5:
         own = np.array(
@@ -129,5 +132,4 @@ def hydride(
     holes = ((grid + own) * edges).reshape(-1, 3)
     some = holes[rng.permutation(len(holes))[: round(part * len(metal))]]
     labels = np.array([name] * len(metal) + [""] * len(some), dtype="<U17")
-    width = float(np.linalg.norm(metal[1:] - metal[0], axis=1).min())
-    return np.vstack([metal, some]), np.diag(edges * repeat), labels, width
+    return np.vstack([metal, some]), cell, labels, width
