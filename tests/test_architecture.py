@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,7 @@ HOMES = {
 }  # fmt: skip
 
 
+@cache
 def _modules(path: Path) -> set[str]:
     """Modules imported anywhere in a file, but not for type checking only."""
     tree = ast.parse(path.read_text())

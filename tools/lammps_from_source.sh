@@ -28,7 +28,11 @@ first_of() {
     echo "insitu: $1 is not installed; LAMMPS is built with cmake, g++, an MPI and Python's headers" >&2
     return 1
 }
-first_of cmake >/dev/null 2>&1 && first_of mpicxx.openmpi mpicxx >/dev/null 2>&1 ||
+# Open MPI's compiler comes with its programs, the header that it needs in a package of its own.
+compiles() {
+    found=$(first_of mpicxx.openmpi mpicxx 2>/dev/null) && echo '#include <mpi.h>' | "$found" -x c++ -fsyntax-only - 2>/dev/null
+}
+first_of cmake >/dev/null 2>&1 && compiles ||
     sh "$here/tools/apt_get.sh" "what LAMMPS is built with" cmake g++ openmpi-bin libopenmpi-dev >&2 || true
 first_of cmake >/dev/null
 compiler=$(first_of mpicxx.openmpi mpicxx)

@@ -112,6 +112,8 @@ class System:
         Columns of the phases, ``unknown`` last; none where no phases are told.
     timestep
         Of the deck, in its unit of time.
+    sampled
+        Frames may be random samples of the atoms (setting `overhead`).
     """
 
     n_types: int = 1
@@ -123,6 +125,7 @@ class System:
     species: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     timestep: float = 0.0
+    sampled: bool = False
 
     @property
     def length(self) -> float:
@@ -193,6 +196,8 @@ class Analysis(Generic[S]):
     state: Sequence[str] = ()
     #: Whether every rank needs what :meth:`finish` returns; else it runs on rank 0 alone.
     everywhere: bool = False
+    #: Whether its results are right on a random sample of the atoms (``frame.population``).
+    samples: bool = False
     #: Name of its wall time in the history; by default `name`.
     stage: str = ""
 

@@ -20,6 +20,29 @@ def fractions(count: NDArray[np.int64]) -> NDArray[np.float64]:
     return fraction
 
 
+def standard_error(count: NDArray[np.int64], population: Any) -> NDArray[np.float64]:
+    """Return the error of fractions of a sample that was drawn at random, without replacement.
+
+    Parameters
+    ----------
+    count
+        ``(…, C)`` atoms of the sample by phase.
+    population
+        ``(…)`` atoms that it was drawn from.
+
+    References
+    ----------
+    W. G. Cochran, Sampling Techniques (1977), equation 3.8.
+    """
+    n = count.sum(axis=-1, keepdims=True).astype(float)
+    p = fractions(count)
+    of = np.maximum(np.asarray(population, dtype=float)[..., None], n)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error: NDArray[np.float64] = np.sqrt(p * (1.0 - p) / (n - 1.0) * (1.0 - n / of))
+    # One atom of one is no sample; one of several says nothing of its error.
+    return np.where((n == of) & (n > 0), 0.0, error)
+
+
 class PhaseCounts:
     """From labels to sums, and from their totals to observables.
 
@@ -37,8 +60,8 @@ class PhaseCounts:
         self._n, self._groups, self._n_types = n_phases, tuple(groups), n_types
         p = n_phases
         self.sums: Mapping[str, tuple[int, ...]] = {
-            "count": (p,), "confidence": (p,), "neighbors": (), "own_images": (), "coincident": (),
-            "by_group": (len(groups), p), "by_type": (n_types, p),
+            "count": (p,), "population": (), "confidence": (p,), "neighbors": (), "own_images": (),
+            "coincident": (), "by_group": (len(groups), p), "by_type": (n_types, p),
         }  # fmt: skip
         self.observables = (
             Observable("phases/fraction", (p,), "f8", "", "fraction of the atoms in each phase"),
@@ -91,7 +114,7 @@ class PhaseCounts:
         values: dict[str, Any] = {
             "phases/fraction": fractions(count),
             "phases/count": count,
-            "phases/standard_error": np.zeros(len(count)),
+            "phases/standard_error": standard_error(count, sums["population"]),
         }
         with np.errstate(invalid="ignore", divide="ignore"):
             values["phases/confidence"] = sums["confidence"] / sums["count"]

@@ -110,6 +110,8 @@ class Phases:
                 odd,
             )
         sums: dict[str, Any] = {"count": count, "confidence": confidence, "neighbors": size}
+        sampled = frame.population
+        sums["population"] = count.sum() if sampled is None else np.count_nonzero(sampled)
         sums["own_images"] = odd.own_images if odd else 0
         sums["coincident"] = odd.coincident if odd else 0
         sums |= self._counts.subsets(frame, self.labels if self._counts.reads_labels else None)

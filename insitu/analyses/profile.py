@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyses.base import Analysis, Observable, Panel, System, setting
-from insitu.analyses.phase_counts import fractions
+from insitu.analyses.phase_counts import fractions, standard_error
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame, heights
 from insitu.frame.neighbors import Neighbors
@@ -87,6 +87,7 @@ class Profile(Analysis[ProfileSettings]):
     Settings = ProfileSettings
     reads = ("phase",)
     stage = "model"  # a few counts, as those of groups and types
+    samples = True
 
     def __init__(self, settings: ProfileSettings, system: System, name: str = "") -> None:
         super().__init__(settings, system, name)
@@ -109,13 +110,17 @@ class Profile(Analysis[ProfileSettings]):
         shape = (self.bins, self._n_phases)
         axes = ((self.axis("bin"), tuple(self.positions.tolist()), system.length_unit),)
         about = f"of the atoms in each bin along {settings.axis}"
-        self.sums = {"by_bin": shape}
+        self.sums = {"by_bin": shape} | ({"population": (self.bins,)} if system.sampled else {})
         # Beside the other fractions and counts of the phases.
         self._fraction, self._count = f"phases/{self.name}", f"phases/{self.name}_count"
         self.observables = (
             Observable(self._fraction, shape, "f8", "", f"fractions {about}", axes=axes),
             Observable(self._count, shape, "i8", "", f"numbers {about}", axes=axes),
         )
+        self._error = f"phases/{self.name}_standard_error"
+        if system.sampled:
+            about = f"sampling errors of the fractions {about}"
+            self.observables += (Observable(self._error, shape, "f8", "", about, axes=axes),)
 
     def bins_of(self, frame: Frame) -> NDArray[np.int64]:
         """Return the bin ``(n_local,)`` of each owned atom, −1 where it is in none."""
@@ -139,12 +144,19 @@ class Profile(Analysis[ProfileSettings]):
         column = np.where(label < 0, self._n_phases - 1, label)
         flat = at[those] * self._n_phases + column[those]
         shape = (self.bins, self._n_phases)
-        return {"by_bin": np.bincount(flat, minlength=shape[0] * shape[1]).reshape(shape)}
+        by_bin = np.bincount(flat, minlength=shape[0] * shape[1]).reshape(shape)
+        if not self.system.sampled:
+            return {"by_bin": by_bin}
+        of = at[frame.sampled_from & (at >= 0)]
+        return {"by_bin": by_bin, "population": np.bincount(of, minlength=self.bins)}
 
     def finish(self, sums: Mapping[str, Any]) -> dict[str, Any]:
         """Return numbers and fractions of the phases in each bin; NaN in an empty one."""
         count = np.rint(sums["by_bin"]).astype(np.int64)
-        return {self._count: count, self._fraction: fractions(count)}
+        found = {self._count: count, self._fraction: fractions(count)}
+        if self.system.sampled:
+            found[self._error] = standard_error(count, np.rint(sums["population"]))
+        return found
 
     @classmethod
     def panel(cls, name: str) -> Panel:

@@ -42,6 +42,7 @@ class Rdf(Analysis[RdfSettings]):
 
     name = "rdf"
     Settings = RdfSettings
+    samples = True
 
     def __init__(self, settings: RdfSettings, system: System, name: str = "") -> None:
         super().__init__(settings, system, name)

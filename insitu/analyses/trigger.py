@@ -97,6 +97,7 @@ class Trigger(Analysis[TriggerSettings]):
 
     name = "trigger"
     Settings = TriggerSettings
+    samples = True
 
     def __init__(self, settings: TriggerSettings, system: System, name: str = "") -> None:
         super().__init__(settings, system, name)

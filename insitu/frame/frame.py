@@ -51,6 +51,8 @@ class Frame:
         LAMMPS unit style of the deck.
     selected
         ``(n_local,)`` which owned atoms are to be analysed (a LAMMPS group), or None for all.
+    population
+        ``(n_local,)`` owned atoms that `selected` is a random sample of; None: it is no sample.
     members
         ``(n_local,)`` each: which owned atoms belong to further LAMMPS groups, by their names.
     thermo
@@ -77,6 +79,7 @@ class Frame:
     time: float = 0.0
     units: str = "metal"
     selected: NDArray[np.bool_] | None = None
+    population: NDArray[np.bool_] | None = None
     members: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     thermo: Thermo = Thermo()
     belongs: NDArray[np.bool_] | None = None
@@ -92,6 +95,17 @@ class Frame:
     def n_ghost(self) -> int:
         """Number of ghost atoms."""
         return len(self.positions) - self.n_local
+
+    @property
+    def sampled_from(self) -> NDArray[np.bool_]:
+        """Owned atoms ``(n_local,)`` that the analysed ones stand for."""
+        those = self.selected if self.population is None else self.population
+        return np.ones(self.n_local, dtype=bool) if those is None else those
+
+    def sample(self, drawn: NDArray[np.bool_]) -> Frame:
+        """Return the frame with those of the atoms to be analysed that were drawn ``(n_local,)``."""
+        those = self.sampled_from
+        return replace(self, selected=those & drawn, population=those)
 
     @property
     def n_of_rank(self) -> int:
@@ -116,6 +130,7 @@ class Frame:
             ids=self.ids[here][belong],
             n_local=int(own.sum()),
             selected=None if self.selected is None else self.selected[own],
+            population=None if self.population is None else self.population[own],
             members={name: flags[own] for name, flags in self.members.items()},
             belongs=None,
             kept=own,

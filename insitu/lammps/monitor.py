@@ -73,9 +73,11 @@ class Monitor:
             self.pipeline.take(view)  # with N = 1 a short ghost cutoff shows at step 1
 
     def _is_due(self, step: int) -> bool:
-        """Return whether a step is analysed: by its number, or because of an event."""
-        every = self.settings.every
-        return every is None or step % every == 0 or self.pipeline.is_often(step)
+        """Return whether a step is analysed: by number and time budget, or because of an event."""
+        every, p = self.settings.every, self.pipeline
+        on_time = every is None or step % every == 0
+        due: bool = (on_time and p.is_affordable(step)) or p.is_often(step)
+        return due
 
     def step(self, view: Any) -> None:
         """Analyse a step at which ``fix insitu`` calls, if it is due; collective."""

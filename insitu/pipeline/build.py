@@ -157,4 +157,5 @@ def _system(settings: Settings, view: LammpsView, phases: Phases) -> System:
         species=settings.species,
         classes=tuple(phases.classes),
         timestep=view.timestep,
+        sampled=settings.overhead is not None,
     )

@@ -17,6 +17,7 @@ from insitu.errors import guarded
 from insitu.frame.frame import Frame
 from insitu.frame.packing import Packing
 from insitu.frame.reduce import Ranks
+from insitu.pipeline.budget import Budget
 from insitu.pipeline.evaluation import Evaluated, Evaluation
 from insitu.pipeline.events import Events
 from insitu.pipeline.feedback import Feedback, Results
@@ -44,6 +45,8 @@ class Delivery:
         The ranks of the simulation.
     rows
         Number of further rows of fractions (groups, types).
+    budget
+        What keeps the setting `overhead`, if it is given.
 
     Attributes
     ----------
@@ -53,14 +56,18 @@ class Delivery:
 
     def __init__(
         self, settings: Settings, phases: Phases, analyses: Sequence[Analysis[Any]],
-        evaluation: Evaluation, ranks: Ranks, rows: int,
+        evaluation: Evaluation, ranks: Ranks, rows: int, budget: Budget | None = None,
     ) -> None:  # fmt: skip
+        self._budget = budget
         self._phases, self._evaluation, self._ranks = phases, evaluation, ranks
         self._with_state = tuple(a for a in analyses if a.state)
         self.feedback = Feedback(settings, phases.classes, rows)
         self._triggers = tuple(a for a in analyses if isinstance(a, Trigger))
         self._events = Events(settings, self._triggers, phases, ranks) if self._triggers else None
-        self.recorder = Recorder(settings, phases, analyses, evaluation.stages, ranks.size)
+        self.recorder = Recorder(
+            settings, phases, analyses, evaluation.stages, ranks.size,
+            budget.observables() if budget else (),
+        )  # fmt: skip
         self._write_time = 0.0
 
     def begin(self, view: LammpsView, first_step: int) -> None:
@@ -134,6 +141,7 @@ class Delivery:
         )
         self.feedback.write(view, results)
         values |= {f"thermo/{name}": getattr(frame.thermo, name) for name in THERMO}
+        values |= self._budget.values() if self._budget else {}
 
     def _decide(self, values: dict[str, Any]) -> list[Decision]:
         """Return what the triggers make of a frame: rank 0 has seen it, all decide; collective."""

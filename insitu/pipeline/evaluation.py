@@ -28,6 +28,8 @@ from insitu.pipeline import signals
 
 #: Stages of every frame whose wall times are summed over the ranks.
 STAGES = ("arrays", "neighbors", "descriptor", "model")
+#: Those that take as much longer as there are more atoms to analyse.
+_OF_ATOMS = ("neighbors", "descriptor", "model")
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,15 @@ class Evaluated:
         This rank's atoms, ``NAME/column``: ``(n_local,)``.
     waited
         How long this rank exchanged and waited for others [s].
+    spent
+        How long its maps and networks took, which grows with the atoms analysed [s].
     """
 
     sums: dict[str, Any]
     gathered: dict[str, Any]
     columns: dict[str, NDArray[np.float64]]
     waited: float
+    spent: float
 
 
 class Evaluation:
@@ -150,7 +155,7 @@ class Evaluation:
         columns = {
             f"{a.name}/{k}": local[f"{a.name}/{k}"] for a in self._analyses for k in a.columns
         }
-        return Evaluated(total, collected, columns, waited)
+        return Evaluated(total, collected, columns, waited, sum(wall[s] for s in _OF_ATOMS))
 
     def _exchange(self, frame: Frame, trouble: str | None) -> list[Halo]:
         """Prepare the exchange of features, if there is one; collective. All ranks begin it, or none."""

@@ -23,9 +23,10 @@ from insitu.frame.frame import Frame, Thermo
 from insitu.frame.ghost_cutoff import GhostCutoff, HostCutoff, Need
 from insitu.frame.reduce import Ranks
 from insitu.frame.threads import thread_count
+from insitu.pipeline.budget import Budget, drawn
 from insitu.pipeline.build import make_further, make_phases, with_classes
 from insitu.pipeline.delivery import Delivery
-from insitu.pipeline.evaluation import Evaluation
+from insitu.pipeline.evaluation import Evaluated, Evaluation
 from insitu.pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -97,9 +98,10 @@ class Pipeline:
         #: Analyses beside that of the phases.
         self.further = make_further(self.settings, view, self.analyzer)
         self._evaluate = Evaluation(self.analyzer, self.further, self.ranks)
+        self._budget = self._make_budget()
         self._deliver = Delivery(
             self.settings, self.analyzer, self.further, self._evaluate, self.ranks,
-            len(self.row_names),
+            len(self.row_names), self._budget,
         )  # fmt: skip
         s, card = self.settings, self.analyzer.model.card
         if view.units == "lj" and not card.scale_free:
@@ -118,6 +120,21 @@ class Pipeline:
             import torch
 
             torch.set_num_threads(threads)
+
+    def _make_budget(self) -> Budget | None:
+        """Return what keeps the setting `overhead`, if it is given."""
+        s = self.settings
+        if s.overhead is None:
+            return None
+        whole = [f"analyze {a.name}" for a in self.further if not a.samples]
+        if self.analyzer.model.exchanged:
+            whole.append(f"model '{self.analyzer.model.card.name}'")
+        if whole and self.ranks.rank == 0:
+            log.warning(
+                "insitu: overhead=%g is kept by the interval between frames alone: %s needs all atoms",
+                s.overhead, ", ".join(whole),
+            )  # fmt: skip
+        return Budget(s.overhead, s.every_max, not whole, self.ranks)
 
     def _another_model(self) -> str | None:
         """Return what is wrong if the ranks loaded different files under one name; collective."""
@@ -151,6 +168,8 @@ class Pipeline:
         self.ranks.agree(guarded(lambda: self._deliver.begin(view, step)))
         self._deliver.check_memory(view)
         self._go_on(view, step)
+        if self._budget is not None:
+            self._budget.begin(view.step)
         self._left = time.perf_counter()
 
     def _go_on(self, view: LammpsView, step: int) -> None:
@@ -224,6 +243,9 @@ class Pipeline:
         frame = replace(self.take(view), thermo=thermo)
         if self._repeated(frame):
             return
+        if self._budget is not None and self._budget.sampled < 1.0:
+            ids = frame.ids[: frame.n_local]
+            frame = frame.sample(drawn(ids, frame.step, self._budget.sampled))
         self._go_on(view, frame.step)
         self._analysed = frame.step
         spent = {"simulation": arrived - self._left, "arrays": time.perf_counter() - arrived}
@@ -234,6 +256,7 @@ class Pipeline:
             self._end(view, frame.step, "SIGTERM")
         elif self._deliver.ends:
             self._end(view, frame.step, "a trigger")
+        self._account(frame.step, found, arrived)
         self._left = time.perf_counter()
 
     def _repeated(self, frame: Frame) -> bool:
@@ -304,6 +327,21 @@ class Pipeline:
         if advice and kind not in self._said:
             self._said.add(kind)
             log.warning("insitu: %s", advice)
+
+    def _account(self, step: int, found: Evaluated, arrived: float) -> None:
+        """Tell the budget what a frame has cost; collective."""
+        if self._budget is None:
+            return
+        now = time.perf_counter()
+        of = round(float(found.sums["population"]))
+        self._budget.spend(step, arrived - self._left, now - arrived, found.spent, of)
+        if self.ranks.rank == 0 and "budget" not in self._said and self._budget.advice:
+            self._said.add("budget")
+            log.warning("insitu: %s", self._budget.advice)
+
+    def is_affordable(self, step: int) -> bool:
+        """Return whether the setting `overhead` lets a step be analysed, which could be."""
+        return self._budget is None or self._budget.is_due(step)
 
     @property
     def often(self) -> bool:

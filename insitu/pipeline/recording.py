@@ -36,12 +36,15 @@ class Recorder:
         Names of the stages whose wall times are.
     n_ranks
         Number of ranks.
+    budget
+        What is written of the setting `overhead`.
     """
 
     def __init__(
         self, settings: Settings, analyzer: Phases, further: Sequence[Analysis[Any]],
-        stages: Sequence[str], n_ranks: int,
+        stages: Sequence[str], n_ranks: int, budget: Sequence[Observable] = (),
     ) -> None:  # fmt: skip
+        self._budget = budget
         self._settings, self._analyzer, self._further = settings, analyzer, further
         self._stages, self._n_ranks = stages, n_ranks
         self._series: Series | None = None
@@ -153,6 +156,7 @@ class Recorder:
         observables = [
             *self._analyzer.observables,
             *(o for a in self._further for o in a.observables),
+            *self._budget,
             Observable("thermo/temperature", (), "f8", kelvin, "compute thermo_temp"),
             Observable("thermo/potential_energy", (), "f8", energy, "compute thermo_pe, all atoms"),
             Observable("thermo/pressure", (), "f8", pressure, "compute thermo_press"),

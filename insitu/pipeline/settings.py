@@ -39,6 +39,14 @@ class Settings:
         History to write, HDF5 (H5MD).
     every
         Analyse at multiples of this step number; None: whenever the fix calls.
+    overhead
+        Share of the wall time that the analysis may take, for example 0.02: first the interval between
+        frames grows, up to `every_max`, then a random sample of the atoms is analysed. None: every step
+        that `every` asks for, all atoms.
+    every_max
+        Longest interval that `overhead` may choose [steps]; None: ten times the first one, without a
+        limit where all atoms are needed (graph networks such as `metals`, analyses of clusters or
+        lattices).
     group
         LAMMPS group whose atoms are classified; neighbours outside of it still count.
     neighbors
@@ -106,6 +114,8 @@ class Settings:
     classes: dict[str, str] | None = None
     file: str = "phases.h5"
     every: int | None = None
+    overhead: float | None = None
+    every_max: int | None = None
     group: str = "all"
     neighbors: tuple[str, ...] = ()
     threshold: float | None = None
@@ -134,6 +144,22 @@ class Settings:
             raise SettingError(
                 f"every={self.every} is not a number of steps; give 1 … {MOST_STEPS}"
             )
+        if self.overhead is not None and not 0.0 < self.overhead < 1.0:
+            raise SettingError(
+                f"overhead={self.overhead} is not a share of the wall time; give for example 0.02, or "
+                "leave it out"
+            )
+        if self.every_max is not None:
+            if self.overhead is None:
+                raise SettingError(
+                    f"every_max={self.every_max} has no effect without `overhead`, the share of the wall "
+                    "time that the analysis may take; give both, or neither"
+                )
+            if not max(1, self.every or 1) <= self.every_max <= MOST_STEPS:
+                raise SettingError(
+                    f"every_max={self.every_max} is not a number of steps that can be the longest "
+                    f"interval; give {max(1, self.every or 1)} … {MOST_STEPS}"
+                )
         check_threads(self.threads)
         if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
             raise SettingError(f"threshold={self.threshold} is not a probability; give 0 … 1")
@@ -189,8 +215,8 @@ _COLUMN = {"labels": "phase", "confidence": "confidence"}
 
 
 _KINDS: dict[str, Any] = {
-    "every": int, "threads": int, "threshold": float, "first": bool, "types": bool, "rdf": float,
-    "rdf_bins": int,
+    "every": int, "every_max": int, "threads": int, "threshold": float, "overhead": float,
+    "first": bool, "types": bool, "rdf": float, "rdf_bins": int,
 }  # fmt: skip
 _LISTS = {
     "groups": "names of groups", "neighbors": "names of groups, or numbers of atom types",

@@ -155,6 +155,19 @@ def cost(axes: Axes, view: View) -> None:
         axes.set_ylim(bottom=0)
 
 
+def budget(axes: Axes, view: View) -> None:
+    """Share of the wall time so far, and of the atoms, that the setting `overhead` led to."""
+    view.path(axes, 100 * view.data["budget_share"].values, color=INK, linewidth=1.1)
+    axes.set_ylabel("Analysis\n(% of wall time)")
+    axes.set_ylim(bottom=0)
+    sampled = view.data["budget_sampled"].values
+    if (sampled < 1.0).any():
+        style: dict[str, Any] = {"color": "#808080", "linewidth": 0.9, "linestyle": (0, (4, 1.5))}
+        view.path(axes.twinx(), 100 * sampled, **style)
+        axes.figure.axes[-1].set_ylabel("Atoms analysed (%)", color="#808080")
+        axes.figure.axes[-1].set_ylim(0, 105)
+
+
 def analysis_share(dataset: xarray.Dataset) -> NDArray[np.float64] | None:
     """Return the wall time of the analysis over that of the simulation, `(n_steps,)`, or None.
 
@@ -203,6 +216,7 @@ _PANELS = {
     "temperature": Panel(temperature, 1.0, _finite("temperature")),
     "energy": Panel(energy, 1.0, lambda data: energy_per_atom(data) is not None),
     "pressure": Panel(pressure, 1.0, _finite("pressure"), default=False),
+    "budget": Panel(budget, 1.0, _finite("budget_share"), default=False),
     "cost": Panel(cost, 1.0, lambda data: analysis_share(data) is not None, default=False),
 }
 

@@ -32,6 +32,7 @@ SIZES: dict[str, dict[str, object]] = {
     "in.shock": {"width": 2, "length": 10, "settle": 20, "steps": 160, "every": 40},
     "in.nucleus": {"cells": 4, "radius": 1.4, "melting": 100, "steps": 40, "every": 20},
     "in.trigger": {"cells": 3, "last": 9000, "steps": 600},
+    "in.overhead": {"cells": 3, "steps": 60, "overhead": 1e-6, "most": 20},
     "in.lattice": {"cells": 4, "steps": 40, "every": 20},
     "in.job": {"cells": 3, "often": 40, "every": 20, "total": 60},
     "vitrification/in.vitrification_ni": {
@@ -188,6 +189,14 @@ def test_trigger(done: Done) -> None:
     assert min(written) < onset < max(written)
     if done.host.name != "debian":
         assert set(columns(done.folder / "trigger.event.dump")) >= {onset, onset + 20}
+
+
+def test_overhead(done: Done) -> None:
+    """So small a share that every frame waits as long as it may."""
+    assert done.steps("overhead.h5") == [5, 10, 30, 50]
+    history = done.history("overhead.h5")
+    assert history["budget_interval"].values.tolist() == [0, 0, 20, 20]
+    assert 0 < history["budget_share"].values[-1] < 1
 
 
 def test_lattice(done: Done) -> None:
