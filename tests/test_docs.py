@@ -18,6 +18,7 @@ DOCS = ROOT / "docs"
 PAGES = [
     ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", DECKS / "README.md",
     ROOT / "slurm" / "README.md", ROOT / "benchmarks" / "README.md", *sorted(DOCS.glob("*.md")),
+    *sorted((ROOT / "integrations").glob("*/README.md")),
 ]  # fmt: skip
 SETTINGS = (DOCS / "settings.md").read_text()
 

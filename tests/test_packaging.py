@@ -25,6 +25,15 @@ def test_version() -> None:
     assert re.search(r'version\("(.+?)"\)', SPACK)[1] == insitu.__version__
 
 
+def test_integrations_have_the_version_of_insitu() -> None:
+    found = sorted((ROOT / "integrations").glob("*/pyproject.toml"))
+    assert found
+    for path in found:
+        project = tomllib.loads(path.read_text())["project"]
+        assert project["version"] == insitu.__version__, path
+        assert path.parent.joinpath(project["readme"]).is_file()
+
+
 def test_dependencies() -> None:
     build = needed(["scikit-build-core>=0.11", "nanobind>=2.4"])
     assert build.items() <= needed(PROJECT["build-system"]["requires"]).items()

@@ -29,6 +29,7 @@ include_patterns = [
     "CONTRIBUTING.md",
     "benchmarks/README.md",
     "insitu/models/artifacts/*/README.md",
+    "integrations/*/README.md",
     "lammps_inputs/README.md",
     "slurm/README.md",
 ]

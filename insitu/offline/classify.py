@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 from numpy.typing import ArrayLike
 
@@ -15,12 +16,13 @@ from insitu.frame.threads import check_threads, thread_count
 from insitu.models.store import extended
 from insitu.models.structures import parse
 from insitu.offline.belonging import Neighbors, of_arrays
+from insitu.offline.samples import sample_of
 
 
 def classify(
-    positions: ArrayLike,
-    cell: ArrayLike | None,
-    pbc: ArrayLike | bool,
+    positions: ArrayLike | Any,
+    cell: ArrayLike | None = None,
+    pbc: ArrayLike | bool | None = None,
     species: ArrayLike | None = None,
     *,
     model: str = "metals",
@@ -37,12 +39,15 @@ def classify(
     ----------
     positions
         ``(n, 3)`` [Å]; on a GPU also an array in its memory (``__cuda_array_interface__`` or DLPack),
-        which is used in place.
+        which is used in place. Or a sample of another package, which then says cell, periodicity and
+        species: an ``ase.Atoms``, an OVITO ``DataCollection``, an MDAnalysis ``AtomGroup`` or
+        ``Universe`` (at its present frame; it does not know along which directions it is periodic:
+        with a box along all, if `pbc` does not say otherwise).
     cell
         ``(3, 3)`` cell vectors as rows, or ``(3,)`` lengths [Å]; None if nothing is periodic. Where
         it begins does not matter: a direction that is not periodic ends with its atoms.
     pbc
-        One flag or three.
+        One flag or three; needed with an array of positions.
     species
         ``(n,)`` atomic numbers, for models that tell species apart and for `neighbors`.
     model
@@ -89,15 +94,22 @@ def classify(
     >>> positions, cell = lattice("fcc", 4.05, (3, 3, 3))
     >>> insitu.classify(positions, cell, True).fractions["fcc"]
     1.0
+
+    >>> import ase.build
+    >>> insitu.classify(ase.build.bulk("Cu", cubic=True) * 4).fractions["fcc"]
+    1.0
     """
     check_threads(threads)
     more = extended(model, parse(classes)) if classes else None
     loaded = load(model, engine=engine, device=device, more=more)
     loaded.threads = thread_count(threads, len(os.sched_getaffinity(0)))
-    kept = None
+    sample, kept = sample_of(positions, cell, pbc, species), None
     if neighbors is not None:
-        kept = of_arrays(neighbors, len(positions), species)  # type: ignore[arg-type]
-    found = classify_with(loaded, positions, cell, pbc, species, threshold=threshold, kept=kept)
+        kept = of_arrays(neighbors, len(sample.positions), sample.species)  # type: ignore[arg-type]
+    found = classify_with(
+        loaded, sample.positions, sample.cell, sample.pbc, sample.species,
+        threshold=threshold, kept=kept, origin=sample.origin,
+    )  # fmt: skip
     if found.advice:
         warnings.warn(f"insitu.classify: {found.advice}", UserWarning, stacklevel=2)
     return found
