@@ -18,8 +18,8 @@ PACKAGE = Path(insitu.__file__).parent
 #: What only type checkers see does not count.
 LAYERS = (
     "__main__", "cli", "bench", "training", "jobs", "views", "offline", "lammps", "pipeline",
-    "history", "testing", "analyses", "models", "descriptors", "gpu", "frame", "transitions", "progress",
-    "errors",
+    "history", "testing", "analyses", "diffraction", "models", "descriptors", "gpu", "frame",
+    "transitions", "progress", "errors",
 )  # fmt: skip
 #: Folders that have to do without each other, whatever their order.
 APART = {
@@ -41,6 +41,8 @@ HOMES = {
         "views/terminal.py", "views/table.py", "views/dashboard.py", "views/watch.py",
         "progress.py",
     },
+    "finufft": {"diffraction/mesh.py"},
+    "gemmi": {"diffraction/form_factors.py"},
     "jinja2": {"views/report.py"},
     "markdown_it": {"views/markdown.py"},
     "ovito": {"offline/ptm.py", "bench/peers.py"},
@@ -147,6 +149,8 @@ def test_import_loads_nothing_heavy() -> None:
         "rich",
         "jinja2",
         "markdown_it",
+        "finufft",
+        "gemmi",
     }
 
 

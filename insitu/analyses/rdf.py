@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from insitu.analyses.base import Analysis, Observable, Panel, System, setting
 from insitu.frame.frame import Frame
 from insitu.frame.neighbors import Neighbors
+from insitu.frame.pairs import count_pairs, rows_of_pairs
 
 if TYPE_CHECKING:
     import xarray
-
-#: Atoms whose pairs are in memory at a time: a few MB in liquids with a radius of 10 Å.
-_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -53,14 +51,10 @@ class Rdf(Analysis[RdfSettings]):
         self._shells: NDArray[np.float64] = 4.0 / 3.0 * np.pi * np.diff(edges**3)
         #: ``(bins,)`` middle of each bin [Å].
         self.radii: NDArray[np.float64] = 0.5 * (edges[1:] + edges[:-1])
-        kinds = range(1, n_types + 1)
-        self._pairs = list(itertools.combinations_with_replacement(kinds, 2))
-        #: What each row of g is: all atoms, then pairs of types where there is more than one.
-        self.pairs = ("all", *(f"{a}-{b}" for a, b in self._pairs if n_types > 1))
         # Ordered pair of types (from 0) → row of the counts.
-        self._row = np.zeros((n_types, n_types), dtype=np.int64)
-        for row, (a, b) in enumerate(self._pairs):
-            self._row[a - 1, b - 1] = self._row[b - 1, a - 1] = row
+        self._pairs, self._row = rows_of_pairs(n_types)
+        #: What each row of g is: all atoms, then pairs of types where there is more than one.
+        self.pairs = ("all", *(f"{a + 1}-{b + 1}" for a, b in self._pairs if n_types > 1))
         self.sums: Mapping[str, tuple[int, ...]] = {
             "pairs": (len(self._pairs), bins), "centres": (n_types,), "atoms": (n_types,),
             "volume": (), "ranks": (),
@@ -76,20 +70,9 @@ class Rdf(Analysis[RdfSettings]):
     def __call__(self, frame: Frame, neighbors: Neighbors) -> dict[str, Any]:
         """Return one rank's pairs ``(pairs, bins)``, its first atoms and its atoms by type."""
         kinds = np.asarray(frame.types, dtype=np.int64) - 1
-        rows, size = len(self._pairs), len(self._pairs) * self.bins
-        count = np.zeros(size)
-        for at in range(0, len(neighbors.atoms), _BLOCK):
-            atoms = neighbors.atoms[at : at + _BLOCK]
-            offsets, others = neighbors.lists(self.cutoff, neighbors.places[at : at + _BLOCK])
-            centres = np.repeat(atoms, np.diff(offsets))
-            d = frame.positions[others] - frame.positions[centres]
-            r = np.sqrt(np.einsum("ij,ij->i", d, d))
-            bins = np.minimum((r * (self.bins / self.cutoff)).astype(np.int64), self.bins - 1)
-            row = self._row[kinds[centres], kinds[others]]
-            count += np.bincount(row * self.bins + bins, minlength=size)
         mine = kinds[: frame.n_local]
         return {
-            "pairs": count.reshape(rows, self.bins),
+            "pairs": count_pairs(frame, neighbors, self._row, self.cutoff, self.bins),
             "centres": np.bincount(kinds[neighbors.atoms], minlength=self.n_types),
             "atoms": np.bincount(mine, minlength=self.n_types),
             "volume": abs(float(np.linalg.det(frame.cell))),

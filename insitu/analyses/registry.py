@@ -20,6 +20,7 @@ GROUP = "insitu.analyses"
 #: Ours: module and class.
 BUILT_IN = {
     "clusters": "insitu.analyses.clusters:Clusters",
+    "diffraction": "insitu.analyses.diffraction:Diffraction",
     "lattice": "insitu.analyses.lattice:Lattice",
     "profile": "insitu.analyses.profile:Profile",
     "rdf": "insitu.analyses.rdf:Rdf",

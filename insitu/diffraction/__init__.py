@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Powder patterns of samples, and what symmetry they show."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_HOME = {
+    "Pattern": "insitu.diffraction.powder",
+    "powder_pattern": "insitu.diffraction.powder",
+    "scattering_factors": "insitu.diffraction.form_factors",
+}
+
+__all__ = ["Pattern", "powder_pattern", "scattering_factors"]
+
+if TYPE_CHECKING:
+    from insitu.diffraction.form_factors import scattering_factors
+    from insitu.diffraction.powder import Pattern, powder_pattern
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(
+            f"module 'insitu.diffraction' has no attribute '{name}'; it has {__all__}"
+        )
+    return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The analysis `diffraction`: the contract, the mean over frames, what goes wrong, its panel."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from insitu.analyses.base import System
+from insitu.analyses.diffraction import Diffraction, DiffractionSettings
+from insitu.diffraction import mesh, powder_pattern
+from insitu.errors import InsituError, SettingError
+from insitu.testing import check_analysis, evaluate, lattice
+from insitu.testing.conformance import Sample
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"spacing": 0.2},
+        {"method": "histogram", "cutoff": 7.0, "spacing": 0.5},
+        {
+            "radiation": "neutron",
+            "frames": 1,
+            "size": 30.0,
+            "caglioti": (0.05, -0.06, 0.07),
+            "two_theta": (20.0, 60.0),
+        },
+    ],
+)
+def test_contract(settings: dict[str, object]) -> None:
+    found = check_analysis(Diffraction, settings)
+    assert max(found.values()) < 1e-7
+
+
+def copper(sigma: float, seed: int = 0) -> Sample:
+    r, cell = lattice("fcc", 3.615, (7, 7, 7))
+    r = r + np.random.default_rng(seed).normal(scale=sigma, size=r.shape)
+    n = len(r)
+    return Sample(r, cell, np.ones(n, np.int32), np.zeros(n, np.int64), np.ones(n, np.float32))
+
+
+def made(sample: Sample, **settings: object) -> Diffraction:
+    return Diffraction(
+        DiffractionSettings(**settings), System(1, cell=sample.cell, masses=(63.55,))
+    )
+
+
+def test_it_is_the_pattern_of_arrays_and_the_mean_of_the_last_frames() -> None:
+    samples = [copper(0.1, seed) for seed in range(3)]
+    analysis = made(samples[0], frames=2)
+    found = [evaluate(analysis, s).values for s in samples]
+    alone = [
+        powder_pattern(s.positions, s.cell, True, "Cu", two_theta=(10, 90), spacing=0.05, threads=1)
+        for s in samples
+    ]
+    assert [v["diffraction/frames"] for v in found] == [1, 2, 2]
+    for k, those in ((0, alone[:1]), (2, alone[1:])):
+        mean = np.mean([p.intensity for p in those], axis=0)
+        assert np.abs(found[k]["diffraction/intensity"] - mean).max() < 1e-6 * mean.max()
+        mean = np.mean([p.structure_factor for p in those], axis=0)
+        assert np.allclose(found[k]["diffraction/structure_factor"], mean, atol=1e-5 * mean.max())
+    position = found[2]["diffraction/position"]
+    assert position[:3] == pytest.approx([43.317, 50.449, 74.126], abs=0.02)
+    assert np.isnan(position[3:]).all()
+
+
+def test_a_failure_on_one_rank_is_a_message_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = copper(0.1)
+
+    def broken(*_: object) -> None:
+        raise MemoryError("no room for it")
+
+    monkeypatch.setattr(mesh, "amplitudes", broken)
+    monkeypatch.setattr("insitu.diffraction.scattering.amplitudes", broken)
+    with pytest.raises(InsituError, match=r"analyze diffraction: .*no room for it"):
+        evaluate(made(sample), sample, (2, 1, 1), lambda: made(sample))
+
+
+def test_too_many_atoms_for_the_memory_are_refused() -> None:
+    sample = copper(0.1)
+    with pytest.raises(InsituError, match=r"analyze diffraction: .*memory=.*method histogram"):
+        evaluate(made(sample, memory=1.0, two_theta=(10.0, 12.0)), replace_many(sample))
+    with pytest.raises(InsituError, match="memory allows"):
+        made(replace(sample, cell=50 * sample.cell), memory=1.0)
+
+
+def replace_many(sample: Sample) -> Sample:
+    """Return a sample of so many atoms that their positions alone are above 1 MB."""
+    n = 10_000
+    r = np.random.default_rng(0).random((n, 3)) @ sample.cell
+    return Sample(
+        r, sample.cell, np.ones(n, np.int32), np.zeros(n, np.int64), np.ones(n, np.float32)
+    )
+
+
+def test_settings_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(SettingError, match="cutoff=9 is of method histogram"):
+        DiffractionSettings(cutoff=9.0)
+    with pytest.raises(SettingError, match="units lj"):
+        Diffraction(DiffractionSettings(), System(1, units="lj"))
+    with pytest.raises(SettingError, match="no masses"):
+        Diffraction(DiffractionSettings(), System(1))
