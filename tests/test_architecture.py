@@ -18,7 +18,7 @@ PACKAGE = Path(insitu.__file__).parent
 #: What only type checkers see does not count.
 LAYERS = (
     "__main__", "cli", "bench", "training", "jobs", "views", "offline", "lammps", "pipeline",
-    "history", "testing", "analyses", "diffraction", "models", "descriptors", "gpu", "frame",
+    "history", "testing", "analyses", "diffraction", "crystal", "models", "descriptors", "gpu", "frame",
     "transitions", "progress", "errors",
 )  # fmt: skip
 #: Folders that have to do without each other, whatever their order.
@@ -45,6 +45,7 @@ HOMES = {
     "gemmi": {"diffraction/form_factors.py"},
     "jinja2": {"views/report.py"},
     "markdown_it": {"views/markdown.py"},
+    "spglib": {"crystal/spacegroup.py"},
     "ovito": {"offline/ptm.py", "bench/peers.py"},
     "ase": {"models/structures.py", "offline/ase_files.py", "training/data/foreign.py"},
     # In the pipeline its number of threads, in the benchmark as users run it; else models/, training/.
