@@ -69,7 +69,7 @@ def find_crystals(
     least
         Atoms that a crystal has to have; periodic images of a small cell count.
     tolerance
-        Of the space group [Å]; None: 6 standard errors of a site's position, at least 1 % of the
+        Of the space group [Å]; None: 9 standard errors of a site's position, at least 1 % of the
         nearest distance.
 
     Returns

@@ -34,7 +34,7 @@ MEMBER, _WORSE = 0.7, 4.0
 #: distance, and part of the atoms of the ball's middle that may be on no site.
 _MOLTEN, _LEFT = 0.22, 0.2
 #: Tolerance of the space group: in standard errors of a site, at least in units of the nearest distance.
-_ERRORS, _FLOOR = 6.0, 0.01
+_ERRORS, _FLOOR = 9.0, 0.01
 #: Octants that have to know the lattice for an error to be given.
 _PARTS = 4
 
@@ -164,7 +164,7 @@ class Crystal:
     tolerance
         Of the space group [Å].
     settled
-        The space group is the same at half and at twice the tolerance.
+        The space group is the same at 0.75 and at 1.5 of the tolerance.
     atoms, share
         Atoms that belong to it, and part of those that were looked at.
     deviation
@@ -324,7 +324,7 @@ def assemble(
     atoms, looked_at
         Atoms that belong to the crystal, and all that were looked at.
     tolerance
-        Of the space group [Å]; None: 6 standard errors of a site's position, at least 1 % of the nearest
+        Of the space group [Å]; None: 9 standard errors of a site's position, at least 1 % of the nearest
         distance.
     """
     cell = _fitted(sums.sum(axis=0), lattice.steps)
@@ -393,7 +393,7 @@ def _grouped(
     if group is None:
         return None, False
     others = [
-        space_group(cell, basis.sites, basis.kinds, factor * tolerance) for factor in (0.5, 2.0)
+        space_group(cell, basis.sites, basis.kinds, factor * tolerance) for factor in (0.75, 1.5)
     ]
     return group, all(o is not None and o.number == group.number for o in others)
 

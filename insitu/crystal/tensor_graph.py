@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the tensor network sees of a crystal: bonds with smooth ends, so that symmetry is kept exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from insitu.frame.crystals import steps
+
+#: Bonds reach so far, in units of (volume an atom)^(1/3): about 33 of each atom.
+REACH = 2.0
+#: Gaussians of a bond's length in that unit, and of its length in units of the sum of both radii.
+CENTERS = (np.linspace(0.6, 2.0, 10), np.linspace(0.5, 2.5, 12))
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A crystal's bonds.
+
+    Parameters
+    ----------
+    numbers
+        ``(n,)`` atomic numbers.
+    first, second
+        ``(e,)`` atoms of each bond.
+    length, direction
+        ``(e,)`` in units of `unit`, ``(e, 3)`` unit vectors.
+    unit
+        (Volume an atom)^(1/3) [Å].
+    """
+
+    numbers: NDArray[np.int64]
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    length: NDArray[np.float64]
+    direction: NDArray[np.float64]
+    unit: float
+
+    @property
+    def weight(self) -> NDArray[np.float64]:
+        """``(e,)`` of each bond, which goes to 0 with its slope at the reach."""
+        return np.asarray((1.0 - (self.length / REACH) ** 2) ** 2)
+
+
+def graph(cell: ArrayLike, sites: ArrayLike, numbers: ArrayLike) -> Graph:
+    """Return the bonds of a crystal.
+
+    Parameters
+    ----------
+    cell, sites, numbers
+        ``(3, 3)`` [Å], ``(n, 3)`` fractional coordinates, ``(n,)`` atomic numbers.
+    """
+    lattice, s = np.asarray(cell, dtype=np.float64), np.asarray(sites, dtype=np.float64)
+    s = s - np.floor(s)
+    unit = float(np.cbrt(abs(np.linalg.det(lattice)) / len(s)))
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(lattice), axis=0)
+    shift = steps(np.ceil(REACH * unit / heights).astype(int) + 1) @ lattice
+    r = s @ lattice
+    apart = r[None, :, None] - r[:, None, None] + shift[None, None]
+    distance = np.linalg.norm(apart, axis=-1) / unit
+    first, second, image = np.nonzero((distance < REACH) & (distance > 1e-6))
+    length = distance[first, second, image]
+    direction = apart[first, second, image] / (length * unit)[:, None]
+    return Graph(np.asarray(numbers, dtype=np.int64), first, second, length, direction, unit)
