@@ -21,6 +21,7 @@ GROUP = "insitu.analyses"
 BUILT_IN = {
     "clusters": "insitu.analyses.clusters:Clusters",
     "diffraction": "insitu.analyses.diffraction:Diffraction",
+    "crystal": "insitu.analyses.crystal:CrystalAnalysis",
     "lattice": "insitu.analyses.lattice:Lattice",
     "profile": "insitu.analyses.profile:Profile",
     "rdf": "insitu.analyses.rdf:Rdf",

@@ -9,6 +9,7 @@ import sys
 from insitu import __version__
 from insitu.cli.bench import add_bench
 from insitu.cli.classify import add_classify
+from insitu.cli.crystal import add_crystal
 from insitu.cli.histories import Run, add_histories
 from insitu.cli.jobs import add_jobs
 from insitu.cli.train import add_train
@@ -81,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     add_jobs(verb)
 
     add_classify(verb)
+    add_crystal(verb)
 
     sub = verb("models", _models, "List the shipped models, or print a model's card.",
                "insitu models crystals-cnn")  # fmt: skip

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Crystals found in hot samples, beside what is known of them: docs/crystal.md.
+
+    python benchmarks/crystals.py run            LAMMPS' box of runs at constant pressure
+    python benchmarks/crystals.py prototypes     AFLOW's prototypes (pymatgen), atoms displaced at random
+    python benchmarks/crystals.py melts          liquids and two grains
+
+Needs insitu[train,crystal], and pymatgen for the prototypes.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from insitu.crystal.finding import find_crystals
+from insitu.frame.crystals import repeated
+from insitu.testing import lattice
+from insitu.training.data.runs import potentials_folder, read_dump, run_lammps, write_data
+
+#: Crystal: elements of the types, lattice, constant [Å], copies, types of the cell's atoms, pair style,
+#: coefficients, melting point of the potential or below [K], space group.
+CRYSTALS = {
+    "Al fcc": (("Al",), "fcc", 4.05, (8, 8, 8), [1], "eam/fs", "Al_mm.eam.fs Al", 926, 225),
+    "Fe bcc": (("Fe",), "bcc", 2.87, (10, 10, 10), [1], "eam/fs", "Fe_mm.eam.fs Fe", 1772, 229),
+    "Zr hcp": (("Zr",), "hcp", 3.23, (10, 6, 6), [1], "eam/fs", "Zr_mm.eam.fs Zr", 2109, 194),
+    "Si diamond": (("Si",), "cubic_diamond", 5.43, (6, 6, 6), [1], "sw", "Si.sw Si", 1691, 227),
+    "NiAl B2": (("Ni", "Al"), "bcc", 2.88, (10, 10, 10), [1, 2], "eam/alloy",
+                "NiAlH_jea.eam.alloy Ni Al", 1700, 221),
+    "Ni3Al L1_2": (("Ni", "Al"), "fcc", 3.57, (8, 8, 8), [2, 1, 1, 1], "eam/alloy",
+                   "NiAlH_jea.eam.alloy Ni Al", 1600, 221),
+    "SiC zincblende": (("Si", "C"), "cubic_diamond", 4.32, (6, 6, 6), [1] * 4 + [2] * 4, "tersoff",
+                       "SiC.tersoff Si C", 3000, 216),
+}  # fmt: skip
+
+
+def hot(name, temperature, steps, seed=4711, melt=False):
+    """Return positions, cell and types of one frame of a run at constant pressure."""
+    _, kind, a, repeat, types, style, coefficients, melting, _ = CRYSTALS[name]
+    r, cell = lattice(kind, a, repeat)
+    z = np.tile(types, len(r) // len(types))
+    file, *elements = coefficients.split()
+    masses = {"Al": 26.98, "Fe": 55.85, "Zr": 91.22, "Si": 28.09, "Ni": 58.69, "C": 12.01}
+    deck = (
+        "units metal\nboundary p p p\natom_style atomic\nread_data data\n"
+        f"pair_style {style}\npair_coeff * * {potentials_folder() / file} {' '.join(elements)}\n"
+    )
+    deck += "".join(f"mass {k + 1} {masses[e]}\n" for k, e in enumerate(elements))
+    start = 2 * temperature
+    deck += f"timestep 0.002\nvelocity all create {start} {seed} mom yes rot no dist gaussian\n"
+    if melt:
+        deck += f"fix move all npt temp {3 * melting} {3 * melting} 0.1 iso 0 0 1\nrun 4000\nunfix move\n"
+    deck += f"fix move all npt temp {temperature} {temperature} 0.1 aniso 0 0 1\n"
+    deck += f"run {steps}\nwrite_dump all custom dump id type x y z modify sort id format float %.10g\n"
+    with tempfile.TemporaryDirectory() as folder:
+        write_data(Path(folder) / "data", r, cell, z)
+        run_lammps(Path(folder), deck)
+        (_, positions, box), = read_dump(Path(folder) / "dump")
+    return positions, box, z, np.asarray(repeat)
+
+
+def of_box(name, box, repeat):
+    """Return a, b, c of the crystal by the box [Å]: hcp's orthogonal cell is (a, √3 a, c)."""
+    sides = np.diag(box) / repeat
+    return sides / np.array([1, np.sqrt(3), 1]) if "hcp" in name else sides
+
+
+def run(steps):
+    print("| crystal | T/Tm | space group | a, c (Å) | by the box | apart | of a cut-out part | apart | u (Å) |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name, (*_, melting, number) in CRYSTALS.items():
+        for share in (0.3, 0.9):
+            r, box, z, repeat = hot(name, share * melting, steps)
+            found = find_crystals(r, box, True, z).crystals
+            known = of_box(name, box, repeat)
+            a, c = known[:2].mean(), known[2]
+            if "hcp" not in name:
+                a = c = known.mean()
+            # A part as it grew, not by where its atoms are now: that would choose displaced ones.
+            ideal, cell = lattice(CRYSTALS[name][1], CRYSTALS[name][2], CRYSTALS[name][3])
+            at = ideal @ np.linalg.inv(cell)
+            part = (at < 0.72).all(axis=1)
+            s = r @ np.linalg.inv(box) - at
+            s = at + s - np.rint(s)
+            cut = find_crystals((s @ box)[part], None, False, z[part]).crystals
+            cells = []
+            for crystals in (found, cut):
+                if not crystals:
+                    cells.append(("none", np.nan))
+                    continue
+                p = crystals[0].parameters
+                away = max(abs(p[0] / a - 1), abs(p[2] / c - 1))
+                right = crystals[0].group.number == number
+                cells.append((f"{p[0]:.4f}, {p[2]:.4f}" + ("" if right else " (!)"), away))
+            group = found[0].group.symbol if found else "none"
+            u = found[0].deviation if found else np.nan
+            print(f"| {name} | {share} | {group} | {cells[0][0]} | {a:.4f}, {c:.4f} | {cells[0][1]:.1e} "
+                  f"| {cells[1][0]} | {cells[1][1]:.1e} | {u:.2f} |", flush=True)  # fmt: skip
+
+
+def prototypes(share):
+    """Space groups of AFLOW's prototypes with displaced atoms, beside spglib's of the perfect ones."""
+    from insitu.crystal.spacegroup import find
+
+    import gzip
+    import json
+
+    import pymatgen.analysis.prototypes as package
+    from pymatgen.core import Structure
+
+
+    names = list(Path(package.__file__).parent.rglob("aflow_prototypes.json.gz"))
+    entries = json.loads(gzip.open(names[0]).read())
+
+    rows, started = {}, time.process_time()
+    for n, entry in enumerate(entries[:: max(1, round(1 / share))]):
+        snl = entry["snl"]
+        s = Structure.from_dict({k: v for k, v in snl.items() if k != "about"} | {
+            "@module": "pymatgen.core.structure", "@class": "Structure"})
+        cell, sites = np.array(s.lattice.matrix), np.array(s.frac_coords)
+        numbers = np.array(s.atomic_numbers)
+        perfect = find(cell, sites, numbers, 0.01)
+        if perfect is None:
+            continue
+        r, box, site = repeated(perfect.primitive_sites, perfect.primitive, 14.0)
+        scale = np.cbrt(abs(np.linalg.det(perfect.primitive)) / len(perfect.primitive_sites))
+        r, box = r * scale, box * scale
+        z = perfect.primitive_numbers[site]
+        d = np.sort(s.distance_matrix + 1e9 * np.eye(len(s)), axis=1)[:, 0].min() if len(s) > 1 else 1e9
+        d = min(d, np.linalg.norm(perfect.primitive, axis=1).min())
+        for sigma in (0.01, 0.02, 0.04):
+            rng = np.random.default_rng(n)
+            moved = r + rng.normal(scale=sigma * d / np.sqrt(3), size=r.shape)
+            found = find_crystals(moved, box, True, z, most=1).crystals
+            got = found[0].group.number if found and found[0].group else 0
+            rows.setdefault(sigma, []).append((got == perfect.number, bool(found), len(perfect.primitive),
+                                               len(perfect.primitive_sites), s.formula, perfect.symbol, got))
+    for sigma, row in rows.items():
+        small = [k[0] for k in row if k[3] <= 12]
+        print(f"displaced by {sigma:.0%} of the nearest distance: {np.mean([k[0] for k in row]):.3f} of "
+              f"{len(row)} prototypes right, {np.mean(small):.3f} of {len(small)} with up to 12 atoms; "
+              f"no crystal found {np.mean([not k[1] for k in row]):.3f}")
+    print("wrong:", [(k[4], k[3], k[5], k[6]) for k in rows[0.02] if not k[0]][:40])
+    print(f"{time.process_time() - started:.0f} s of processor time")
+
+
+def melts(steps):
+    for name in ("Al fcc", "Fe bcc", "Si diamond"):
+        r, box, z, _ = hot(name, 1.3 * CRYSTALS[name][7], steps, melt=True)
+        found = find_crystals(r, box, True, z)
+        print(name, "molten:", len(found.crystals), "crystals;", found.reasons[:1])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=("run", "prototypes", "melts"))
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--share", type=float, default=1.0, help="of the prototypes")
+    options = parser.parse_args()
+    if options.what == "prototypes":
+        prototypes(options.share)
+    else:
+        {"run": run, "melts": melts}[options.what](options.steps)

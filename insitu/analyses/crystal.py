@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The crystal that each phase is: cell parameters, space group, density, from its hot atoms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.analyses.base import Analysis, Observable, Panel, System, setting
+from insitu.crystal.cells import DENSITY
+from insitu.crystal.found import LEAST, Ball, Crystal, Lattice, assemble, lattice_of, pairs_of
+from insitu.crystal.region import RADIUS, Box, around, densest, octant
+from insitu.crystal.spacegroup import available
+from insitu.errors import SettingError, did_you_mean
+from insitu.frame.frame import Frame
+from insitu.frame.lattices import LATTICES
+from insitu.frame.neighbors import Neighbors
+from insitu.frame.reduce import Ranks
+from insitu.frame.species import SYMBOLS
+
+if TYPE_CHECKING:
+    import xarray
+
+
+@dataclass(frozen=True)
+class CrystalSettings:
+    """What a deck says of the crystals."""
+
+    phase: tuple[str, ...] = setting(
+        "classes whose crystals are looked for; by default those that are lattices", default=()
+    )
+    cutoff: float | None = setting(
+        "pairs of atoms are known within; by default as far as the model looks", default=None,
+        unit="Å", low=0.1, high=30.0,
+    )  # fmt: skip
+    least: int = setting("atoms that a phase has to have", default=200, low=LEAST, high=10**9)
+    tolerance: float | None = setting(
+        "of the space group; by default 9 standard errors of a site, at least 1 % of the nearest "
+        "distance", default=None, unit="Å", low=1e-6, high=5.0,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """What was found of a phase: on rank 0."""
+
+    lattice: Lattice | None
+    sums: NDArray[np.float64]
+    ball: Ball | None
+    atoms: int
+    total: int
+
+
+class CrystalAnalysis(Analysis[CrystalSettings]):
+    """Cell parameters, space group and density of the crystal that each phase is.
+
+    Where the atoms of a phase are densest, a ball of about 3,000 of them is taken; in its middle the
+    translations that (nearly) all atoms have are looked for, whatever the crystal is, with the species
+    told apart. All atoms of the phase that have these translations make up the crystal; means over their
+    pairs give the lattice, the ball folded into one cell gives the sites, and spglib tells the space group
+    within `tolerance`. Parameters are those of the conventional cell in the standard setting, with the
+    symmetry imposed; their errors are from eight parts of the sample. Where no crystal is found (a liquid,
+    grains smaller than the ball), the space group is 0 and the rest NaN. A phase of several grains has the
+    parameters of the grain in which its atoms are densest: `share` says how much of the phase that is.
+    """
+
+    name = "crystal"
+    Settings = CrystalSettings
+    reads = ("phase",)
+
+    def __init__(self, settings: CrystalSettings, system: System, name: str = "") -> None:
+        super().__init__(settings, system, name)
+        if not available():
+            raise SettingError(
+                "analyze crystal tells space groups by spglib, which is not installed: pip install "
+                "'insitu[crystal]'"
+            )
+        known = [c for c in system.classes if c != "unknown"]
+        for phase in settings.phase:
+            if phase not in known:
+                raise SettingError(
+                    f"phase={','.join(settings.phase)}: the model has no class '{phase}'; it has "
+                    f"{', '.join(known)}.{did_you_mean(phase, known)}"
+                )
+        #: Classes whose crystals are looked for.
+        self.phases = settings.phase or tuple(c for c in known if c in LATTICES)
+        if not self.phases:
+            raise SettingError(
+                f"the model's phases ({', '.join(system.classes) or 'none'}) are no lattices; say with "
+                "phase which are crystals"
+            )
+        self._columns = [system.classes.index(p) for p in self.phases]
+        if settings.cutoff is not None:
+            self.cutoff = settings.cutoff
+        names = system.species or tuple(map(str, range(1, system.n_types + 1)))
+        #: Number of each type's species: its atomic number, or that of the first type of its kind.
+        self._species = np.array(
+            [0, *(SYMBOLS.index(s) if s in SYMBOLS else names.index(s) + 1 for s in names)]
+        )
+        masses = system.masses if system.units != "lj" else None
+        #: Mass of each species [g/mol].
+        self._mass = dict(zip(self._species[1:].tolist(), masses, strict=True)) if masses else {}
+        self._kept: tuple[Frame, Neighbors] | None = None
+        p, length = len(self.phases), system.length_unit
+        phases = (self.axis("crystal_phase"), self.phases, "")
+
+        def of(
+            quantity: str, dtype: str, unit: str, about: str, *more: tuple[str, tuple[str, ...], str]
+        ) -> Observable:
+            axes = (phases, *more)
+            shape = tuple(len(values) for _, values, _ in axes)
+            return Observable(self.path(quantity), shape, dtype, unit, about, axes=axes)
+
+        vectors, angles = ("vector", ("a", "b", "c"), ""), ("angle", ("alpha", "beta", "gamma"), "")
+        volume = "Angstrom+3" if length else ""
+        assert p
+        self.observables = (
+            of("length", "f8", length, "a, b, c of the conventional cell", vectors),
+            of("length_error", "f8", length, "their standard errors", vectors),
+            of("angle", "f8", "degree", "angles of the conventional cell", angles),
+            of("space_group", "i8", "", "number of the space group; 0: no crystal was found"),
+            of("volume", "f8", volume, "volume of a site"),
+            of("volume_error", "f8", volume, "its standard error"),
+            of("density", "f8", "g cm-3", "density of the crystal"),
+            of("displacement", "f8", length, "root mean square displacement from the sites"),
+            of("sites", "i8", "", "sites of the primitive cell"),
+            of("atoms", "i8", "", "atoms that belong to the crystal"),
+            of("share", "f8", "", "part of the phase's atoms that belongs to it"),
+            of("tolerance", "f8", length, "tolerance of the space group"),
+            of("cell", "f8", length, "primitive, Niggli-reduced cell in the axes of the box",
+               vectors, ("direction", ("x", "y", "z"), "")),
+        )  # fmt: skip
+
+    def __call__(self, frame: Frame, neighbors: Neighbors) -> dict[str, Any]:
+        """Keep the frame; nothing is summed yet."""
+        self._kept = frame, neighbors
+        return {}
+
+    def together(self, ranks: Ranks) -> dict[str, Any]:
+        """Look for the crystals of all phases."""
+        assert self._kept is not None
+        (frame, neighbors), self._kept = self._kept, None
+        species = self._species[np.asarray(frame.types)]
+        return {"found": [self._look(c, frame, neighbors, species, ranks) for c in self._columns]}
+
+    def _look(
+        self, column: int, frame: Frame, neighbors: Neighbors, species: NDArray[np.int64], ranks: Ranks
+    ) -> _Looked:
+        """Return what the ranks find of one phase; collective."""
+        those = frame.results["phase"][neighbors.atoms] == column
+        places, atoms = neighbors.places[those], neighbors.atoms[those]
+        r = np.asarray(frame.positions)[atoms]
+        box = Box(np.asarray(frame.cell), np.asarray(frame.origin), np.asarray(frame.pbc))
+        place = densest(r, box, ranks)
+        nothing = _Looked(None, np.zeros((8, 0, 4)), None, 0, 0 if place is None else place[2])
+        if place is None or place[2] < self.settings.least:
+            return nothing
+        center, length, total = place
+        inside, vectors = around(r, box, center, RADIUS * length)
+        mine = atoms[inside]
+        table = np.column_stack([frame.ids[mine], species[mine], vectors])
+        tables = ranks.gather(table.astype(np.float64))
+        ball, told = None, np.zeros(0)
+        if tables:
+            rows = np.concatenate(tables)
+            ball = Ball.of(
+                rows[:, 2:], rows[:, 1].astype(np.int64), length, rows[:, 0].astype(np.int64)
+            )
+            lattice = lattice_of(ball, self.cutoff or neighbors.cutoff)
+            if isinstance(lattice, Lattice):
+                told = _packed(lattice)
+        (text,) = ranks.from_first([told.tobytes()])
+        if not text:
+            return nothing
+        known = _unpacked(np.frombuffer(text))
+        of = np.zeros_like(species) if known.blind else species
+        pairs = pairs_of(frame, neighbors, places, atoms, of, known.cutoff)
+        sums, members = known.sums(pairs, octant(r, box, center))
+        summed = ranks.sum(np.append(sums.ravel(), float(members.sum())))
+        return _Looked(known, summed[:-1].reshape(sums.shape), ball, round(float(summed[-1])), total)
+
+    def finish(self, sums: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters of the crystals."""
+        values: dict[str, NDArray[Any]] = {
+            o.path: np.full(o.shape, np.nan if o.dtype == "f8" else 0).astype(o.dtype)
+            for o in self.observables
+        }
+        for k, looked in enumerate(sums["found"]):
+            if looked.lattice is None or looked.ball is None:
+                continue
+            made = assemble(
+                looked.lattice, looked.sums, looked.ball, looked.atoms, looked.total,
+                self.settings.tolerance,
+            )  # fmt: skip
+            if isinstance(made, Crystal):
+                for quantity, value in self._values(made).items():
+                    values[self.path(quantity)][k] = value
+        return values
+
+    def _values(self, c: Crystal) -> dict[str, Any]:
+        mass = sum(self._mass.get(int(z), np.nan) for z in c.kinds)
+        return {
+            "length": c.parameters[:3], "length_error": c.errors[:3], "angle": c.parameters[3:],
+            "space_group": c.group.number if c.group else 1, "volume": c.volume,
+            "volume_error": c.volume_error, "density": DENSITY * mass / (c.volume * len(c.kinds)),
+            "displacement": c.deviation, "sites": len(c.kinds), "atoms": c.atoms, "share": c.share,
+            "tolerance": c.tolerance, "cell": c.cell,
+        }  # fmt: skip
+
+    @classmethod
+    def panel(cls, name: str) -> Panel:
+        """Return the volume of a site of each phase over the abscissa."""
+
+        def draw(axes: Any, view: Any) -> None:
+            volume = view.data[f"{name}_volume"]
+            for k, phase in enumerate(volume[volume.dims[1]].values):
+                if np.isfinite(volume.values[:, k]).any():
+                    view.path(axes, volume.values[:, k], linewidth=1.1, label=str(phase))
+            axes.set_ylabel("Volume of\na site (Å³)")
+            if axes.lines:
+                axes.legend(frameon=False, fontsize=8)
+
+        return Panel(draw, 1.0, lambda data: f"{name}_volume" in data, default=False)
+
+    @classmethod
+    def show(cls, name: str, history: xarray.Dataset) -> str:
+        """Return space group, parameters and density of the last frame, phase by phase."""
+        last = history.isel(step=-1)
+        groups = last[f"{name}_space_group"]
+        parts = []
+        for k, phase in enumerate(groups[groups.dims[0]].values):
+            if not int(groups[k]):
+                continue
+            a, b, c = last[f"{name}_length"].values[k]
+            alpha, beta, gamma = last[f"{name}_angle"].values[k]
+            text = f"{phase}: space group {int(groups[k])}, a {a:.4f}"
+            text += f", b {b:.4f}" if abs(b - a) > 1e-4 else ""
+            text += f", c {c:.4f}" if abs(c - a) > 1e-4 else ""
+            odd = [(n, v) for n, v in zip("αβγ", (alpha, beta, gamma), strict=True) if abs(v - 90) > 0.01]
+            text += "".join(f", {n} {v:.2f}°" for n, v in odd)
+            density = float(last[f"{name}_density"].values[k])
+            text += f", {density:.4g} g/cm³" if np.isfinite(density) else ""
+            parts.append(f"{text} ({100 * float(last[f'{name}_share'].values[k]):.0f} % of its atoms)")
+        return "; ".join(parts) or "no crystal"
+
+
+def _packed(a: Lattice) -> NDArray[np.float64]:
+    """Return a lattice as numbers, for other ranks."""
+    rest = [a.scale, a.near, a.limit, float(a.blind)]
+    return np.concatenate([a.cell.ravel(), rest, a.steps.ravel()]).astype(np.float64)
+
+
+def _unpacked(v: NDArray[np.float64]) -> Lattice:
+    steps = np.rint(v[13:]).astype(np.int64).reshape(-1, 3)
+    return Lattice(v[:9].reshape(3, 3).copy(), steps, *map(float, v[9:12]), bool(v[12]))
