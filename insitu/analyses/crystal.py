@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 
 from insitu.analyses.base import Analysis, Observable, Panel, System, setting
 from insitu.crystal.cells import DENSITY
+from insitu.crystal.files import HEAD, cif_of
 from insitu.crystal.found import LEAST, Ball, Crystal, Lattice, assemble, lattice_of, pairs_of
 from insitu.crystal.region import RADIUS, Box, around, densest, octant
 from insitu.crystal.spacegroup import available
-from insitu.errors import SettingError, did_you_mean
+from insitu.diffraction.form_factors import elements_of_types
+from insitu.errors import InsituError, SettingError, did_you_mean
 from insitu.frame.frame import Frame
 from insitu.frame.lattices import LATTICES
 from insitu.frame.neighbors import Neighbors
@@ -26,22 +29,31 @@ if TYPE_CHECKING:
     import xarray
 
 
+#: How far translations of an unknown crystal are looked for [Å].
+_FAR = 8.0
+
+
 @dataclass(frozen=True)
 class CrystalSettings:
     """What a deck says of the crystals."""
 
     phase: tuple[str, ...] = setting(
-        "classes whose crystals are looked for; by default those that are lattices", default=()
+        "classes whose crystals are looked for, also unknown; by default those that are lattices",
+        default=(),
     )
     cutoff: float | None = setting(
-        "pairs of atoms are known within; by default as far as the model looks", default=None,
-        unit="Å", low=0.1, high=30.0,
+        "pairs of atoms are known within; by default as far as the model looks, with phase unknown "
+        f"{_FAR:g}", default=None, unit="Å", low=0.1, high=30.0,
     )  # fmt: skip
     least: int = setting("atoms that a phase has to have", default=200, low=LEAST, high=10**9)
     tolerance: float | None = setting(
         "of the space group; by default 9 standard errors of a site, at least 1 % of the nearest "
         "distance", default=None, unit="Å", low=1e-6, high=5.0,
     )  # fmt: skip
+    cif: str | None = setting(
+        "beginning of the names of CIF files that hold the latest crystal of each phase, NAME.PHASE.cif",
+        default=None,
+    )
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,9 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
     symmetry imposed; their errors are from eight parts of the sample. Where no crystal is found (a liquid,
     grains smaller than the ball), the space group is 0 and the rest NaN. A phase of several grains has the
     parameters of the grain in which its atoms are densest: `share` says how much of the phase that is.
+
+    With phase `unknown` it finds out what the model does not know: the structure that `cif` writes is a
+    class of the next run (setting `classes`).
     """
 
     name = "crystal"
@@ -79,7 +94,7 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
                 "analyze crystal tells space groups by spglib, which is not installed: pip install "
                 "'insitu[crystal]'"
             )
-        known = [c for c in system.classes if c != "unknown"]
+        known = list(system.classes)
         for phase in settings.phase:
             if phase not in known:
                 raise SettingError(
@@ -93,14 +108,28 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
                 f"the model's phases ({', '.join(system.classes) or 'none'}) are no lattices; say with "
                 "phase which are crystals"
             )
-        self._columns = [system.classes.index(p) for p in self.phases]
+        self._columns = [-1 if p == "unknown" else known.index(p) for p in self.phases]
         if settings.cutoff is not None:
             self.cutoff = settings.cutoff
-        names = system.species or tuple(map(str, range(1, system.n_types + 1)))
+        elif "unknown" in self.phases:
+            if system.units == "lj":
+                raise SettingError(
+                    "phase=unknown: how far translations are looked for is not known with units lj; give "
+                    "cutoff, twice the longest that is expected"
+                )
+            self.cutoff = _FAR
+        #: Symbol of each species; X: not known.
+        self._names: dict[int, str] = {}
+        try:
+            names = elements_of_types(system.species, system.masses, system.n_types)
+        except SettingError:  # species are told apart all the same
+            names = tuple(map(str, range(1, system.n_types + 1)))
         #: Number of each type's species: its atomic number, or that of the first type of its kind.
         self._species = np.array(
             [0, *(SYMBOLS.index(s) if s in SYMBOLS else names.index(s) + 1 for s in names)]
         )
+        for kind, name in zip(self._species[1:].tolist(), names, strict=True):
+            self._names.setdefault(kind, name if name in SYMBOLS else "X")
         masses = system.masses if system.units != "lj" else None
         #: Mass of each species [g/mol].
         self._mass = dict(zip(self._species[1:].tolist(), masses, strict=True)) if masses else {}
@@ -109,7 +138,11 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
         phases = (self.axis("crystal_phase"), self.phases, "")
 
         def of(
-            quantity: str, dtype: str, unit: str, about: str, *more: tuple[str, tuple[str, ...], str]
+            quantity: str,
+            dtype: str,
+            unit: str,
+            about: str,
+            *more: tuple[str, tuple[str, ...], str],
         ) -> Observable:
             axes = (phases, *more)
             shape = tuple(len(values) for _, values, _ in axes)
@@ -148,7 +181,12 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
         return {"found": [self._look(c, frame, neighbors, species, ranks) for c in self._columns]}
 
     def _look(
-        self, column: int, frame: Frame, neighbors: Neighbors, species: NDArray[np.int64], ranks: Ranks
+        self,
+        column: int,
+        frame: Frame,
+        neighbors: Neighbors,
+        species: NDArray[np.int64],
+        ranks: Ranks,
     ) -> _Looked:
         """Return what the ranks find of one phase; collective."""
         those = frame.results["phase"][neighbors.atoms] == column
@@ -181,7 +219,9 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
         pairs = pairs_of(frame, neighbors, places, atoms, of, known.cutoff)
         sums, members = known.sums(pairs, octant(r, box, center))
         summed = ranks.sum(np.append(sums.ravel(), float(members.sum())))
-        return _Looked(known, summed[:-1].reshape(sums.shape), ball, round(float(summed[-1])), total)
+        return _Looked(
+            known, summed[:-1].reshape(sums.shape), ball, round(float(summed[-1])), total
+        )
 
     def finish(self, sums: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters of the crystals."""
@@ -199,7 +239,34 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
             if isinstance(made, Crystal):
                 for quantity, value in self._values(made).items():
                     values[self.path(quantity)][k] = value
+                self._write(self.phases[k], made)
         return values
+
+    def _write(self, phase: str, c: Crystal) -> None:
+        """Write the crystal of a phase in place of an earlier one.
+
+        Raises
+        ------
+        InsituError
+            The file is another's, or cannot be written.
+        """
+        if self.settings.cif is None:
+            return
+        path = Path(f"{self.settings.cif}.{phase}.cif")
+        try:
+            if path.exists() and not path.read_text(errors="replace").startswith(f"# {HEAD}"):
+                raise InsituError(
+                    f"analyze {self.name}: '{path}' exists and is not of insitu; give another cif, or "
+                    "remove it"
+                )
+            beside = path.with_name(f"{path.name}.part")
+            beside.write_text(cif_of(c, self._names))
+            beside.replace(path)
+        except OSError as error:
+            raise InsituError(
+                f"analyze {self.name}: '{path}' cannot be written ({error.strerror or error}); give "
+                "another cif"
+            ) from None
 
     def _values(self, c: Crystal) -> dict[str, Any]:
         mass = sum(self._mass.get(int(z), np.nan) for z in c.kinds)
@@ -240,11 +307,17 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
             text = f"{phase}: space group {int(groups[k])}, a {a:.4f}"
             text += f", b {b:.4f}" if abs(b - a) > 1e-4 else ""
             text += f", c {c:.4f}" if abs(c - a) > 1e-4 else ""
-            odd = [(n, v) for n, v in zip("αβγ", (alpha, beta, gamma), strict=True) if abs(v - 90) > 0.01]
+            odd = [
+                (n, v)
+                for n, v in zip("αβγ", (alpha, beta, gamma), strict=True)
+                if abs(v - 90) > 0.01
+            ]
             text += "".join(f", {n} {v:.2f}°" for n, v in odd)
             density = float(last[f"{name}_density"].values[k])
             text += f", {density:.4g} g/cm³" if np.isfinite(density) else ""
-            parts.append(f"{text} ({100 * float(last[f'{name}_share'].values[k]):.0f} % of its atoms)")
+            parts.append(
+                f"{text} ({100 * float(last[f'{name}_share'].values[k]):.0f} % of its atoms)"
+            )
         return "; ".join(parts) or "no crystal"
 
 

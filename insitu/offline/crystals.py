@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.crystal.cells import DENSITY, cif, parameters
+from insitu.crystal.cells import DENSITY, parameters
+from insitu.crystal.files import cif_of
 from insitu.crystal.finding import Found, averaged, find_crystals
 from insitu.crystal.found import Crystal
 from insitu.errors import SettingError, did_you_mean, one_of, writing
@@ -170,7 +171,9 @@ def _with_error(value: float, error: float, digits: int = 4) -> str:
 
 def density(c: Crystal, names: dict[int, str]) -> float:
     """Return the density of a crystal [g/cm³]; NaN where an element has no mass, or is not known."""
-    masses = [MASSES[SYMBOLS.index(names[int(z)])] if names[int(z)] in SYMBOLS else 0.0 for z in c.kinds]
+    masses = [
+        MASSES[SYMBOLS.index(names[int(z)])] if names[int(z)] in SYMBOLS else 0.0 for z in c.kinds
+    ]
     if not all(masses):
         return float("nan")
     return DENSITY * sum(masses) / (c.volume * len(c.kinds))
@@ -179,7 +182,9 @@ def density(c: Crystal, names: dict[int, str]) -> float:
 def describe(c: Crystal, names: dict[int, str]) -> list[str]:
     """Return lines that describe a crystal."""
     kinds, counts = np.unique(c.kinds, return_counts=True)
-    formula = "".join(f"{names[int(z)]}{n if n > 1 else ''}" for z, n in zip(kinds, counts, strict=True))
+    formula = "".join(
+        f"{names[int(z)]}{n if n > 1 else ''}" for z, n in zip(kinds, counts, strict=True)
+    )
     group = "no space group" if c.group is None else f"{c.group.symbol} ({c.group.number})"
     note = "" if c.settled else ", another one at 0.75 or 1.5 of it"
     six, e = c.parameters, c.errors
@@ -202,18 +207,7 @@ def describe(c: Crystal, names: dict[int, str]) -> list[str]:
         + " ".join(f"{v:.2f}" for v in p[3:]) + f"°, {len(c.kinds)} sites",
     ]  # fmt: skip
     if c.purity < 0.98:
-        lines.append(f"species are mixed: {100 * c.purity:.0f} % of the atoms on sites of their own")
+        lines.append(
+            f"species are mixed: {100 * c.purity:.0f} % of the atoms on sites of their own"
+        )
     return lines
-
-
-def cif_of(c: Crystal, names: dict[int, str], number: int = 1) -> str:
-    """Return the conventional cell of a crystal as a block of a CIF file."""
-    symbols = [names[int(z)] for z in c.conventional_kinds]
-    group = "none" if c.group is None else f"{c.group.symbol} ({c.group.number})"
-    notes = [
-        "found by insitu: mean positions of a crystal's atoms, symmetry imposed",
-        f"space group {group} within {c.tolerance:.4f} Angstrom",
-    ]
-    return cif(
-        c.conventional, c.conventional_sites, symbols, name=f"crystal_{number}", notes=notes
-    )
