@@ -139,7 +139,13 @@ class Diffraction(Analysis[DiffractionSettings]):
         angles = self.instrument.angles
         unit = {"xray": "", "neutron": "fm+2", "electron": "Angstrom+2"}[s.radiation]
         along = ((self.axis("two_theta"), tuple(angles.tolist()), "degree"),)
-        q = ((self.axis("q"), tuple(self.instrument.q(angles).tolist()), "Angstrom-1"),)
+        q = (
+            (
+                self.axis("scattering_vector"),
+                tuple(self.instrument.q(angles).tolist()),
+                "Angstrom-1",
+            ),
+        )
         peak = ((self.axis("peak"), tuple(range(1, s.peaks + 1)), ""),)
         n, mean = len(angles), "mean of the last frames"
 

@@ -27,6 +27,7 @@ def _classify(options: argparse.Namespace) -> int:
 
 
 def _frames(options: argparse.Namespace, executor: Executor | None) -> int:
+    from insitu.analyses.requests import requests
     from insitu.offline.files import classify_files, expand
     from insitu.offline.options import Options
     from insitu.offline.streams import size_of
@@ -37,7 +38,8 @@ def _frames(options: argparse.Namespace, executor: Executor | None) -> int:
         "model", "classes", "threshold", "engine", "device", "index", "labels", "out", "if_exists",
         "species", "types", "group", "neighbors", "units", "timestep", "workers",
     )  # fmt: skip
-    chosen = Options(**{name: getattr(options, name) for name in names})
+    analyze = requests(" analyze ".join(options.analyze)) if options.analyze else ()
+    chosen = Options(**{name: getattr(options, name) for name in names}, analyze=analyze)
     meter = Meter(size_of(files), "read")
     try:
         for line in classify_files(
@@ -58,7 +60,8 @@ def add_classify(verb: Verb) -> None:
         "  insitu classify 'dump.*.gz' --out phases.h5\n"
         "  mpiexec -n 64 insitu classify 'dump.*.gz' --out phases.h5\n"
         "  insitu classify silica.dump --model sio2 --species Si,O\n"
-        "  insitu classify film.dump --group 'type == 2 and z > 30'",
+        "  insitu classify film.dump --group 'type == 2 and z > 30'\n"
+        "  insitu classify melt.dump --out melt.h5 --species Al --analyze 'diffraction two_theta 20,90'",
     )  # fmt: skip
     sub.add_argument(
         "files", nargs="+", metavar="FILE",
@@ -91,6 +94,11 @@ def add_classify(verb: Verb) -> None:
     sub.add_argument(
         "--neighbors", type=_words, default=(), metavar="A,B,…",
         help="types or elements that make up the surroundings; all other atoms are left out",
+    )  # fmt: skip
+    sub.add_argument(
+        "--analyze", action="append", default=[], metavar="'NAME KEYWORD VALUE …'",
+        help="analysis beside the phases, in the words of a fix line: 'rdf cutoff 10', 'diffraction'; its "
+        "results are in HISTORY. May be given more than once (`insitu analyses`)",
     )  # fmt: skip
     sub.add_argument("--units", help="LAMMPS unit style of files that do not say it (metal)")
     sub.add_argument("--timestep", type=float, metavar="DT",

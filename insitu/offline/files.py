@@ -135,7 +135,8 @@ def classify_files(
             told.add(text)
             tell(text)
 
-    if options.species and not (model.card.elements or options.neighbors or options.group):
+    used = model.card.elements or options.neighbors or options.group or options.analyze
+    if options.species and not used:
         once(
             f"--species {','.join(options.species)} is not used: model '{model.card.name}' does not tell "
             "species apart"

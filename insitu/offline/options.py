@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from insitu.analyses.requests import Request, check_names
 from insitu.errors import SettingError, did_you_mean, one_of
 from insitu.frame.species import SYMBOLS
 from insitu.frame.units import ANGSTROM
@@ -48,6 +49,8 @@ class Options:
         Length of a step [unit of time of the style], for files without times.
     workers
         Processes; None: one for each core.
+    analyze
+        Analyses beside the phases, whose results are in `out`.
     """
 
     model: str = "metals"
@@ -66,6 +69,7 @@ class Options:
     units: str | None = None
     timestep: float | None = None
     workers: int | None = None
+    analyze: tuple[Request, ...] = ()
 
     def __post_init__(self) -> None:
         one_of("--if-exists", self.if_exists, IF_EXISTS)
@@ -84,6 +88,12 @@ class Options:
                 f"--species {','.join(self.species)}: '{odd[0]}' is no element; give one for each type, "
                 f"in the order of the types.{did_you_mean(odd[0], SYMBOLS)}"
             )
+        if self.analyze and not self.out:
+            raise SettingError(
+                f"--analyze {self.analyze[0].name}: its results are in a history; give one, for example "
+                "--out phases.h5"
+            )
+        check_names(self.analyze)
         if self.group is not None:
             parse(self.group)
         if self.labels and Path(self.labels).exists():

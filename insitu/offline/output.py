@@ -20,6 +20,7 @@ from insitu.models.card import class_codes
 from insitu.models.store import AnyModel
 from insitu.offline.ase_files import write_labels
 from insitu.offline.configuration import Configuration
+from insitu.offline.further import Further
 from insitu.offline.options import Options
 
 
@@ -43,6 +44,7 @@ class Output:
         self._count = 0
         self._series: Any = None
         self._analyzer: Phases | None = None
+        self._further: Further | None = None
         self._unit, self._n_types = "", 0
 
     def write(
@@ -102,6 +104,12 @@ class Output:
                     raise SettingError(f"--types: '{file}' has no column type; leave --types out")
                 self._n_types = int(types.max(initial=0))
             self._analyzer = Phases(self._model, self._options.threshold, (), self._n_types)
+            if self._options.analyze:
+                units = c.units or self._options.units or "metal"
+                part = c if kept is None else c.take(kept)
+                self._further = Further(
+                    self._options.analyze, part, self._options.species, units, self._analyzer
+                )
             self._unit = unit if at is not None else ""
             with own_words():
                 self._series = self._create(self._analyzer, c, step, self._unit)
@@ -130,6 +138,8 @@ class Output:
         }  # fmt: skip
         values = a.finish(sums)
         values["thermo/atoms"] = len(c)
+        if self._further is not None:
+            values |= self._further(c if kept is None else c.take(kept), step, found)
         # Without a time the steps are the clock.
         self._series.append(step, float(step) if at is None else at, values)
 
@@ -142,7 +152,15 @@ class Output:
         settings = {k: v for k, v in asdict(self._options).items() if v not in (None, (), "")}
         return Series.create(
             self._options.out,
-            [*analyzer.observables, Observable("thermo/atoms", (), "i8", "", "atoms of the frame")],
+            [
+                *analyzer.observables,
+                *(
+                    o
+                    for a in (self._further.analyses if self._further else ())
+                    for o in a.observables
+                ),
+                Observable("thermo/atoms", (), "i8", "", "atoms of the frame"),
+            ],
             time_unit=unit,
             provenance={
                 **of_model(analyzer),

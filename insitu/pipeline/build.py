@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from insitu.analyses.base import Analysis, System
@@ -86,8 +87,29 @@ def make_further(settings: Settings, view: LammpsView, phases: Phases) -> list[A
     """
     if not settings.analyses:
         return []
-    system = _system(settings, view, phases)
-    found = [_make(r, system) for r in settings.analyses]
+    return further_of(settings.analyses, _system(settings, view, phases), phases, settings.every)
+
+
+def further_of(
+    requests: Sequence[Request], system: System, phases: Phases, every: int | None = None
+) -> list[Analysis[Any]]:
+    """Return the analyses of a system beside that of the phases, in their order.
+
+    Parameters
+    ----------
+    requests
+        What is asked for.
+    system, phases
+        The simulation, and the classification of its atoms.
+    every
+        Steps between two frames.
+
+    Raises
+    ------
+    SettingError
+        As :func:`make_further`.
+    """
+    found = [_make(r, system) for r in requests]
     given, paths = {"phase", "confidence"}, {o.path: "the phases" for o in phases.observables}
     for a in found:
         if lacking := [r for r in a.reads if r not in given]:
@@ -110,7 +132,7 @@ def make_further(settings: Settings, view: LammpsView, phases: Phases) -> list[A
         if isinstance(a, Trigger):
             a.watch(everything)
             everything += a.observables
-            _check_often(a, settings.every)
+            _check_often(a, every)
     return found
 
 

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Analyses beside the phases, on the frames of files: those of a run, in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.analyses.base import Analysis
+from insitu.analyses.base import System as AnalysedSystem
+from insitu.analyses.classification import NOT_ANALYSED, Classification
+from insitu.analyses.phases import Phases
+from insitu.analyses.requests import Request
+from insitu.analyses.running import gathered, local_results, together
+from insitu.analyses.trigger import Trigger
+from insitu.errors import SettingError
+from insitu.frame.density import spacing
+from insitu.frame.frame import Frame
+from insitu.frame.halo import Halo
+from insitu.frame.neighbors import Neighbors
+from insitu.frame.reduce import Ranks
+from insitu.offline.configuration import Configuration
+from insitu.pipeline.build import further_of
+
+
+class Further:
+    """What `--analyze` asks for, made at the first frame and kept from frame to frame.
+
+    Parameters
+    ----------
+    requests
+        The analyses.
+    c
+        The first frame [Å], of its atoms those that there are for the analysis.
+    species
+        Elements of the types 1, 2, …, as the user says; else those that the file has.
+    units
+        LAMMPS unit style.
+    phases
+        The classification.
+
+    Raises
+    ------
+    SettingError
+        An analysis needs what files do not have.
+    """
+
+    def __init__(
+        self, requests: Sequence[Request], c: Configuration, species: Sequence[str], units: str,
+        phases: Phases,
+    ) -> None:  # fmt: skip
+        if columns := [r.name for r in requests if r.columns]:
+            raise SettingError(
+                f"--analyze {columns[0]}: columns are those of LAMMPS, a file has none; leave them out"
+            )
+        self._units, self._phases = units, phases
+        self._names: tuple[str, ...] = ()
+        if c.types is None and c.names is not None:
+            self._names = tuple(np.unique(c.names).tolist())
+        n_types = len(self._names) or (1 if c.types is None else int(c.types.max(initial=1)))
+        bare = self._frame(c, 0, None)
+        system = AnalysedSystem(
+            n_types=n_types, units=units, cell=bare.cell, origin=bare.origin, pbc=bare.pbc,
+            species=tuple(species) or self._species(c, n_types), classes=tuple(phases.classes),
+        )  # fmt: skip
+        self.analyses: list[Analysis[Any]] = further_of(requests, system, phases)
+        if triggers := [a.name for a in self.analyses if isinstance(a, Trigger)]:
+            raise SettingError(
+                f"--analyze {triggers[0]}: a trigger acts on a run, a file has none; leave it out"
+            )
+        for a in self.analyses:
+            if a.state:
+                a.restore({})
+
+    def _species(self, c: Configuration, n_types: int) -> tuple[str, ...]:
+        """Return the element of each type, where all atoms of a type have one and the file says it."""
+        if self._names or c.types is None or c.names is None or c.numbers is None:
+            return self._names if c.numbers is not None else ()
+        found = []
+        for kind in range(1, n_types + 1):
+            elements = np.unique(c.names[c.types == kind])
+            if len(elements) != 1:
+                return ()
+            found.append(str(elements[0]))
+        return tuple(found)
+
+    def _frame(self, c: Configuration, step: int, selected: NDArray[np.bool_] | None) -> Frame:
+        types = c.types
+        if self._names and c.names is not None:
+            types = (np.searchsorted(self._names, c.names) + 1).astype(np.int32)
+        return Frame.from_arrays(
+            c.positions, c.cell, c.pbc, reach=0.0, types=types, ids=c.ids, origin=c.origin, step=step,
+            time=c.time or 0.0, units=self._units, selected=selected,
+        )  # fmt: skip
+
+    def __call__(self, c: Configuration, step: int, found: Classification) -> dict[str, Any]:
+        """Return the values of all observables of a frame.
+
+        Parameters
+        ----------
+        c
+            The frame [Å].
+        step
+            Its step.
+        found
+            Phases of its atoms.
+        """
+        analysed = found.analysed
+        bare = self._frame(c, step, None if analysed.all() else analysed)
+        kinds = len(self._names) or self.analyses[0].system.n_types
+        if bare.n_local and not 1 <= int(bare.types.min()) <= int(bare.types.max()) <= kinds:
+            raise SettingError(
+                f"--analyze: step {step} has the atom types {np.unique(bare.types).tolist()}, the first "
+                f"frame had 1 … {kinds}; give frames of one system"
+            )
+        reach = self._reach(bare)
+        frame = bare.with_images(reach * 1.0001)
+        search, ranks = Neighbors(frame, reach), Ranks()
+        results: dict[str, Any] = {
+            "phase": np.where(found.labels == NOT_ANALYSED, -1, found.labels),
+            "confidence": found.confidence,
+        }
+        values: dict[str, Any] = {}
+        for a in self.analyses:
+            if a.rounds:
+                a.halo = Halo(frame, ranks, a.exchanged, a.rounds, None, a.cutoff or reach)
+            own = local_results(a, replace(frame, results=dict(results)), search)
+            results |= {f"{a.name}/{column}": own[column] for column in a.columns if column in own}
+            sums = {k: np.asarray(own[k], dtype=np.float64) for k in a.sums}
+            values |= a.finish({**sums, **gathered(a, own, ranks), **together(a, ranks)})
+        return values
+
+    def _reach(self, bare: Frame) -> float:
+        """Return how far the analyses look [Å]."""
+        c = self._phases.classifier
+        if c.scale_free and any(not a.cutoff for a in self.analyses) and bare.n_local:
+            c.measure(spacing(bare))
+        return max(a.cutoff or c.search for a in self.analyses)
