@@ -132,7 +132,9 @@ class Diffraction(Analysis[DiffractionSettings]):
             self.sums = {**self.sums, "atoms": (n,), "pairs": (rows, self._bins)}
         else:
             mesh.library()
-            mesh.slabs(period(system.cell, system.pbc), self.instrument.q_max, room(0, s.memory))
+            mesh.slabs(period(system.cell, system.pbc), self.instrument.q_max, room(0, s.memory), n)
+        #: Where the clock is set back the mean begins anew.
+        self.state = (self.path("frames"),)
         self._seen: deque[NDArray[np.float64]] = deque(maxlen=s.frames)
         # Of the present frame: this rank's fractional coordinates and elements, box, smallest height.
         self._mine, self._box, self._size = np.zeros((0, 4)), np.eye(3), 0.0
@@ -253,6 +255,10 @@ class Diffraction(Analysis[DiffractionSettings]):
             self.path(n): v for n, v in zip(("position", "area", "width"), listed, strict=True)
         }
         return values
+
+    def restore(self, values: Mapping[str, NDArray[Any]]) -> None:
+        """Begin the mean anew: the patterns of earlier frames are not in the history one by one."""
+        self._seen.clear()
 
     @classmethod
     def panel(cls, name: str) -> Panel:

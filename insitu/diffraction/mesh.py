@@ -25,7 +25,7 @@ _PLANES = 48
 #: Mesh of the transform over the nodes asked for, per axis, and its least size (twice the kernel).
 _FINER, _LEAST = 1.25, 24
 #: An atom's coordinates, weights and order while a slab is transformed [bytes].
-BYTES_OF_ATOM = 120
+BYTES_OF_ATOM = 200
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,10 @@ class Slab:
         """Number of nodes."""
         return int(np.prod(self.count))
 
-    @property
-    def memory(self) -> int:
-        """What a transform to these nodes takes [bytes], without the atoms."""
+    def memory(self, kinds: int) -> int:
+        """Return what transforms of atoms of some kinds to these nodes take [bytes], without the atoms."""
         finer = np.maximum(_FINER * np.array(self.count) + 8, _LEAST)
-        return int(16 * np.prod(finer) + 3 * 16 * self.nodes)
+        return int(16 * np.prod(finer) + (kinds + 2) * 16 * self.nodes)
 
     def indices(self, axis: int) -> NDArray[np.int64]:
         """Return h, k or l of the nodes."""
@@ -69,7 +68,7 @@ def library() -> Any:
     return finufft
 
 
-def slabs(cell: NDArray[np.float64], q_max: float, memory: float) -> list[Slab]:
+def slabs(cell: NDArray[np.float64], q_max: float, memory: float, kinds: int = 1) -> list[Slab]:
     """Return slabs that hold all nodes of half a sphere, h ≥ 0.
 
     Parameters
@@ -79,7 +78,9 @@ def slabs(cell: NDArray[np.float64], q_max: float, memory: float) -> list[Slab]:
     q_max
         Radius of the sphere [1/Å].
     memory
-        Largest that a transform may take [bytes].
+        Largest that the transforms to a slab may take [bytes].
+    kinds
+        Kinds of atoms, whose amplitudes are in memory together.
 
     Raises
     ------
@@ -89,7 +90,7 @@ def slabs(cell: NDArray[np.float64], q_max: float, memory: float) -> list[Slab]:
     planes = _PLANES
     while True:
         found = _cut(cell, q_max, planes)
-        most = max(s.memory for s in found)
+        most = max(s.memory(kinds) for s in found)
         if most <= memory:
             return found
         if planes == 1:

@@ -191,7 +191,7 @@ def powder_pattern(
     threads = thread_count(threads, len(os.sched_getaffinity(0)))
     box = period(bare.cell, bare.pbc)
     volume = abs(float(np.linalg.det(box)))
-    those = mesh.slabs(box, instrument.q_max, room(bare.n_local, memory))
+    those = mesh.slabs(box, instrument.q_max, room(bare.n_local, memory), len(elements))
     fractional = (bare.positions - bare.origin) @ np.linalg.inv(box)
     summed = rings(fractional, kinds, elements, box, those, instrument, threads)
     scattered = from_rings(summed, bare.n_local, volume, instrument)

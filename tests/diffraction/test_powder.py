@@ -45,7 +45,7 @@ def test_amplitudes_are_the_direct_sum_and_all_nodes_are_there_once(
     s, q_max = rng.normal(size=(180, 3)), 4.0
     slabs = mesh.slabs(cell, q_max, 4e5)
     assert len(slabs) > 1
-    assert all(slab.memory <= 4e5 for slab in slabs)
+    assert all(slab.memory(1) <= 4e5 for slab in slabs)
     seen = []
     for slab in slabs:
         h = nodes(slab)

@@ -34,6 +34,7 @@ SIZES: dict[str, dict[str, object]] = {
     "in.trigger": {"cells": 3, "last": 9000, "steps": 600},
     "in.overhead": {"cells": 3, "steps": 60, "overhead": 1e-6, "most": 20},
     "in.lattice": {"cells": 4, "steps": 40, "every": 20},
+    "in.diffraction": {"cells": 4, "steps": 60, "every": 20},
     "in.job": {"cells": 3, "often": 40, "every": 20, "total": 60},
     "vitrification/in.vitrification_ni": {
         "cells": 3,
@@ -212,6 +213,17 @@ def test_lattice(done: Done) -> None:
     place = np.array([float(row.split()[4]) for row in rows])
     assert (place == 2).sum() == history["lattice_atoms"].sel(place="surface").isel(step=-1).sum()
     assert (place == 3).sum() == history["lattice_atoms"].sel(place="defect").isel(step=-1).sum()
+
+
+def test_diffraction(done: Done) -> None:
+    """Hot aluminium: 111 and 200 where its cell has them; each frame is a mean of up to three."""
+    history = done.history("diffraction.h5")
+    assert done.steps("diffraction.h5") == [20, 40, 60]
+    assert history["diffraction_frames"].values.tolist() == [1, 2, 3]
+    last = history["diffraction_intensity"].isel(step=-1)
+    assert 36 < float(last["two_theta"][int(last.argmax())]) < 39.5
+    first = history["diffraction_position"].isel(step=-1, peak=0)
+    assert float(first) == pytest.approx(37.8, abs=1.0)
 
 
 def test_film(done: Done) -> None:
