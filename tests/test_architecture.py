@@ -32,7 +32,8 @@ HOMES = {
     "mpi4py": {"frame/reduce.py"},
     "cupy": {"gpu/device.py"},
     "h5py": {"history/check.py", "history/continuation.py", "history/elements.py", "history/integrity.py",
-        "history/layout.py", "history/storage.py", "history/writer.py", "offline/h5md.py",},
+        "history/layout.py", "history/particle_layout.py", "history/particles.py",
+        "history/storage.py", "history/writer.py", "offline/h5md.py",},
     "matplotlib": {"views/plots.py"},
     "xarray": {
         "history/reader.py", "history/joining.py", "history/xarray_backend.py", "offline/ptm.py",

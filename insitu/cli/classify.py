@@ -81,7 +81,10 @@ def add_classify(verb: Verb) -> None:
     sub.add_argument("--threshold", type=float, help="probability under which an atom is unknown")
     sub.add_argument("--index", default=":",
                      help="frames, counted through all files: 0, -1, 10:20, ::5 (all)")  # fmt: skip
-    sub.add_argument("--labels", help="extended XYZ file to write, with a phase for each atom")
+    sub.add_argument(
+        "--labels",
+        help="file to write with a phase for each atom: extended XYZ, or a LAMMPS dump (.dump, .lammpstrj)",
+    )
     sub.add_argument("--species", type=_words, default=(), metavar="A,B,…",
                      help="elements of the types 1, 2, …, for models that tell them apart")  # fmt: skip
     sub.add_argument("--types", action="store_true",

@@ -32,6 +32,8 @@ _WEIGHTS = """
 MASSES = tuple(map(float, _WEIGHTS.split()))
 #: A deck's mass may differ this much [relative] from the element's: decks round.
 _CLOSE = 0.01
+#: Where any element is possible, neighbours in the periodic table are as close as that (Co and Ni 0.4 %).
+_SAME = 0.001
 
 
 def from_masses(
@@ -72,6 +74,23 @@ def from_masses(
                 "a model for this material"
             )
         found.append(near[0])
+    return tuple(found)
+
+
+def elements_of(masses: NDArray[np.float64] | None) -> tuple[str, ...]:
+    """Return the element of each atom type where all of them are clear from the masses, else nothing.
+
+    Parameters
+    ----------
+    masses
+        ``(n_types,)`` [g/mol], or None: the deck has none of the kind.
+    """
+    found = []
+    for mass in () if masses is None else masses.tolist():
+        near = [s for s, m in zip(SYMBOLS, MASSES, strict=False) if m and abs(mass - m) < _SAME * m]
+        if len(near) != 1:
+            return ()
+        found += near
     return tuple(found)
 
 

@@ -53,6 +53,19 @@ def store(group: h5py.Group, values: Mapping[str, Any]) -> None:
             group.attrs[key] = fixed(value)
 
 
+def head(file: h5py.File, units: Sequence[str]) -> None:
+    """Write what makes a file H5MD, with the module `units` for those that it uses."""
+    top = file.create_group("h5md")
+    top.attrs["version"] = np.array([1, 1], dtype="i4")
+    author = next((os.environ[k] for k in ("USER", "LOGNAME") if os.environ.get(k)), "unknown")
+    store(top.create_group("author"), {"name": author})
+    store(top.create_group("creator"), {"name": "insitu", "version": insitu.__version__})
+    module = top.create_group("modules/units")
+    module.attrs["version"] = np.array([1, 0], dtype="i4")
+    factors = " ".join(units).split()
+    store(module, {"system": "SI" if all(map(_SI.fullmatch, factors)) else "LAMMPS"})
+
+
 def lay_out(
     file: h5py.File, observables: Sequence[Observable], chunk: int, about: Mapping[str, Any]
 ) -> None:
@@ -69,16 +82,7 @@ def lay_out(
     about
         ``time_unit``, ``classes`` and ``codes``.
     """
-    head = file.create_group("h5md")
-    head.attrs["version"] = np.array([1, 1], dtype="i4")
-    author = next((os.environ[k] for k in ("USER", "LOGNAME") if os.environ.get(k)), "unknown")
-    store(head.create_group("author"), {"name": author})
-    store(head.create_group("creator"), {"name": "insitu", "version": insitu.__version__})
-    units = head.create_group("modules/units")
-    units.attrs["version"] = np.array([1, 0], dtype="i4")
-    factors = " ".join([about["time_unit"], *(o.unit for o in observables)]).split()
-    store(units, {"system": "SI" if all(map(_SI.fullmatch, factors)) else "LAMMPS"})
-
+    head(file, [about["time_unit"], *(o.unit for o in observables)])
     phases = file.create_group("observables/phases")
     phases.attrs["classes"] = fixed(about["classes"])
     phases.attrs["codes"] = np.array(about["codes"], dtype="i4")

@@ -212,6 +212,24 @@ class Series:
             store(file["parameters/insitu"], {"disabled": noted})
             seal(file, self._frames, self._chunk)
 
+    def link(self, file: Path, group: str) -> None:
+        """Let the history have a group of a file in the same folder, once.
+
+        Raises
+        ------
+        HistoryError
+            It cannot be written.
+        """
+        with explained(f"file='{self.path}' could not be written"):
+            with h5py.File(self._storage.held(), "r") as known:
+                there = known.get(group, getlink=True)
+            if isinstance(there, h5py.ExternalLink) and there.filename == file.name:
+                return
+            with self._storage.replaced() as changed:
+                if there is not None:
+                    del changed[group]
+                changed[group] = h5py.ExternalLink(file.name, group)
+
     def close(self) -> None:
         """Close the file; calling it again does nothing."""
         self._storage.close()

@@ -193,6 +193,8 @@ class H5MDFile:
         }
         ids = mine.pop("id", None)
         types, names = _species(known.get("species"), mine.pop("species", None))
+        if (own := mine.get("type")) is not None and own.ndim == 1 and own.dtype.kind in "iu":
+            types = mine.pop("type").astype(np.int32)  # species are elements there
         c = Configuration(
             positions, cell, np.zeros(3), pbc if cell.any() else np.zeros(3, dtype=bool), step, time,
             style, None if ids is None else ids.astype(np.int64), types, names,

@@ -27,8 +27,9 @@ class Options:
     index
         Frames: a number or a slice over the frames of all files.
     labels
-        Extended XYZ file to write, with columns ``phase`` (the codes of the history files) and
-        ``confidence``, ids, types and steps where the file has them; OVITO reads it.
+        File to write: a LAMMPS dump if it ends in .dump, .lammpstrj or .lammpsdump, else extended XYZ. With
+        columns ``phase`` (the codes of the history files) and ``confidence``, ids, types and steps where
+        the file has them, and structure type and colour, by which OVITO shows it.
     out
         History to write (HDF5, H5MD).
     if_exists

@@ -18,7 +18,8 @@ from insitu.errors import HistoryError, SettingError
 from insitu.frame.units import TIME_UNIT
 from insitu.models.card import class_codes
 from insitu.models.store import AnyModel
-from insitu.offline.ase_files import write_labels
+from insitu.models.structure_types import structure_types
+from insitu.offline import labels_file
 from insitu.offline.configuration import Configuration
 from insitu.offline.further import Further
 from insitu.offline.options import Options
@@ -55,7 +56,7 @@ class Output:
         step = self._count if c.step is None else c.step
         at, unit = self._time(c, step)
         if self._options.labels:
-            self._write_labels(c, kept, found)
+            self._write_labels(c, kept, found, step)
         if self._options.out:
             self._append(c, kept, found, step, at, unit, file)
         self._count += 1
@@ -79,18 +80,21 @@ class Output:
         return None, ""
 
     def _write_labels(
-        self, c: Configuration, kept: NDArray[np.bool_] | None, found: Classification
+        self, c: Configuration, kept: NDArray[np.bool_] | None, found: Classification, step: int
     ) -> None:
         assert self._options.labels
         which = np.ones(len(c), dtype=bool) if kept is None else kept
         codes = np.full(len(c), -1)
         # −1 is the last: unknown, 0
-        known = np.array(class_codes(found.classes))[np.maximum(found.labels, UNKNOWN)]
+        integers = class_codes(found.classes)
+        known = np.array(integers)[np.maximum(found.labels, UNKNOWN)]
         codes[which] = np.where(found.analysed, known, -1)
         confidence = np.zeros(len(c))
         confidence[which] = found.confidence
-        columns = {"phase": codes, "confidence": confidence}
-        write_labels(self._options.labels, c, columns, append=self._count > 0)
+        labels_file.write(
+            self._options.labels, c, codes, confidence,
+            structure_types([*found.classes, "unknown"], integers), step, append=self._count > 0,
+        )  # fmt: skip
 
     def _append(
         self, c: Configuration, kept: NDArray[np.bool_] | None, found: Classification, step: int,

@@ -17,6 +17,7 @@ from insitu.errors import guarded
 from insitu.frame.frame import Frame
 from insitu.frame.packing import Packing
 from insitu.frame.reduce import Ranks
+from insitu.pipeline.atoms_output import AtomsOutput
 from insitu.pipeline.budget import Budget
 from insitu.pipeline.evaluation import Evaluated, Evaluation
 from insitu.pipeline.events import Events
@@ -68,6 +69,9 @@ class Delivery:
             settings, phases, analyses, evaluation.stages, ranks.size,
             budget.observables() if budget else (),
         )  # fmt: skip
+        self._atoms = (
+            AtomsOutput(settings, phases, ranks, self.recorder) if settings.atoms else None
+        )
         self._write_time = 0.0
 
     def begin(self, view: LammpsView, first_step: int) -> None:
@@ -81,6 +85,8 @@ class Delivery:
         self.feedback.check(view)
         if self._events is not None:
             self._events.begin(view)
+        if self._atoms is not None:
+            self._atoms.check(view)
         self.recorder.continue_at(view.step + 1, first_step)
 
     def check_memory(self, view: LammpsView) -> None:
@@ -124,6 +130,8 @@ class Delivery:
         if self._events is not None:
             self._events(view, frame, self._decide(values))
         self._ranks.agree(guarded(lambda: self._record(view, frame, found, values)))
+        if self._atoms is not None:
+            self._atoms(view, frame)
         self._write_time = time.perf_counter() - started
 
     def _hand_over(
@@ -163,6 +171,8 @@ class Delivery:
             # The time of a write is known after it: a frame holds that of the one before.
             timing = {"reduce": found.waited, "write": self._write_time}
             self.recorder.append(view, frame, values, found.sums, timing)
+            if self._atoms is not None:
+                self._atoms.keep_before(view, frame)
 
     @property
     def ends(self) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from insitu.analyses.base import Analysis, Observable
@@ -54,6 +55,21 @@ class Recorder:
     def last_step(self) -> int | None:
         """Step of the last frame; None without one, and on all ranks but the first."""
         return self._series.last_step if self._series is not None else None
+
+    @property
+    def last_time(self) -> float | None:
+        """Time of the last frame, as the history has it; as :attr:`last_step`."""
+        return self._series.last_time if self._series is not None else None
+
+    @property
+    def path(self) -> Path | None:
+        """The history; None before its first frame, and on all ranks but the first."""
+        return self._series.path if self._series is not None else None
+
+    def link(self, file: Path, group: str) -> None:
+        """Let the history have a group of another file beside it."""
+        assert self._series is not None
+        self._series.link(file, group)
 
     def continue_at(self, step: int, first_step: int) -> None:
         """Go on with a run whose clock is at `step` and that analyses from `first_step` on."""

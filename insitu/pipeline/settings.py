@@ -19,6 +19,8 @@ from insitu.models.engines import check_engine
 #: What LAMMPS takes as the interval of a fix.
 MOST_STEPS = 2**31 - 1
 MOST_BINS = 10_000
+#: MB; a message of MPI has less than 2 GB.
+MOST_MEMORY = 4000.0
 ON_ERROR = ("stop", "disable")
 ON_SIGTERM = ("end", "die")
 GHOSTS = ("auto", "ask")
@@ -99,6 +101,12 @@ class Settings:
         (:func:`insitu.analyses.requests.requests`). ``insitu analyses`` lists them.
     config
         A TOML file of settings; those that are also given beside it win, analyses are added.
+    atoms
+        Also write the atoms, at multiples of this step number that are analysed: ids, types, positions,
+        box, phase and confidence, into a file beside the history (``phases.atoms.h5md``), which is
+        linked from it as its H5MD particles.
+    atoms_memory
+        What rank 0 gathers of them at a time takes at most so much [MB].
     rdf
         Short for ``analyze rdf cutoff …``: also record the radial distribution function g(r) up to this
         distance [Å], in all and of each pair of atom types.
@@ -135,6 +143,8 @@ class Settings:
     species: tuple[str, ...] = ()
     analyze: tuple[Request, ...] = ()
     config: str | None = None
+    atoms: int | None = None
+    atoms_memory: float = 64.0
     rdf: float | None = None
     rdf_bins: int = 160
     profile: tuple[str, ...] = ()
@@ -160,6 +170,14 @@ class Settings:
                     f"every_max={self.every_max} is not a number of steps that can be the longest "
                     f"interval; give {max(1, self.every or 1)} … {MOST_STEPS}"
                 )
+        if self.atoms is not None and not 1 <= self.atoms <= MOST_STEPS:
+            raise SettingError(
+                f"atoms={self.atoms} is not a number of steps; give 1 … {MOST_STEPS}"
+            )
+        if not 0.01 <= self.atoms_memory <= MOST_MEMORY:
+            raise SettingError(
+                f"atoms_memory={self.atoms_memory:g} is not usable; give 0.01 … {MOST_MEMORY:g} MB"
+            )
         check_threads(self.threads)
         if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
             raise SettingError(f"threshold={self.threshold} is not a probability; give 0 … 1")
@@ -216,7 +234,7 @@ _COLUMN = {"labels": "phase", "confidence": "confidence"}
 
 _KINDS: dict[str, Any] = {
     "every": int, "every_max": int, "threads": int, "threshold": float, "overhead": float,
-    "first": bool, "types": bool, "rdf": float, "rdf_bins": int,
+    "first": bool, "types": bool, "rdf": float, "rdf_bins": int, "atoms": int, "atoms_memory": float,
 }  # fmt: skip
 _LISTS = {
     "groups": "names of groups", "neighbors": "names of groups, or numbers of atom types",

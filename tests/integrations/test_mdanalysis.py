@@ -105,7 +105,10 @@ def test_samples_of_ase_and_mdanalysis(universe: "mda.Universe") -> None:
     atoms.rattle(0.15, seed=4)
     atoms.set_celldisp((1.0, 2.0, 3.0))
     plain = insitu.classify(atoms.positions, atoms.cell.array, True, device="cpu")
-    for found in (insitu.classify(atoms, device="cpu"), insitu.classify(atoms, pbc=True, device="cpu")):
+    for found in (
+        insitu.classify(atoms, device="cpu"),
+        insitu.classify(atoms, pbc=True, device="cpu"),
+    ):
         assert (found.labels == plain.labels).all()
         assert np.abs(found.probabilities - plain.probabilities).max() < 1e-5
     assert insitu.classify(universe, device="cpu").fractions["fcc"] == 1.0

@@ -38,6 +38,8 @@ def test_words_and_keywords_are_the_same() -> None:
         (["neighbors", ","], "an empty group"),
         (["neighbors", "O,O"], "neighbors=O,O names 'O' twice"),
         (["file", ""], "file is empty"),
+        (["atoms", "0"], "atoms=0 is not a number of steps; give 1"),
+        (["atoms_memory", "5000"], "atoms_memory=5000 is not usable; give 0.01 … 4000 MB"),
     ],
 )
 def test_each_mistake_has_its_message(words: list[str], message: str) -> None:

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Setting `atoms`: the atoms of a run in H5MD are those of LAMMPS' own dump, on 1-3 ranks; both hosts."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from conftest import Host, require
+
+import insitu
+from insitu.history.check import check_file
+
+HEAD = """units metal
+lattice fcc 4.05 origin 0.1 0.1 0.1
+boundary p p f
+region b prism -1 4 0 5 0 5 1.2 0 0 units lattice
+create_box 2 b
+create_atoms 1 box
+set group all type/fraction 2 0.3 7
+mass 1 26.98
+mass 2 58.69
+"""
+DECK = (
+    HEAD
+    + """pair_style soft 2.0
+pair_coeff * * 1.0
+comm_modify cutoff 7.2
+neighbor 1.0 bin
+fix move all nve
+timestep 0.001
+velocity all create 300 4711 loop geom
+"""
+)
+#: In the middle of it: a piece of the crystal goes, another melts.
+CHANGE = """region out block -3 3 INF INF INF INF
+delete_atoms region out
+displace_atoms all random 0.8 0.8 0 11 units box
+"""
+DUMP = "dump d all custom 10 all.dump id type x y z\ndump_modify d sort id format float %.9g\n"
+
+
+def frames(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Return the bounds and the rows of each frame of a text dump by its step."""
+    found = {}
+    for part in path.read_text().split("ITEM: TIMESTEP\n")[1:]:
+        words, rows = part.split("ITEM: ATOMS", 1)
+        table = np.array([line.split() for line in rows.splitlines()[1:]], dtype=float)
+        bounds = np.array([line.split() for line in words.splitlines()[4:7]], dtype=float)
+        found[int(words.split()[0])] = bounds, table
+    return found
+
+
+def compare(folder: Path, steps: list[int]) -> None:
+    """Compare the atoms with LAMMPS' dump, and their phases with the history's counts."""
+    assert check_file(folder / "a.h5") == []
+    history, dumped = insitu.open(folder / "a.h5"), frames(folder / "all.dump")
+    with h5py.File(folder / "a.h5") as file:  # by the link in it
+        group = file["particles/all"]
+        assert group["position/step"][:].tolist() == steps
+        assert np.allclose(group["position/time"][:], 0.001 * np.array(steps))
+        assert list(group["box"].attrs["boundary"]) == ["periodic", "periodic", "none"]
+        codes = history["code"].values.tolist()
+        for k, step in enumerate(steps):
+            bounds, table = dumped[step]
+            n = len(table)
+            ids = group["id/value"][k]
+            assert (ids[:n] == table[:, 0]).all()
+            assert (ids[n:] == -1).all()
+            assert (group["type/value"][k, :n] == table[:, 1]).all()
+            assert (group["species/value"][k, :n] == np.where(table[:, 1] == 1, 13, 28)).all()
+            origin, edges = group["box/offset/value"][k], group["box/edges/value"][k]
+            assert np.abs(group["position/value"][k, :n] + origin - table[:, 2:5]).max() < 2e-5
+            xy = bounds[0, 2]
+            assert np.allclose(origin, [bounds[0, 0] - min(0, xy), *bounds[1:, 0]])
+            length = bounds[:, 1] - bounds[:, 0] - [abs(xy), 0, 0]
+            assert np.allclose(edges, [[length[0], 0, 0], [xy, length[1], 0], [0, 0, length[2]]])
+            phases = group["phase/value"][k, :n]
+            counted = [(phases == code).sum() for code in codes]
+            assert counted == history["count"].sel(step=step).values.tolist()
+            confidence = group["confidence/value"][k, :n] / 255.0
+            for code, mean in zip(codes, history["confidence"].sel(step=step).values, strict=True):
+                if (phases == code).any():
+                    assert confidence[phases == code].mean() == pytest.approx(mean, abs=0.004)
+
+
+def test_the_atoms_are_those_of_lammps_own_dump(host: Host, tmp_path: Path) -> None:
+    """Also when some go, with a piece of a rank at a time, and from a deck's further run."""
+    for ranks in (1, 3):
+        folder = tmp_path / str(ranks)
+        folder.mkdir()
+        deck = DECK + host.monitor(5, file="a.h5", atoms=10, atoms_memory=0.01)
+        run = host.run(folder, deck + DUMP + "run 20\n" + CHANGE + "run 20\n", ranks)
+        assert run.code == 0, run.text[-2000:]
+        compare(folder, [10, 20, 30, 40])
+
+
+def test_a_restart_replaces_the_frames_from_there_on(tmp_path: Path) -> None:
+    host = require("wheel")
+    monitor = host.monitor(5, file="a.h5", atoms=10, if_exists="append")
+    deck = DECK + monitor + DUMP + "restart 20 at.*\nrun 35\n"
+    assert host.run(tmp_path, deck, 3).code == 0
+    compare(tmp_path, [10, 20, 30])
+    again = (
+        "units metal\nread_restart at.20\n" + DECK.split("8.69\n")[1].split("velocity")[0] + monitor
+    )
+    run = host.run(tmp_path, again + DUMP.replace("all.dump", "later.dump") + "run 5\n", 2)
+    assert run.code == 0, run.text[-2000:]
+    compare(tmp_path, [10, 20])  # that of 30 is of the past
+    run = host.run(tmp_path, again + DUMP + "run 20\n", 2)
+    assert run.code == 0, run.text[-2000:]
+    with h5py.File(tmp_path / "a.atoms.h5md") as file:
+        assert file["particles/all/position/step"][:].tolist() == [10, 20, 30, 40]
+    assert insitu.open(tmp_path / "a.h5")["step"].values[-1] == 40
+
+
+def test_groups_and_atoms_that_are_left_out_are_not_analysed(tmp_path: Path) -> None:
+    """All atoms are written; those that are not analysed have the phase -1 and no confidence."""
+    host = require("wheel")
+    half = "region left block INF INF INF 2.4 INF INF\ngroup left region left\n"
+    deck = DECK + half + host.monitor(10, "left", file="a.h5", atoms=10, neighbors="1")
+    run = host.run(tmp_path, deck + DUMP + "run 10\n", 2)
+    assert run.code == 0, run.text[-2000:]
+    history = insitu.open(tmp_path / "a.h5")
+    ((_, table),) = [frames(tmp_path / "all.dump")[10]]
+    with h5py.File(tmp_path / "a.atoms.h5md") as file:
+        group = file["particles/all"]
+        phases, types = group["phase/value"][0], group["type/value"][0]
+        assert len(phases) == len(table)
+        assert (phases[types == 2] == -1).all()
+        assert (phases >= 0).sum() == history["count"].sum()
+        assert 0 < (phases >= 0).sum() < (types == 1).sum()
+        assert (group["confidence/value"][0][phases == -1] == 0).all()
+
+
+def test_files_of_an_earlier_run_are_kept(host: Host, tmp_path: Path) -> None:
+    path = tmp_path / "a.atoms.h5md"
+    path.write_text("mine")
+    deck = DECK + host.monitor(10, file="a.h5", atoms=10)
+    run = host.run(tmp_path, deck + "run 10\n", 2)
+    assert run.code != 0
+    assert "Loop time" not in run.text
+    assert "a.atoms.h5md' exists, of an earlier run" in run.text
+    assert path.read_text() == "mine"
