@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Elastic and dielectric tensors of a crystal by networks that were trained on published DFT tensors.
+
+The networks are those of :mod:`insitu.training.fit.tensors`, run in NumPy: nothing else is needed, and a
+crystal takes milliseconds. A tensor has the crystal's symmetry by construction; it is projected onto the
+point group all the same where spglib is installed, for what rounding leaves.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from insitu.crystal import spacegroup
+from insitu.crystal.tensor_basis import elastic, harmonics, traceless
+from insitu.crystal.tensor_graph import CENTERS, Graph, graph
+from insitu.crystal.tensors import project
+from insitu.crystal.voigt import from_voigt, to_voigt
+from insitu.errors import ModelError, SettingError
+from insitu.frame.crystals import nearest_distance
+from insitu.frame.species import SYMBOLS
+
+#: Where the shipped models are.
+FOLDER = Path(__file__).parent / "models"
+Weights = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A predicted tensor.
+
+    Parameters
+    ----------
+    tensor
+        Cartesian, in the axes of the cell: ``(3, 3, 3, 3)`` [GPa] or ``(3, 3)``.
+    spread
+        Norm of the difference of the networks from their mean, relative to the mean's norm: where it is
+        large the networks were trained on little that is alike.
+    """
+
+    tensor: NDArray[np.float64]
+    spread: float
+
+
+def elastic_tensor(cell: ArrayLike, sites: ArrayLike, numbers: ArrayLike) -> Prediction:
+    """Return the elastic tensor of a crystal as DFT (PBE) would have it at 0 K.
+
+    Parameters
+    ----------
+    cell
+        ``(3, 3)`` primitive cell, rows are vectors [Å].
+    sites
+        ``(n, 3)`` fractional coordinates.
+    numbers
+        ``(n,)`` atomic numbers.
+
+    Raises
+    ------
+    SettingError
+        A shape is wrong, an element has no place in the tables, or atoms lie on each other.
+
+    References
+    ----------
+    M. de Jong et al., Sci. Data 2, 150009 (2015), doi:10.1038/sdata.2015.9 (the tensors).
+    """
+    flat, spread = _predicted("elastic", cell, sites, numbers)
+    return Prediction(_projected(from_voigt(flat.reshape(6, 6)), cell, sites, numbers, "elastic"), spread)
+
+
+def dielectric_tensor(cell: ArrayLike, sites: ArrayLike, numbers: ArrayLike) -> Prediction:
+    """Return the static dielectric tensor (electrons and ions) of an insulator as DFPT would have it.
+
+    Parameters
+    ----------
+    cell, sites, numbers
+        As of :func:`elastic_tensor`.
+
+    Raises
+    ------
+    SettingError
+        As of :func:`elastic_tensor`.
+
+    References
+    ----------
+    I. Petousis et al., Sci. Data 4, 160134 (2017), doi:10.1038/sdata.2016.134 (the tensors).
+    """
+    flat, spread = _predicted("dielectric", cell, sites, numbers)
+    return Prediction(_projected(flat.reshape(3, 3), cell, sites, numbers, "dielectric"), spread)
+
+
+def card(kind: str) -> dict[str, Any]:
+    """Return what is known of a shipped model: its data, how well it does, its limits."""
+    found: dict[str, Any] = _loaded(kind)[1]
+    return found
+
+
+@cache
+def _loaded(kind: str) -> tuple[list[Weights], dict[str, Any]]:
+    path = FOLDER / f"{kind}.npz"
+    try:
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the model '{path}' cannot be read ({error}); install insitu anew") from None
+    notes = json.loads(str(arrays.pop("notes")))
+    nets: list[Weights] = [{} for _ in range(notes["networks"])]
+    for name, value in arrays.items():
+        k, _, key = name.partition("/")
+        nets[int(k)][key] = value.astype(np.float64)
+    for net in nets[1:]:
+        net |= {key: nets[0][key] for key in ("radius", "properties")}
+    return nets, notes
+
+
+def _projected(
+    tensor: NDArray[np.float64], cell: ArrayLike, sites: ArrayLike, numbers: ArrayLike, kind: str
+) -> NDArray[np.float64]:
+    if not spacegroup.available():
+        return tensor
+    group = spacegroup.find(cell, sites, numbers, 1e-4)
+    return tensor if group is None else project(tensor, group.rotations, kind)
+
+
+def _predicted(
+    kind: str, cell: ArrayLike, sites: ArrayLike, numbers: ArrayLike
+) -> tuple[NDArray[np.float64], float]:
+    nets, _ = _loaded(kind)
+    lattice, s = np.asarray(cell, dtype=np.float64), np.asarray(sites, dtype=np.float64)
+    z = np.asarray(numbers, dtype=np.int64)
+    if lattice.shape != (3, 3) or s.ndim != 2 or s.shape[1:] != (3,) or z.shape != (len(s),):
+        raise SettingError(
+            f"cell, sites and numbers have shapes {lattice.shape}, {s.shape} and {z.shape}; give (3, 3), "
+            "(n, 3) and (n,)"
+        )
+    if not len(s) or abs(np.linalg.det(lattice)) < 1e-6:
+        raise SettingError("the crystal has no atoms or no volume; give a unit cell")
+    most = len(nets[0]["radius"])
+    if not (0 < z.min() and z.max() < most):
+        raise SettingError(
+            f"numbers has {int(z.min())} … {int(z.max())}; give atomic numbers of H … {SYMBOLS[most - 1]}"
+        )
+    if nearest_distance(s, lattice) < 0.3:
+        raise SettingError("two atoms of the cell are less than 0.3 Å apart; give an ordered structure")
+    g = graph(lattice, s, z)
+    every = np.array([run(net, g, kind) for net in nets])
+    mean = every.mean(axis=0)
+    away = np.linalg.norm(every - mean, axis=1)
+    return mean, float(np.sqrt((away**2).mean()) / np.linalg.norm(mean))
+
+
+def _silu(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(x / (1.0 + np.exp(-x)))
+
+
+def _linear(net: Weights, name: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(x @ net[f"{name}.weight"].T + net.get(f"{name}.bias", 0.0))
+
+
+def _summed(values: NDArray[np.float64], where: NDArray[np.int64], n: int) -> NDArray[np.float64]:
+    total = np.zeros((n, *values.shape[1:]))
+    np.add.at(total, where, values)
+    return total
+
+
+def run(net: Weights, g: Graph, kind: str) -> NDArray[np.float64]:
+    """Return the tensor of one network: ``(36,)`` in Voigt notation, or ``(9,)``."""
+    i, j, n = g.first, g.second, len(g.numbers)
+    z = net["properties"][g.numbers]
+    radius = net["radius"][g.numbers]
+    relative = g.length * g.unit / (radius[i] + radius[j])
+    rbf = np.concatenate(
+        [
+            np.exp(-(((x[:, None] - m) / (m[1] - m[0])) ** 2))
+            for x, m in zip((g.length, relative), CENTERS, strict=True)
+        ],
+        axis=1,
+    )
+    weight = g.weight[:, None]
+    h = _silu(_linear(net, "embed", z))
+    layers = sum(name.startswith("own.") and name.endswith(".weight") for name in net)
+    for k in range(layers):
+        m = _linear(net, f"own.{k}", h)[i] + _linear(net, f"other.{k}", h)[j]
+        gate, value = np.split(m + _linear(net, f"bond.{k}", rbf), 2, axis=1)
+        h = h + 0.2 * _summed(_silu(value) / (1.0 + np.exp(-gate)) * weight, i, n)
+    t = _silu(
+        _linear(net, "own_t", h)[i] + _linear(net, "other_t", h)[j] + _linear(net, "bond_t", rbf)
+    )
+    w = _linear(net, "to_channels", t) * weight
+    channels = w.shape[1] // 2
+    q = w[:, :channels].T @ harmonics(g.direction, 2) / n
+    f = w[:, channels:].T @ harmonics(g.direction, 4) / n
+    mean_h, mean_z = h.mean(axis=0), z.mean(axis=0)
+    unit = np.log(g.unit)
+    parts = [
+        mean_h, np.abs(h - mean_h).mean(axis=0), mean_z, np.abs(z - mean_z).mean(axis=0), z.max(axis=0),
+        z.min(axis=0), [unit, np.log(radius.mean()) - unit],
+    ]  # fmt: skip
+    x = _silu(_linear(net, "inner", np.concatenate(parts)))
+    out = _linear(net, "outer", _silu(_linear(net, "middle", x)))
+    if kind == "dielectric":
+        one = np.eye(3).ravel()
+        return np.asarray(one + np.exp(out[0]) * (one + (0.1 * out[1:]) @ q @ traceless(2)))
+    first, second, fourth = (0.1 * out[2:]).reshape(3, channels)
+    e = elastic()
+    shape = (first @ q) @ e["first"] + (second @ q) @ e["second"] + (fourth @ f) @ e["fourth"]
+    return np.asarray(np.exp(out[0] + 4.5) * e["bulk"][0] + np.exp(out[1] + 3.8) * (e["shear"][0] + shape))
+
+
+def voigt(prediction: Prediction) -> NDArray[np.float64]:
+    """Return a predicted elastic tensor in Voigt notation ``(6, 6)`` [GPa]."""
+    return to_voigt(prediction.tensor)
