@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from insitu.analyses.base import Analysis, System
 from insitu.analyses.loading import load
@@ -16,11 +19,15 @@ from insitu.errors import SettingError, guarded
 from insitu.frame.reduce import Ranks
 from insitu.frame.species import check_species, from_masses
 from insitu.frame.units import ANGSTROM
+from insitu.pipeline.budget import Budget
 from insitu.pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from insitu.lammps.view import LammpsView
     from insitu.models.added import Extended
+    from insitu.models.engines.loaded import LoadedModel
+
+log = logging.getLogger(__name__)
 
 #: What the history has of every run: no analysis may be called so.
 _TAKEN = (
@@ -75,6 +82,36 @@ def make_phases(
         check_species(species, kinds, known, unseen)
         model.name_types({k: e for k, e in enumerate(species, 1) if k not in unseen})
     return analyzer
+
+
+def another_model(name: str, model: LoadedModel, ranks: Ranks) -> str | None:
+    """Return what is wrong if the ranks loaded different files under one name; collective."""
+    mine = model.sha256
+    words = np.array([int(mine[k : k + 8], 16) for k in range(0, 64, 8)], dtype=np.float64)
+    # Sums of whole numbers: exact, and equal to a rank's own share on all ranks only if all agree.
+    if (ranks.sum(words) == words * ranks.size).all():
+        return None
+    return (
+        f"model='{name}' is not the same file on all ranks (here {model.path}, SHA-256 {mine[:12]}…): give "
+        "a path that all nodes share, or copy one file to all"
+    )
+
+
+def make_budget(
+    settings: Settings, phases: Phases, further: Sequence[Analysis[Any]], ranks: Ranks
+) -> Budget | None:
+    """Return what keeps the setting `overhead`, if it is given."""
+    if settings.overhead is None:
+        return None
+    whole = [f"analyze {a.name}" for a in further if not a.samples]
+    if phases.model.exchanged:
+        whole.append(f"model '{phases.model.card.name}'")
+    if whole and ranks.rank == 0:
+        log.warning(
+            "insitu: overhead=%g is kept by the interval between frames alone: %s needs all atoms",
+            settings.overhead, ", ".join(whole),
+        )  # fmt: skip
+    return Budget(settings.overhead, settings.every_max, not whole, ranks)
 
 
 def make_further(settings: Settings, view: LammpsView, phases: Phases) -> list[Analysis[Any]]:

@@ -23,8 +23,14 @@ from insitu.frame.frame import Frame, Thermo
 from insitu.frame.ghost_cutoff import GhostCutoff, HostCutoff, Need
 from insitu.frame.reduce import Ranks
 from insitu.frame.threads import thread_count
-from insitu.pipeline.budget import Budget, drawn
-from insitu.pipeline.build import make_further, make_phases, with_classes
+from insitu.pipeline.budget import drawn
+from insitu.pipeline.build import (
+    another_model,
+    make_budget,
+    make_further,
+    make_phases,
+    with_classes,
+)
 from insitu.pipeline.delivery import Delivery
 from insitu.pipeline.evaluation import Evaluated, Evaluation
 from insitu.pipeline.settings import Settings
@@ -80,7 +86,7 @@ class Pipeline:
         self._local_rank = 0 if settings.device == "cpu" else ranks.local_rank()
         more = with_classes(settings, ranks)
         ranks.agree(guarded(lambda: self._prepare(view, more)))
-        ranks.agree(self._another_model())
+        ranks.agree(another_model(settings.model, self.analyzer.model, ranks))
         self.classes = self.analyzer.classes
         self._model = self.analyzer.model.card.name
         self.feedback = self._deliver.feedback
@@ -98,7 +104,7 @@ class Pipeline:
         #: Analyses beside that of the phases.
         self.further = make_further(self.settings, view, self.analyzer)
         self._evaluate = Evaluation(self.analyzer, self.further, self.ranks)
-        self._budget = self._make_budget()
+        self._budget = make_budget(self.settings, self.analyzer, self.further, self.ranks)
         self._deliver = Delivery(
             self.settings, self.analyzer, self.further, self._evaluate, self.ranks,
             len(self.row_names), self._budget,
@@ -120,34 +126,6 @@ class Pipeline:
             import torch
 
             torch.set_num_threads(threads)
-
-    def _make_budget(self) -> Budget | None:
-        """Return what keeps the setting `overhead`, if it is given."""
-        s = self.settings
-        if s.overhead is None:
-            return None
-        whole = [f"analyze {a.name}" for a in self.further if not a.samples]
-        if self.analyzer.model.exchanged:
-            whole.append(f"model '{self.analyzer.model.card.name}'")
-        if whole and self.ranks.rank == 0:
-            log.warning(
-                "insitu: overhead=%g is kept by the interval between frames alone: %s needs all atoms",
-                s.overhead, ", ".join(whole),
-            )  # fmt: skip
-        return Budget(s.overhead, s.every_max, not whole, self.ranks)
-
-    def _another_model(self) -> str | None:
-        """Return what is wrong if the ranks loaded different files under one name; collective."""
-        mine = self.analyzer.model.sha256
-        words = np.array([int(mine[k : k + 8], 16) for k in range(0, 64, 8)], dtype=np.float64)
-        # Sums of whole numbers: exact, and equal to a rank's own share on all ranks only if all agree.
-        if (self.ranks.sum(words) == words * self.ranks.size).all():
-            return None
-        return (
-            f"model='{self.settings.model}' is not the same file on all ranks (here "
-            f"{self.analyzer.model.path}, SHA-256 {mine[:12]}…): give a path that all nodes share, or "
-            "copy one file to all"
-        )
 
     def begin(self, view: LammpsView, first: bool = False) -> None:
         """Prepare for a run that is about to start, or has: deck and history; collective.
