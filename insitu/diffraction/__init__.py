@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 _HOME = {
     "Pattern": "insitu.diffraction.powder",
     "powder_pattern": "insitu.diffraction.powder",
+    "zone_pattern": "insitu.diffraction.zone",
     "scattering_factors": "insitu.diffraction.form_factors",
 }
 
-__all__ = ["Pattern", "powder_pattern", "scattering_factors"]
+__all__ = ["Pattern", "powder_pattern", "scattering_factors", "zone_pattern"]
 
 if TYPE_CHECKING:
     from insitu.diffraction.form_factors import scattering_factors
     from insitu.diffraction.powder import Pattern, powder_pattern
+    from insitu.diffraction.zone import zone_pattern
 
 
 def __getattr__(name: str) -> Any:

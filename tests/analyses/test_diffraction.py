@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The analysis `diffraction`: the contract, the mean over frames, what goes wrong, its panel."""
 
-from dataclasses import replace
+import re
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from insitu.analyses.base import System
+import insitu
+from insitu.analyses.base import Observable, System
 from insitu.analyses.diffraction import Diffraction, DiffractionSettings
 from insitu.diffraction import mesh, powder_pattern
 from insitu.errors import InsituError, SettingError
+from insitu.history.writer import Series
+from insitu.pipeline.settings import make
 from insitu.testing import check_analysis, evaluate, lattice
 from insitu.testing.conformance import Sample
+from insitu.views import plots
+from insitu.views.analyses import lines
 
 
 @pytest.mark.parametrize(
@@ -101,3 +108,29 @@ def test_settings_that_do_not_fit_are_refused() -> None:
         Diffraction(DiffractionSettings(), System(1, units="lj"))
     with pytest.raises(SettingError, match="no masses"):
         Diffraction(DiffractionSettings(), System(1))
+
+
+def test_panel_and_line_of_a_history(tmp_path: Path) -> None:
+    sample = copper(0.1)
+    settings = make(analyze="diffraction two_theta 30,80 spacing 0.1")
+    (asked,) = settings.analyses
+    analysis = Diffraction(asked.settings, System(1, cell=sample.cell, species=("Cu",)), asked.name)
+    series = Series.create(
+        tmp_path / "a.h5",
+        [Observable("phases/fraction", (2,), "f8", "", "fraction"), *analysis.observables],
+        time_unit="ps", provenance={"settings": asdict(settings)}, classes=["fcc", "unknown"], codes=[1, 0],
+    )  # fmt: skip
+    for step in (10, 20):
+        values = evaluate(analysis, sample).values
+        series.append(step, 0.1 * step, {"phases/fraction": [1.0, 0.0], **values})
+    series.close()
+    data = insitu.open(tmp_path / "a.h5")
+    assert data["diffraction_intensity"].attrs["long_name"] == "of an atom, mean of the last frames"
+    figure = plots.phase_history(data, panels=["phases", "diffraction"])
+    assert figure.axes[1].get_ylabel() == "2θ\n(degrees)"
+    image = figure.axes[1].collections[0].get_array()
+    assert image.size == 2 * 501
+    (line,) = lines(data)
+    assert re.fullmatch(
+        r"diffraction: Bragg peaks of the last frame at 43\.3\d° \(100%\), 50\.\d\d° .*", line
+    )
