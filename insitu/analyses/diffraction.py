@@ -101,7 +101,7 @@ class Diffraction(Analysis[DiffractionSettings]):
     are counted on the ranks where they are, for any number of atoms: peaks are then as broad as 5.4/cutoff
     in Q (3.8 without a window).
 
-    A peak is a maximum over the background that is at most twice as broad as the resolution and stands
+    A peak is a maximum over the background, at most 1.5 times as broad as the resolution, that stands
     out of its scatter: a melt has none. Of a group its own atoms scatter; with `histogram` also their pairs
     with others.
     """

@@ -13,7 +13,7 @@ _SIGNIFICANT = 5.0
 #: The background does not follow what is narrower than about twice this many FWHM.
 _CLIP = 1.5
 #: Broader than this many FWHM of the resolution, a maximum is that of a liquid.
-_BROADEST = 2.0
+_BROADEST = 1.5
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def find_peaks(
     """Return the Bragg peaks of a pattern, by their angle.
 
     A peak is a maximum over the background that is at least `least` times as high as the highest, that
-    stands out of the background's scatter, and that is at most twice as broad as the resolution: the
+    stands out of the background's scatter, and that is at most 1.5 times as broad as the resolution: the
     maxima of a liquid are none.
 
     Parameters
