@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Setting `atoms`: the atoms of a run in H5MD are those of LAMMPS' own dump, on 1-3 ranks; both hosts."""
 
+import importlib.util
+import warnings
 from pathlib import Path
 
 import h5py
@@ -95,12 +97,33 @@ def test_the_atoms_are_those_of_lammps_own_dump(host: Host, tmp_path: Path) -> N
         compare(folder, [10, 20, 30, 40])
 
 
+def load_with_a_data_file(folder: Path) -> None:
+    """Load topology and trajectory as the page says: MDAnalysis has the atoms in the order of their ids."""
+    if importlib.util.find_spec("MDAnalysis") is None:
+        return
+    import MDAnalysis as mda  # noqa: N813
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about masses and elements that the topology does not say
+        u = mda.Universe(
+            str(folder / "melt.data"), str(folder / "a.atoms.h5md"), format="H5MD",
+            topology_format="DATA", atom_style="id type x y z",
+        )  # fmt: skip
+    bounds, table = frames(folder / "all.dump")[20]
+    u.trajectory[1]
+    assert u.trajectory.n_frames == 3
+    assert u.atoms.types.astype(int).tolist() == table[:, 1].astype(int).tolist()
+    low = np.array([bounds[0, 0] - min(0, bounds[0, 2]), *bounds[1:, 0]])
+    assert np.abs(u.atoms.positions + low - table[:, 2:5]).max() < 2e-5
+
+
 def test_a_restart_replaces_the_frames_from_there_on(tmp_path: Path) -> None:
     host = require("wheel")
     monitor = host.monitor(5, file="a.h5", atoms=10, if_exists="append")
-    deck = DECK + monitor + DUMP + "restart 20 at.*\nrun 35\n"
+    deck = DECK + monitor + DUMP + "restart 20 at.*\nrun 35\nwrite_data melt.data nocoeff\n"
     assert host.run(tmp_path, deck, 3).code == 0
     compare(tmp_path, [10, 20, 30])
+    load_with_a_data_file(tmp_path)
     again = (
         "units metal\nread_restart at.20\n" + DECK.split("8.69\n")[1].split("velocity")[0] + monitor
     )
