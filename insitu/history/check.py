@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from insitu.errors import HistoryError
-from insitu.history.elements import elements, opened, text
+from insitu.history.elements import damage, elements, opened, text
 from insitu.history.integrity import half_written, verify
 from insitu.history.storage import leftovers
 
@@ -43,7 +43,7 @@ def check_file(path: str | os.PathLike[str]) -> list[str]:
     path = Path(path)
     try:
         with opened(path) as file:
-            found = [*_head(file), *_elements(file), *_phases(file)]
+            found = [*_head(file), *_elements(file), *_phases(file), *_particles(file, path)]
             if not found:  # what is wrong has not been said yet
                 verify(file, half_written(file)[0])
     except HistoryError as error:
@@ -109,6 +109,22 @@ def _elements(file: h5py.File) -> list[str]:
             "readers leave it out, and the next run that continues the history removes it"
         )
     return found
+
+
+def _particles(file: h5py.File, path: Path) -> list[str]:
+    """Return what is wrong with the link to the atoms of some frames."""
+    link = file.get("particles/all", getlink=True)
+    if not isinstance(link, h5py.ExternalLink):
+        return []
+    beside = path.with_name(link.filename)
+    if not beside.exists():
+        return [f"its atoms are in '{beside}', which is missing; copy both files together"]
+    try:
+        steps = file["particles/all/box/edges/step"][()]
+    except (KeyError, OSError) as error:
+        return [f"its atoms in '{beside}' cannot be read ({damage(error)}); copy that file again"]
+    left = set(steps.tolist()) - set(next(iter(elements(file).values()))["step"][()].tolist())
+    return [f"'{beside}' has atoms of step {min(left)}, which the history has not"] if left else []
 
 
 def _phases(file: h5py.File) -> list[str]:

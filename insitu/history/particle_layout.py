@@ -17,6 +17,8 @@ from insitu.history.layout import head, store
 
 #: Atoms in a piece of the file that is compressed and read at once.
 _CHUNK = 1 << 16
+#: Where there are fewer in the first frame; there may be more in a later one.
+_LEAST = 1 << 10
 _PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 GROUP = "particles/all"
 #: What an atom is: what is stored, and as what of an unknown atom (one that is not there).
@@ -121,7 +123,7 @@ def add_atoms(file: h5py.File, n: int) -> None:
         base, shape = kind.subdtype or (kind, ())
         packed = {} if name == "position" else _PACKED
         value = group.create_group(name).create_dataset(
-            "value", (0, n, *shape), base, chunks=(1, min(max(n, 1), _CHUNK), *shape),
+            "value", (0, n, *shape), base, chunks=(1, min(max(n, _LEAST), _CHUNK), *shape),
             maxshape=(None, None, *shape), fillvalue=ABSENT[name], **packed,
         )  # fmt: skip
         group[f"{name}/step"], group[f"{name}/time"] = clock["step"], clock["time"]

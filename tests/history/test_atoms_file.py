@@ -275,3 +275,14 @@ def test_a_history_leads_to_its_atoms(path: Path) -> None:
         assert file["particles/all/position/step"][:].tolist() == [0, 10, 20]
     frames = H5MDFile(str(history), pytest.fail).frames(lambda k: True)
     assert len(list(frames)) == 3
+    whole = path.read_bytes()
+    path.write_bytes(whole[:2000])
+    (said,) = check_file(history)
+    assert "cannot be read" in said
+    path.unlink()
+    (said,) = check_file(history)
+    assert "which is missing; copy both files together" in said
+    path.write_bytes(whole)
+    put(AtomsFile(path, ABOUT, True), 25, atoms(50))
+    (said,) = check_file(history)
+    assert "has atoms of step 25, which the history has not" in said
