@@ -45,8 +45,10 @@ def expected(u: "mda.Universe") -> list[Any]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("backend", ["serial", "multiprocessing"])
+@pytest.mark.parametrize("backend", ["serial", "multiprocessing", "dask"])
 def test_every_backend_gives_what_classify_gives(universe: "mda.Universe", backend: str) -> None:
+    if backend == "dask":
+        pytest.importorskip("dask", reason="dask is not installed")
     workers = {} if backend == "serial" else {"n_workers": 2}
     results = StructureAnalysis(universe.atoms).run(backend=backend, **workers).results
     found = expected(universe)
