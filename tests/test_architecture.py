@@ -153,6 +153,7 @@ def test_import_loads_nothing_heavy() -> None:
         "markdown_it",
         "finufft",
         "gemmi",
+        "spglib",
     }
 
 

@@ -35,6 +35,7 @@ SIZES: dict[str, dict[str, object]] = {
     "in.overhead": {"cells": 3, "steps": 60, "overhead": 1e-6, "most": 20},
     "in.lattice": {"cells": 4, "steps": 40, "every": 20},
     "in.diffraction": {"cells": 4, "steps": 60, "every": 20},
+    "in.expansion": {"cells": 5, "steps": 40, "every": 20},
     "in.job": {"cells": 3, "often": 40, "every": 20, "total": 60},
     "vitrification/in.vitrification_ni": {
         "cells": 3,
@@ -224,6 +225,22 @@ def test_diffraction(done: Done) -> None:
     assert 36 < float(last["two_theta"][int(last.argmax())]) < 39.5
     first = history["diffraction_position"].isel(step=-1, peak=0)
     assert float(first) == pytest.approx(37.8, abs=1.0)
+
+
+def test_expansion(done: Done) -> None:
+    """The crystal that was found is that of the box, which it is not told."""
+    history = done.history("expansion.h5")
+    assert done.steps("expansion.h5") == done.frames(0, 40)
+    fcc = history.sel(crystal_phase="fcc")
+    assert (fcc["crystal_space_group"] == 225).all()
+    assert (fcc["crystal_atoms"] > 0.98 * 500).all()
+    printed = re.findall(r"^ *(20|40)(?: +\S+){2} +(\S+) +(\S+) +(\S+) *$", done.output("in.expansion"), re.M)
+    for step, *sides in printed:
+        box = np.array(sides, dtype=float)
+        found = fcc.sel(step=int(step))
+        assert float(found["crystal_length"][0]) == pytest.approx(box.mean(), rel=2e-4)
+        assert float(found["crystal_density"]) == pytest.approx(4 * 26.982 * 1.66054 / box.prod(), rel=1e-3)
+    assert len(printed) == 2
 
 
 def test_film(done: Done) -> None:

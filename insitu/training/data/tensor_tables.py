@@ -89,15 +89,18 @@ def read(path: str, kind: str) -> list[Record]:
     csv.field_size_limit(sys.maxsize)
     try:
         with Path(path).open(newline="") as file:
-            rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
-    except OSError as error:
-        raise SettingError(f"'{path}' cannot be read ({error.strerror or error})") from None
+            lines = [line for n, line in enumerate(file) if n or not line.startswith("#")]
+            header, *values = csv.reader(lines)
+            # One of the tables has an index before the columns that its header names.
+            rows = [dict(zip(header, v[len(v) - len(header) :], strict=True)) for v in values]
+    except (OSError, ValueError) as error:
+        raise SettingError(f"'{path}' cannot be read ({error})") from None
     if not rows or not {column, "poscar", "material_id"} <= set(rows[0]):
         raise SettingError(f"'{path}' lacks one of the columns {column}, poscar, material_id")
     records = []
     for row in rows:
         values = np.array(json.loads(row[column]), dtype=np.float64)
-        tensor = from_voigt(0.5 * (values + values.T)) if kind == "elastic" else values
+        tensor: NDArray[np.float64] = from_voigt(0.5 * (values + values.T)) if kind == "elastic" else values
         if kind == "dielectric":
             tensor = 0.5 * (values + values.T)
         if not np.isfinite(tensor).all() or np.linalg.norm(tensor) > most:
