@@ -1,2 +1,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Crystals found in a frame: lattice, basis, space group; tensors and their symmetry."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+#: Where the names that users call are: imported on first use.
+_HOME = {
+    "dielectric_tensor": "insitu.crystal.prediction",
+    "elastic_tensor": "insitu.crystal.prediction",
+    "find_crystals": "insitu.crystal.finding",
+}
+
+__all__ = ["dielectric_tensor", "elastic_tensor", "find_crystals"]
+
+if TYPE_CHECKING:
+    from insitu.crystal.finding import find_crystals
+    from insitu.crystal.prediction import dielectric_tensor, elastic_tensor
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'insitu.crystal' has no attribute '{name}'; it has {__all__}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value

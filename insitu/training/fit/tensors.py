@@ -286,4 +286,4 @@ def save(nets: Sequence[TensorNetwork], path: Path, notes: dict[str, Any]) -> No
         if not (k and name in ("radius", "properties"))
     }
     text = json.dumps({"kind": nets[0].kind, "networks": len(nets), **notes})
-    np.savez_compressed(path, allow_pickle=False, notes=np.array(text), **arrays)
+    np.savez_compressed(path, notes=np.array(text), **arrays)

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The crystal of each phase: the contract, on 1 to 4 ranks, two phases in one box, and what is none."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from insitu.analyses import crystal as module
+from insitu.analyses.base import System
+from insitu.analyses.crystal import CrystalAnalysis, CrystalSettings
+from insitu.errors import SettingError
+from insitu.frame.frame import Frame
+from insitu.frame.neighbors import Neighbors
+from insitu.frame.reduce import Ranks
+from insitu.testing import check_analysis, lattice, sample
+
+CLASSES = ("fcc", "bcc", "hcp", "disordered", "unknown")
+
+
+def analysed(r, cell, phase, types=None, pbc=True, **given):
+    """Return the observables of one frame."""
+    n_types = 1 if types is None else int(np.max(types))
+    system = System(
+        n_types=n_types, cell=cell, classes=CLASSES, species=("Ni", "Al")[:n_types],
+        masses=(58.693, 26.982)[:n_types],
+    )  # fmt: skip
+    a = CrystalAnalysis(CrystalSettings(**{"cutoff": 6.0, **given}), system)
+    frame = replace(
+        Frame.from_arrays(r, cell, pbc, reach=6.001, types=types), results={"phase": phase}
+    )
+    a(frame, Neighbors(frame, 6.0))
+    return a.phases, a.finish(a.together(Ranks()))
+
+
+def test_contract() -> None:
+    s = sample("fcc", 4.05, 6)
+    s = replace(s, phase=np.zeros(len(s.positions), dtype=np.int64), types=1 + 0 * s.types)
+    s.types[0] = 2
+    found = check_analysis(
+        CrystalAnalysis, {"phase": ["fcc"], "cutoff": 5.5}, of=s, invariant=("order",)
+    )
+    assert max(found.values()) < 1e-9
+
+
+def test_two_phases_in_one_box() -> None:
+    """Fcc beside bcc, each with its own crystal; a phase of disordered atoms has none."""
+    rng = np.random.default_rng(0)
+    a, cell = lattice("fcc", 3.60, (6, 6, 6))
+    b, other = lattice("bcc", 2.88, (9, 7, 7))
+    gas = rng.random((400, 3)) * 20.0
+    r = np.concatenate([a, b + [cell[0, 0] + 2, 0, 0], gas + [60, 0, 0]])
+    r[: len(a) + len(b)] += rng.normal(scale=0.1, size=(len(a) + len(b), 3))
+    phase = np.repeat([0, 1, 2], [len(a), len(b), len(gas)])
+    types = np.repeat([1, 2, 1], [len(a), len(b), len(gas)])
+    phases, values = analysed(r, np.diag([90.0, 40, 40]), phase, types, pbc=False)
+    assert phases == ("fcc", "bcc", "hcp")
+    assert values["crystal/space_group"].tolist() == [225, 229, 0]
+    assert values["crystal/length"][:2, 0] == pytest.approx([3.60, 2.88], rel=2e-3)
+    assert values["crystal/density"][:2] == pytest.approx(
+        [4 * 58.693 * 1.66054 / 3.6**3, 2 * 26.982 * 1.66054 / 2.88**3], rel=6e-3
+    )
+    assert np.isnan(values["crystal/length"][2]).all()
+    assert (values["crystal/share"][:2] > 0.5).all()
+    assert other.shape == (3, 3)
+
+
+def test_an_ordered_alloy_under_a_label_that_knows_no_species() -> None:
+    r, cell = lattice("bcc", 2.88, (8, 8, 8))
+    r = r + np.random.default_rng(1).normal(scale=0.12, size=r.shape)
+    types = np.tile([1, 2], len(r) // 2)
+    _, values = analysed(r, cell, np.ones(len(r), dtype=np.int64), types)
+    assert values["crystal/space_group"][1] == 221
+    assert values["crystal/sites"][1] == 2
+    assert values["crystal/volume"][1] == pytest.approx(2.88**3 / 2, rel=1e-3)
+    inside = cell @ np.linalg.inv(values["crystal/cell"][1])
+    assert np.abs(inside - np.rint(inside)).max() < 0.02
+
+
+def test_pairs_that_are_not_known() -> None:
+    """A lattice whose translations are longer than the cutoff is none."""
+    r, cell = lattice("hcp", 3.2, (7, 5, 5))
+    _, values = analysed(r, cell, np.full(len(r), 2), cutoff=4.0)
+    assert values["crystal/space_group"][2] == 0
+
+
+def test_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingError, match="Did you mean 'fcc'"):
+        CrystalAnalysis(CrystalSettings(phase=("fc",)), System(classes=CLASSES))
+    with pytest.raises(SettingError, match="are no lattices"):
+        CrystalAnalysis(CrystalSettings(), System(classes=("melt", "unknown")))
+    monkeypatch.setattr(module, "available", lambda: False)
+    with pytest.raises(SettingError, match="pip install 'insitu\\[crystal\\]'"):
+        CrystalAnalysis(CrystalSettings(), System(classes=CLASSES))
