@@ -17,13 +17,12 @@ from insitu.crystal.files import HEAD, cif_of
 from insitu.crystal.found import LEAST, Ball, Crystal, Lattice, assemble, lattice_of, pairs_of
 from insitu.crystal.region import RADIUS, Box, around, densest, octant
 from insitu.crystal.spacegroup import available
-from insitu.diffraction.form_factors import elements_of_types
 from insitu.errors import InsituError, SettingError, did_you_mean
 from insitu.frame.frame import Frame
 from insitu.frame.lattices import LATTICES
 from insitu.frame.neighbors import Neighbors
 from insitu.frame.reduce import Ranks
-from insitu.frame.species import SYMBOLS
+from insitu.frame.species import SYMBOLS, elements_of
 
 if TYPE_CHECKING:
     import xarray
@@ -120,10 +119,9 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
             self.cutoff = _FAR
         #: Symbol of each species; X: not known.
         self._names: dict[int, str] = {}
-        try:
-            names = elements_of_types(system.species, system.masses, system.n_types)
-        except SettingError:  # species are told apart all the same
-            names = tuple(map(str, range(1, system.n_types + 1)))
+        found = system.species or elements_of(system.masses) or ("",) * system.n_types
+        # Species are told apart also where the elements are not known.
+        names = tuple(name or str(k) for k, name in enumerate(found, 1))
         #: Number of each type's species: its atomic number, or that of the first type of its kind.
         self._species = np.array(
             [0, *(SYMBOLS.index(s) if s in SYMBOLS else names.index(s) + 1 for s in names)]

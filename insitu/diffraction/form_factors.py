@@ -13,13 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from insitu.errors import InsituError, SettingError, one_of
-from insitu.frame.species import MASSES, SYMBOLS
+from insitu.frame.species import SYMBOLS
+from insitu.frame.species import elements_of as of_masses
 
 #: Kinds of radiation, and the unit of what an atom scatters.
 RADIATION = {"xray": "electrons", "neutron": "fm", "electron": "Angstrom"}
-#: A deck's mass may differ this much [relative] from the element's, and another element has to be three
-#: times as far: nickel and cobalt differ by 0.4 %.
-_CLOSE = 0.01
 
 
 def tables() -> Any:
@@ -152,15 +150,11 @@ def elements_of_types(
             "the elements of the atom types are not known: the deck has no masses in g/mol; name them in "
             "the order of the types, for example species Cu,Zr"
         )
-    known, found = np.array(MASSES), []
-    for kind, mass in enumerate(masses, 1):
-        far = np.where(known > 0, np.abs(known - mass), np.inf) / max(mass, 1e-9)
-        near, second = np.argsort(far)[:2]
-        if not (far[near] < _CLOSE and far[second] > 3 * far[near]):
+    found = of_masses(masses)
+    for kind, (mass, element) in enumerate(zip(masses, found, strict=True), 1):
+        if not element:
             raise SettingError(
-                f"atom type {kind} has the mass {mass:g} g/mol, which is not clearly that of one element "
-                f"(nearest: {SYMBOLS[near]}, {SYMBOLS[second]}); name the elements in the order of the "
-                "types, for example species Cu,Zr"
+                f"atom type {kind} has the mass {mass:g} g/mol, which is not clearly that of one element; "
+                "name the elements in the order of the types, for example species Cu,Zr"
             )
-        found.append(SYMBOLS[near])
-    return tuple(found)
+    return found

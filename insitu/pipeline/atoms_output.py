@@ -96,7 +96,7 @@ class AtomsOutput:
         if self._file is None or self._file.path != path:
             reduced, s = frame.units == "lj", self._settings
             kinds = s.species or elements_of(view.masses())
-            if len(kinds) != view.setting("ntypes") or not set(kinds) <= set(SYMBOLS):
+            if len(kinds) != view.setting("ntypes") or not set(kinds) <= set(SYMBOLS[1:]):
                 kinds = ()
             if path.exists() and s.if_exists not in ("append", "overwrite"):
                 raise HistoryError(f"'{path}' exists, of an earlier run; remove or rename it")

@@ -35,6 +35,7 @@ SIZES: dict[str, dict[str, object]] = {
     "in.overhead": {"cells": 3, "steps": 60, "overhead": 1e-6, "most": 20},
     "in.lattice": {"cells": 4, "steps": 40, "every": 20},
     "in.diffraction": {"cells": 4, "steps": 60, "every": 20},
+    "in.unknown": {"cells": 6, "steps": 20, "every": 10},
     "in.expansion": {"cells": 5, "steps": 40, "every": 20},
     "in.job": {"cells": 3, "often": 40, "every": 20, "total": 60},
     "vitrification/in.vitrification_ni": {
@@ -56,7 +57,7 @@ SIZES: dict[str, dict[str, object]] = {
 ENSEMBLE = {"cells": 5, "steps": 40, "every": 20}
 POTENTIAL = {
     "in.film": "AlFe_mm.eam.fs", "in.hydride": "NiAlH_jea.eam.alloy",
-    "in.ensemble": "Fe_mm.eam.fs", "in.disable": "Si.sw",
+    "in.unknown": "Zr_mm.eam.fs", "in.ensemble": "Fe_mm.eam.fs", "in.disable": "Si.sw",
     "vitrification/in.vitrification_ni": "Ni_u3.eam",
     "vitrification/in.vitrification_cuzr": "CuZr_mm.eam.fs",
 }  # fmt: skip
@@ -225,6 +226,21 @@ def test_diffraction(done: Done) -> None:
     assert 36 < float(last["two_theta"][int(last.argmax())]) < 39.5
     first = history["diffraction_position"].isel(step=-1, peak=0)
     assert float(first) == pytest.approx(37.8, abs=1.0)
+
+
+def test_unknown(done: Done) -> None:
+    """Atoms of a structure that the model does not know: its crystal is found, and is then a class."""
+    history = done.history("unknown.h5")
+    assert done.steps("unknown.h5") == [10, 20]
+    assert (history["fraction"].sel(phase="unknown") > 0.99).all()
+    found = history.sel(crystal_phase="unknown").isel(step=-1)
+    assert int(found["crystal_space_group"]) == 191
+    a, _, c = found["crystal_length"].values
+    assert a == pytest.approx(5.04, rel=0.02)
+    assert c / a == pytest.approx(0.62, rel=0.02)
+    named = done.history("named.h5")
+    assert done.steps("named.h5") == [30, 40]
+    assert (named["fraction"].sel(phase="omega") > 0.99).all()
 
 
 def test_expansion(done: Done) -> None:
