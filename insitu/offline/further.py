@@ -67,7 +67,11 @@ class Further:
             n_types=n_types, units=units, cell=bare.cell, origin=bare.origin, pbc=bare.pbc,
             species=tuple(species) or self._species(c, n_types), classes=tuple(phases.classes),
         )  # fmt: skip
-        self.analyses: list[Analysis[Any]] = further_of(requests, system, phases)
+        try:
+            self.analyses: list[Analysis[Any]] = further_of(requests, system, phases)
+        except SettingError as error:  # its words are those of a deck
+            text = str(error).replace("the deck has no masses in g/mol", "the file names none")
+            raise SettingError(text.replace("example species ", "example --species ")) from None
         if triggers := [a.name for a in self.analyses if isinstance(a, Trigger)]:
             raise SettingError(
                 f"--analyze {triggers[0]}: a trigger acts on a run, a file has none; leave it out"

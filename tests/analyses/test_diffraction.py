@@ -24,7 +24,7 @@ from insitu.views.analyses import lines
 @pytest.mark.parametrize(
     "settings",
     [
-        {"spacing": 0.2},
+        {"spacing": 0.2, "memory": 3.2},  # MB: four slabs
         {"method": "histogram", "cutoff": 7.0, "spacing": 0.5},
         {
             "radiation": "neutron",

@@ -49,7 +49,10 @@ def test_a_trajectory_gives_the_history_of_its_run(potentials: Path, tmp_path: P
     [
         ("rdf cutoff 5 columns a=d_a", "columns are those of LAMMPS"),
         ("trigger on fcc above 0.5", "a trigger acts on a run"),
-        ("diffraction", "species Cu,Zr"),
+        (
+            "diffraction",
+            "the file names none; name them in the order of the types, for example --species",
+        ),
         ("rdf cutof 5", "cutof"),
         ("rdf cutoff 5 analyze rdf cutoff 6", "two analyses"),
     ],
