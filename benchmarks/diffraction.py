@@ -3,6 +3,7 @@
 
     python -P benchmarks/diffraction.py                   2,048 and 6,912 atoms; 97,556 on the mesh
     python -P benchmarks/diffraction.py --cells 8 14      2,048 and 10,976 (compute xrd takes minutes)
+    python -P benchmarks/diffraction.py --cells --large 63    1,000,188 atoms on the mesh, nothing else
 
 Copper with displacements of 0.1 Å, X-rays of 1.5406 Å, 2θ from 10 to 90 degrees. Processor time, all
 in one run; compute xrd sums every node (c 1 1 1), its time is that of LAMMPS with it less that without.
@@ -95,7 +96,7 @@ def freud_debye(r: np.ndarray, cell: np.ndarray, values: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cells", type=int, nargs="+", default=[8, 12])
+    parser.add_argument("--cells", type=int, nargs="*", default=[8, 12])
     parser.add_argument("--large", type=int, default=29, help="cells of the mesh alone")
     options = parser.parse_args()
     powder_pattern(*sample(4), True, "Cu", threads=1)  # libraries are loaded, FFTs planned
