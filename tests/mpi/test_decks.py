@@ -223,7 +223,7 @@ def test_diffraction(done: Done) -> None:
     assert done.steps("diffraction.h5") == [20, 40, 60]
     assert history["diffraction_frames"].values.tolist() == [1, 2, 3]
     last = history["diffraction_intensity"].isel(step=-1)
-    assert 36 < float(last["two_theta"][int(last.argmax())]) < 39.5
+    assert 36 < float(last["two_theta"][int(np.argmax(last.values))]) < 39.5
     first = history["diffraction_position"].isel(step=-1, peak=0)
     assert float(first) == pytest.approx(37.8, abs=1.0)
 
