@@ -21,6 +21,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -67,8 +68,8 @@ def sample(folder: Path, cells: int, steps: int) -> float:
     return float((structures(inherent[:, 1:4], cold, True, "cna") == "fcc").mean())
 
 
-def ovito(after: bool) -> tuple[Callable[[], float], int]:
-    """Return OVITO's script, without reading the file."""
+def ovito(after: bool, rmsd: float = 0.1) -> tuple[Callable[[], float], int]:
+    """Return OVITO's script, without reading the file; `rmsd` 0: no limit."""
     from insitu_ovito import IdentifyStructuresModifier
     from ovito.io import import_file
     from ovito.modifiers import PolyhedralTemplateMatchingModifier
@@ -81,7 +82,7 @@ def ovito(after: bool) -> tuple[Callable[[], float], int]:
         if after:
             data.apply(mine)
             return data.attributes["insitu.counts.fcc"] / data.particles.count
-        data.apply(PolyhedralTemplateMatchingModifier(rmsd_cutoff=0.1))
+        data.apply(PolyhedralTemplateMatchingModifier(rmsd_cutoff=rmsd))
         return data.attributes["PolyhedralTemplateMatching.counts.FCC"] / data.particles.count
 
     return run, frame.particles.count
@@ -181,6 +182,7 @@ def main() -> None:
         )
         for title, script in (
             ("OVITO, PTM with RMSD 0.1", ovito),
+            ("OVITO, PTM without a limit", partial(ovito, rmsd=0.0)),
             ("ASE, a-CNA", by_ase),
             ("MDAnalysis, PTM with RMSD 0.1", mdanalysis),
         ):

@@ -122,7 +122,10 @@ def _particles(file: h5py.File, path: Path) -> list[str]:
     try:
         steps = file["particles/all/box/edges/step"][()]
     except (KeyError, OSError) as error:
-        return [f"its atoms in '{beside}' cannot be read ({damage(error)}); copy that file again"]
+        return [
+            f"its atoms in '{beside}' cannot be read ({damage(error)}): close it where this program has it "
+            "open, or copy it again"
+        ]
     left = set(steps.tolist()) - set(next(iter(elements(file).values()))["step"][()].tolist())
     return [f"'{beside}' has atoms of step {min(left)}, which the history has not"] if left else []
 

@@ -71,6 +71,7 @@ def test_mdanalysis_loads_it_as_a_universe(path: Path) -> None:
         # MDAnalysis turns the box; its lengths and angles stay.
         theirs = ts.triclinic_dimensions.astype(float)
         assert np.allclose(theirs @ theirs.T, CELL @ CELL.T, rtol=1e-5)
+    u.trajectory.close()
 
 
 def test_pyh5md_reads_it(path: Path) -> None:
@@ -193,7 +194,8 @@ except HistoryError as error:
         assert raw["particles/all/position/step"][:].tolist() == [0, 10, 20]
 
 
-def test_a_kill_at_any_moment_costs_at_most_the_frame(path: Path) -> None:
+@pytest.mark.parametrize("stride", [6, pytest.param(1, marks=pytest.mark.full)])
+def test_a_kill_at_any_moment_costs_at_most_the_frame(path: Path, stride: int) -> None:
     """A child process for each moment: killed in the middle of the k-th change of a file."""
     code = """
 import io, os, shutil, signal, sys
@@ -205,7 +207,7 @@ from insitu.history import file_access, journal
 path = Path(sys.argv[1])
 whole = path.read_bytes()
 seen = set()
-for moment in range(1, 500):
+for moment in range(1, 500, int(sys.argv[3])):
     path.write_bytes(whole)
     child = os.fork()
     if not child:
@@ -244,6 +246,7 @@ for moment in range(1, 500):
 print(moment, sorted(seen))
 """
     words = [sys.executable, "-P", "-c", code, str(path), str(Path(__file__).parents[1])]
+    words.append(str(stride))
     run = subprocess.run(words, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr[-2000:]
     moments, lengths = run.stdout.split(maxsplit=1)

@@ -88,7 +88,7 @@ def compare(folder: Path, steps: list[int]) -> None:
 
 def test_the_atoms_are_those_of_lammps_own_dump(host: Host, tmp_path: Path) -> None:
     """Also when some go, with a piece of a rank at a time, and from a deck's further run."""
-    for ranks in (1, 3):
+    for ranks in (1, 3) if host.plugin else (3,):
         folder = tmp_path / str(ranks)
         folder.mkdir()
         deck = DECK + host.monitor(5, file="a.h5", atoms=10, atoms_memory=0.01)
@@ -115,6 +115,7 @@ def load_with_a_data_file(folder: Path) -> None:
     assert u.atoms.types.astype(int).tolist() == table[:, 1].astype(int).tolist()
     low = np.array([bounds[0, 0] - min(0, bounds[0, 2]), *bounds[1:, 0]])
     assert np.abs(u.atoms.positions + low - table[:, 2:5]).max() < 2e-5
+    u.trajectory.close()
 
 
 def test_a_restart_replaces_the_frames_from_there_on(tmp_path: Path) -> None:
@@ -156,7 +157,8 @@ def test_groups_and_atoms_that_are_left_out_are_not_analysed(tmp_path: Path) -> 
         assert (group["confidence/value"][0][phases == -1] == 0).all()
 
 
-def test_files_of_an_earlier_run_are_kept(host: Host, tmp_path: Path) -> None:
+def test_files_of_an_earlier_run_are_kept(tmp_path: Path) -> None:
+    host = require("wheel")
     path = tmp_path / "a.atoms.h5md"
     path.write_text("mine")
     deck = DECK + host.monitor(10, file="a.h5", atoms=10)
