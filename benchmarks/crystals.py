@@ -3,7 +3,8 @@
 
     python benchmarks/crystals.py run            LAMMPS' box of runs at constant pressure
     python benchmarks/crystals.py prototypes     AFLOW's prototypes (pymatgen), atoms displaced at random
-    python benchmarks/crystals.py melts          liquids and two grains
+    python benchmarks/crystals.py melts          liquids
+    python benchmarks/crystals.py cost           processor time
 
 Needs insitu[train,crystal], and pymatgen for the prototypes.
 """
@@ -25,7 +26,7 @@ from insitu.training.data.runs import potentials_folder, read_dump, run_lammps, 
 CRYSTALS = {
     "Al fcc": (("Al",), "fcc", 4.05, (8, 8, 8), [1], "eam/fs", "Al_mm.eam.fs Al", 926, 225),
     "Fe bcc": (("Fe",), "bcc", 2.87, (10, 10, 10), [1], "eam/fs", "Fe_mm.eam.fs Fe", 1772, 229),
-    "Zr hcp": (("Zr",), "hcp", 3.23, (10, 6, 6), [1], "eam/fs", "Zr_mm.eam.fs Zr", 2109, 194),
+    "Mg hcp": (("Mg",), "hcp", 3.2, (10, 6, 6), [1], "eam/fs", "Mg_mm.eam.fs Mg", 914, 194),
     "Si diamond": (("Si",), "cubic_diamond", 5.43, (6, 6, 6), [1], "sw", "Si.sw Si", 1691, 227),
     "NiAl B2": (("Ni", "Al"), "bcc", 2.88, (10, 10, 10), [1, 2], "eam/alloy",
                 "NiAlH_jea.eam.alloy Ni Al", 1700, 221),
@@ -42,7 +43,7 @@ def hot(name, temperature, steps, seed=4711, melt=False):
     r, cell = lattice(kind, a, repeat)
     z = np.tile(types, len(r) // len(types))
     file, *elements = coefficients.split()
-    masses = {"Al": 26.98, "Fe": 55.85, "Zr": 91.22, "Si": 28.09, "Ni": 58.69, "C": 12.01}
+    masses = {"Al": 26.98, "Fe": 55.85, "Mg": 24.31, "Si": 28.09, "Ni": 58.69, "C": 12.01}
     deck = (
         "units metal\nboundary p p p\natom_style atomic\nread_data data\n"
         f"pair_style {style}\npair_coeff * * {potentials_folder() / file} {' '.join(elements)}\n"
@@ -53,11 +54,13 @@ def hot(name, temperature, steps, seed=4711, melt=False):
     if melt:
         deck += f"fix move all npt temp {3 * melting} {3 * melting} 0.1 iso 0 0 1\nrun 4000\nunfix move\n"
     deck += f"fix move all npt temp {temperature} {temperature} 0.1 aniso 0 0 1\n"
-    deck += f"run {steps}\nwrite_dump all custom dump id type x y z modify sort id format float %.10g\n"
+    deck += (
+        f"run {steps}\nwrite_dump all custom dump id type x y z modify sort id format float %.10g\n"
+    )
     with tempfile.TemporaryDirectory() as folder:
         write_data(Path(folder) / "data", r, cell, z)
         run_lammps(Path(folder), deck)
-        (_, positions, box), = read_dump(Path(folder) / "dump")
+        ((_, positions, box),) = read_dump(Path(folder) / "dump")
     return positions, box, z, np.asarray(repeat)
 
 
@@ -68,7 +71,9 @@ def of_box(name, box, repeat):
 
 
 def run(steps):
-    print("| crystal | T/Tm | space group | a, c (Å) | by the box | apart | of a cut-out part | apart | u (Å) |")
+    print(
+        "| crystal | T/Tm | space group | a, c (Å) | box | apart | cut-out part | apart | u (Å) |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     for name, (*_, melting, number) in CRYSTALS.items():
         for share in (0.3, 0.9):
@@ -102,23 +107,24 @@ def run(steps):
 
 def prototypes(share):
     """Space groups of AFLOW's prototypes with displaced atoms, beside spglib's of the perfect ones."""
-    from insitu.crystal.spacegroup import find
-
     import gzip
     import json
 
     import pymatgen.analysis.prototypes as package
     from pymatgen.core import Structure
 
+    from insitu.crystal.spacegroup import find
 
     names = list(Path(package.__file__).parent.rglob("aflow_prototypes.json.gz"))
-    entries = json.loads(gzip.open(names[0]).read())
+    entries = json.loads(gzip.decompress(names[0].read_bytes()))
 
     rows, started = {}, time.process_time()
     for n, entry in enumerate(entries[:: max(1, round(1 / share))]):
         snl = entry["snl"]
-        s = Structure.from_dict({k: v for k, v in snl.items() if k != "about"} | {
-            "@module": "pymatgen.core.structure", "@class": "Structure"})
+        s = Structure.from_dict(
+            {k: v for k, v in snl.items() if k != "about"}
+            | {"@module": "pymatgen.core.structure", "@class": "Structure"}
+        )
         cell, sites = np.array(s.lattice.matrix), np.array(s.frac_coords)
         numbers = np.array(s.atomic_numbers)
         perfect = find(cell, sites, numbers, 0.01)
@@ -128,20 +134,35 @@ def prototypes(share):
         scale = np.cbrt(abs(np.linalg.det(perfect.primitive)) / len(perfect.primitive_sites))
         r, box = r * scale, box * scale
         z = perfect.primitive_numbers[site]
-        d = np.sort(s.distance_matrix + 1e9 * np.eye(len(s)), axis=1)[:, 0].min() if len(s) > 1 else 1e9
+        d = (
+            np.sort(s.distance_matrix + 1e9 * np.eye(len(s)), axis=1)[:, 0].min()
+            if len(s) > 1
+            else 1e9
+        )
         d = min(d, np.linalg.norm(perfect.primitive, axis=1).min())
         for sigma in (0.01, 0.02, 0.04):
             rng = np.random.default_rng(n)
             moved = r + rng.normal(scale=sigma * d / np.sqrt(3), size=r.shape)
             found = find_crystals(moved, box, True, z, most=1).crystals
             got = found[0].group.number if found and found[0].group else 0
-            rows.setdefault(sigma, []).append((got == perfect.number, bool(found), len(perfect.primitive),
-                                               len(perfect.primitive_sites), s.formula, perfect.symbol, got))
+            rows.setdefault(sigma, []).append(
+                (
+                    got == perfect.number,
+                    bool(found),
+                    len(perfect.primitive),
+                    len(perfect.primitive_sites),
+                    s.formula,
+                    perfect.symbol,
+                    got,
+                )
+            )
     for sigma, row in rows.items():
         small = [k[0] for k in row if k[3] <= 12]
-        print(f"displaced by {sigma:.0%} of the nearest distance: {np.mean([k[0] for k in row]):.3f} of "
-              f"{len(row)} prototypes right, {np.mean(small):.3f} of {len(small)} with up to 12 atoms; "
-              f"no crystal found {np.mean([not k[1] for k in row]):.3f}")
+        print(
+            f"displaced by {sigma:.0%} of the nearest distance: {np.mean([k[0] for k in row]):.3f} of "
+            f"{len(row)} prototypes right, {np.mean(small):.3f} of {len(small)} with up to 12 atoms; "
+            f"no crystal found {np.mean([not k[1] for k in row]):.3f}"
+        )
     print("wrong:", [(k[4], k[3], k[5], k[6]) for k in rows[0.02] if not k[0]][:40])
     print(f"{time.process_time() - started:.0f} s of processor time")
 
@@ -153,13 +174,24 @@ def melts(steps):
         print(name, "molten:", len(found.crystals), "crystals;", found.reasons[:1])
 
 
+def cost(steps):
+    """Processor time of a frame, beside that of the search for neighbours in it."""
+    del steps
+    for repeat in (10, 20):
+        r, cell = lattice("fcc", 4.05, (repeat,) * 3)
+        r = r + np.random.default_rng(0).normal(scale=0.12, size=r.shape)
+        before = time.process_time()
+        find_crystals(r, cell, True)
+        print(f"{len(r):,} atoms: {time.process_time() - before:.2f} s of processor time")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("run", "prototypes", "melts"))
+    parser.add_argument("what", choices=("run", "prototypes", "melts", "cost"))
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--share", type=float, default=1.0, help="of the prototypes")
     options = parser.parse_args()
     if options.what == "prototypes":
         prototypes(options.share)
     else:
-        {"run": run, "melts": melts}[options.what](options.steps)
+        {"run": run, "melts": melts, "cost": cost}[options.what](options.steps)

@@ -15,8 +15,11 @@ from insitu.analyses.base import Analysis, Observable, Panel, System, setting
 from insitu.crystal.cells import DENSITY
 from insitu.crystal.files import HEAD, cif_of
 from insitu.crystal.found import LEAST, Ball, Crystal, Lattice, assemble, lattice_of, pairs_of
+from insitu.crystal.moduli import moduli
+from insitu.crystal.prediction import elastic_tensor
 from insitu.crystal.region import RADIUS, Box, around, densest, octant
 from insitu.crystal.spacegroup import available
+from insitu.crystal.voigt import to_voigt
 from insitu.errors import InsituError, SettingError, did_you_mean
 from insitu.frame.frame import Frame
 from insitu.frame.lattices import LATTICES
@@ -45,6 +48,10 @@ class CrystalSettings:
         f"{_FAR:g}", default=None, unit="Å", low=0.1, high=30.0,
     )  # fmt: skip
     least: int = setting("atoms that a phase has to have", default=200, low=LEAST, high=10**9)
+    elastic: bool = setting(
+        "also predict the elastic tensor, by a network that was trained on DFT at 0 K",
+        default=False,
+    )
     tolerance: float | None = setting(
         "of the space group; by default 9 standard errors of a site, at least 1 % of the nearest "
         "distance", default=None, unit="Å", low=1e-6, high=5.0,
@@ -128,6 +135,11 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
         )
         for kind, name in zip(self._species[1:].tolist(), names, strict=True):
             self._names.setdefault(kind, name if name in SYMBOLS else "X")
+        if settings.elastic and not all(s in SYMBOLS for s in names):
+            raise SettingError(
+                "elastic=yes: a tensor is predicted for elements, and those of the atom types are not "
+                "known; name them in the order of the types, for example species Ni,Al"
+            )
         masses = system.masses if system.units != "lj" else None
         #: Mass of each species [g/mol].
         self._mass = dict(zip(self._species[1:].tolist(), masses, strict=True)) if masses else {}
@@ -165,6 +177,16 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
             of("cell", "f8", length, "primitive, Niggli-reduced cell in the axes of the box",
                vectors, ("direction", ("x", "y", "z"), "")),
         )  # fmt: skip
+        if settings.elastic:
+            rows, columns = (
+                (self.axis(n), ("xx", "yy", "zz", "yz", "xz", "xy"), "")
+                for n in ("stress", "strain")
+            )
+            self.observables += (
+                of("stiffness", "f8", "GPa", "predicted, in the axes of the box", rows, columns),
+                of("bulk_modulus", "f8", "GPa", "of the predicted tensor, Hill's mean"),
+                of("shear_modulus", "f8", "GPa", "of the predicted tensor, Hill's mean"),
+            )
 
     def __call__(self, frame: Frame, neighbors: Neighbors) -> dict[str, Any]:
         """Keep the frame; nothing is summed yet."""
@@ -268,7 +290,13 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
 
     def _values(self, c: Crystal) -> dict[str, Any]:
         mass = sum(self._mass.get(int(z), np.nan) for z in c.kinds)
+        more: dict[str, Any] = {}
+        if self.settings.elastic:
+            stiffness = to_voigt(elastic_tensor(c.cell, c.sites, c.kinds).tensor)
+            m = moduli(stiffness)
+            more = {"stiffness": stiffness, "bulk_modulus": m.bulk, "shear_modulus": m.shear}
         return {
+            **more,
             "length": c.parameters[:3], "length_error": c.errors[:3], "angle": c.parameters[3:],
             "space_group": c.group.number if c.group else 1, "volume": c.volume,
             "volume_error": c.volume_error, "density": DENSITY * mass / (c.volume * len(c.kinds)),

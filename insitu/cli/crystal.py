@@ -17,7 +17,7 @@ def _crystal(options: argparse.Namespace) -> int:
     from insitu.offline.crystals import CrystalOptions, crystals_of_files
     from insitu.offline.files import expand
 
-    names = ("index", "average", "cif", "species", "units", "tolerance", "least", "most")
+    names = ("index", "average", "cif", "species", "units", "tolerance", "least", "most", "elastic")
     chosen = CrystalOptions(**{name: getattr(options, name) for name in names})
 
     def tell(text: str) -> None:
@@ -38,17 +38,21 @@ def add_crystal(verb: Verb) -> None:
         "  insitu crystal structure.cif",
     )  # fmt: skip
     sub.add_argument("files", nargs="+", metavar="FILE",
-                     help="as of classify: LAMMPS dump or data file, H5MD, CIF, what ASE reads")  # fmt: skip
+                     help="LAMMPS dump or data file, H5MD, CIF, what ASE reads")  # fmt: skip
     sub.add_argument("--index", default="-1",
-                     help="frames, counted through all files: 0, -1, 10:20, ::5 (-1, the last)")  # fmt: skip
+                     help="frames, counted through all files: 0, 10:20, ::5 (-1, the last)")  # fmt: skip
     sub.add_argument("--average", type=int, default=1, metavar="N",
-                     help="average the positions of N frames first (1: the atoms are averaged only)")  # fmt: skip
-    sub.add_argument("--cif", metavar="FILE", help="CIF file to write: the crystals of the last frame")
+                     help="average the positions of N frames first (1)")  # fmt: skip
+    sub.add_argument(
+        "--cif", metavar="FILE", help="CIF file to write: the crystals of the last frame"
+    )
     sub.add_argument("--species", type=_words, default=(), metavar="A,B,…",
                      help="elements of the types 1, 2, …")  # fmt: skip
     sub.add_argument("--units", help="LAMMPS unit style of files that do not say it (metal)")
     sub.add_argument("--tolerance", type=float, metavar="Å",
-                     help="of the space group (9 standard errors, at least 1 %% of the nearest distance)")  # fmt: skip
+                     help="of the space group (by the scatter of the atoms)")  # fmt: skip
+    sub.add_argument("--elastic", action="store_true",
+                     help="also predict the elastic tensor (a network trained on DFT at 0 K)")  # fmt: skip
     sub.add_argument("--least", type=int, default=100, metavar="N",
                      help="atoms that a second crystal has to have (100)")  # fmt: skip
     sub.add_argument("--most", type=int, default=5, metavar="N", help="most crystals (5)")

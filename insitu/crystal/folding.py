@@ -114,7 +114,9 @@ def fold(
     site, away, of = number[site[on]], away[on], kinds[on]
     sites, counts = sites[kept], counts[kept]
     for axis in range(3):
-        shift = np.bincount(site, weights=(away @ np.linalg.inv(cell))[:, axis], minlength=len(sites))
+        shift = np.bincount(
+            site, weights=(away @ np.linalg.inv(cell))[:, axis], minlength=len(sites)
+        )
         sites[:, axis] += shift / counts
     spread = away - np.stack(
         [np.bincount(site, weights=away[:, k], minlength=len(sites)) / counts for k in range(3)], axis=1

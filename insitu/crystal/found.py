@@ -430,4 +430,3 @@ def _crystal(
         settled, atoms, atoms / max(looked_at, 1), basis.deviation, basis.left,
         float((basis.purity * weight).sum()),
     )  # fmt: skip
-

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Elastic and dielectric tensors of a crystal by networks that were trained on published DFT tensors.
+"""Elastic tensors of a crystal by a network that was trained on published DFT tensors.
 
-The networks are those of :mod:`insitu.training.fit.tensors`, run in NumPy: nothing else is needed, and a
+The network is that of :mod:`insitu.training.fit.tensors`, run in NumPy: nothing else is needed, and a
 crystal takes milliseconds. A tensor has the crystal's symmetry by construction; it is projected onto the
 point group all the same where spglib is installed, for what rounding leaves.
 """
@@ -40,8 +40,8 @@ class Prediction:
     tensor
         Cartesian, in the axes of the cell: ``(3, 3, 3, 3)`` [GPa] or ``(3, 3)``.
     spread
-        Norm of the difference of the networks from their mean, relative to the mean's norm: where it is
-        large the networks were trained on little that is alike.
+        Norm of the difference of several networks from their mean, relative to the mean's norm: where it
+        is large they were trained on little that is alike. NaN where the model is one network.
     """
 
     tensor: NDArray[np.float64]
@@ -70,28 +70,9 @@ def elastic_tensor(cell: ArrayLike, sites: ArrayLike, numbers: ArrayLike) -> Pre
     M. de Jong et al., Sci. Data 2, 150009 (2015), doi:10.1038/sdata.2015.9 (the tensors).
     """
     flat, spread = _predicted("elastic", cell, sites, numbers)
-    return Prediction(_projected(from_voigt(flat.reshape(6, 6)), cell, sites, numbers, "elastic"), spread)
-
-
-def dielectric_tensor(cell: ArrayLike, sites: ArrayLike, numbers: ArrayLike) -> Prediction:
-    """Return the static dielectric tensor (electrons and ions) of an insulator as DFPT would have it.
-
-    Parameters
-    ----------
-    cell, sites, numbers
-        As of :func:`elastic_tensor`.
-
-    Raises
-    ------
-    SettingError
-        As of :func:`elastic_tensor`.
-
-    References
-    ----------
-    I. Petousis et al., Sci. Data 4, 160134 (2017), doi:10.1038/sdata.2016.134 (the tensors).
-    """
-    flat, spread = _predicted("dielectric", cell, sites, numbers)
-    return Prediction(_projected(flat.reshape(3, 3), cell, sites, numbers, "dielectric"), spread)
+    return Prediction(
+        _projected(from_voigt(flat.reshape(6, 6)), cell, sites, numbers, "elastic"), spread
+    )
 
 
 def card(kind: str) -> dict[str, Any]:
@@ -107,7 +88,9 @@ def _loaded(kind: str) -> tuple[list[Weights], dict[str, Any]]:
         with np.load(path) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError) as error:
-        raise ModelError(f"the model '{path}' cannot be read ({error}); install insitu anew") from None
+        raise ModelError(
+            f"the model '{path}' cannot be read ({error}); install insitu anew"
+        ) from None
     notes = json.loads(str(arrays.pop("notes")))
     nets: list[Weights] = [{} for _ in range(notes["networks"])]
     for name, value in arrays.items():
@@ -141,15 +124,19 @@ def _predicted(
     if not len(s) or abs(np.linalg.det(lattice)) < 1e-6:
         raise SettingError("the crystal has no atoms or no volume; give a unit cell")
     most = len(nets[0]["radius"])
-    if not (0 < z.min() and z.max() < most):
+    if not (z.min() > 0 and z.max() < most):
         raise SettingError(
             f"numbers has {int(z.min())} … {int(z.max())}; give atomic numbers of H … {SYMBOLS[most - 1]}"
         )
     if nearest_distance(s, lattice) < 0.3:
-        raise SettingError("two atoms of the cell are less than 0.3 Å apart; give an ordered structure")
+        raise SettingError(
+            "two atoms of the cell are less than 0.3 Å apart; give an ordered structure"
+        )
     g = graph(lattice, s, z)
     every = np.array([run(net, g, kind) for net in nets])
     mean = every.mean(axis=0)
+    if len(nets) == 1:
+        return mean, float("nan")
     away = np.linalg.norm(every - mean, axis=1)
     return mean, float(np.sqrt((away**2).mean()) / np.linalg.norm(mean))
 
@@ -209,7 +196,9 @@ def run(net: Weights, g: Graph, kind: str) -> NDArray[np.float64]:
     first, second, fourth = (0.1 * out[2:]).reshape(3, channels)
     e = elastic()
     shape = (first @ q) @ e["first"] + (second @ q) @ e["second"] + (fourth @ f) @ e["fourth"]
-    return np.asarray(np.exp(out[0] + 4.5) * e["bulk"][0] + np.exp(out[1] + 3.8) * (e["shear"][0] + shape))
+    return np.asarray(
+        np.exp(out[0] + 4.5) * e["bulk"][0] + np.exp(out[1] + 3.8) * (e["shear"][0] + shape)
+    )
 
 
 def voigt(prediction: Prediction) -> NDArray[np.float64]:

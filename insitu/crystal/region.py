@@ -54,12 +54,14 @@ def densest(
         ``(3,)`` [Å], (volume an atom)^(1/3) there [Å], atoms of the set on all ranks; None: it has none.
     """
     s = box.fractional(positions) if len(positions) else np.empty((0, 3))
-    total = int(round(ranks.sum(np.array([float(len(s))]))[0]))
+    total = round(float(ranks.sum(np.array([float(len(s))]))[0]))
     if not total:
         return None
     low = np.zeros(3)
     span = np.ones(3)
-    if not box.pbc.all():  # beyond the box' faces there may be atoms, or there may be vacuum before them
+    if (
+        not box.pbc.all()
+    ):  # beyond the box' faces there may be atoms, or there may be vacuum before them
         ends = np.concatenate([-s.min(axis=0), s.max(axis=0)]) if len(s) else np.full(6, -1e300)
         ends = ranks.largest(ends)
         low = np.where(box.pbc, 0.0, -ends[:3])

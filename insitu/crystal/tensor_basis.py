@@ -26,7 +26,7 @@ SIZES = {2: 5, 4: 9}
 
 @cache
 def traceless(rank: int) -> NDArray[np.float64]:
-    """Return an orthonormal basis ``(5 or 9, 3^rank)`` of the traceless symmetric tensors of rank 2 or 4."""
+    """Return an orthonormal basis ``(5 or 9, 3^rank)`` of traceless symmetric tensors of rank 2 or 4."""
     shape, size = (3,) * rank, 3**rank
     places = np.arange(size).reshape(shape)
     symmetric = np.zeros((size, size))
@@ -52,7 +52,7 @@ def harmonics(direction: NDArray[np.float64], rank: int) -> NDArray[np.float64]:
 def elastic() -> dict[str, NDArray[np.float64]]:
     """Return what a component of each part adds to the stiffness in Voigt notation, ``(…, 36)``.
 
-    `bulk` and `shear` ``(1, 36)`` are the isotropic parts, `first` and `second` ``(5, 36)`` those of the two
+    `bulk` and `shear` ``(1, 36)`` are the isotropic parts, `first` and `second` ``(5, 36)`` those of both
     tensors of rank 2, `fourth` ``(9, 36)`` that of rank 4.
     """
     one = np.eye(3)

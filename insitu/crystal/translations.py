@@ -86,7 +86,8 @@ def lattice(
     if not np.isfinite(scale):
         return None
     pairs = pairs.only(pairs.like)
-    found, shares = [], []
+    found: list[NDArray[np.float64]] = []
+    shares: list[float] = []
     first = pairs.vectors[pairs.first < _ASKED]
     asked = min(_ASKED, pairs.atoms)
     # A translation and its inverse are one.

@@ -71,7 +71,9 @@ def to_voigt(tensor: ArrayLike) -> NDArray[np.float64]:
         return np.asarray(t[_FIRST[:, None], _SECOND[:, None], _FIRST, _SECOND])
     if t.shape == (3,) * 3:
         return np.asarray(t[:, _FIRST, _SECOND])
-    raise ValueError(f"a tensor of shape {t.shape} has no Voigt form; give (3, 3, 3, 3) or (3, 3, 3)")
+    raise ValueError(
+        f"a tensor of shape {t.shape} has no Voigt form; give (3, 3, 3, 3) or (3, 3, 3)"
+    )
 
 
 def from_voigt(matrix: ArrayLike) -> NDArray[np.float64]:

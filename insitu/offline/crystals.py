@@ -14,6 +14,9 @@ from insitu.crystal.cells import DENSITY, parameters
 from insitu.crystal.files import cif_of
 from insitu.crystal.finding import Found, averaged, find_crystals
 from insitu.crystal.found import Crystal
+from insitu.crystal.moduli import moduli
+from insitu.crystal.prediction import elastic_tensor
+from insitu.crystal.voigt import to_voigt
 from insitu.errors import SettingError, did_you_mean, one_of, writing
 from insitu.frame.species import MASSES, SYMBOLS
 from insitu.frame.units import ANGSTROM
@@ -41,6 +44,8 @@ class CrystalOptions:
         Of the space group [Å]; None: by the atoms' scatter.
     least, most
         Atoms that a crystal has to have, and most crystals.
+    elastic
+        Also predict the elastic tensor.
     """
 
     index: str = "-1"
@@ -51,6 +56,7 @@ class CrystalOptions:
     tolerance: float | None = None
     least: int = 100
     most: int = 5
+    elastic: bool = False
 
     def __post_init__(self) -> None:
         if self.units is not None:
@@ -139,8 +145,8 @@ def _of(
     n = len(found.crystals)
     lines = [f"{what}: {n} crystal{'s'[: n != 1]}, {100 * part:.1f} % of {len(kinds):,} atoms"]
     for k, crystal in enumerate(found.crystals):
-        lines += [f"  {k + 1}  {text}" if not j else f"     {text}"
-                  for j, text in enumerate(describe(crystal, names))]  # fmt: skip
+        text = describe(crystal, names) + (elastic(crystal, names) if options.elastic else [])
+        lines += [f"     {t}" if j else f"  {k + 1}  {t}" for j, t in enumerate(text)]
     return names, found, lines
 
 
@@ -211,3 +217,26 @@ def describe(c: Crystal, names: dict[int, str]) -> list[str]:
             f"species are mixed: {100 * c.purity:.0f} % of the atoms on sites of their own"
         )
     return lines
+
+
+def elastic(c: Crystal, names: dict[int, str]) -> list[str]:
+    """Return lines with the predicted elastic tensor in the axes of the standard setting.
+
+    Raises
+    ------
+    SettingError
+        The species are no elements.
+    """
+    if odd := [names[int(z)] for z in c.kinds if names[int(z)] not in SYMBOLS[1:]]:
+        raise SettingError(
+            f"--elastic needs elements, and '{odd[0]}' is none; say which the types are with --species"
+        )
+    numbers = [SYMBOLS.index(names[int(z)]) for z in c.conventional_kinds]
+    found = elastic_tensor(c.conventional, c.conventional_sites, numbers)
+    six = to_voigt(found.tensor)
+    m = moduli(six)
+    return [
+        f"elastic tensor as DFT at 0 K would have it, predicted [GPa]: bulk {m.bulk:.0f}, shear "
+        f"{m.shear:.0f}; xx yy zz yz xz xy",
+        *("".join(f"{v:8.1f}" if abs(v) > 0.05 else f"{'·':>8}" for v in row) for row in six),
+    ]

@@ -5,10 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from insitu.analyses import crystal as module
 from insitu.analyses.base import System
 from insitu.analyses.crystal import CrystalAnalysis, CrystalSettings
+from insitu.crystal.tensors import rotate
+from insitu.crystal.voigt import from_voigt, to_voigt
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
 from insitu.frame.neighbors import Neighbors
@@ -49,7 +52,7 @@ def test_two_phases_in_one_box() -> None:
     a, cell = lattice("fcc", 3.60, (6, 6, 6))
     b, other = lattice("bcc", 2.88, (9, 7, 7))
     gas = rng.random((400, 3)) * 20.0
-    r = np.concatenate([a, b + [cell[0, 0] + 2, 0, 0], gas + [60, 0, 0]])
+    r = np.concatenate([a, b + np.array([cell[0, 0] + 2, 0, 0]), gas + np.array([60, 0, 0])])
     r[: len(a) + len(b)] += rng.normal(scale=0.1, size=(len(a) + len(b), 3))
     phase = np.repeat([0, 1, 2], [len(a), len(b), len(gas)])
     types = np.repeat([1, 2, 1], [len(a), len(b), len(gas)])
@@ -75,6 +78,27 @@ def test_an_ordered_alloy_under_a_label_that_knows_no_species() -> None:
     assert values["crystal/volume"][1] == pytest.approx(2.88**3 / 2, rel=1e-3)
     inside = cell @ np.linalg.inv(values["crystal/cell"][1])
     assert np.abs(inside - np.rint(inside)).max() < 0.02
+
+
+def test_predicted_tensor_is_in_the_axes_of_the_box() -> None:
+    """A turned crystal has the turned tensor; that of silicon is as the function gives it."""
+    r, cell = lattice("bcc", 2.88, (8, 8, 8))
+    r = r + np.random.default_rng(2).normal(scale=0.05, size=r.shape)
+    types = np.tile([1, 2], len(r) // 2)
+    phase = np.ones(len(r), dtype=np.int64)
+    turn = Rotation.from_rotvec([0.3, 0.5, -0.2]).as_matrix()
+    found = []
+    for axes in (np.eye(3), turn):
+        _, values = analysed(r @ axes.T, cell @ axes.T, phase, types, elastic=True)
+        found.append((values["crystal/stiffness"][1], values["crystal/bulk_modulus"][1]))
+    (upright, bulk), (turned, again) = found
+    assert bulk == pytest.approx(again, rel=1e-3)
+    expected = to_voigt(rotate(from_voigt(upright), turn))
+    assert np.abs(turned - expected).max() < 0.01 * np.abs(upright).max()
+    assert bulk == pytest.approx((upright[0, 0] + 2 * upright[0, 1]) / 3, rel=0.02)
+    system = System(n_types=1, classes=CLASSES)
+    with pytest.raises(SettingError, match="elastic=yes"):
+        CrystalAnalysis(CrystalSettings(elastic=True), system)
 
 
 def test_pairs_that_are_not_known() -> None:

@@ -68,9 +68,7 @@ def test_a_tetragonal_strain_is_seen_and_a_small_one_is_not():
     stretch = np.diag([1.0, 1.0, 1.02])
     (crystal,) = find_crystals(r @ stretch, cell @ stretch, True).crystals
     assert crystal.group.number == 139
-    assert crystal.parameters[[0, 2]] == pytest.approx(
-        [4.05 / np.sqrt(2), 4.05 * 1.02], rel=1e-3
-    )
+    assert crystal.parameters[[0, 2]] == pytest.approx([4.05 / np.sqrt(2), 4.05 * 1.02], rel=1e-3)
     stretch = np.diag([1.0, 1.0, 1.002])
     (crystal,) = find_crystals(r @ stretch, cell @ stretch, True).crystals
     assert crystal.group.number == 225
@@ -163,7 +161,9 @@ def test_parameters_and_cif(tmp_path):
     atoms = ase.io.read(file)
     assert atoms.get_chemical_symbols() == ["Ga", "N"]
     assert atoms.cell.cellpar() == pytest.approx(six, abs=1e-5)
-    assert atoms.get_scaled_positions() == pytest.approx(np.array([[0.1, 0.2, 0.3], [0.6, 0.9, 0.5]]))
+    assert atoms.get_scaled_positions() == pytest.approx(
+        np.array([[0.1, 0.2, 0.3], [0.6, 0.9, 0.5]])
+    )
 
 
 def test_messages():

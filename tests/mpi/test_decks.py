@@ -250,12 +250,16 @@ def test_expansion(done: Done) -> None:
     fcc = history.sel(crystal_phase="fcc")
     assert (fcc["crystal_space_group"] == 225).all()
     assert (fcc["crystal_atoms"] > 0.98 * 500).all()
-    printed = re.findall(r"^ *(20|40)(?: +\S+){2} +(\S+) +(\S+) +(\S+) *$", done.output("in.expansion"), re.M)
+    printed = re.findall(
+        r"^ *(20|40)(?: +\S+){2} +(\S+) +(\S+) +(\S+) *$", done.output("in.expansion"), re.M
+    )
     for step, *sides in printed:
         box = np.array(sides, dtype=float)
         found = fcc.sel(step=int(step))
         assert float(found["crystal_length"][0]) == pytest.approx(box.mean(), rel=2e-4)
-        assert float(found["crystal_density"]) == pytest.approx(4 * 26.982 * 1.66054 / box.prod(), rel=1e-3)
+        assert float(found["crystal_density"]) == pytest.approx(
+            4 * 26.982 * 1.66054 / box.prod(), rel=1e-3
+        )
     assert len(printed) == 2
 
 

@@ -41,6 +41,11 @@ def test_a_dump_and_its_cif(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert a == pytest.approx(2.88, rel=1e-3)
     density = float(re.findall(r"([\d.]+) g/cm³", one)[0])
     assert density == pytest.approx((58.693 + 26.982) * 1.66054 / 2.88**3, rel=3e-3)
+    assert main(["crystal", str(file), "--species", "Ni,Al", "--elastic"]) == 0
+    text = capsys.readouterr().out
+    assert 100 < float(re.findall(r"bulk (\d+)", text)[0]) < 220  # 158 ± 2 GPa at 300 K
+    assert main(["crystal", str(file), "--elastic"]) == 2
+    assert "--elastic needs elements" in capsys.readouterr().err
     words = ["crystal", str(file), "--index", ":", "--average", "6", "--cif", str(out)]
     assert main([*words, "--species", "Ni,Al"]) == 0
     mean = capsys.readouterr().out

@@ -83,7 +83,11 @@ class ElasticRun:
 
 
 def elastic_run(
-    cell: ArrayLike, sites: ArrayLike, types: ArrayLike, potential: Potential, strain: float = STRAIN
+    cell: ArrayLike,
+    sites: ArrayLike,
+    types: ArrayLike,
+    potential: Potential,
+    strain: float = STRAIN,
 ) -> ElasticRun:
     """Return the elastic tensor of a crystal by a potential, at 0 K.
 
@@ -133,7 +137,9 @@ def elastic_run(
         rows = re.findall(r"^PRESSURE (.*)$", (folder / "log").read_text(), re.M)
         energy = float((folder / "energy").read_text())
     if len(rows) != 12:
-        raise DeckError(f"LAMMPS gave {len(rows)} of 12 stresses; look at the potential {potential.style}")
+        raise DeckError(
+            f"LAMMPS gave {len(rows)} of 12 stresses; look at the potential {potential.style}"
+        )
     stresses = []
     for row, turn in zip(rows, turns, strict=True):
         xx, yy, zz, yz, xz, xy = stress_from_lammps([float(v) for v in row.split()])
@@ -141,7 +147,9 @@ def elastic_run(
         stresses.append(stress_to_voigt(turn @ stress @ turn.T))
     c = np.array([(stresses[2 * k] - stresses[2 * k + 1]) / (2 * strain) for k in range(6)])
     volume = abs(float(np.linalg.det(big))) / len(kinds)
-    return ElasticRun(0.5 * (c + c.T), float(np.abs(c - c.T).max()), big, volume, energy / len(kinds))
+    return ElasticRun(
+        0.5 * (c + c.T), float(np.abs(c - c.T).max()), big, volume, energy / len(kinds)
+    )
 
 
 def _upright(cell: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -181,7 +189,9 @@ def _relaxed(
     _write(folder / "data", r @ np.linalg.inv(cell), upright, kinds, potential)
     deck = _head("data", potential)
     for _ in range(4):  # each new fix has the present cell as its reference
-        deck += "fix relax all box/relax tri 0.0 vmax 1e-3\n" + _MINIMIZE + "unfix relax\n" + _MINIMIZE
+        deck += (
+            "fix relax all box/relax tri 0.0 vmax 1e-3\n" + _MINIMIZE + "unfix relax\n" + _MINIMIZE
+        )
     deck += (
         'print "$(lx:%.12g) $(ly:%.12g) $(lz:%.12g) $(xy:%.12g) $(xz:%.12g) $(yz:%.12g)" file cell\n'
         'print "$(pe:%.12g)" file energy\n'

@@ -100,7 +100,9 @@ def read(path: str, kind: str) -> list[Record]:
     records = []
     for row in rows:
         values = np.array(json.loads(row[column]), dtype=np.float64)
-        tensor: NDArray[np.float64] = from_voigt(0.5 * (values + values.T)) if kind == "elastic" else values
+        tensor: NDArray[np.float64] = (
+            from_voigt(0.5 * (values + values.T)) if kind == "elastic" else values
+        )
         if kind == "dielectric":
             tensor = 0.5 * (values + values.T)
         if not np.isfinite(tensor).all() or np.linalg.norm(tensor) > most:

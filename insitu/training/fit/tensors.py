@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from insitu.crystal.tensor_basis import elastic, harmonics, traceless
 from insitu.crystal.tensor_graph import CENTERS, graph
 from insitu.crystal.voigt import to_voigt
-from insitu.training.data.element_properties import table
 from insitu.training.data.tensor_tables import Record
 
 log = logging.getLogger(__name__)
@@ -48,7 +47,9 @@ class Graphs:
 
         def joined(parts: list[NDArray[Any]]) -> Tensor:
             whole = np.concatenate(parts)
-            return torch.tensor(whole, dtype=torch.float32 if whole.dtype.kind == "f" else torch.long)
+            return torch.tensor(
+                whole, dtype=torch.float32 if whole.dtype.kind == "f" else torch.long
+            )
 
         targets = [
             to_voigt(r.tensor).ravel() if kind == "elastic" else r.tensor.ravel() for r in records
@@ -134,7 +135,7 @@ class TensorNetwork(nn.Module):
 
     def forward(self, b: dict[str, Tensor]) -> Tensor:
         """Return tensors ``(c, 36)`` or ``(c, 9)``."""
-        n, c = len(b["numbers"]), len(b["unit"])
+        c = len(b["unit"])
         i, j = b["first"], b["second"]
         z = self.properties[b["numbers"]]
         d = b["length"] * b["unit"][b["bond_crystal"]]
@@ -155,8 +156,14 @@ class TensorNetwork(nn.Module):
         w = (self.to_channels(t) * weight)[:, :, None]
         k = self.channels
         atoms = torch.bincount(b["crystal"], minlength=c).to(w)[:, None, None]
-        q = torch.zeros(c, k, 5).index_add_(0, b["bond_crystal"], w[:, :k] * b["y2"][:, None]) / atoms
-        f = torch.zeros(c, k, 9).index_add_(0, b["bond_crystal"], w[:, k:] * b["y4"][:, None]) / atoms
+        q = (
+            torch.zeros(c, k, 5).index_add_(0, b["bond_crystal"], w[:, :k] * b["y2"][:, None])
+            / atoms
+        )
+        f = (
+            torch.zeros(c, k, 9).index_add_(0, b["bond_crystal"], w[:, k:] * b["y4"][:, None])
+            / atoms
+        )
         mean_h, mean_z = _mean(h, b["crystal"], c), _mean(z, b["crystal"], c)
         spread_h = _mean((h - mean_h[b["crystal"]]).abs(), b["crystal"], c)
         spread_z = _mean((z - mean_z[b["crystal"]]).abs(), b["crystal"], c)

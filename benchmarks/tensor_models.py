@@ -2,8 +2,8 @@
 """Trains, judges and packs the models of insitu/crystal/models: the numbers of docs/crystal.md.
 
     pip download --no-deps --no-binary :all: --no-build-isolation matminer==0.4.0    and unpack it
-    python tools/tensor_models.py elastic FOLDER/matminer/datasets --work WORK
-    python tools/tensor_models.py dielectric FOLDER/matminer/datasets --work WORK
+    python benchmarks/tensor_models.py elastic FOLDER/matminer/datasets --work WORK
+    python benchmarks/tensor_models.py dielectric FOLDER/matminer/datasets --work WORK
 
 Networks that are in WORK already are not trained again. Needs insitu[train,crystal] and pymatgen; about
 half an hour of one core a network. Split by composition; the epoch is chosen on the validation part, the
@@ -81,7 +81,13 @@ def main():
         if not path.exists():
             data = data or {p: Graphs.make(parts[p], kind) for p in ("train", "validation")}
             net, history = fit(
-                data["train"], data["validation"], kind, int(seed), options.epochs, options.minutes, elements
+                data["train"],
+                data["validation"],
+                kind,
+                int(seed),
+                options.epochs,
+                options.minutes,
+                elements,
             )
             torch.save({"state": net.state_dict(), "shape": {}, "history": history}, path)
         saved = torch.load(path, weights_only=True)
@@ -90,7 +96,12 @@ def main():
         net.load_state_dict(saved["state"])
         nets.append(net)
     target, mean = (
-        np.array([(prediction.to_voigt(r.tensor) if kind == "elastic" else r.tensor).ravel() for r in parts[p]])
+        np.array(
+            [
+                (prediction.to_voigt(r.tensor) if kind == "elastic" else r.tensor).ravel()
+                for r in parts[p]
+            ]
+        )
         for p in ("test", "train")
     )
     mean = mean.mean(axis=0)
