@@ -252,35 +252,37 @@ def lattice_of(ball: Ball, longest: float = np.inf) -> Lattice | str:
         kinds = np.zeros_like(ball.kinds) if blind else ball.kinds
         if blind and len(np.unique(ball.kinds)) == 1:
             break
+        kept: list[tuple[translations.Candidates, Pairs]] = []
         for reach in dict.fromkeys(reaches):
             inner = int(np.searchsorted(distance, radius - reach))
             some = np.arange(min(max(inner, 30), _CENTERS, n), dtype=np.int32)
             pairs = pairs_of(frame, search, place[some], some, kinds, reach)
             for seed in some[:2]:
-                found = translations.lattice(
-                    pairs, pairs.vectors[(pairs.first == seed) & pairs.like], reach
-                )
-                if found is not None:
-                    break
-            if found is not None:
-                cell, scale, _ = found
-                made = _completed(cell, scale, pairs, blind, longest)
-                if made is not None:
-                    return made
-                return (
-                    f"its lattice has a translation of {np.linalg.norm(cell, axis=1).max():.1f} Å, "
-                    f"farther than neighbours are known ({longest:.1f} Å)"
-                )
+                those = (pairs.first == seed) & pairs.like
+                found = translations.candidates(pairs, pairs.vectors[those], reach)
+                if found is None:
+                    continue
+                kept.append((found, pairs))
+                cell = translations.lattice(found, strict=True)
+                if cell is not None:
+                    return _completed(cell, found.scale, pairs, blind, longest)
+        for found, pairs in kept:
+            cell = translations.lattice(found, strict=False)
+            if cell is not None:
+                return _completed(cell, found.scale, pairs, blind, longest)
     return "its atoms repeat along no three directions"
 
 
 def _completed(
     cell: NDArray[np.float64], scale: float, pairs: Pairs, blind: bool, longest: float
-) -> Lattice | None:
-    """Return the lattice with what the middle of the ball says of its translations."""
+) -> Lattice | str:
+    """Return the lattice with what the middle of the ball says of its translations, or why not."""
     n = translations.to_be_measured(cell, longest - translations.NEAR * scale)
     if len(n) < 3 or np.linalg.matrix_rank(n) < 3:
-        return None
+        return (
+            f"its lattice has a translation of {np.linalg.norm(cell, axis=1).max():.1f} Å, farther than "
+            f"neighbours are known ({longest:.1f} Å)"
+        )
     nearest = np.full(pairs.atoms, np.inf)
     np.minimum.at(nearest, pairs.first, np.linalg.norm(pairs.vectors, axis=1))
     near = float(nearest[np.isfinite(nearest)].mean())

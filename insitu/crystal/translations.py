@@ -62,10 +62,17 @@ def like_distance(pairs: Pairs) -> float:
     return float(known.mean()) if len(known) else float("nan")
 
 
-def lattice(
-    pairs: Pairs, seed: NDArray[np.float64], reach: float
-) -> tuple[NDArray[np.float64], float, float] | None:
-    """Return the primitive lattice of the atoms between which pairs are.
+@dataclass(frozen=True)
+class Candidates:
+    """Vectors that may be translations ``(k, 3)`` [Å], the part of the atoms with each, the scale [Å]."""
+
+    vectors: NDArray[np.float64]
+    share: NDArray[np.float64]
+    scale: float
+
+
+def candidates(pairs: Pairs, seed: NDArray[np.float64], reach: float) -> Candidates | None:
+    """Return the vectors that may be translations of the atoms between which pairs are.
 
     Parameters
     ----------
@@ -78,9 +85,8 @@ def lattice(
 
     Returns
     -------
-    cell, scale, share
-        ``(3, 3)`` three shortest translations as rows [Å], the nearest distance of like atoms [Å], and
-        the part of the atoms that has the best of the translations; None: there are no three.
+    candidates
+        Their scale is the nearest distance of like atoms [Å]; None: there are none.
     """
     scale = like_distance(pairs)
     if not np.isfinite(scale):
@@ -120,19 +126,33 @@ def lattice(
         shares.append(float((((near - t) ** 2).sum(axis=1) < (SHARP * scale) ** 2).sum()))
     if not found:
         return None
-    share = np.array(shares) / pairs.atoms
-    good = share >= max(_LEAST, _OF_BEST * share.max())
-    vectors = np.array(found)[good]
-    basis = shortest(vectors)
+    return Candidates(np.array(found), np.array(shares) / pairs.atoms, scale)
+
+
+def lattice(found: Candidates, strict: bool) -> NDArray[np.float64] | None:
+    """Return the primitive lattice that candidates make up ``(3, 3)`` [Å]; None: there are no three.
+
+    Parameters
+    ----------
+    found
+        The candidates.
+    strict
+        A translation has to have nearly as many atoms as the best one: ordered vacancies are seen. Else it
+        may lack as many as a stacking fault takes from it.
+    """
+    best = float(found.share.max())
+    limit = best - 0.04 - 0.8 * (1.0 - best) if strict else _OF_BEST * best
+    vectors = found.vectors[found.share >= max(_LEAST, limit)]
+    basis = shortest(vectors) if len(vectors) else None
     if basis is None:
         return None
     for _ in range(2):
         n = np.rint(vectors @ np.linalg.inv(basis))
-        fits = np.linalg.norm(vectors - n @ basis, axis=1) < 0.2 * scale
+        fits = np.linalg.norm(vectors - n @ basis, axis=1) < 0.2 * found.scale
         if fits.sum() < 3 or np.linalg.matrix_rank(n[fits]) < 3:
             return None
         basis = np.linalg.lstsq(n[fits], vectors[fits], rcond=None)[0]
-    return reduced(basis), scale, float(share.max())
+    return reduced(basis)
 
 
 def shortest(vectors: NDArray[np.float64]) -> NDArray[np.float64] | None:
