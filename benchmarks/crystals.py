@@ -5,6 +5,7 @@
     python benchmarks/crystals.py prototypes     AFLOW's prototypes (pymatgen), atoms displaced at random
     python benchmarks/crystals.py melts          liquids
     python benchmarks/crystals.py cost           processor time
+    python benchmarks/crystals.py example        what the command prints
 
 Needs insitu[train,crystal], and pymatgen for the prototypes.
 """
@@ -174,6 +175,22 @@ def melts(steps):
         print(name, "molten:", len(found.crystals), "crystals;", found.reasons[:1])
 
 
+def example(steps):
+    """What `insitu crystal` prints for the last frame of a run of NiAl at 600 K."""
+    from insitu.cli.command import main
+
+    r, box, z, _ = hot("NiAl B2", 600, steps)
+    rows = "".join(
+        f"{k + 1} {t} {x} {y} {w}\n" for k, (t, (x, y, w)) in enumerate(zip(z, r, strict=True))
+    )
+    head = f"ITEM: TIMESTEP\n{steps}\nITEM: NUMBER OF ATOMS\n{len(r)}\nITEM: BOX BOUNDS pp pp pp\n"
+    head += "".join(f"0 {side}\n" for side in np.diag(box))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "nial.dump"
+        file.write_text(f"{head}ITEM: ATOMS id type x y z\n{rows}")
+        main(["crystal", str(file), "--species", "Ni,Al", "--elastic"])
+
+
 def cost(steps):
     """Processor time of a frame, beside that of the search for neighbours in it."""
     del steps
@@ -187,11 +204,11 @@ def cost(steps):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("run", "prototypes", "melts", "cost"))
+    parser.add_argument("what", choices=("run", "prototypes", "melts", "cost", "example"))
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--share", type=float, default=1.0, help="of the prototypes")
     options = parser.parse_args()
     if options.what == "prototypes":
         prototypes(options.share)
     else:
-        {"run": run, "melts": melts, "cost": cost}[options.what](options.steps)
+        {"run": run, "melts": melts, "cost": cost, "example": example}[options.what](options.steps)

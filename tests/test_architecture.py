@@ -48,7 +48,10 @@ HOMES = {
     "markdown_it": {"views/markdown.py"},
     "spglib": {"crystal/spacegroup.py"},
     "ovito": {"offline/ptm.py", "bench/peers.py"},
-    "ase": {"models/structures.py", "offline/ase_files.py", "training/data/foreign.py"},
+    "ase": {
+        "models/structures.py", "offline/ase_files.py", "training/data/element_properties.py",
+        "training/data/foreign.py",
+    },
     # In the pipeline its number of threads, in the benchmark as users run it; else models/, training/.
     "torch": {"pipeline/pipeline.py", "bench/own.py"},
 }  # fmt: skip

@@ -355,4 +355,5 @@ def _packed(a: Lattice) -> NDArray[np.float64]:
 
 def _unpacked(v: NDArray[np.float64]) -> Lattice:
     steps = np.rint(v[13:]).astype(np.int64).reshape(-1, 3)
-    return Lattice(v[:9].reshape(3, 3).copy(), steps, *map(float, v[9:12]), bool(v[12]))
+    scale, near, limit = (float(x) for x in v[9:12])
+    return Lattice(v[:9].reshape(3, 3).copy(), steps, scale, near, limit, bool(v[12]))

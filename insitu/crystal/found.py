@@ -137,11 +137,12 @@ class Lattice:
         number, sign = np.abs(which[those]) - 1, np.sign(which[those])
         at = octants[pairs.first[those]] * len(self.steps) + number
         size = 8 * len(self.steps)
-        parts = [np.bincount(at, minlength=size).astype(np.float64)]
+        parts: list[NDArray[Any]] = [np.bincount(at, minlength=size)]
         for k in range(3):
             weights = sign * pairs.vectors[those, k]
             parts.append(np.bincount(at, weights=weights, minlength=size))
-        return np.stack(parts, axis=1).reshape(8, len(self.steps), 4), members
+        found = np.stack(parts, axis=1).astype(np.float64)
+        return found.reshape(8, len(self.steps), 4), members
 
 
 @dataclass(frozen=True)
@@ -303,8 +304,7 @@ def _fitted(sums: NDArray[np.float64], n: NDArray[np.int64]) -> NDArray[np.float
         return None
     weight = np.sqrt(count[some])[:, None]
     mean = sums[some, 1:] / count[some][:, None]
-    found: NDArray[np.float64] = np.linalg.lstsq(n[some] * weight, mean * weight, rcond=None)[0]
-    return found
+    return np.asarray(np.linalg.lstsq(n[some] * weight, mean * weight, rcond=None)[0], np.float64)
 
 
 def assemble(

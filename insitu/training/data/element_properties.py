@@ -33,7 +33,7 @@ def table() -> NDArray[np.float64]:
     """
     try:
         from ase.data import covalent_radii
-        from pymatgen.core import Element
+        from pymatgen.core.periodic_table import Element
     except ImportError:
         raise SettingError(
             "the elements' properties are pymatgen's and ASE's: pip install 'insitu[ase]' pymatgen"

@@ -90,9 +90,9 @@ def read(path: str, kind: str) -> list[Record]:
     try:
         with Path(path).open(newline="") as file:
             lines = [line for n, line in enumerate(file) if n or not line.startswith("#")]
-            header, *values = csv.reader(lines)
+            header, *table = csv.reader(lines)
             # One of the tables has an index before the columns that its header names.
-            rows = [dict(zip(header, v[len(v) - len(header) :], strict=True)) for v in values]
+            rows = [dict(zip(header, v[len(v) - len(header) :], strict=True)) for v in table]
     except (OSError, ValueError) as error:
         raise SettingError(f"'{path}' cannot be read ({error})") from None
     if not rows or not {column, "poscar", "material_id"} <= set(rows[0]):

@@ -247,7 +247,7 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=epochs * steps)
     typical = float(torch.linalg.norm(train.target, dim=1).mean())
     best, kept, history = np.inf, copy.deepcopy(net.state_dict()), []
-    mean = None
+    mean: dict[str, Tensor] = {}
     started = time.time()
     for epoch in range(epochs):
         net.train()
@@ -262,7 +262,7 @@ def fit(
             optimizer.step()
             schedule.step()
             state = {k: v.detach() for k, v in net.state_dict().items()}
-            if mean is None:
+            if not mean:
                 mean = {k: v.clone() for k, v in state.items()}
             for k, v in state.items():
                 mean[k].mul_(0.99).add_(v, alpha=0.01)
