@@ -15,13 +15,16 @@ __version__ = "0.1.0"
 _HOME = {
     "InsituError": "insitu.errors",
     "Frame": "insitu.frame.frame",
+    "barriers": "insitu.offline.barriers",
     "classify": "insitu.offline.classify",
     "monitor": "insitu.lammps.monitor",
     "neighbors_map": "insitu.descriptors.sample_maps",
     "open": "insitu.history.reader",
 }
 
-__all__ = ["Frame", "InsituError", "__version__", "classify", "monitor", "neighbors_map", "open"]
+__all__ = [
+    "Frame", "InsituError", "__version__", "barriers", "classify", "monitor", "neighbors_map", "open",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     from insitu.descriptors.sample_maps import neighbors_map
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from insitu.frame.frame import Frame
     from insitu.history.reader import open
     from insitu.lammps.monitor import monitor
+    from insitu.offline.barriers import barriers
     from insitu.offline.classify import classify
 
 

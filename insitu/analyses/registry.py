@@ -19,6 +19,7 @@ from insitu.errors import SettingError, did_you_mean
 GROUP = "insitu.analyses"
 #: Ours: module and class.
 BUILT_IN = {
+    "barriers": "insitu.analyses.barriers:Barriers",
     "clusters": "insitu.analyses.clusters:Clusters",
     "diffraction": "insitu.analyses.diffraction:Diffraction",
     "crystal": "insitu.analyses.crystal:CrystalAnalysis",

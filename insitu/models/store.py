@@ -35,12 +35,15 @@ if TYPE_CHECKING:
 ARTIFACTS = Path(__file__).parent / "artifacts"
 #: Names that stand for another model.
 ALIASES: dict[str, str] = {}
+#: What the names of models of energy barriers end with, which classify nothing.
+BARRIERS = "-barriers"
 AnyModel = Model | GraphModel | SpatialModel
 
 
 def names() -> list[str]:
     """Return the names of the shipped models and their aliases."""
     found = sorted(p.parent.name for p in ARTIFACTS.glob("*/model.pt"))
+    found = [name for name in found if not name.endswith(BARRIERS)]
     return found + [a for a, target in ALIASES.items() if target in found]
 
 
@@ -59,6 +62,11 @@ def locate(name: str) -> Path:
         There is no such model.
     """
     shipped = ARTIFACTS / ALIASES.get(name, name) / "model.pt"
+    if name.endswith(BARRIERS) and shipped.is_file():
+        raise ModelError(
+            f"model='{name}' predicts energy barriers and classifies nothing; call insitu.barriers() or "
+            f"give `analyze barriers`, and as model one of {', '.join(names())}"
+        )
     if os.sep not in name and not name.endswith(".pt") and shipped.is_file():
         return shipped
     path = Path(name)

@@ -37,6 +37,7 @@ SIZES: dict[str, dict[str, object]] = {
     "in.diffraction": {"cells": 4, "steps": 60, "every": 20},
     "in.unknown": {"cells": 6, "steps": 20, "every": 10},
     "in.expansion": {"cells": 5, "steps": 40, "every": 20},
+    "in.barriers": {"cells": 4, "quench": 200, "shears": 2, "most": 50},
     "in.job": {"cells": 3, "often": 40, "every": 20, "total": 60},
     "vitrification/in.vitrification_ni": {
         "cells": 3,
@@ -58,6 +59,7 @@ ENSEMBLE = {"cells": 5, "steps": 40, "every": 20}
 POTENTIAL = {
     "in.film": "AlFe_mm.eam.fs", "in.hydride": "NiAlH_jea.eam.alloy",
     "in.unknown": "Zr_mm.eam.fs", "in.ensemble": "Fe_mm.eam.fs", "in.disable": "Si.sw",
+    "in.barriers": "CuZr_mm.eam.fs",
     "vitrification/in.vitrification_ni": "Ni_u3.eam",
     "vitrification/in.vitrification_cuzr": "CuZr_mm.eam.fs",
 }  # fmt: skip

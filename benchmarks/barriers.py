@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Energy barriers of Cu64Zr36 glasses: the recipe of the shipped model, and its tables.
+
+FOLDER has the published glasses (glass0.npz …). Glasses 0 to 5 are trained on; all choices are made by
+leaving out one of them after another, and glasses that are one sample (0 and 1) together. --validation
+measures glass 6, the published validation, which takes part in nothing: once, at the end.
+
+example:
+  python benchmarks/barriers.py FOLDER --out cuzr-barriers
+  python benchmarks/barriers.py FOLDER --bar
+  python benchmarks/barriers.py FOLDER --validation
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from insitu.models.barriers import save
+from insitu.training.fit import barriers as fit
+from insitu.training.fit.barriers import Glass, Score, Sums
+
+#: Decay lengths [Å] and penalties among which the glasses that are left out decide.
+DECAYS, PENALTIES = (1.0, 1.5), (1.0, 3.0, 10.0, 30.0)
+TRAINED = (0, 1, 2, 3, 4, 5)
+VALIDATION = 6
+
+
+def table(found: dict[int, np.ndarray], ys: dict[int, np.ndarray]) -> None:
+    print(
+        "| glass left out | r | difference of the means (eV) | RMS error (eV) |\n|---|---|---|---|"
+    )
+    for k, p in found.items():
+        s = Score.of(p, ys[k])
+        print(f"| {k} | {s.r:.3f} | {s.bias:+.3f} | {s.rms:.3f} |")
+    s = Score.of(np.concatenate([*found.values()]), np.concatenate([ys[k] for k in found]))
+    print(f"| all together | {s.r:.3f} | {s.bias:+.3f} | {s.rms:.3f} |", flush=True)
+
+
+def choose(glasses: list[Glass], out: Path | None) -> None:
+    together = fit.groups(glasses)
+    print(f"left out together: {together}", flush=True)
+    ys = {g.number: g.barriers for g in glasses}
+    best, kept = (-1.0, 0.0, 0.0), {}
+    for decay in DECAYS:
+        settings = replace(fit.SETTINGS, decay=decay)
+        xs = {g.number: fit.features(g, settings) for g in glasses}
+        for penalty in PENALTIES:
+            within = fit.mean_within(fit.left_out(xs, ys, together, penalty), ys, together)
+            print(f"decay {decay:g} Å, penalty {penalty:g}: r within {within:.4f}", flush=True)
+            if within > best[0]:
+                best, kept = (within, decay, penalty), xs
+    _, decay, penalty = best
+    print(f"chosen: decay {decay:g} Å, penalty {penalty:g}\n")
+    found = fit.left_out(kept, ys, together, penalty)
+    table(found, ys)
+    if out:
+        weight, constant = Sums.of([Sums(kept[k], ys[k]) for k in kept]).fit(penalty)
+        settings = replace(fit.SETTINGS, decay=decay)
+        pooled = Score.of(np.concatenate([*found.values()]), np.concatenate([*ys.values()]))
+        card = fit.card_of(
+            out.name, glasses, settings, penalty=penalty,
+            left_out_together=[list(g) for g in together],
+            leave_one_out={str(k): round(Score.of(p, ys[k]).r, 4) for k, p in found.items()},
+            leave_one_out_pooled=round(pooled.r, 4),
+        )  # fmt: skip
+        print("written:", save(fit.network_of(weight, constant, settings), card, out))
+
+
+def bar(glasses: list[Glass]) -> None:
+    """The ridge regression to beat: radial densities of up to 7 Å, two averagings with a decay of 3 Å."""
+    ys = {g.number: g.barriers for g in glasses}
+    settings = replace(fit.SETTINGS, decay=3.0)
+    kinds, terms = len(settings.species), 5
+    xs = {}
+    for g in glasses:
+        x = fit.features(g, settings)
+        xs[g.number] = x.reshape(len(x), kinds, terms, -1)[:, :, :3].reshape(len(x), -1)
+    together = fit.groups(glasses)
+    print("the bar, glasses that are one sample left out together")
+    table(fit.left_out(xs, ys, together, 10.0), ys)
+    print("the bar, each glass left out alone")
+    table(fit.left_out(xs, ys, [(k,) for k in xs], 10.0), ys)
+
+
+def validate(folder: Path, glasses: list[Glass]) -> None:
+    import insitu
+
+    glass = fit.read(folder, VALIDATION)
+    species = np.array(fit.SETTINGS.species)[glass.species]
+    found = insitu.barriers(glass.positions, glass.box, True, species)
+    s = Score.of(found, glass.barriers)
+    print("| glass 6 | r | difference of the means (eV) | RMS error (eV) |\n|---|---|---|---|")
+    print(f"| the shipped model | {s.r:.3f} | {s.bias:+.3f} | {s.rms:.3f} |")
+    apart = {g.number: fit.related(g, glass) for g in glasses}
+    print("median distance of its atoms from those of the others, in relative places (Å):")
+    print(", ".join(f"glass {k} {d:.2f}" for k, d in apart.items()))
+    from insitu.models.barriers import load
+
+    card = load("cuzr-barriers").card
+    others = [g for g in glasses if apart[g.number] >= 1.0]
+    sums = Sums.of([Sums(fit.features(g, card.settings), g.barriers) for g in others])
+    weight, constant = sums.fit(card.more["penalty"])
+    s = Score.of(fit.features(glass, card.settings) @ weight + constant, glass.barriers)
+    print(f"| trained without its relatives | {s.r:.3f} | {s.bias:+.3f} | {s.rms:.3f} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument(
+        "--out", type=Path, help="folder of the artefact; nothing is written without it"
+    )
+    parser.add_argument("--bar", action="store_true", help="the ridge regression to beat instead")
+    parser.add_argument("--validation", action="store_true", help="measure glass 6 instead")
+    options = parser.parse_args()
+    glasses = [fit.read(options.folder, k) for k in TRAINED]
+    if options.validation:
+        validate(options.folder, glasses)
+    elif options.bar:
+        bar(glasses)
+    else:
+        choose(glasses, options.out)
+
+
+if __name__ == "__main__":
+    main()

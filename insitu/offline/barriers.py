@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Energy barriers of the atoms of a glass, on a configuration in memory."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from insitu.frame.frame import Frame
+from insitu.frame.neighbors import Neighbors
+from insitu.models.barriers import load
+from insitu.models.engines.barriers import BarrierSettings, Pairs
+
+
+def barriers(
+    positions: ArrayLike,
+    cell: ArrayLike | None,
+    pbc: ArrayLike | bool,
+    species: ArrayLike | None,
+    *,
+    model: str = "cuzr-barriers",
+) -> NDArray[np.float64]:
+    """Return the mean energy barrier that each atom of a glass has to cross to rearrange.
+
+    The positions have to be those of an inherent structure: quenched or minimised. Of thermal positions the
+    barriers are wrong, and nothing in one configuration tells that it is hot.
+
+    Parameters
+    ----------
+    positions
+        ``(n, 3)`` [Å].
+    cell
+        ``(3, 3)`` cell vectors as rows, or ``(3,)`` lengths [Å]; None if nothing is periodic.
+    pbc
+        One flag or three.
+    species
+        ``(n,)`` symbols (``"Cu"``), atomic numbers, or masses [g/mol].
+    model
+        Name of a shipped model of energy barriers, or path of an artefact.
+
+    Returns
+    -------
+    barriers
+        float64 ``(n,)`` [eV].
+
+    Warns
+    -----
+    UserWarning
+        Composition or surroundings of some atoms are outside of what the model was trained on.
+
+    Raises
+    ------
+    ModelError
+        The model is missing, damaged, or of another kind.
+    SettingError
+        A wrong shape, a foreign element, or a composition or density that the model knows nothing of.
+    InsituError
+        A position is not finite.
+
+    References
+    ----------
+    Boattini, Smallenburg & Filion, Phys. Rev. Lett. 127, 088007 (2021), for averaged local densities;
+    Cancès et al., J. Chem. Phys. 130, 114711 (2009), for the activation-relaxation technique that samples
+    such barriers.
+    """
+    loaded = load(model)
+    settings = loaded.card.settings
+    frame = Frame.from_arrays(positions, cell, pbc, reach=settings.cutoff * (1 + 1e-4))
+    kinds = loaded.kinds(species, frame.n_local)
+    said = [loaded.check_composition(kinds)]
+    atoms, pairs = whole(settings, frame)
+    if len(atoms):
+        said.append(loaded.check_density(float(loaded.outside(np.diff(pairs.offsets)).mean())))
+    found = np.empty(len(atoms))
+    found[atoms] = loaded.network.whole(pairs, kinds[atoms])
+    for advice in filter(None, said):
+        warnings.warn(f"insitu.barriers: {advice}", UserWarning, stacklevel=2)
+    return found
+
+
+def whole(settings: BarrierSettings, frame: Frame) -> tuple[NDArray[np.int32], Pairs]:
+    """Return the pairs of a sample that is here as a whole.
+
+    Returns
+    -------
+    atoms
+        ``(n,)`` atom of each row of the pairs.
+    pairs
+        Neighbours as rows, periodic images as the row of their atom.
+    """
+    search = Neighbors(frame, settings.cutoff)
+    offsets, others = search.lists(settings.cutoff)
+    row = np.empty(frame.n_local, dtype=np.int64)
+    row[search.atoms] = np.arange(frame.n_local)
+    vectors = frame.positions[others] - np.repeat(
+        frame.positions[search.atoms], np.diff(offsets), axis=0
+    )
+    distance = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    return search.atoms, Pairs.make(settings, offsets, row[frame.ids[others] - 1], distance)

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Fit of the model of energy barriers: ridge regression, chosen by leaving out one glass after another.
+
+``python benchmarks/barriers.py FOLDER --out MODEL`` is the recipe. FOLDER has the glasses of the published
+data, ``glass0.npz`` …: positions ``(n, 3)`` [Å], box ``(3,)`` [Å], types 1 Cu 2 Zr, barrier ``(n,)`` [eV].
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.errors import SettingError
+from insitu.frame.frame import Frame
+from insitu.models.barriers import BarrierCard
+from insitu.models.engines.barriers import TERMS, BarrierSettings, NativeBarriers, Pairs
+from insitu.offline.barriers import whole
+
+Floats = NDArray[np.float64]
+
+SETTINGS = BarrierSettings(
+    species=("Cu", "Zr"), cutoff=7.0, taper=6.0,
+    centres=tuple(round(2.0 + 0.2 * k, 1) for k in range(24)), width=0.2, decay=1.0, inner=3.0, outer=4.0,
+)  # fmt: skip
+#: Decay lengths [Å] and penalties among which the glasses that are left out decide.
+DECAYS, PENALTIES = (1.0, 1.5), (1.0, 3.0, 10.0, 30.0)
+TRAINED = (0, 1, 2, 3, 4, 5)
+
+
+@dataclass(frozen=True)
+class Glass:
+    """One glass of the data.
+
+    Parameters
+    ----------
+    number
+        Of its file.
+    positions, box, species, barriers
+        ``(n, 3)`` [Å], ``(3,)`` [Å], ``(n,)`` from 0, ``(n,)`` [eV].
+    """
+
+    number: int
+    positions: Floats
+    box: Floats
+    species: NDArray[np.int64]
+    barriers: Floats
+
+
+def read(folder: Path, number: int) -> Glass:
+    """Return a glass of a folder.
+
+    Raises
+    ------
+    SettingError
+        There is no such file.
+    """
+    path = folder / f"glass{number}.npz"
+    if not path.is_file():
+        raise SettingError(f"{path} is not there; give the folder with glass0.npz … glass5.npz")
+    with np.load(path) as d:
+        return Glass(
+            number, d["positions"].astype(float), d["box"].astype(float),
+            d["types"].astype(np.int64) - 1, d["barrier"].astype(float),
+        )  # fmt: skip
+
+
+def related(a: Glass, b: Glass) -> float:
+    """Return the median distance [Å] of the atoms of two glasses of the same number, in relative places.
+
+    A copy of a glass, also of another strain, is far below the distance of neighbours; another glass is at
+    about half of the box.
+    """
+    if len(a.positions) != len(b.positions):
+        return float("inf")
+    s = a.positions / a.box - b.positions / b.box
+    s -= np.rint(s)
+    s -= np.median(s, axis=0)
+    return float(np.median(np.linalg.norm((s - np.rint(s)) * b.box, axis=1)))
+
+
+def groups(glasses: Sequence[Glass], near: float = 1.0) -> list[tuple[int, ...]]:
+    """Return the numbers of glasses that are the same sample, so that they are left out together."""
+    found: list[list[Glass]] = []
+    for glass in glasses:
+        same = [g for g in found if min(related(glass, other) for other in g) < near]
+        if same:
+            same[0].append(glass)
+        else:
+            found.append([glass])
+    return [tuple(g.number for g in group) for group in found]
+
+
+def features(glass: Glass, settings: BarrierSettings) -> Floats:
+    """Return what the barriers are linear in, ``(n, species · 5 · features)``, in the order of the weights.
+
+    Parameters
+    ----------
+    glass
+        The sample.
+    settings
+        Radial densities and averages.
+    """
+    atoms, pairs, x = described(glass, settings)
+    species = glass.species[atoms]
+    decaying = _mean_of(pairs.decaying, pairs)
+    norm = (1.0 + pairs.sums(pairs.decaying))[:, None]
+    orders = [
+        np.concatenate([x * (species == s)[:, None] for s in range(len(settings.species))], axis=1)
+    ]
+    for _ in range(4):
+        orders.append((orders[-1] + _applied(decaying, orders[-1])) / norm)
+    blocks = []
+    for s, mine in enumerate(np.split(np.arange(orders[0].shape[1]), len(settings.species))):
+        weight = pairs.shell * (species == s)[pairs.other]
+        total = np.maximum(pairs.sums(weight), 1e-9)[:, None]
+        shell = _applied(_mean_of(weight, pairs), orders[0][:, mine]) / total
+        blocks += [*(orders[k][:, mine] for k in (0, 1, 2, 4)), shell]
+    found = np.empty((len(atoms), sum(b.shape[1] for b in blocks)))
+    found[atoms] = np.concatenate(blocks, axis=1)
+    return found
+
+
+def described(glass: Glass, settings: BarrierSettings) -> tuple[NDArray[np.int32], Pairs, Floats]:
+    """Return atoms of the rows, neighbours, and radial densities with a last column of 1."""
+    frame = Frame.from_arrays(
+        glass.positions, glass.box, True, reach=settings.cutoff * (1 + 1e-4), types=glass.species
+    )
+    atoms, pairs = whole(settings, frame)
+    network = NativeBarriers(settings, np.zeros((0, 0, 0)))
+    x = network.densities(pairs, glass.species[atoms])
+    return atoms, pairs, np.concatenate([x, np.ones((len(x), 1))], axis=1)
+
+
+def _mean_of(weight: Floats, pairs: Pairs) -> Any:
+    """Return the matrix ``(n, n)`` of weighted sums over neighbours."""
+    import torch
+
+    n = len(pairs.offsets) - 1
+    parts = (pairs.offsets, pairs.other.astype(np.int64), weight)
+    return torch.sparse_csr_tensor(*(torch.from_numpy(p) for p in parts), (n, n))
+
+
+def _applied(matrix: Any, x: Floats) -> Floats:
+    import torch
+
+    found: Floats = (matrix @ torch.from_numpy(np.ascontiguousarray(x))).numpy()
+    return found
+
+
+#: Features whose standard deviation is less, relative to the largest, have no weight.
+RARE = 0.01
+
+
+class Sums:
+    """Sums over the atoms of some glasses, from which a ridge regression follows; they add and subtract.
+
+    Parameters
+    ----------
+    x, y
+        ``(n, k)`` features, ``(n,)`` barriers.
+    """
+
+    def __init__(self, x: Floats, y: Floats) -> None:
+        self.n, self.x, self.y = float(len(x)), x.sum(axis=0), float(y.sum())
+        self.xx, self.xy = x.T @ x, x.T @ y
+
+    @classmethod
+    def of(cls, some: Sequence[Sums]) -> Sums:
+        """Return the sums over all of some."""
+        found = cls(np.zeros((0, len(some[0].x))), np.zeros(0))
+        for name in ("n", "x", "y", "xx", "xy"):
+            setattr(found, name, sum(getattr(s, name) for s in some))
+        return found
+
+    def fit(self, penalty: float) -> tuple[Floats, float]:
+        """Return weights ``(k,)`` and constant of the ridge regression on standardised features."""
+        mean, level = self.x / self.n, self.y / self.n
+        covariance = self.xx - self.n * np.outer(mean, mean)
+        scale = np.sqrt(np.maximum(np.diag(covariance) / self.n, 0.0))
+        # Distances that hardly occur: their weights would be large and mean nothing.
+        used = scale > RARE * max(float(scale.max()), 1e-300)
+        scale = np.where(used, scale, 1.0)
+        matrix = covariance / np.outer(scale, scale)
+        matrix[~used], matrix[:, ~used] = 0.0, 0.0
+        right = np.where(used, (self.xy - self.n * mean * level) / scale, 0.0)
+        weight = np.linalg.solve(matrix + penalty * np.eye(len(right)), right) / scale
+        return weight, level - float(mean @ weight)
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a glass is predicted: Pearson's r, difference of the means [eV], RMS error [eV]."""
+
+    r: float
+    bias: float
+    rms: float
+
+    @classmethod
+    def of(cls, found: Floats, true: Floats) -> Score:
+        """Return the score of predictions ``(n,)``."""
+        off = found - true
+        r = float(np.corrcoef(found, true)[0, 1])
+        return cls(r, float(off.mean()), float(np.sqrt((off**2).mean())))
+
+
+def left_out(
+    xs: dict[int, Floats],
+    ys: dict[int, Floats],
+    together: Sequence[tuple[int, ...]],
+    penalty: float,
+) -> dict[int, Floats]:
+    """Return predictions ``(n,)`` for each glass by a fit to those of other groups."""
+    sums = {k: Sums(x, ys[k]) for k, x in xs.items()}
+    found = {}
+    for group in together:
+        weight, constant = Sums.of([sums[k] for k in xs if k not in group]).fit(penalty)
+        found |= {k: xs[k] @ weight + constant for k in group}
+    return found
+
+
+def mean_within(found: dict[int, Floats], ys: dict[int, Floats], together: Any) -> float:
+    """Return Pearson's r within the glasses: the mean over groups of the mean over their glasses."""
+    return float(np.mean([np.mean([Score.of(found[k], ys[k]).r for k in g]) for g in together]))
+
+
+def network_of(weight: Floats, constant: float, settings: BarrierSettings) -> Any:
+    """Return the torch module with the weights of a fit."""
+    import torch
+
+    from insitu.models.networks.barriers import BarrierNetwork
+
+    network = BarrierNetwork(settings)
+    values = weight.reshape(len(settings.species), TERMS, -1).copy()
+    values[:, 0, -1] += constant
+    with torch.no_grad():
+        network.weight.copy_(torch.from_numpy(values))
+    return network
+
+
+def card_of(
+    name: str, glasses: Sequence[Glass], settings: BarrierSettings, **more: Any
+) -> BarrierCard:
+    """Return the card of a model that was trained on some glasses."""
+    counts = np.concatenate([np.diff(described(g, settings)[1].offsets) for g in glasses])
+    low, high = np.quantile(counts, [0.001, 0.999])
+    means = [float(g.barriers.mean()) for g in glasses]
+    more["trained_on"] = [g.number for g in glasses]
+    more["recipe_sha256"] = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    return BarrierCard(
+        name=name,
+        description="energy barriers of the atoms of Cu64Zr36 glasses, from averaged radial densities",
+        reference="Boattini et al., Phys. Rev. Lett. 127, 088007 (2021), for the kind of regression",
+        settings=settings,
+        neighbors=(int(low), int(high)),
+        composition=float(np.mean(np.concatenate([g.species for g in glasses]) == 0)),
+        barriers=(min(means), max(means)),
+        more=more,
+    )
