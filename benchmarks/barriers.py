@@ -8,6 +8,7 @@ measures glass 6, the published validation, which takes part in nothing: once, a
 example:
   python benchmarks/barriers.py FOLDER --out cuzr-barriers
   python benchmarks/barriers.py FOLDER --bar
+  python benchmarks/barriers.py FOLDER --moved
   python benchmarks/barriers.py FOLDER --validation
 """
 
@@ -44,6 +45,13 @@ def choose(glasses: list[Glass], out: Path | None) -> None:
     together = fit.groups(glasses)
     print(f"left out together: {together}", flush=True)
     ys = {g.number: g.barriers for g in glasses}
+    by_number = {g.number: g for g in glasses}
+    for group in (g for g in together if len(g) > 1):
+        one, other = (by_number[k] for k in group[:2])
+        r = float(np.corrcoef(one.barriers, other.barriers)[0, 1])
+        print(
+            f"glasses {group[:2]}: {fit.related(one, other):.2f} Å apart, labels correlate by {r:.3f}"
+        )
     best, kept = (-1.0, 0.0, 0.0), {}
     for decay in DECAYS:
         settings = replace(fit.SETTINGS, decay=decay)
@@ -96,6 +104,7 @@ def validate(folder: Path, glasses: list[Glass]) -> None:
     print("| glass 6 | r | difference of the means (eV) | RMS error (eV) |\n|---|---|---|---|")
     print(f"| the shipped model | {s.r:.3f} | {s.bias:+.3f} | {s.rms:.3f} |")
     apart = {g.number: fit.related(g, glass) for g in glasses}
+    print(f"its mean barrier: {glass.barriers.mean():.2f} eV")
     print("median distance of its atoms from those of the others, in relative places (Å):")
     print(", ".join(f"glass {k} {d:.2f}" for k, d in apart.items()))
     from insitu.models.barriers import load
@@ -108,6 +117,26 @@ def validate(folder: Path, glasses: list[Glass]) -> None:
     print(f"| trained without its relatives | {s.r:.3f} | {s.bias:+.3f} | {s.rms:.3f} |")
 
 
+def moved(glass: Glass) -> None:
+    """What thermal motion does to the predictions: positions displaced at random."""
+    import time
+
+    import insitu
+
+    species = np.array(fit.SETTINGS.species)[glass.species]
+    rng = np.random.default_rng(0)
+    begin = time.process_time()
+    still = insitu.barriers(glass.positions, glass.box, True, species)
+    spent = time.process_time() - begin
+    print(f"processor time: {1e6 * spent / len(still):.0f} µs an atom")
+    print("| displacement along each axis (Å) | r with those at rest | change of the mean (eV) |")
+    print("|---|---|---|")
+    for width in (0.01, 0.02, 0.05, 0.1):
+        r = glass.positions + rng.normal(scale=width, size=glass.positions.shape)
+        s = Score.of(insitu.barriers(r, glass.box, True, species), still)
+        print(f"| {width:g} | {s.r:.3f} | {s.bias:+.3f} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -117,11 +146,16 @@ def main() -> None:
         "--out", type=Path, help="folder of the artefact; nothing is written without it"
     )
     parser.add_argument("--bar", action="store_true", help="the ridge regression to beat instead")
+    parser.add_argument(
+        "--moved", action="store_true", help="effect of thermal motion, and cost, instead"
+    )
     parser.add_argument("--validation", action="store_true", help="measure glass 6 instead")
     options = parser.parse_args()
     glasses = [fit.read(options.folder, k) for k in TRAINED]
     if options.validation:
         validate(options.folder, glasses)
+    elif options.moved:
+        moved(glasses[3])
     elif options.bar:
         bar(glasses)
     else:

@@ -62,8 +62,8 @@ class Barriers(Analysis[BarriersSettings]):
         super().__init__(settings, system, name)
         if system.units == "lj":
             raise SettingError(
-                "analyze barriers: a model of energy barriers knows lengths in Å, and the deck has units lj; "
-                "use units metal or real"
+                "analyze barriers: a model of energy barriers knows lengths in Å, and the deck has units "
+                "lj; use units metal or real"
             )
         self.model = load(settings.model)
         known = self.model.card.settings.species

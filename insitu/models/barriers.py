@@ -26,6 +26,8 @@ _CARD, _WEIGHTS = "insitu-barriers.json", "insitu-barriers.npz"
 REFUSED, ODD = 0.5, 0.02
 #: The same for the difference in composition.
 REFUSED_COMPOSITION, ODD_COMPOSITION = 0.1, 0.02
+#: A mean barrier may be this far beyond those in training without a word [eV].
+BEYOND = 0.3
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,17 @@ class BarrierModel:
             f"{said}: surfaces, voids or another density; do not trust them"
             if outside > ODD
             else ""
+        )
+
+    def check_level(self, mean: float) -> str:
+        """Return advice where the mean barrier [eV] is that of no glass in training, or ``""``."""
+        low, high = self.card.barriers
+        if low - BEYOND <= mean <= high + BEYOND:
+            return ""
+        return (
+            f"the mean barrier is {mean:.2f} eV, and the glasses on which model {self.card.name} was "
+            f"trained have {low:.2f} to {high:.2f} eV: the structure is hot, not minimised, or of another "
+            "kind; do not trust the values"
         )
 
     def outside(self, counts: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:

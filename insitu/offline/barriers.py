@@ -25,7 +25,7 @@ def barriers(
     """Return the mean energy barrier that each atom of a glass has to cross to rearrange.
 
     The positions have to be those of an inherent structure: quenched or minimised. Of thermal positions the
-    barriers are wrong, and nothing in one configuration tells that it is hot.
+    barriers are wrong.
 
     Parameters
     ----------
@@ -48,7 +48,8 @@ def barriers(
     Warns
     -----
     UserWarning
-        Composition or surroundings of some atoms are outside of what the model was trained on.
+        Composition, surroundings of some atoms, or the mean barrier are outside of what the model was
+        trained on.
 
     Raises
     ------
@@ -75,6 +76,8 @@ def barriers(
         said.append(loaded.check_density(float(loaded.outside(np.diff(pairs.offsets)).mean())))
     found = np.empty(len(atoms))
     found[atoms] = loaded.network.whole(pairs, kinds[atoms])
+    if len(atoms):
+        said.append(loaded.check_level(float(found.mean())))
     for advice in filter(None, said):
         warnings.warn(f"insitu.barriers: {advice}", UserWarning, stacklevel=2)
     return found

@@ -15,6 +15,9 @@ from insitu.frame.neighbors import Neighbors
 from insitu.testing import check_analysis, lattice
 from insitu.testing.conformance import Sample
 
+#: These samples have the density of a glass and not its structure.
+pytestmark = pytest.mark.filterwarnings("ignore:insitu.barriers. the mean barrier")
+
 
 def glass(repeat: int = 6, a: float = 3.987) -> Sample:
     rng = np.random.default_rng(2)

@@ -16,6 +16,8 @@ from insitu.models.barriers import load
 from insitu.offline.barriers import whole
 from insitu.testing import lattice
 
+#: These samples have the density of a glass and not its structure.
+pytestmark = pytest.mark.filterwarnings("ignore:insitu.barriers. the mean barrier")
 ARTIFACT = Path(insitu.__file__).parent / "models" / "artifacts" / "cuzr-barriers"
 
 
@@ -173,10 +175,17 @@ def test_advice() -> None:
     other[np.flatnonzero(species == "Cu")[: len(r) // 20]] = "Zr"
     with pytest.warns(UserWarning, match="trained on 64.0%"):
         insitu.barriers(r, cell, True, other)
-    open_below = cell.copy()
-    open_below[2, 2] += 20.0
+    r, cell, species = glass(9)
     with pytest.warns(UserWarning, match="surfaces"):
-        insitu.barriers(*glass(9)[:1], cell * 9 / 5 + np.diag([0.0, 0.0, 20.0]), True, glass(9)[2])
+        insitu.barriers(r, cell + np.diag([0.0, 0.0, 20.0]), True, species)
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_structure_that_is_no_quenched_glass() -> None:
+    r, cell, species = glass(5)
+    assert insitu.barriers(r, cell, True, species).mean() < 1.0  # a hot crystal
+    with pytest.warns(UserWarning, match="hot, not minimised"):
+        insitu.barriers(r, cell, True, species)
 
 
 def test_no_atoms() -> None:

@@ -265,6 +265,19 @@ def test_expansion(done: Done) -> None:
     assert len(printed) == 2
 
 
+def test_barriers(done: Done) -> None:
+    """One frame after each minimisation, none in it; the dumps have the same barriers."""
+    history = done.history("barriers.h5")
+    assert len(history["step"]) == 2
+    assert (history["barriers_count"] == 256).all()
+    for k in (1, 2):
+        text = (done.folder / f"barriers.{k}.dump").read_text()
+        rows = text.split("ITEM: ATOMS")[-1].splitlines()[1:]
+        barriers = np.array([float(row.split()[5]) for row in rows])
+        mean = float(history["barriers_mean"].isel(step=k - 1))
+        assert barriers.mean() == pytest.approx(mean, abs=1e-4)  # a dump has 6 digits
+
+
 def test_film(done: Done) -> None:
     """Iron and aluminium, and the halves of the film, each have their own fractions."""
     history = done.history("film.h5")
