@@ -22,7 +22,8 @@ def orthogonal(k: int) -> Tensor:
     Mezzadri, Notices of the AMS 54, 592 (2007), arXiv:math-ph/0609050.
     """
     q, r = torch.linalg.qr(torch.randn(k, 3, 3))
-    return q * torch.sign(torch.diagonal(r, dim1=1, dim2=2)).unsqueeze(1)
+    uniform: Tensor = q * torch.sign(torch.diagonal(r, dim1=1, dim2=2)).unsqueeze(1)
+    return uniform
 
 
 def octahedral() -> Tensor:
@@ -71,11 +72,12 @@ class Symmetrisation(nn.Module):
     def forward(self, vectors: Tensor) -> Tensor:
         """Return the features ``(e, width)`` of edges with displacements ``(e, 3)`` [Å]."""
         if self.mode == "distance":
-            return self.phi(torch.linalg.vector_norm(vectors, dim=1, keepdim=True))
+            h: Tensor = self.phi(torch.linalg.vector_norm(vectors, dim=1, keepdim=True))
+            return h
         q = self.matrices
         if self.mode == "haar":
             q = orthogonal(self.samples).to(vectors)
-        total = self.phi(vectors @ q[0].t())
+        total: Tensor = self.phi(vectors @ q[0].t())
         for k in range(1, q.shape[0]):
             total = total + self.phi(vectors @ q[k].t())
         return total / q.shape[0]
@@ -193,4 +195,5 @@ class SymGNN(nn.Module):
         nodes, edges = self.encode(species), self.symmetrise(vectors)
         for layer in self.layers:
             nodes, edges = layer(nodes, edges, source, target)
-        return self.centre + self.scale * self.decode(nodes).squeeze(1)
+        barriers: Tensor = self.centre + self.scale * self.decode(nodes).squeeze(1)
+        return barriers

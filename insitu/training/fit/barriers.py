@@ -142,8 +142,8 @@ def _mean_of(weight: Floats, pairs: Pairs) -> Any:
     import torch
 
     n = len(pairs.offsets) - 1
-    parts = (pairs.offsets, pairs.other.astype(np.int64), weight)
-    return torch.sparse_csr_tensor(*(torch.from_numpy(p) for p in parts), (n, n))
+    offsets, other = torch.from_numpy(pairs.offsets), torch.from_numpy(pairs.other.astype(np.int64))
+    return torch.sparse_csr_tensor(offsets, other, torch.from_numpy(weight), size=(n, n))
 
 
 def _applied(matrix: Any, x: Floats) -> Floats:
@@ -217,7 +217,7 @@ def left_out(
 ) -> dict[int, Floats]:
     """Return predictions ``(n,)`` for each glass by a fit to those of other groups."""
     sums = {k: Sums(x, ys[k]) for k, x in xs.items()}
-    found = {}
+    found: dict[int, Floats] = {}
     for group in together:
         weight, constant = Sums.of([sums[k] for k in xs if k not in group]).fit(penalty)
         found |= {k: xs[k] @ weight + constant for k in group}
