@@ -20,14 +20,17 @@ _HOME = {
     "monitor": "insitu.lammps.monitor",
     "neighbors_map": "insitu.descriptors.sample_maps",
     "open": "insitu.history.reader",
+    "symmetry": "insitu.diffraction.symmetry",
 }
 
 __all__ = [
     "Frame", "InsituError", "__version__", "barriers", "classify", "monitor", "neighbors_map", "open",
+    "symmetry",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from insitu.descriptors.sample_maps import neighbors_map
+    from insitu.diffraction.symmetry import symmetry
     from insitu.errors import InsituError
     from insitu.frame.frame import Frame
     from insitu.history.reader import open

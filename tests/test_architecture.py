@@ -43,17 +43,20 @@ HOMES = {
         "progress.py",
     },
     "finufft": {"diffraction/mesh.py"},
-    "gemmi": {"diffraction/form_factors.py"},
+    "gemmi": {
+        "diffraction/form_factors.py", "diffraction/pattern_files.py", "training/symmetry/peaks.py",
+        "training/symmetry/sites.py",
+    },
     "jinja2": {"views/report.py"},
     "markdown_it": {"views/markdown.py"},
-    "spglib": {"crystal/spacegroup.py"},
+    "spglib": {"crystal/spacegroup.py", "training/symmetry/library.py"},
     "ovito": {"offline/ptm.py", "bench/peers.py"},
     "ase": {
         "models/structures.py", "offline/ase_files.py", "training/data/element_properties.py",
         "training/data/foreign.py",
     },
     # In the pipeline its number of threads, in the benchmark as users run it; else models/, training/.
-    "torch": {"pipeline/pipeline.py", "bench/own.py"},
+    "torch": {"pipeline/pipeline.py", "bench/own.py", "diffraction/symmetry.py"},
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from insitu import __version__
 from insitu.cli.bench import add_bench
 from insitu.cli.classify import add_classify
 from insitu.cli.crystal import add_crystal
+from insitu.cli.diffraction import add_diffraction
 from insitu.cli.histories import Run, add_histories
 from insitu.cli.jobs import add_jobs
 from insitu.cli.train import add_train
@@ -83,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
 
     add_classify(verb)
     add_crystal(verb)
+    add_diffraction(verb)
 
     sub = verb("models", _models, "List the shipped models, or print a model's card.",
                "insitu models crystals-cnn")  # fmt: skip

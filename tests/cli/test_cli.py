@@ -24,6 +24,7 @@ VERBS = (
     "models",
     "train",
     "submit",
+    "diffraction",
 )
 
 

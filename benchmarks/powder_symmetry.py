@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Rebuild the network of `insitu.symmetry`, and measure it: the recipe, step by step.
+
+    python benchmarks/powder_symmetry.py library WORK --shards 11       # random crystals (25 s a shard
+    of 2020)
+    python benchmarks/powder_symmetry.py fit WORK --minutes 75          # the residual network
+    python benchmarks/powder_symmetry.py evidence WORK --patterns 2500  # indexing (0.3 s a pattern),
+    and test sets
+    python benchmarks/powder_symmetry.py combine WORK                   # the last step; writes the artefact
+    python benchmarks/powder_symmetry.py tables WORK [--measured FILE]  # the tables of the card
+
+WORK is a folder for what lies between the steps. Evidence can run in several processes, each with its own
+`--first`. Each step uses one core. FILE (npz: two_theta, intensity, labels230) holds measured patterns.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from insitu.diffraction.groups import EXTINCTION_GROUPS, class_of
+from insitu.diffraction.symmetry import ARTIFACT
+from insitu.models.networks.pattern_resnet import PatternResNet
+from insitu.training.symmetry import combine, evidence, fit, library
+
+SHARD = 64  # patterns in a file of evidence
+
+
+def make_library(options: argparse.Namespace) -> None:
+    folder = options.work / "library"
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in range(options.shards):
+        made, kept = library.make(20, seed)
+        library.save(made, folder / f"{seed:04d}.npz")
+        print(f"shard {seed}: {len(made)} crystals, spglib agreed with {kept:.0%}", flush=True)
+    library.save(library.make(8, 900)[0], options.work / "held_out.npz")
+
+
+def run_fit(options: argparse.Namespace) -> None:
+    fit.train(
+        options.work / "library", options.work / "held_out.npz", options.work / "resnet.pt",
+        time.time() + 60 * options.minutes, lambda line: print(line, flush=True),
+    )  # fmt: skip
+
+
+def make_evidence(options: argparse.Namespace) -> None:
+    folder = options.work / "evidence"
+    folder.mkdir(exist_ok=True)
+    for number in range(options.first, options.first + -(-options.patterns // SHARD)):
+        rng = np.random.default_rng(number)
+        classes = rng.choice(len(EXTINCTION_GROUPS), SHARD, p=fit.class_shares())
+        evidence.collect(classes, number * 7 + 1_000_000, 0.3, folder / f"train{number:03d}.npz")
+        if number < 1:
+            evidence.collect_unknown(
+                fit.class_shares(), number, SHARD, folder / f"none{number:03d}.npz"
+            )
+        if number < 3:
+            for start, (name, ideal) in enumerate((("perfect", 1.0), ("real", 0.0)), 2):
+                classes = rng.permutation(len(EXTINCTION_GROUPS))
+                path = folder / f"{name}{number:03d}.npz"
+                evidence.collect(classes, number * 7 + start * 1_000_000, ideal, path)
+
+
+def resnet_of(options: argparse.Namespace) -> PatternResNet:
+    network = PatternResNet(len(EXTINCTION_GROUPS) + 1)
+    network.load_state_dict(torch.load(options.work / "resnet.pt")["mean"])
+    return network.eval()
+
+
+def run_combine(options: argparse.Namespace) -> None:
+    network = resnet_of(options)
+    paths = sorted((options.work / "evidence").glob("train*.npz"))
+    paths += sorted((options.work / "evidence").glob("none*.npz"))
+    data = combine.read(paths, network)
+    model = combine.fit(data, network.state_dict())
+    ARTIFACT.parent.mkdir(exist_ok=True)
+    torch.jit.script(model.half()).save(str(ARTIFACT))
+    print(
+        f"fitted to {len(data['classes'])} patterns; {ARTIFACT}: {ARTIFACT.stat().st_size / 1e6:.1f} MB"
+    )
+
+
+def tables(options: argparse.Namespace) -> None:
+    network = resnet_of(options)
+    model = torch.jit.load(str(ARTIFACT)).float().eval()
+    print("| patterns | | n | top-1 | top-3 | top-5 | system | calibration error |")
+    print("|---|---|---|---|---|---|---|---|")
+
+    def rows(name: str, data: dict[str, torch.Tensor]) -> None:
+        with torch.no_grad():
+            all_of_it = model.combine(
+                *(data[n] for n in ("image", "observed", "missing", "summary"))
+            )
+        for what, scores in (("whole", all_of_it), ("residual network alone", data["image"])):
+            found = combine.accuracy(scores.numpy(), data["classes"].numpy())
+            shares = " | ".join(f"{found[k]:.1%}" for k in ("top-1", "top-3", "top-5", "system"))
+            print(
+                f"| {name} | {what} | {found['patterns']} | {shares} | {found['calibration error']:.3f} |"
+            )
+
+    for name, title in (("perfect", "synthetic, perfect"), ("real", "synthetic, as measured")):
+        paths = sorted((options.work / "evidence").glob(f"{name}*.npz"))
+        if paths:
+            rows(title, combine.read(paths, network))
+    if options.measured:
+        path = options.work / "measured.npz"
+        if not path.exists():
+            with np.load(options.measured) as file:
+                numbers = file["labels230"] + 1
+                evidence.of_measured(
+                    file["two_theta"], file["intensity"], [class_of(int(n)) for n in numbers], path
+                )
+        whole = combine.read([path], network)
+        third = torch.arange(len(whole["classes"])) % 3 == 0
+        rows("measured, looked at", {k: v[third] for k, v in whole.items()})
+        rows("measured, final", {k: v[~third] for k, v in whole.items()})
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    steps = {"library": make_library, "fit": run_fit, "evidence": make_evidence, "combine": run_combine,
+             "tables": tables}  # fmt: skip
+    parser.add_argument("step", choices=steps)
+    parser.add_argument("work", type=Path, metavar="WORK")
+    parser.add_argument("--shards", type=int, default=11)
+    parser.add_argument("--minutes", type=float, default=75)
+    parser.add_argument("--patterns", type=int, default=2500)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--measured", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    steps[options.step](options)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

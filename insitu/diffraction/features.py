@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What indexing says about a pattern, as numbers: for each extinction group, and about the lines."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from insitu.diffraction.extinctions import evidence
+from insitu.diffraction.groups import EXTINCTION_GROUPS
+from insitu.diffraction.indexing import KINDS, LINES, Lattice, index, predicted, to_q
+from insitu.diffraction.lines import find_lines
+from insitu.diffraction.pattern_grid import Array
+
+#: Evidence of a class for which there is no lattice.
+NONE = -400.0
+#: Numbers about the lines, and about each kind of lattice.
+GENERAL, EACH = 9, 6
+SUMMARY = GENERAL + EACH * len(KINDS)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Evidence about a pattern.
+
+    Attributes
+    ----------
+    observed, missing : array, shape (101,)
+        Of the observed and of the missing lines for each extinction group (`NONE`: no lattice;
+        triclinic and
+        monoclinic groups always, they are not indexed).
+    summary : array, shape (33,)
+        About lines and lattices.
+    lattices : list of Lattice
+        The best of each kind.
+    """
+
+    observed: Array
+    missing: Array
+    summary: Array
+    lattices: list[Lattice]
+
+
+def describe(pattern: Array) -> Features:
+    """Index a pattern on the uniform grid, shape (4250,)."""
+    lines = find_lines(pattern)
+    observed = np.full(len(EXTINCTION_GROUPS), NONE)
+    missing = np.zeros(len(EXTINCTION_GROUPS))
+    summary = np.zeros(SUMMARY)
+    n = len(lines.angles)
+    used = min(n, LINES)
+    q = to_q(lines.angles[:used])
+    if n:
+        weak = lines.heights < 0.05
+        summary[:GENERAL] = (
+            np.log(n), np.log(lines.threshold), np.log(q[0]), np.log(q[min(9, used - 1)]), np.log(q[-1]),
+            weak.mean(), np.log(lines.heights.sum()), np.mean(lines.angles < 40), n < 5,
+        )  # fmt: skip
+    best: list[Lattice] = []
+    for i, kind in enumerate(KINDS):
+        part = summary[GENERAL + EACH * i : GENERAL + EACH * (i + 1)]
+        part[:] = -3.0
+        found = index(lines, kind, 5)
+        if not found:
+            continue
+        best.append(found[0])
+        totals, classes = [], np.zeros(0, dtype=int)
+        for lattice in found:
+            classes, seen, unseen = evidence(lines, lattice)
+            totals.append((seen + unseen).max())
+            better = seen + unseen > observed[classes] + missing[classes]
+            observed[classes[better]], missing[classes[better]] = seen[better], unseen[better]
+        top = classes[np.argmax(observed[classes] + missing[classes])]
+        chosen = found[int(np.argmax(totals))]
+        count = len(predicted(kind, chosen.abc, float(q[-1]))[1])
+        part[:] = (
+            found[0].score / used, chosen.score / used, observed[top] / n, missing[top] / n,
+            np.log((count + 1) / used), abs(chosen.zero) * 20,
+        )  # fmt: skip
+    return Features(observed, missing, summary, best)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A library of crystals balanced over the extinction groups, kept as reflections on disk."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from insitu.diffraction.groups import EXTINCTION_GROUPS, class_of
+
+from .peaks import reflections
+from .sites import Array
+from .structures import Crystal, lattice_vectors, random_crystal
+
+
+@dataclass(frozen=True)
+class Library:
+    """Reflections of many crystals, one after the other.
+
+    Attributes
+    ----------
+    indices : array, shape (n, 3), int8
+    intensities : array, shape (n,), float32
+        Multiplicity times |F|^2, largest of a crystal 1.
+    first : array, shape (crystals + 1,)
+        Where the reflections of each crystal begin.
+    cells : array, shape (crystals, 6)
+        [Å, degrees]
+    numbers, classes : array, shape (crystals,)
+        Space groups (1-based), extinction groups (0-based).
+    """
+
+    indices: Array
+    intensities: Array
+    first: Array
+    cells: Array
+    numbers: Array
+    classes: Array
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+def keeps_its_class(crystal: Crystal) -> bool:
+    """Whether spglib finds a space group of the same extinction group."""
+    import spglib
+
+    with warnings.catch_warnings():  # it announces another way of telling errors
+        warnings.simplefilter("ignore", DeprecationWarning)
+        cell: Any = (lattice_vectors(crystal.cell), crystal.positions, crystal.elements)
+        found = spglib.get_symmetry_dataset(cell, symprec=1e-3)
+    return found is not None and class_of(found.number) == class_of(crystal.number)
+
+
+def make(crystals_per_class: int, seed: int) -> tuple[Library, float]:
+    """`make_classes` for as many crystals of each class."""
+    return make_classes(np.tile(np.arange(len(EXTINCTION_GROUPS)), crystals_per_class), seed)
+
+
+def make_classes(wanted: Array, seed: int) -> tuple[Library, float]:
+    """Draw a crystal of each class asked for; reject what has another symmetry than meant.
+
+    Parameters
+    ----------
+    wanted : array of int, shape (n,)
+        Extinction groups, 0-based.
+    seed : int
+
+    Returns
+    -------
+    library : Library
+    kept : float
+        Share of the crystals drawn that spglib agreed with.
+    """
+    rng = np.random.default_rng(seed)
+    indices, intensities, cells, numbers = [], [], [], []
+    drawn = 0
+    for k in wanted:
+        while True:
+            crystal = random_crystal(int(rng.choice(EXTINCTION_GROUPS[k].space_groups)), rng)
+            if crystal is None:
+                continue
+            drawn += 1
+            if keeps_its_class(crystal):
+                hkl, values = reflections(crystal)
+                if len(hkl) > 3:
+                    break
+        strong = values > 1e-6 * values.max()
+        indices.append(hkl[strong].astype(np.int8))
+        intensities.append((values[strong] / values.max()).astype(np.float32))
+        cells.append(crystal.cell)
+        numbers.append(crystal.number)
+    first = np.concatenate([[0], np.cumsum([len(v) for v in intensities])])
+    library = Library(
+        np.concatenate(indices), np.concatenate(intensities), first,
+        np.array(cells, dtype=np.float32), np.array(numbers), np.asarray(wanted),
+    )  # fmt: skip
+    return library, len(numbers) / drawn
+
+
+def save(library: Library, path: Path) -> None:
+    """Write a library (npz)."""
+    partial = path.with_suffix(".partial.npz")
+    np.savez(partial, **vars(library))
+    partial.rename(path)
+
+
+def load(paths: list[Path]) -> Library:
+    """Read libraries and join them."""
+    parts = []
+    for path in paths:
+        with np.load(path) as file:
+            parts.append({name: file[name] for name in file.files})
+    first, start = [np.zeros(1, dtype=np.int64)], 0
+    for part in parts:
+        first.append(part["first"][1:] + start)
+        start += part["first"][-1]
+    joined = {n: np.concatenate([p[n] for p in parts]) for n in parts[0] if n != "first"}
+    return Library(first=np.concatenate(first), **joined)
