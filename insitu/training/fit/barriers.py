@@ -142,8 +142,9 @@ def _mean_of(weight: Floats, pairs: Pairs) -> Any:
     import torch
 
     n = len(pairs.offsets) - 1
-    offsets, other = torch.from_numpy(pairs.offsets), torch.from_numpy(pairs.other.astype(np.int64))
-    return torch.sparse_csr_tensor(offsets, other, torch.from_numpy(weight), size=(n, n))
+    rows = np.repeat(np.arange(n), np.diff(pairs.offsets))
+    places, values = torch.from_numpy(np.stack([rows, pairs.other])), torch.from_numpy(weight)
+    return torch.sparse_coo_tensor(places, values, (n, n), check_invariants=True).coalesce()
 
 
 def _applied(matrix: Any, x: Floats) -> Floats:
