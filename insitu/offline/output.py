@@ -134,6 +134,7 @@ class Output:
         types = None if types is None else types[counted]
         sums: dict[str, NDArray[Any]] = {
             "count": np.bincount(column, minlength=p),
+            "population": np.array(len(column)),
             "confidence": np.bincount(column, weights=found.confidence[counted], minlength=p),
             "by_group": np.zeros((0, p)),
             "by_type": np.array([
