@@ -106,7 +106,7 @@ def run(steps):
                   f"| {cells[1][0]} | {cells[1][1]:.1e} | {u:.2f} |", flush=True)  # fmt: skip
 
 
-def prototypes(share):
+def prototypes(share, first):
     """Space groups of AFLOW's prototypes with displaced atoms, beside spglib's of the perfect ones."""
     import gzip
     import json
@@ -120,7 +120,7 @@ def prototypes(share):
     entries = json.loads(gzip.decompress(names[0].read_bytes()))
 
     rows, started = {}, time.process_time()
-    for n, entry in enumerate(entries[:: max(1, round(1 / share))]):
+    for n, entry in enumerate(entries[first :: max(1, round(1 / share))]):
         snl = entry["snl"]
         s = Structure.from_dict(
             {k: v for k, v in snl.items() if k != "about"}
@@ -141,7 +141,7 @@ def prototypes(share):
             else 1e9
         )
         d = min(d, np.linalg.norm(perfect.primitive, axis=1).min())
-        for sigma in (0.01, 0.02, 0.04):
+        for sigma in (0.02, 0.04):
             rng = np.random.default_rng(n)
             moved = r + rng.normal(scale=sigma * d / np.sqrt(3), size=r.shape)
             found = find_crystals(moved, box, True, z, most=1).crystals
@@ -170,6 +170,7 @@ def prototypes(share):
 
 def melts(steps):
     for name in ("Al fcc", "Fe bcc", "Si diamond"):
+        CRYSTALS[name] = (*CRYSTALS[name][:3], (5, 5, 5), *CRYSTALS[name][4:])
         r, box, z, _ = hot(name, 1.3 * CRYSTALS[name][7], steps, melt=True)
         found = find_crystals(r, box, True, z)
         print(name, "molten:", len(found.crystals), "crystals;", found.reasons[:1])
@@ -207,8 +208,9 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=("run", "prototypes", "melts", "cost", "example"))
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--share", type=float, default=1.0, help="of the prototypes")
+    parser.add_argument("--first", type=int, default=0, help="number of the first prototype")
     options = parser.parse_args()
     if options.what == "prototypes":
-        prototypes(options.share)
+        prototypes(options.share, options.first)
     else:
         {"run": run, "melts": melts, "cost": cost, "example": example}[options.what](options.steps)

@@ -15,8 +15,10 @@ from insitu.frame.frame import Frame
 from insitu.frame.neighbors import Neighbors
 from insitu.frame.reduce import Ranks
 
-#: Points that are tried in vain before the rest is given up.
-_TRIES = 5
+#: Points that are tried in vain before the rest is given up, and how much farther apart its atoms may be.
+_TRIES, _SPARSE = 5, 1.35
+#: A periodic cell of fewer atoms is taken for a unit cell: its own periods are translations.
+UNIT_CELL = 100
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def find_crystals(
     (nearly) all atoms have are looked for; all atoms of the configuration that have them make up the
     crystal, the means over their pairs its lattice. The ball's atoms, folded into one cell, are averaged
     to its sites, and spglib tells the space group. The atoms that are left are treated in the same way.
-    Grains of one lattice and orientation are one crystal.
+    Grains of one lattice and orientation are one crystal. A periodic cell of fewer than 100 atoms is taken
+    for a unit cell.
 
     Parameters
     ----------
@@ -104,16 +107,19 @@ def find_crystals(
     free = np.ones(n, dtype=bool)
     crystals: list[Crystal] = []
     reasons: list[str] = []
+    usual = 0.0
     while len(crystals) < most and len(reasons) < _TRIES and free.any():
         if not box.pbc.all() and free.sum() < enough:
             break
         place = densest(r[free], box, Ranks())
         assert place is not None
         center, length, _ = place
+        if length > _SPARSE * (usual := usual or length):
+            break
         index = np.flatnonzero(free)
         atoms, vectors = around(r[index], box, center, RADIUS * length)
         ball = Ball.of(vectors, kinds[index[atoms]], length, atoms)
-        lattice = lattice_of(ball)
+        lattice = lattice_of(ball, images=n < UNIT_CELL)
         made: Crystal | str = lattice if isinstance(lattice, str) else ""
         members = np.zeros(n, dtype=bool)
         if isinstance(lattice, Lattice):

@@ -53,12 +53,15 @@ class Ball:
         (Volume an atom)^(1/3) [Å].
     first
         ``(n,)`` whether it is the first of the periodic images of an atom in the ball.
+    ids
+        ``(n,)`` the same for images of one atom.
     """
 
     vectors: NDArray[np.float64]
     kinds: NDArray[np.int64]
     length: float
     first: NDArray[np.bool_]
+    ids: NDArray[np.int64]
 
     @classmethod
     def of(
@@ -71,9 +74,9 @@ class Ball:
         """
         square = np.round((vectors**2).sum(axis=1) / length**2, 9)
         order = np.lexsort((*np.round(vectors.T / length, 7), square))
-        first = np.zeros(len(ids), dtype=bool)
-        first[np.unique(np.asarray(ids)[order], return_index=True)[1]] = True
-        return cls(vectors[order], np.asarray(kinds, dtype=np.int64)[order], length, first)
+        first, own = np.zeros(len(ids), dtype=bool), np.asarray(ids, dtype=np.int64)[order]
+        first[np.unique(own, return_index=True)[1]] = True
+        return cls(vectors[order], np.asarray(kinds, dtype=np.int64)[order], length, first, own)
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,7 @@ class Crystal:
 
 def pairs_of(
     frame: Frame, neighbors: Neighbors, places: NDArray[np.int32], atoms: NDArray[np.int32],
-    kinds: NDArray[np.int64], cutoff: float,
+    kinds: NDArray[np.int64], cutoff: float, ids: NDArray[np.int64] | None = None,
 ) -> Pairs:  # fmt: skip
     """Return the pairs of some atoms of a frame.
 
@@ -212,9 +215,14 @@ def pairs_of(
         ``(n_local + n_ghost,)`` species.
     cutoff
         Longest pair [Å].
+    ids
+        ``(n_local + n_ghost,)``: pairs of one are left out; None: there are none.
     """
     offsets, other = neighbors.lists(cutoff, places)
     first = np.repeat(np.arange(len(atoms)), np.diff(offsets))
+    if ids is not None:
+        apart = ids[other] != ids[atoms[first]]
+        first, other = first[apart], other[apart]
     vectors = frame.positions[other] - frame.positions[atoms[first]]
     return Pairs(first, vectors, kinds[other] == kinds[atoms[first]], len(atoms))
 
@@ -229,7 +237,7 @@ def _mean_square(
     return np.asarray(square / np.maximum(np.bincount(first, minlength=pairs.atoms), 1))
 
 
-def lattice_of(ball: Ball, longest: float = np.inf) -> Lattice | str:
+def lattice_of(ball: Ball, longest: float = np.inf, images: bool = False) -> Lattice | str:
     """Return the lattice of the atoms in the middle of a ball, or why there is none.
 
     Parameters
@@ -238,6 +246,9 @@ def lattice_of(ball: Ball, longest: float = np.inf) -> Lattice | str:
         Atoms around a point.
     longest
         How far pairs will be known in the whole sample [Å].
+    images
+        An atom's own images count: the box is a unit cell. Else the box' periods are no translations, which
+        a liquid has as well.
     """
     n = len(ball.vectors)
     if n < LEAST:
@@ -257,7 +268,8 @@ def lattice_of(ball: Ball, longest: float = np.inf) -> Lattice | str:
         for reach in dict.fromkeys(reaches):
             inner = int(np.searchsorted(distance, radius - reach))
             some = np.arange(min(max(inner, 30), _CENTERS, n), dtype=np.int32)
-            pairs = pairs_of(frame, search, place[some], some, kinds, reach)
+            own = None if images else ball.ids
+            pairs = pairs_of(frame, search, place[some], some, kinds, reach, own)
             for seed in some[:2]:
                 those = (pairs.first == seed) & pairs.like
                 found = translations.candidates(pairs, pairs.vectors[those], reach)
