@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyses.base import Analysis, Observable, Panel, System, setting
+from insitu.crystal.ball_lattice import LEAST, Ball, Lattice, lattice_of, pairs_of
 from insitu.crystal.cells import DENSITY
 from insitu.crystal.files import HEAD, cif_of
-from insitu.crystal.found import LEAST, Ball, Crystal, Lattice, assemble, lattice_of, pairs_of
+from insitu.crystal.found import Crystal, assemble
 from insitu.crystal.moduli import moduli
 from insitu.crystal.prediction import elastic_tensor
 from insitu.crystal.region import RADIUS, Box, around, densest, octant
@@ -144,7 +145,7 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
         #: Mass of each species [g/mol].
         self._mass = dict(zip(self._species[1:].tolist(), masses, strict=True)) if masses else {}
         self._kept: tuple[Frame, Neighbors] | None = None
-        p, length = len(self.phases), system.length_unit
+        length = system.length_unit
         phases = (self.axis("crystal_phase"), self.phases, "")
 
         def of(
@@ -160,7 +161,6 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
 
         vectors, angles = ("vector", ("a", "b", "c"), ""), ("angle", ("alpha", "beta", "gamma"), "")
         volume = "Angstrom+3" if length else ""
-        assert p
         self.observables = (
             of("length", "f8", length, "a, b, c of the conventional cell", vectors),
             of("length_error", "f8", length, "their standard errors", vectors),
