@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from insitu.analyses.base import Analysis, Observable, Panel, System, setting
 from insitu.crystal.ball_lattice import LEAST, Ball, Lattice, lattice_of, pairs_of
 from insitu.crystal.cells import DENSITY
-from insitu.crystal.files import HEAD, cif_of
+from insitu.crystal.files import write
 from insitu.crystal.found import Crystal, assemble
 from insitu.crystal.moduli import moduli
 from insitu.crystal.prediction import elastic_tensor
 from insitu.crystal.region import RADIUS, Box, around, densest, octant
 from insitu.crystal.spacegroup import available
 from insitu.crystal.voigt import to_voigt
-from insitu.errors import InsituError, SettingError, did_you_mean
+from insitu.errors import SettingError, did_you_mean
 from insitu.frame.frame import Frame
 from insitu.frame.lattices import LATTICES
 from insitu.frame.neighbors import Neighbors
@@ -230,11 +230,11 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
             )
             lattice = lattice_of(ball, self.cutoff or neighbors.cutoff)
             if isinstance(lattice, Lattice):
-                told = _packed(lattice)
+                told = lattice.packed()
         (text,) = ranks.from_first([told.tobytes()])
         if not text:
             return nothing
-        known = _unpacked(np.frombuffer(text))
+        known = Lattice.unpacked(np.frombuffer(text))
         of = np.zeros_like(species) if known.blind else species
         pairs = pairs_of(frame, neighbors, places, atoms, of, known.cutoff)
         sums, members = known.sums(pairs, octant(r, box, center))
@@ -259,34 +259,9 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
             if isinstance(made, Crystal):
                 for quantity, value in self._values(made).items():
                     values[self.path(quantity)][k] = value
-                self._write(self.phases[k], made)
+                if self.settings.cif is not None:
+                    write(Path(f"{self.settings.cif}.{self.phases[k]}.cif"), made, self._names)
         return values
-
-    def _write(self, phase: str, c: Crystal) -> None:
-        """Write the crystal of a phase in place of an earlier one.
-
-        Raises
-        ------
-        InsituError
-            The file is another's, or cannot be written.
-        """
-        if self.settings.cif is None:
-            return
-        path = Path(f"{self.settings.cif}.{phase}.cif")
-        try:
-            if path.exists() and not path.read_text(errors="replace").startswith(f"# {HEAD}"):
-                raise InsituError(
-                    f"analyze {self.name}: '{path}' exists and is not of insitu; give another cif, or "
-                    "remove it"
-                )
-            beside = path.with_name(f"{path.name}.part")
-            beside.write_text(cif_of(c, self._names))
-            beside.replace(path)
-        except OSError as error:
-            raise InsituError(
-                f"analyze {self.name}: '{path}' cannot be written ({error.strerror or error}); give "
-                "another cif"
-            ) from None
 
     def _values(self, c: Crystal) -> dict[str, Any]:
         mass = sum(self._mass.get(int(z), np.nan) for z in c.kinds)
@@ -345,15 +320,3 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
                 f"{text} ({100 * float(last[f'{name}_share'].values[k]):.0f} % of its atoms)"
             )
         return "; ".join(parts) or "no crystal"
-
-
-def _packed(a: Lattice) -> NDArray[np.float64]:
-    """Return a lattice as numbers, for other ranks."""
-    rest = [a.scale, a.near, a.limit, float(a.blind)]
-    return np.concatenate([a.cell.ravel(), rest, a.steps.ravel()]).astype(np.float64)
-
-
-def _unpacked(v: NDArray[np.float64]) -> Lattice:
-    steps = np.rint(v[13:]).astype(np.int64).reshape(-1, 3)
-    scale, near, limit = (float(x) for x in v[9:12])
-    return Lattice(v[:9].reshape(3, 3).copy(), steps, scale, near, limit, bool(v[12]))

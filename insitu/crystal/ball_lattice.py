@@ -94,6 +94,18 @@ class Lattice:
         longest = float(np.linalg.norm(self.steps @ self.cell, axis=1).max())
         return longest + translations.NEAR * self.scale
 
+    def packed(self) -> NDArray[np.float64]:
+        """Return the lattice as numbers, for other ranks."""
+        rest = [self.scale, self.near, self.limit, float(self.blind)]
+        return np.concatenate([self.cell.ravel(), rest, self.steps.ravel()]).astype(np.float64)
+
+    @classmethod
+    def unpacked(cls, v: NDArray[np.float64]) -> Lattice:
+        """Return a lattice of what :meth:`packed` made of it."""
+        steps = np.rint(v[13:]).astype(np.int64).reshape(-1, 3)
+        scale, near, limit = (float(x) for x in v[9:12])
+        return cls(v[:9].reshape(3, 3).copy(), steps, scale, near, limit, bool(v[12]))
+
     def members(self, pairs: Pairs) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Return which atoms are of the crystal ``(atoms,)``, and the translation of each pair."""
         which, residual, share = translations.matched(

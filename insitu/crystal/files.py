@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from insitu.crystal.cells import cif
 from insitu.crystal.found import Crystal
+from insitu.errors import InsituError
 
 #: First line of a file of ours.
 HEAD = "found by insitu: mean positions of a crystal's atoms, symmetry imposed"
@@ -29,3 +32,32 @@ def cif_of(c: Crystal, names: dict[int, str], number: int = 1) -> str:
         f"space group {group} within {c.tolerance:.4f} Angstrom",
     ]
     return cif(c.conventional, c.conventional_sites, symbols, name=f"crystal_{number}", notes=notes)
+
+
+def write(path: Path, c: Crystal, names: dict[int, str]) -> None:
+    """Write a crystal as a CIF file, in place of an earlier one of ours.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    c, names
+        As of :func:`cif_of`.
+
+    Raises
+    ------
+    InsituError
+        The file is another's, or cannot be written.
+    """
+    try:
+        if path.exists() and not path.read_text(errors="replace").startswith(f"# {HEAD}"):
+            raise InsituError(
+                f"'{path}' exists and is not of insitu; give another cif, or remove it"
+            )
+        beside = path.with_name(f"{path.name}.part")
+        beside.write_text(cif_of(c, names))
+        beside.replace(path)
+    except OSError as error:
+        raise InsituError(
+            f"'{path}' cannot be written ({error.strerror or error}); give another cif"
+        ) from None
