@@ -72,6 +72,7 @@ def main():
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     torch.set_num_threads(1)
+    options.work.mkdir(parents=True, exist_ok=True)
     kind, elements = options.kind, table()
     records = read(str(options.tables / FILES[kind]), kind)
     parts = {p: [r for r in records if r.part == p] for p in ("train", "validation", "test")}
