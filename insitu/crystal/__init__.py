@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 #: Where the names that users call are: imported on first use.
 _HOME = {
+    "dielectric_tensor": "insitu.crystal.prediction",
     "elastic_tensor": "insitu.crystal.prediction",
     "find_crystals": "insitu.crystal.finding",
 }
 
-__all__ = ["elastic_tensor", "find_crystals"]
+__all__ = ["dielectric_tensor", "elastic_tensor", "find_crystals"]
 
 if TYPE_CHECKING:
     from insitu.crystal.finding import find_crystals
-    from insitu.crystal.prediction import elastic_tensor
+    from insitu.crystal.prediction import dielectric_tensor, elastic_tensor
 
 
 def __getattr__(name: str) -> Any:

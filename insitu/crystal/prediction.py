@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Elastic tensors of a crystal by a network that was trained on published DFT tensors.
+"""Elastic and dielectric tensors of a crystal by networks that were trained on published DFT tensors.
 
 The network is that of :mod:`insitu.training.fit.tensors`, run in NumPy: nothing else is needed, and a
 crystal takes milliseconds. A tensor has the crystal's symmetry by construction; it is projected onto the
@@ -73,6 +73,28 @@ def elastic_tensor(cell: ArrayLike, sites: ArrayLike, numbers: ArrayLike) -> Pre
     return Prediction(
         _projected(from_voigt(flat.reshape(6, 6)), cell, sites, numbers, "elastic"), spread
     )
+
+
+def dielectric_tensor(cell: ArrayLike, sites: ArrayLike, numbers: ArrayLike) -> Prediction:
+    """Return the static dielectric tensor (electrons and ions) of an insulator as DFPT would have it.
+
+    Parameters
+    ----------
+    cell, sites, numbers
+        As of :func:`elastic_tensor`.
+
+    Raises
+    ------
+    SettingError
+        As of :func:`elastic_tensor`.
+
+    References
+    ----------
+    I. Petousis et al., Sci. Data 4, 160134 (2017), doi:10.1038/sdata.2016.134 (the tensors).
+    """
+    flat, spread = _predicted("dielectric", cell, sites, numbers)
+    tensor = _projected(flat.reshape(3, 3), cell, sites, numbers, "dielectric")
+    return Prediction(tensor, spread)
 
 
 def card(kind: str) -> dict[str, Any]:

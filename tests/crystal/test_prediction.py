@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from insitu.crystal import prediction
 from insitu.crystal.moduli import moduli, stable
-from insitu.crystal.prediction import card, elastic_tensor, run
+from insitu.crystal.prediction import card, dielectric_tensor, elastic_tensor, run
 from insitu.crystal.spacegroup import find
 from insitu.crystal.tensor_basis import elastic, harmonics, traceless
 from insitu.crystal.tensor_graph import graph
@@ -30,7 +30,7 @@ CRYSTALS = {
         [[0, 0, 0], [0.41, 0.55, 0.3], [0.7, 0.2, 0.65]], [22, 8, 8],
     ),
 }  # fmt: skip
-FUNCTIONS = {"elastic": elastic_tensor}
+FUNCTIONS = {"elastic": elastic_tensor, "dielectric": dielectric_tensor}
 KINDS = list(FUNCTIONS)
 
 
