@@ -18,6 +18,8 @@ from insitu.frame.neighbors import Neighbors
 if TYPE_CHECKING:
     import xarray
 
+#: Frames that are analysed often after an event, if the deck does not say it.
+_DURING = 20
 #: What LAMMPS knows of a frame, as the history has it.
 THERMO = ("temperature", "potential_energy", "pressure")
 
@@ -53,7 +55,7 @@ class TriggerSettings:
     often: int | None = setting(
         "analyse every so many steps from the event on, for `during` frames", default=None, low=1
     )
-    during: int = setting("frames that `often` holds for", default=20, low=1)
+    during: int | None = setting("frames that `often` holds for [20]", default=None, low=1)
     end: bool = setting("end the run at the event (later runs are skipped)", default=False)
 
     def __post_init__(self) -> None:
@@ -62,6 +64,11 @@ class TriggerSettings:
                 "above and below are both given; give one" if self.above is not None
                 else "neither above nor below is given; give one: above 0.5"
             )  # fmt: skip
+        if self.during is not None and self.often is None:
+            raise SettingError(
+                f"during={self.during} has no effect without often, the steps between frames after an "
+                "event; give both, or neither"
+            )
 
 
 @dataclass(frozen=True)
@@ -221,7 +228,7 @@ class Trigger(Analysis[TriggerSettings]):
         self.often_left = max(self.often_left - 1, 0)
         if not self.active and self.held >= s.hold and (s.rearm or not self.events):
             self.active, self.events = True, self.events + 1
-            self.left, self.often_left = s.after, s.during if s.often else 0
+            self.left, self.often_left = s.after, (s.during or _DURING) if s.often else 0
             self.fired = True
             return Decision(True, False)
         if self.active and beyond <= -s.hysteresis:

@@ -81,6 +81,8 @@ def of_arrays(neighbors: Neighbors, n: int, species: ArrayLike | None) -> NDArra
                 f"neighbors has shape {mask.shape}; give a mask of shape ({n},), one an atom, or elements"
             )
         return mask
+    if not mask.size:
+        raise SettingError("neighbors is empty: no atom has surroundings; give elements or a mask")
     given: list[str | int] = []
     for word in mask.ravel().tolist():
         given += [w.strip() for w in word.split(",")] if isinstance(word, str) else [word]

@@ -101,6 +101,8 @@ def test_what_is_watched() -> None:
     ):
         with pytest.raises(SettingError, match=message):
             made(on=on).watch(KNOWN)
+    with pytest.raises(SettingError, match="during=4 has no effect without often"):
+        made(during=4)
     with pytest.raises(SettingError, match="neither above nor below"):
         TriggerSettings("fcc")
     for words in ({"above": "nan"}, {"above": "inf"}, {"above": "0.5", "hysteresis": "inf"}):

@@ -69,7 +69,7 @@ def test_surroundings_without_the_other_atoms() -> None:
     assert (both.labels == insitu.classify(everything, cell, True).labels).all()
     for wrong, message in (
         ("Px", "'Px' is no element"), ("Fe", "no atom of species is 'Fe'; there are: H, Pd"),
-        (metal[1:], r"shape \(341,\); give a mask of shape \(342,\)"),
+        (metal[1:], r"shape \(341,\); give a mask of shape \(342,\)"), ([], "neighbors is empty"),
     ):  # fmt: skip
         with pytest.raises(SettingError, match=message):
             insitu.classify(everything, cell, True, numbers, neighbors=wrong)
