@@ -85,9 +85,8 @@ def tried(path: Path, options: argparse.Namespace) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as scratch:
         plain, added = Path(scratch, "plain", "deck"), Path(scratch, "added", "deck")
         for folder in (plain, added):
-            shutil.copytree(
-                path.parent, folder, ignore=shutil.ignore_patterns("log.*", "*.gz", "*.jpg")
-            )
+            left_out = shutil.ignore_patterns("log.*", "*.gz", "*.jpg")
+            shutil.copytree(path.parent, folder, ignore=left_out, ignore_dangling_symlinks=True)
         code, text = run(lmp, plain, lines, options.limit)
         if code != 0:
             return {"outcome": "does not run by itself", "code": code, "text": text[-300:]}
