@@ -19,7 +19,7 @@ from insitu.training.tables.accuracy import Measured, Score
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 #: Packages of benchmarks that no extra of the tests has.
-OPTIONAL = ("ovito", "onnxruntime", "openvino")
+OPTIONAL = ("insitu_mdanalysis", "insitu_ovito", "onnxruntime", "openvino", "ovito")
 
 
 @pytest.fixture(autouse=True)
