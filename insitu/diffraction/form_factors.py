@@ -109,7 +109,11 @@ def elements_of(species: ArrayLike | str, n: int) -> tuple[tuple[str, ...], NDAr
     SettingError
         There are not as many, or one is no element.
     """
+    if species is None:
+        raise SettingError("species is not given; give the symbol or atomic number of each atom")
     given = np.asarray(species)
+    if given.dtype.kind == "S":
+        given = given.astype(str)
     given = np.broadcast_to(given, (n,)) if given.ndim == 0 else given
     if given.shape != (n,):
         raise SettingError(

@@ -20,6 +20,8 @@ from insitu.errors import InsituError
 
 #: Error of an amplitude relative to the root mean square of all amplitudes of the slab.
 TOLERANCE = 1e-7
+#: Nodes beyond which a pattern takes more than some minutes of a core: a mistake in the wavelength.
+MOST_NODES = 2e9
 #: Planes of h in a slab, where memory allows; the same for any number of ranks, so that these agree.
 _PLANES = 48
 #: Mesh of the transform over the nodes asked for, per axis, and its least size (twice the kernel).
@@ -85,8 +87,22 @@ def slabs(cell: NDArray[np.float64], q_max: float, memory: float, kinds: int = 1
     Raises
     ------
     InsituError
-        A slab of one plane takes more.
+        A slab of one plane takes more; there are too many nodes, or none.
     """
+    # Half of the box of nodes around the sphere, about.
+    volume = abs(float(np.linalg.det(cell)))
+    nodes = 4.0 * volume * (q_max / (2.0 * np.pi)) ** 3
+    if nodes > MOST_NODES:
+        raise InsituError(
+            f"the reciprocal mesh up to Q = {q_max:.3g} 1/Å has {nodes:.2g} nodes, more than "
+            f"{MOST_NODES:.2g}; lower the upper end of two_theta, take a longer wavelength, or method "
+            "histogram"
+        )
+    if q_max < 2.0 * np.pi / float(np.linalg.norm(cell, axis=1).max()):
+        raise InsituError(
+            f"the box is too small, or the wavelength too long: its first node is beyond Q = {q_max:.3g} "
+            "1/Å, the end of two_theta; raise it, or take a shorter wavelength"
+        )
     planes = _PLANES
     while True:
         found = _cut(cell, q_max, planes)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +23,7 @@ from insitu.diffraction.scattering import (
     speckle,
     structure_factor,
 )
-from insitu.errors import InsituError, one_of
+from insitu.errors import InsituError, SettingError, one_of
 from insitu.frame.frame import Frame, heights
 from insitu.frame.neighbors import Neighbors
 from insitu.frame.pairs import count_pairs, rows_of_pairs
@@ -176,11 +177,11 @@ def powder_pattern(
     one_of("window", window, WINDOWS)
     instrument = Instrument(
         wavelength,
-        tuple(two_theta),
+        _tuple("two_theta", two_theta),
         spacing,
         radiation,
         size,
-        tuple(caglioti),
+        _tuple("caglioti", caglioti),
         lorentz_polarization,
     )
     bare = Frame.from_arrays(positions, cell, pbc, reach=0.0)
@@ -211,6 +212,18 @@ def _of_pairs(
     volume = abs(float(np.linalg.det(bare.cell)))
     scattered = from_pairs(found, row, counts, counts, volume, radius, elements, instrument, window)
     return pattern_of(scattered, counts, elements, instrument, blur=RESOLUTION[window] / radius)
+
+
+def _tuple(name: str, value: Any) -> tuple[float, ...]:
+    """Return numbers that were given as a sequence."""
+    try:
+        return tuple(float(v) for v in (value.split(",") if isinstance(value, str) else value))
+    except (TypeError, ValueError):
+        raise SettingError(
+            f"{name}={value!r} is not understood; give numbers, for example {name}=(10, 90)"
+            if name == "two_theta"
+            else f"{name}={value!r} is not understood; give U, V, W, for example (0.05, -0.06, 0.07)"
+        ) from None
 
 
 def bins_of(cutoff: float) -> int:

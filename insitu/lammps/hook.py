@@ -121,6 +121,8 @@ def _create(key: tuple[int, str], words: list[str]) -> str:
         raise SettingError(
             f"every={every} is not a multiple of the fix's N={n}; give one, or leave it out"
         )
+    if chosen.every_max is not None:
+        _settings.check_multiple("every_max", chosen.every_max, every)
     for (_, other), fix in ((k, f) for k, f in _fixes.items() if k != key):
         same = os.path.realpath(fix.settings.file) == os.path.realpath(chosen.file)
         if same and {chosen.if_exists, fix.settings.if_exists} != {"new"}:

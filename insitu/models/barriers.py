@@ -197,6 +197,8 @@ class BarrierModel:
                 "symbol, atomic number or mass of each atom"
             )
         given = np.asarray(species)
+        if given.dtype.kind == "S":
+            given = given.astype(str)
         if given.shape != (n,):
             raise SettingError(f"species have shape {given.shape}; give ({n},), one an atom")
         values, which = np.unique(given, return_inverse=True)

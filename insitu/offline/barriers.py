@@ -8,10 +8,14 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from insitu.errors import SettingError
 from insitu.frame.frame import Frame
 from insitu.frame.neighbors import Neighbors
 from insitu.models.barriers import load
 from insitu.models.engines.barriers import BarrierSettings, Pairs
+
+#: Atoms of a glass are further apart than this [Å].
+_CLOSEST = 1.2
 
 
 def barriers(
@@ -71,7 +75,12 @@ def barriers(
     frame = Frame.from_arrays(positions, cell, pbc, reach=settings.cutoff * (1 + 1e-4))
     kinds = loaded.kinds(species, frame.n_local)
     said = [loaded.check_composition(kinds)]
-    atoms, pairs = whole(settings, frame)
+    search = Neighbors(frame, settings.cutoff)
+    # Of some atoms first: lengths in nm would give each of them thousands of neighbours.
+    some = search.lists(settings.cutoff, search.places[:: max(len(search.places) // 200, 1)])[0]
+    if len(some) > 1:
+        loaded.check_density(float(loaded.outside(np.diff(some)).mean()))
+    atoms, pairs = whole(settings, frame, search)
     if len(atoms):
         said.append(loaded.check_density(float(loaded.outside(np.diff(pairs.offsets)).mean())))
     found = np.empty(len(atoms))
@@ -83,8 +92,17 @@ def barriers(
     return found
 
 
-def whole(settings: BarrierSettings, frame: Frame) -> tuple[NDArray[np.int32], Pairs]:
+def whole(
+    settings: BarrierSettings, frame: Frame, search: Neighbors | None = None
+) -> tuple[NDArray[np.int32], Pairs]:
     """Return the pairs of a sample that is here as a whole.
+
+    Parameters
+    ----------
+    settings
+        Of the model.
+    frame, search
+        The sample, and its neighbours within the cutoff if they were searched already.
 
     Returns
     -------
@@ -92,8 +110,13 @@ def whole(settings: BarrierSettings, frame: Frame) -> tuple[NDArray[np.int32], P
         ``(n,)`` atom of each row of the pairs.
     pairs
         Neighbours as rows, periodic images as the row of their atom.
+
+    Raises
+    ------
+    SettingError
+        Two atoms are at one place, or nearly.
     """
-    search = Neighbors(frame, settings.cutoff)
+    search = search or Neighbors(frame, settings.cutoff)
     offsets, others = search.lists(settings.cutoff)
     row = np.empty(frame.n_local, dtype=np.int64)
     row[search.atoms] = np.arange(frame.n_local)
@@ -101,4 +124,9 @@ def whole(settings: BarrierSettings, frame: Frame) -> tuple[NDArray[np.int32], P
         frame.positions[search.atoms], np.diff(offsets), axis=0
     )
     distance = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    if len(distance) and distance.min() < _CLOSEST:
+        raise SettingError(
+            f"two atoms are {distance.min():.3g} Å apart, which no glass has (lengths in Å? atoms created "
+            "twice?); give a minimised sample"
+        )
     return search.atoms, Pairs.make(settings, offsets, row[frame.ids[others] - 1], distance)

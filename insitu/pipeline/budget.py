@@ -26,6 +26,8 @@ LONGEST = 10
 FEWEST = 1_000
 #: Weight of the latest frame in the costs: they follow a change within some frames, not a single hiccup.
 WEIGHT = 0.3
+#: A share that is missed by less is not worth a word.
+_MARGIN = 1.05
 #: Seed of the samples.
 SEED = 20_261_129
 
@@ -161,7 +163,8 @@ class Budget:
             + f"every {self._longest} steps takes {needed:.3f} of the wall time; give a larger overhead or "
             "every_max"
         )
-        return self._longest, least, advice if needed * (1 + self._rate) > self._rate else ""
+        kept = self._rate / (1 + self._rate)
+        return self._longest, least, advice if needed > _MARGIN * kept else ""
 
     def observables(self) -> tuple[Observable, ...]:
         """Return what the history has of it."""

@@ -170,6 +170,7 @@ class Settings:
                     f"every_max={self.every_max} is not a number of steps that can be the longest "
                     f"interval; give {max(1, self.every or 1)} … {MOST_STEPS}"
                 )
+            check_multiple("every_max", self.every_max, self.every or 1)
         if self.atoms is not None and not 1 <= self.atoms <= MOST_STEPS:
             raise SettingError(
                 f"atoms={self.atoms} is not a number of steps; give 1 … {MOST_STEPS}"
@@ -227,6 +228,14 @@ class Settings:
         if self.rdf is not None:
             found.append(requests.request("rdf", {"cutoff": self.rdf, "bins": self.rdf_bins}))
         return (*found, *self.analyze)
+
+
+def check_multiple(name: str, value: int, of: int) -> None:
+    """Raise SettingError unless a number of steps is a multiple of those between two calls."""
+    if value % of:
+        raise SettingError(
+            f"{name}={value} is not a multiple of {of}, the steps between two frames; give one"
+        )
 
 
 _COLUMN = {"labels": "phase", "confidence": "confidence"}

@@ -281,6 +281,11 @@ def test_elements_of_types() -> None:
         ({"memory": 0.05}, "memory allows"),
         ({"species": "Lr"}, "no element 'Lr'"),
         ({"species": "Q"}, "'Q', which is no element"),
+        ({"species": None}, "species is not given"),
+        ({"two_theta": 20}, "two_theta=20 is not understood"),
+        ({"two_theta": "a,b"}, "two_theta='a,b' is not understood"),
+        ({"wavelength": 0.01}, r"has \d.*e\+\d+ nodes, more than"),
+        ({"wavelength": 100.0}, "the wavelength too long"),
     ],
 )
 def test_unusable_settings_are_named(settings: dict[str, object], words: str) -> None:

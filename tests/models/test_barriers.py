@@ -156,6 +156,12 @@ def test_what_the_model_knows_nothing_of() -> None:
     for factor in (0.9, 1.1):
         with pytest.raises(SettingError, match="density is another"):
             insitu.barriers(r * factor, cell * factor, True, species)
+    with pytest.raises(SettingError, match="density is another"):
+        insitu.barriers(r / 10, cell / 10, True, species)  # nm
+    twice = r.copy()
+    twice[1] = twice[0]
+    with pytest.raises(SettingError, match="two atoms are 0 Å apart"):
+        insitu.barriers(twice, cell, True, species)
     with pytest.raises(SettingError, match=r"\(n, 3\)"):
         insitu.barriers(r[:, :2], cell, True, species)
     bad = r.copy()

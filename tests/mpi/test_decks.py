@@ -118,9 +118,11 @@ def done(
         lines += [f'print "--- {deck}"']
         lines += [f"variable {name} index {value}" for name, value in variables.items()]
         lines += [f"include {DECKS / deck}", "clear"]
-        lines += [f"variable {name} delete" for name in variables]
+        # Also those that only the deck sets: an index variable keeps its value.
+        own = re.findall(r"^variable\s+(\w+)\s+index\b", (DECKS / deck).read_text(), re.M)
+        lines += [f"variable {name} delete" for name in dict.fromkeys([*variables, *own])]
     folder = tmp_path_factory.mktemp(host.name)
-    run = host.run(folder, "\n".join(lines) + "\n", 2, seconds=200)
+    run = host.run(folder, "\n".join(lines) + "\n", 2, seconds=400)
     assert run.code == 0, run.text[-3000:]
     return Done(host, run)
 

@@ -189,6 +189,7 @@ def test_a_sample_of_a_group() -> None:
             "every_max=20 is not a number of steps .* give 50 … ",
         ),
         ("overhead 0.1 every_max 0", "every_max=0 is not a number of steps"),
+        ("overhead 0.1 every 50 every_max 120", "every_max=120 is not a multiple of 50"),
     ],
 )
 def test_settings_that_mean_nothing(words: str, message: str) -> None:
