@@ -37,7 +37,7 @@ quiet = pytest.mark.filterwarnings("ignore:CUDA path could not be detected")
 
 
 @quiet
-@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+@pytest.mark.parametrize("architecture", [pytest.param("sm_80", marks=pytest.mark.full), "sm_90"])
 def test_cupys_compiler_takes_the_kernels(architecture: str) -> None:
     nvrtc = pytest.importorskip("cupy").cuda.nvrtc
     text = source_text()

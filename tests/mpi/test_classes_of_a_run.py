@@ -35,7 +35,9 @@ def offline() -> dict[str, Classification]:
     return {}
 
 
-@pytest.mark.parametrize(("name", "ranks"), [("wheel", 2), ("debian", 3)])
+@pytest.mark.parametrize(("name", "ranks"), [
+    ("wheel", 2), pytest.param("debian", 3, marks=pytest.mark.full),
+])  # fmt: skip
 def test_a_class_from_a_cif_in_a_deck(
     tmp_path: Path, offline: dict[str, Classification], name: str, ranks: int
 ) -> None:

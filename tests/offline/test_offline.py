@@ -77,7 +77,9 @@ def test_surroundings_without_the_other_atoms() -> None:
         insitu.classify(everything, cell, True, neighbors="Pd")
 
 
-@pytest.mark.parametrize(("temperature", "phase"), [(1600.0, "fcc"), (9000.0, "disordered")])
+@pytest.mark.parametrize(("temperature", "phase"), [
+    pytest.param(1600.0, "fcc", marks=pytest.mark.full), (9000.0, "disordered"),
+])  # fmt: skip
 def test_unseen_molecular_dynamics(
     potentials: Path, tmp_path: Path, temperature: float, phase: str
 ) -> None:

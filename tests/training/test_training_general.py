@@ -359,6 +359,7 @@ def test_training_goes_on_where_it_was_interrupted(
         assert torch.equal(a, b)
 
 
+@pytest.mark.full  # as test_recipe_to_artefact, with molecular dynamics of its own
 @pytest.mark.usefixtures("one_thread")
 def test_a_few_lines_make_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     require("wheel")
