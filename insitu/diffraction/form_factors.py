@@ -100,7 +100,7 @@ def elements_of(species: ArrayLike | str, n: int) -> tuple[tuple[str, ...], NDAr
     Parameters
     ----------
     species
-        ``(n,)`` atomic numbers or symbols, or one for all.
+        ``(n,)`` symbols, atomic numbers or masses [g/mol], or one for all.
     n
         Number of atoms.
 
@@ -120,6 +120,16 @@ def elements_of(species: ArrayLike | str, n: int) -> tuple[tuple[str, ...], NDAr
             f"species has shape {given.shape} and there are {n} atoms; give one each"
         )
     words, index = np.unique(given, return_inverse=True)
+    if words.dtype.kind == "f" and (words == np.rint(words)).all():
+        words = words.astype(np.int64)
+    if words.dtype.kind == "f":  # masses
+        names = of_masses(words)
+        if "" in names:
+            raise SettingError(
+                f"species has the mass {words[names.index('')]:g} g/mol, which is not clearly that of one "
+                "element; give symbols such as Cu"
+            )
+        words = np.array(names, dtype=str)
     if words.dtype.kind in "iu":
         if len(words) and not 1 <= words.min() <= words.max() < len(SYMBOLS):
             raise SettingError(

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from insitu.diffraction import Pattern, mesh, powder_pattern, scattering_factors
-from insitu.diffraction.form_factors import elements_of_types
+from insitu.diffraction.form_factors import elements_of, elements_of_types
 from insitu.diffraction.instrument import Instrument
 from insitu.diffraction.powder import room
 from insitu.diffraction.scattering import rings
@@ -258,6 +258,13 @@ def test_the_instrument_broadens() -> None:
     assert full.intensity[at] / bare.intensity[at] == pytest.approx(factor, rel=0.01)
 
 
+def test_elements_of_atoms_in_any_form() -> None:
+    for given in (["Cu", "Zr"], [29, 40], [29.0, 40.0], [63.55, 91.22], [b"Cu", b"Zr"]):
+        elements, kinds = elements_of(given, 2)
+        assert elements == ("Cu", "Zr")
+        assert kinds.tolist() == [0, 1]
+
+
 def test_elements_of_types() -> None:
     assert elements_of_types((), (63.55, 91.22, 58.69), 3) == ("Cu", "Zr", "Ni")
     assert elements_of_types(("Fe", "Fe"), None, 2) == ("Fe", "Fe")
@@ -282,6 +289,7 @@ def test_elements_of_types() -> None:
         ({"species": "Lr"}, "no element 'Lr'"),
         ({"species": "Q"}, "'Q', which is no element"),
         ({"species": None}, "species is not given"),
+        ({"species": 58.8}, "not clearly that of one element"),
         ({"two_theta": 20}, "two_theta=20 is not understood"),
         ({"two_theta": "a,b"}, "two_theta='a,b' is not understood"),
         ({"wavelength": 0.01}, r"has \d.*e\+\d+ nodes, more than"),
