@@ -89,6 +89,8 @@ def test_too_many_atoms_for_the_memory_are_refused() -> None:
     with pytest.raises(InsituError, match=r"analyze diffraction: .*memory=.*method histogram"):
         evaluate(made(sample, memory=1.0, two_theta=(10.0, 12.0)), replace_many(sample))
     with pytest.raises(InsituError, match="memory allows"):
+        made(replace(sample, cell=20 * sample.cell), memory=1.0)
+    with pytest.raises(InsituError, match="nodes, more than"):
         made(replace(sample, cell=50 * sample.cell), memory=1.0)
 
 
