@@ -7,8 +7,9 @@ thousands of ranks of a run: no NumPy, no torch, no h5py, no mpi4py until they a
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from insitu.lazy import attribute
 
 __version__ = "0.1.0"
 
@@ -40,11 +41,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'insitu' has no attribute '{name}'; it has {__all__}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+    return attribute(__name__, name, _HOME, __all__)
 
 
 def __dir__() -> list[str]:

@@ -19,7 +19,7 @@ PACKAGE = Path(insitu.__file__).parent
 LAYERS = (
     "__main__", "cli", "bench", "training", "jobs", "views", "offline", "lammps", "pipeline",
     "history", "testing", "analyses", "diffraction", "crystal", "models", "descriptors", "gpu", "frame",
-    "transitions", "progress", "errors",
+    "transitions", "progress", "errors", "lazy",
 )  # fmt: skip
 #: Folders that have to do without each other, whatever their order.
 APART = {

@@ -130,11 +130,8 @@ class Barriers(Analysis[BarriersSettings]):
     def _pairs(self, frame: Frame, neighbors: Neighbors) -> tuple[Pairs, NDArray[np.int32]]:
         """Return the pairs of all owned atoms, and the atom of each row."""
         places, atoms = neighbors.owned
-        offsets, others = neighbors.lists(self.cutoff, places)
-        centre = np.repeat(atoms, np.diff(offsets))
-        vectors = frame.positions[others] - frame.positions[centre]
-        distance = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-        return Pairs.make(self.model.card.settings, offsets, others, distance), atoms
+        offsets, others, _, vectors = neighbors.vectors(self.cutoff, places, atoms)
+        return Pairs.make(self.model.card.settings, offsets, others, vectors), atoms
 
     def _everywhere(
         self, values: NDArray[np.float64], atoms: NDArray[np.int32], neighbors: Neighbors

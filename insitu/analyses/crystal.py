@@ -26,7 +26,7 @@ from insitu.frame.frame import Frame
 from insitu.frame.lattices import LATTICES
 from insitu.frame.neighbors import Neighbors
 from insitu.frame.reduce import Ranks
-from insitu.frame.species import SYMBOLS, elements_of
+from insitu.frame.species import SYMBOLS, elements_of_masses
 
 if TYPE_CHECKING:
     import xarray
@@ -127,7 +127,7 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
             self.cutoff = _FAR
         #: Symbol of each species; X: not known.
         self._names: dict[int, str] = {}
-        found = system.species or elements_of(system.masses) or ("",) * system.n_types
+        found = system.species or elements_of_masses(system.masses) or ("",) * system.n_types
         # Species are told apart also where the elements are not known.
         names = tuple(name or str(k) for k, name in enumerate(found, 1))
         #: Number of each type's species: its atomic number, or that of the first type of its kind.

@@ -111,10 +111,10 @@ class Steinhardt(Analysis[SteinhardtSettings]):
         self, frame: Frame, neighbors: Neighbors, places: Any, those: NDArray[np.int32], at: int
     ) -> tuple[Any, NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
         """Return bonds of some atoms: how many each has, with whom, their weights and vectors."""
-        offsets, others = neighbors.lists(self.cutoff, places[at : at + _BLOCK])
+        offsets, others, centre, vectors = neighbors.vectors(
+            self.cutoff, places[at : at + _BLOCK], those
+        )
         counts = np.diff(offsets)
-        centre = np.repeat(np.arange(len(those)), counts)
-        vectors = frame.positions[others] - frame.positions[those[centre]]
         weights = np.ones(len(others))
         if (number := self.settings.number) is not None and len(others):
             distance = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from insitu.lazy import attribute
 
 #: Where the names that users call are: imported on first use.
 _HOME = {
@@ -21,8 +22,4 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'insitu.crystal' has no attribute '{name}'; it has {__all__}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+    return attribute(__name__, name, _HOME, __all__)

@@ -163,12 +163,10 @@ def pairs_of(
     ids
         ``(n_local + n_ghost,)``: pairs of one are left out; None: there are none.
     """
-    offsets, other = neighbors.lists(cutoff, places)
-    first = np.repeat(np.arange(len(atoms)), np.diff(offsets))
+    _, other, first, vectors = neighbors.vectors(cutoff, places, atoms)
     if ids is not None:
         apart = ids[other] != ids[atoms[first]]
-        first, other = first[apart], other[apart]
-    vectors = frame.positions[other] - frame.positions[atoms[first]]
+        first, other, vectors = first[apart], other[apart], vectors[apart]
     return Pairs(first, vectors, kinds[other] == kinds[atoms[first]], len(atoms))
 
 

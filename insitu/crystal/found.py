@@ -104,8 +104,8 @@ def assemble(
         Of the space group [Å]; None: 9 standard errors of a site's position, at least 1 % of the nearest
         distance.
     """
-    cell = fitted(sums.sum(axis=0), lattice.steps)
-    if cell is None:
+    whole = fitted(sums.sum(axis=0), lattice.steps)
+    if whole is None:
         return "none of its atoms has all neighbours that the lattice asks for"
     frame = Frame.from_arrays(ball.vectors, None, False, reach=0.0, types=ball.kinds)
     search = Neighbors(frame, lattice.cutoff * 1.001)
@@ -113,7 +113,7 @@ def assemble(
     places, order = search.owned
     pairs = pairs_of(frame, search, places, order, kinds, lattice.cutoff)
     which, residual, share = translations.matched(
-        pairs, cell, lattice.steps, lattice.scale, lattice.blind
+        pairs, whole, lattice.steps, lattice.scale, lattice.blind
     )
     # At the ball's border and at vacancies translations are missing: half of them are enough here.
     inside = np.zeros(len(ball.vectors), dtype=bool)
@@ -121,7 +121,7 @@ def assemble(
     if inside.sum() < LEAST:
         return f"{int(inside.sum())} atoms around the point are of one crystal (fewer than {LEAST})"
     inside &= ball.first
-    basis = fold(ball.vectors[inside], ball.kinds[inside], cell, lattice.near)
+    basis = fold(ball.vectors[inside], ball.kinds[inside], whole, lattice.near)
     if basis is None or basis.left > _LEFT:
         return "its atoms do not fall on the sites of one cell"
     if basis.deviation > _MOLTEN * basis.nearest:
@@ -129,9 +129,11 @@ def assemble(
             f"its atoms are {basis.deviation:.2f} Å from their sites (r.m.s.), more than "
             f"{_MOLTEN:g} of the nearest distance: molten"
         )
-    cell, basis, limit = _larger(cell, basis, ball, inside, lattice.near, tolerance)
+    cell, basis, limit = _larger(whole, basis, ball, inside, lattice.near, tolerance)
     group, settled = _grouped(cell, basis, limit)
-    return _crystal(lattice, sums, cell, basis, group, limit, settled, atoms, looked_at)
+    parts = [p for p in (fitted(s, lattice.steps) for s in sums) if p is not None]
+    strained = [np.linalg.inv(whole) @ p for p in parts]
+    return _crystal(strained, cell, basis, group, limit, settled, atoms, looked_at)
 
 
 def _tolerance(basis: Basis, given: float | None) -> float:
@@ -154,11 +156,9 @@ def _larger(
     limit_of_twice = _tolerance(twice, tolerance)
     away = 2.0 * twice.sites[:, None] - basis.sites[None]
     away -= np.rint(away)
-    apart = np.linalg.norm(away @ cell, axis=2).min(axis=1)
-    other = (
-        twice.kinds != basis.kinds[np.linalg.norm(away @ cell, axis=2).argmin(axis=1)]
-    ) & (twice.purity > 0.8)  # fmt: skip
-    if apart.max() <= limit_of_twice and not other.any():
+    apart = np.linalg.norm(away @ cell, axis=2)
+    other = (twice.kinds != basis.kinds[apart.argmin(axis=1)]) & (twice.purity > 0.8)
+    if apart.min(axis=1).max() <= limit_of_twice and not other.any():
         return cell, basis, limit
     return 2.0 * cell, twice, limit_of_twice
 
@@ -176,13 +176,10 @@ def _grouped(
 
 
 def _crystal(
-    lattice: Lattice, sums: NDArray[np.float64], cell: NDArray[np.float64], basis: Basis,
+    strained: list[NDArray[np.float64]], cell: NDArray[np.float64], basis: Basis,
     group: SpaceGroup | None, tolerance: float, settled: bool, atoms: int, looked_at: int,
 ) -> Crystal:  # fmt: skip
-    whole = fitted(sums.sum(axis=0), lattice.steps)
-    assert whole is not None
-    parts = [p for p in (fitted(s, lattice.steps) for s in sums) if p is not None]
-    strained = [np.linalg.inv(whole) @ p for p in parts]
+    """Return the crystal; `strained` is how the lattices of the sample's parts differ from the whole's."""
     if group is None:
         primitive, sites, kinds = cell, basis.sites, basis.kinds
         ideal, conventional = cell, (cell, basis.sites, basis.kinds)
@@ -192,15 +189,15 @@ def _crystal(
     six = parameters(conventional[0])
     errors, volume_error = np.full(6, np.nan), np.nan
     volume = abs(float(np.linalg.det(primitive))) / len(sites)
-    if len(parts) >= _PARTS:
+    if len(strained) >= _PARTS:
         every = np.array([parameters(ideal @ f) for f in strained])
         for columns in (slice(0, 3), slice(3, 6)):  # what the symmetry makes equal is a mean
             for k in range(columns.start, columns.stop):
                 equal = np.abs(six[columns] - six[k]) < 1e-6 * max(1.0, abs(six[k]))
                 mean = every[:, columns][:, equal].mean(axis=1)
-                errors[k] = mean.std(ddof=1) / np.sqrt(len(parts))
+                errors[k] = mean.std(ddof=1) / np.sqrt(len(strained))
         volumes = volume * np.array([abs(np.linalg.det(f)) for f in strained])
-        volume_error = float(volumes.std(ddof=1) / np.sqrt(len(parts)))
+        volume_error = float(volumes.std(ddof=1) / np.sqrt(len(strained)))
     weight = basis.counts / basis.counts.sum()
     return Crystal(
         primitive, sites, kinds, *conventional, six, errors, volume, volume_error, group, tolerance,

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from insitu.lazy import attribute
 
 _HOME = {
     "Pattern": "insitu.diffraction.powder",
@@ -22,8 +23,4 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(
-            f"module 'insitu.diffraction' has no attribute '{name}'; it has {__all__}"
-        )
-    return getattr(importlib.import_module(_HOME[name]), name)
+    return attribute(__name__, name, _HOME, __all__)

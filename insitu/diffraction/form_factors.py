@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from insitu.errors import InsituError, SettingError, one_of
-from insitu.frame.species import SYMBOLS
-from insitu.frame.species import elements_of as of_masses
+from insitu.frame.species import SYMBOLS, elements_of_masses
 
 #: Kinds of radiation, and the unit of what an atom scatters.
 RADIATION = {"xray": "electrons", "neutron": "fm", "electron": "Angstrom"}
@@ -123,7 +122,7 @@ def elements_of(species: ArrayLike | str, n: int) -> tuple[tuple[str, ...], NDAr
     if words.dtype.kind == "f" and (words == np.rint(words)).all():
         words = words.astype(np.int64)
     if words.dtype.kind == "f":  # masses
-        names = of_masses(words)
+        names = elements_of_masses(words)
         if "" in names:
             raise SettingError(
                 f"species has the mass {words[names.index('')]:g} g/mol, which is not clearly that of one "
@@ -164,7 +163,7 @@ def elements_of_types(
             "the elements of the atom types are not known: the deck has no masses in g/mol; name them in "
             "the order of the types, for example species Cu,Zr"
         )
-    found = of_masses(masses)
+    found = elements_of_masses(masses)
     for kind, (mass, element) in enumerate(zip(masses, found, strict=True), 1):
         if not element:
             raise SettingError(

@@ -97,10 +97,18 @@ def from_rings(
     instrument
         Radiation and angles.
     """
-    theta = np.radians(instrument.fine) / 2
-    nodes = 16.0 * np.pi * volume * np.sin(theta) ** 2 * np.cos(theta) / instrument.wavelength**3
+    nodes = _nodes(instrument.fine, volume, instrument.wavelength)
     found: NDArray[np.float64] = summed / (
         max(atoms, 1.0) * nodes * np.radians(instrument.fine_spacing)
+    )
+    return found
+
+
+def _nodes(two_theta: NDArray[np.float64], volume: float, wavelength: float) -> NDArray[np.float64]:
+    """Return how many nodes of a box there are at each angle 2θ, per radian."""
+    theta = np.radians(two_theta) / 2
+    found: NDArray[np.float64] = (
+        16.0 * np.pi * volume * np.sin(theta) ** 2 * np.cos(theta) / wavelength**3
     )
     return found
 
@@ -121,8 +129,7 @@ def speckle(
     widths
         ``(n,)`` FWHM over which a Gaussian averages [degrees].
     """
-    theta = np.radians(instrument.angles) / 2
-    nodes = 16.0 * np.pi * volume * np.sin(theta) ** 2 * np.cos(theta) / instrument.wavelength**3
+    nodes = _nodes(instrument.angles, volume, instrument.wavelength)
     nodes *= 1.505 * np.radians(widths)  # 2√π standard deviations
     found: NDArray[np.float64] = np.sqrt(2.0 / np.maximum(nodes, 2.0))
     return found

@@ -116,9 +116,8 @@ def zone_pattern(
         if not (np.isfinite(value) and value > 0):
             raise SettingError(f"{name}={value} is not usable; give a number above 0")
     beam /= np.linalg.norm(beam)
-    side = np.eye(3)[int(np.argmin(np.abs(beam)))]
-    if abs(beam[0]) < 0.9:
-        side = np.eye(3)[0]  # x of the pattern is as near to x as can be
+    # x of the pattern is as near to x as can be.
+    side = np.eye(3)[0 if abs(beam[0]) < 0.9 else int(np.argmin(np.abs(beam)))]
     first = side - (side @ beam) * beam
     first /= np.linalg.norm(first)
     plane = np.stack([first, np.cross(beam, first)])

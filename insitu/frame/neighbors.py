@@ -107,6 +107,32 @@ class Neighbors:
         offsets, indices = compiled().neighbor_lists(self.cells, those, cutoff)
         return offsets, indices
 
+    def vectors(
+        self, cutoff: float, places: NDArray[np.int32], atoms: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]:
+        """Return the neighbours of some atoms, and the vectors to them.
+
+        Parameters
+        ----------
+        cutoff
+            Radius [Å], at most that of the search.
+        places, atoms
+            ``(n,)`` the atoms, as places in the cell order and as indices.
+
+        Returns
+        -------
+        offsets, indices
+            As of :meth:`lists`.
+        rows
+            ``(e,)`` which of the atoms each is a neighbour of.
+        vectors
+            ``(e, 3)`` from the atom to the neighbour [Å].
+        """
+        offsets, indices = self.lists(cutoff, places)
+        rows = np.repeat(np.arange(len(atoms)), np.diff(offsets))
+        r = self.frame.positions
+        return offsets, indices, rows, r[indices] - r[atoms[rows]]
+
     def nearest(
         self, places: NDArray[np.int32], ball: tuple[float, int, int], most: int, near: float,
         *, whole: bool = True,

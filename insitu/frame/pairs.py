@@ -54,13 +54,11 @@ def count_pairs(
     while at < len(neighbors.atoms):
         those = slice(at, at + step)
         atoms = neighbors.atoms[those]
-        offsets, others = neighbors.lists(cutoff, neighbors.places[those])
-        centres = np.repeat(atoms, np.diff(offsets))
-        d = frame.positions[others] - frame.positions[centres]
+        _, others, rows_of, d = neighbors.vectors(cutoff, neighbors.places[those], atoms)
         r = np.sqrt(np.einsum("ij,ij->i", d, d))
         where = np.minimum((r * (bins / cutoff)).astype(np.int64), bins - 1)
         if rows > 1:
-            where += row[kinds[centres], kinds[others]] * bins
+            where += row[kinds[atoms[rows_of]], kinds[others]] * bins
         count += np.bincount(where, minlength=rows * bins)
         at += step
         step = min(max(int(_BLOCK * len(atoms) / (len(others) + 1)), 1), 8 * step)

@@ -75,7 +75,7 @@ def from_masses(
     return tuple(found)
 
 
-def elements_of(masses: Sequence[float] | NDArray[np.float64] | None) -> tuple[str, ...]:
+def elements_of_masses(masses: Sequence[float] | NDArray[np.float64] | None) -> tuple[str, ...]:
     """Return the element of each atom type by its mass, ``""`` where that is not clear.
 
     It is clear where the nearest element is within 1 % of the mass, and three times as near as the next:

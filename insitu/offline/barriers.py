@@ -80,7 +80,7 @@ def barriers(
     some = search.lists(settings.cutoff, search.places[:: max(len(search.places) // 200, 1)])[0]
     if len(some) > 1:
         loaded.check_density(float(loaded.outside(np.diff(some)).mean()))
-    atoms, pairs = whole(settings, frame, search)
+    atoms, pairs = whole(settings, search)
     if len(atoms):
         said.append(loaded.check_density(float(loaded.outside(np.diff(pairs.offsets)).mean())))
     found = np.empty(len(atoms))
@@ -92,17 +92,15 @@ def barriers(
     return found
 
 
-def whole(
-    settings: BarrierSettings, frame: Frame, search: Neighbors | None = None
-) -> tuple[NDArray[np.int32], Pairs]:
+def whole(settings: BarrierSettings, search: Neighbors) -> tuple[NDArray[np.int32], Pairs]:
     """Return the pairs of a sample that is here as a whole.
 
     Parameters
     ----------
     settings
         Of the model.
-    frame, search
-        The sample, and its neighbours within the cutoff if they were searched already.
+    search
+        Over the sample with its periodic images, as far as the model's cutoff.
 
     Returns
     -------
@@ -116,17 +114,14 @@ def whole(
     SettingError
         Two atoms are at one place, or nearly.
     """
-    search = search or Neighbors(frame, settings.cutoff)
-    offsets, others = search.lists(settings.cutoff)
+    frame, atoms = search.frame, search.atoms
+    offsets, others, _, vectors = search.vectors(settings.cutoff, search.places, atoms)
     row = np.empty(frame.n_local, dtype=np.int64)
-    row[search.atoms] = np.arange(frame.n_local)
-    vectors = frame.positions[others] - np.repeat(
-        frame.positions[search.atoms], np.diff(offsets), axis=0
-    )
-    distance = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    if len(distance) and distance.min() < _CLOSEST:
+    row[atoms] = np.arange(frame.n_local)
+    pairs = Pairs.make(settings, offsets, row[frame.ids[others] - 1], vectors)
+    if (least := pairs.distance.min(initial=np.inf)) < _CLOSEST:
         raise SettingError(
-            f"two atoms are {distance.min():.3g} Å apart, which no glass has (lengths in Å? atoms created "
+            f"two atoms are {least:.3g} Å apart, which no glass has (lengths in Å? atoms created "
             "twice?); give a minimised sample"
         )
-    return search.atoms, Pairs.make(settings, offsets, row[frame.ids[others] - 1], distance)
+    return atoms, pairs

@@ -18,7 +18,7 @@ from insitu.analyses.phases import Phases
 from insitu.errors import HistoryError, InsituError, SettingError, guarded
 from insitu.frame.frame import Frame
 from insitu.frame.reduce import Ranks
-from insitu.frame.species import SYMBOLS, elements_of
+from insitu.frame.species import SYMBOLS, elements_of_masses
 from insitu.pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class AtomsOutput:
         path = beside(history)
         if self._file is None or self._file.path != path:
             reduced, s = frame.units == "lj", self._settings
-            kinds = s.species or elements_of(view.masses())
+            kinds = s.species or elements_of_masses(view.masses())
             if len(kinds) != view.setting("ntypes") or not set(kinds) <= set(SYMBOLS[1:]):
                 kinds = ()
             if path.exists() and s.if_exists not in ("append", "overwrite"):

@@ -85,6 +85,8 @@ class Budget:
 
     def __init__(self, overhead: float, longest: int | None, samples: bool, ranks: Ranks) -> None:
         self.sampled = 1.0
+        self._overhead = overhead
+        #: What a second of the simulation earns [s].
         self._rate = overhead / (1.0 - overhead)
         self._longest, self._samples, self._ranks = longest, samples, ranks
         self._costs = Costs()
@@ -158,13 +160,12 @@ class Budget:
         cost = c.fixed + c.atoms * least
         needed = cost / (cost + c.step * self._longest)
         advice = (
-            f"overhead={self._rate / (1 + self._rate):g} cannot be kept: a frame "
+            f"overhead={self._overhead:g} cannot be kept: a frame "
             + (f"with {least:.2g} of the atoms " if least < 1 else "of all atoms ")
             + f"every {self._longest} steps takes {needed:.3f} of the wall time; give a larger overhead or "
             "every_max"
         )
-        kept = self._rate / (1 + self._rate)
-        return self._longest, least, advice if needed > _MARGIN * kept else ""
+        return self._longest, least, advice if needed > _MARGIN * self._overhead else ""
 
     def observables(self) -> tuple[Observable, ...]:
         """Return what the history has of it."""
@@ -206,12 +207,13 @@ def drawn(ids: NDArray[np.int64], step: int, share: float) -> NDArray[np.bool_]:
     ----------
     The hash is the finaliser of SplitMix64: G. L. Steele et al., OOPSLA 2014, doi:10.1145/2660193.2660195.
     """
+    if share >= 1.0:
+        return np.ones(len(ids), dtype=bool)
     with np.errstate(over="ignore"):
         h = ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         h += _mixed(np.array([step], dtype=np.int64).astype(np.uint64) + np.uint64(SEED))
-        h = _mixed(h)
-    below: NDArray[np.bool_] = h >= np.uint64(0)
-    return below if share >= 1.0 else h < np.uint64(int(share * 2.0**64))
+    below: NDArray[np.bool_] = _mixed(h) < np.uint64(int(share * 2.0**64))
+    return below
 
 
 def _mixed(h: NDArray[np.uint64]) -> NDArray[np.uint64]:

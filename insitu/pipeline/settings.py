@@ -150,10 +150,12 @@ class Settings:
     profile: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.every is not None and not 1 <= self.every <= MOST_STEPS:
-            raise SettingError(
-                f"every={self.every} is not a number of steps; give 1 … {MOST_STEPS}"
-            )
+        for name in ("every", "atoms"):
+            steps: int | None = getattr(self, name)
+            if steps is not None and not 1 <= steps <= MOST_STEPS:
+                raise SettingError(
+                    f"{name}={steps} is not a number of steps; give 1 … {MOST_STEPS}"
+                )
         if self.overhead is not None and not 0.0 < self.overhead < 1.0:
             raise SettingError(
                 f"overhead={self.overhead} is not a share of the wall time; give for example 0.02, or "
@@ -165,16 +167,13 @@ class Settings:
                     f"every_max={self.every_max} has no effect without `overhead`, the share of the wall "
                     "time that the analysis may take; give both, or neither"
                 )
-            if not max(1, self.every or 1) <= self.every_max <= MOST_STEPS:
+            every = self.every or 1
+            if not every <= self.every_max <= MOST_STEPS:
                 raise SettingError(
                     f"every_max={self.every_max} is not a number of steps that can be the longest "
-                    f"interval; give {max(1, self.every or 1)} … {MOST_STEPS}"
+                    f"interval; give {every} … {MOST_STEPS}"
                 )
-            check_multiple("every_max", self.every_max, self.every or 1)
-        if self.atoms is not None and not 1 <= self.atoms <= MOST_STEPS:
-            raise SettingError(
-                f"atoms={self.atoms} is not a number of steps; give 1 … {MOST_STEPS}"
-            )
+            check_multiple("every_max", self.every_max, every)
         if not 0.01 <= self.atoms_memory <= MOST_MEMORY:
             raise SettingError(
                 f"atoms_memory={self.atoms_memory:g} is not usable; give 0.01 … {MOST_MEMORY:g} MB"

@@ -10,12 +10,13 @@ import pytest
 import insitu
 from insitu.cli.command import main
 from insitu.diffraction.features import describe
+from insitu.diffraction.form_factors import scattering_factors
 from insitu.diffraction.groups import SYSTEMS
 from insitu.diffraction.indexing import index
 from insitu.diffraction.lines import find_lines
 from insitu.diffraction.pattern_grid import ANGLES, network_input, on_uniform_grid
 from insitu.errors import InsituError
-from insitu.training.symmetry.peaks import form_factors
+from insitu.frame.species import SYMBOLS
 
 CU = 1.5406
 GRID = np.linspace(5, 90, 8501)
@@ -49,7 +50,7 @@ def pattern(
     fine = (inverse_d > 0) & (inverse_d * wavelength / 2 < 0.75)
     hkl, sine = hkl[fine], inverse_d[fine] * wavelength / 2
     kinds, which = np.unique(elements, return_inverse=True)
-    factors = form_factors(kinds, sine / wavelength)[which]
+    factors = scattering_factors([SYMBOLS[z] for z in kinds], 4 * np.pi * sine / wavelength)[which]
     amplitude = (factors.T * np.exp(2j * np.pi * hkl @ points.T)).sum(1)
     angle = 2 * np.arcsin(sine)
     values = np.abs(amplitude) ** 2 * (1 + np.cos(angle) ** 2) / (sine**2 * np.cos(angle / 2))

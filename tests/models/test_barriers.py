@@ -11,6 +11,7 @@ import pytest
 import insitu
 from insitu.errors import InsituError, ModelError, SettingError
 from insitu.frame.frame import Frame
+from insitu.frame.neighbors import Neighbors
 from insitu.models import store
 from insitu.models.barriers import load
 from insitu.offline.barriers import whole
@@ -35,7 +36,7 @@ def predicted(r: np.ndarray, cell: np.ndarray | None, pbc: bool, species: np.nda
     """Return barriers without the checks of density and composition."""
     model = load("cuzr-barriers")
     frame = Frame.from_arrays(r, cell, pbc, reach=model.card.settings.cutoff * 1.0001)
-    atoms, pairs = whole(model.card.settings, frame)
+    atoms, pairs = whole(model.card.settings, Neighbors(frame, model.card.settings.cutoff))
     found = np.empty(len(r))
     found[atoms] = model.network.whole(pairs, model.kinds(species, len(r))[atoms])
     return found
@@ -88,7 +89,7 @@ def test_torchscript_is_the_same_network() -> None:
     r, cell, species = glass(4)
     model = load("cuzr-barriers")
     frame = Frame.from_arrays(r, cell, True, reach=7.001)
-    atoms, pairs = whole(model.card.settings, frame)
+    atoms, pairs = whole(model.card.settings, Neighbors(frame, model.card.settings.cutoff))
     kinds = model.kinds(species, len(r))[atoms]
     centre = np.repeat(np.arange(len(atoms)), np.diff(pairs.offsets))
     module = torch.jit.load(str(ARTIFACT / "model.pt"))

@@ -91,14 +91,15 @@ def test_patterns_of_prototypes_agree_with_pymatgen(
     """Against pymatgen's calculator with its form factors, of cells that spglib standardizes."""
     from pymatgen.analysis.diffraction.xrd import ATOMIC_SCATTERING_PARAMS, XRDCalculator
 
-    def theirs(elements: np.ndarray, s: np.ndarray) -> np.ndarray:
-        out = []
-        for z in elements:
-            a, b = np.array(ATOMIC_SCATTERING_PARAMS[gemmi.Element(int(z)).name]).T
+    def theirs(elements: list[str], q: np.ndarray) -> np.ndarray:
+        out, s = [], q / (4 * np.pi)
+        for symbol in elements:
+            a, b = np.array(ATOMIC_SCATTERING_PARAMS[symbol]).T
+            z = gemmi.Element(symbol).atomic_number
             out.append(z - 41.78214 * s**2 * (a[:, None] * np.exp(-b[:, None] * s**2)).sum(0))
         return np.array(out)
 
-    monkeypatch.setattr("insitu.training.symmetry.peaks.form_factors", theirs)
+    monkeypatch.setattr("insitu.training.symmetry.peaks.scattering_factors", theirs)
     calculator = XRDCalculator(wavelength=REFERENCE, symprec=0)
     compared = 0
     for structure in prototypes:

@@ -74,9 +74,10 @@ class Pairs:
     @classmethod
     def make(
         cls, settings: BarrierSettings, offsets: NDArray[np.int64], other: NDArray[np.integer],
-        distance: Floats,
+        vectors: Floats,
     ) -> Pairs:  # fmt: skip
-        """Return the pairs with their weights."""
+        """Return the pairs ``(e,)`` of vectors ``(e, 3)`` [Å], with their weights."""
+        distance: Floats = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
         shell = falling(distance, settings.inner, settings.outer)
         decaying = np.exp(-distance / settings.decay)
         decaying *= falling(distance, settings.taper, settings.cutoff)

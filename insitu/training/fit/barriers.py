@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
+from insitu.frame.neighbors import Neighbors
 from insitu.models.barriers import BarrierCard
 from insitu.models.engines.barriers import TERMS, BarrierSettings, NativeBarriers, Pairs
 from insitu.offline.barriers import whole
@@ -131,7 +132,7 @@ def described(glass: Glass, settings: BarrierSettings) -> tuple[NDArray[np.int32
     frame = Frame.from_arrays(
         glass.positions, glass.box, True, reach=settings.cutoff * (1 + 1e-4), types=glass.species
     )
-    atoms, pairs = whole(settings, frame)
+    atoms, pairs = whole(settings, Neighbors(frame, settings.cutoff))
     network = NativeBarriers(settings, np.zeros((0, 0, 0)))
     x = network.densities(pairs, glass.species[atoms])
     return atoms, pairs, np.concatenate([x, np.ones((len(x), 1))], axis=1)

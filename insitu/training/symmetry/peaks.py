@@ -3,30 +3,11 @@
 
 import numpy as np
 
+from insitu.diffraction.form_factors import scattering_factors
+from insitu.frame.species import SYMBOLS
+
 from .sites import Array, operations
 from .structures import Crystal, lattice_vectors
-
-
-def form_factors(elements: Array, s: Array) -> Array:
-    """X-ray form factors (International Tables C, table 6.1.1.4).
-
-    Parameters
-    ----------
-    elements : array, shape (k,)
-        Atomic numbers.
-    s : array, shape (n,)
-        sin(theta) / wavelength [1/Å].
-
-    Returns
-    -------
-    array, shape (k, n)
-        [electrons]
-    """
-    import gemmi
-
-    rows = np.array([gemmi.Element(int(z)).it92.get_coefs() for z in elements])
-    falling = np.exp(-rows[:, 4:8, None] * (s**2)[None, None])
-    return np.asarray(rows[:, 8:] + np.einsum("ki,kin->kn", rows[:, :4], falling))
 
 
 def allowed_indices(crystal: Crystal, shortest: float) -> Array:
@@ -49,9 +30,9 @@ def multiplicities(number: int, indices: Array) -> Array:
 def squared_structure_factors(crystal: Crystal, indices: Array) -> Array:
     """|F(hkl)|^2 [electrons^2], shape (n,), of indices, shape (n, 3)."""
     reciprocal = np.linalg.inv(lattice_vectors(crystal.cell)).T
-    s = 0.5 * np.linalg.norm(indices @ reciprocal, axis=1)
+    q = 2 * np.pi * np.linalg.norm(indices @ reciprocal, axis=1)
     kinds, which = np.unique(crystal.elements, return_inverse=True)
-    factors = form_factors(kinds, s)
+    factors = scattering_factors([SYMBOLS[z] for z in kinds], q)
     total = np.zeros(len(indices), dtype=complex)
     for k in range(len(kinds)):
         phase = 2 * np.pi * (indices @ crystal.positions[which == k].T)
