@@ -107,7 +107,8 @@ def test_elastic_constants_of_well_known_crystals() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_numpy_is_torch(kind: str) -> None:
     """The network of training, with the shipped weights, gives what NumPy gives."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     from insitu.training.data.tensor_tables import Record
     from insitu.training.fit.tensors import Graphs, TensorNetwork
 
