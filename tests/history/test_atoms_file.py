@@ -61,8 +61,9 @@ def test_the_file_is_beside_the_history() -> None:
 
 
 def test_mdanalysis_loads_it_as_a_universe(path: Path) -> None:
-    mda = pytest.importorskip("MDAnalysis", reason="MDAnalysis is not installed")
-    u = mda.Universe.empty(50, trajectory=True).load_new(str(path))
+    import MDAnalysis
+
+    u = MDAnalysis.Universe.empty(50, trajectory=True).load_new(str(path))
     assert len(u.trajectory) == 3
     for k, ts in enumerate(u.trajectory):
         assert np.abs(ts.positions - atoms(50, k)["position"]).max() < 1e-5
@@ -75,7 +76,8 @@ def test_mdanalysis_loads_it_as_a_universe(path: Path) -> None:
 
 
 def test_pyh5md_reads_it(path: Path) -> None:
-    pyh5md = pytest.importorskip("pyh5md", reason="pyh5md is not installed")
+    import pyh5md
+
     with pyh5md.File(str(path), "r") as file:
         group = file.particles_group("all")
         for k in range(3):

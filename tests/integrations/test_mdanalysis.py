@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import ase.build
+import MDAnalysis
 import numpy as np
 import pytest
 
 import insitu
 from insitu.errors import SettingError
 
-mda = pytest.importorskip("MDAnalysis", reason="MDAnalysis is not installed")
 HOME = Path(__file__).resolve().parents[2] / "integrations" / "mdanalysis"
 sys.path.insert(0, str(HOME))
 
@@ -24,11 +24,11 @@ def copper(n: int = 5) -> ase.Atoms:
 
 
 @pytest.fixture
-def universe() -> "mda.Universe":
+def universe() -> "MDAnalysis.Universe":
     """An fcc crystal that is displaced more from frame to frame, the last ones a mess."""
     atoms, noise = copper(), np.random.default_rng(3)
     frames = [atoms.positions + noise.normal(0, s, (len(atoms), 3)) for s in (0.0, 0.1, 0.35, 0.4)]
-    u = mda.Universe.empty(len(atoms), trajectory=True)
+    u = MDAnalysis.Universe.empty(len(atoms), trajectory=True)
     u.add_TopologyAttr("elements", atoms.get_chemical_symbols())
     from MDAnalysis.coordinates.memory import MemoryReader
 
@@ -37,7 +37,7 @@ def universe() -> "mda.Universe":
     return u
 
 
-def expected(u: "mda.Universe") -> list[Any]:
+def expected(u: "MDAnalysis.Universe") -> list[Any]:
     cell = copper().cell.array
     return [
         insitu.classify(ts.positions.astype(float), cell, True, device="cpu")
@@ -46,7 +46,9 @@ def expected(u: "mda.Universe") -> list[Any]:
 
 
 @pytest.mark.parametrize("backend", ["serial", "multiprocessing", "dask"])
-def test_every_backend_gives_what_classify_gives(universe: "mda.Universe", backend: str) -> None:
+def test_every_backend_gives_what_classify_gives(
+    universe: "MDAnalysis.Universe", backend: str
+) -> None:
     if backend == "dask":
         pytest.importorskip("dask", reason="dask is not installed")
     workers = {} if backend == "serial" else {"n_workers": 2}
@@ -67,7 +69,7 @@ def test_the_backends_are_those_that_it_names() -> None:
     assert set(StructureAnalysis.get_supported_backends()) == {"serial", "multiprocessing", "dask"}
 
 
-def test_a_group_has_all_atoms_as_its_neighbours(universe: "mda.Universe") -> None:
+def test_a_group_has_all_atoms_as_its_neighbours(universe: "MDAnalysis.Universe") -> None:
     some = universe.atoms[universe.atoms.positions[:, 2] < 5.0][::-1]
     results = StructureAnalysis(some).run(stop=2).results
     whole = expected(universe)
@@ -76,7 +78,7 @@ def test_a_group_has_all_atoms_as_its_neighbours(universe: "mda.Universe") -> No
     assert results.fractions[0, 0] == 1.0
 
 
-def test_whose_atoms_make_up_the_surroundings(universe: "mda.Universe") -> None:
+def test_whose_atoms_make_up_the_surroundings(universe: "MDAnalysis.Universe") -> None:
     """Every other atom taken away: what is left is no fcc, and is the same as without the others."""
     kept = universe.atoms[::2]
     results = StructureAnalysis(universe.atoms, neighbors=kept).run(stop=1).results
@@ -86,7 +88,7 @@ def test_whose_atoms_make_up_the_surroundings(universe: "mda.Universe") -> None:
     assert np.allclose(results.fractions[0], list(alone.fractions.values()))
 
 
-def test_a_slab_is_periodic_where_it_is_told(universe: "mda.Universe") -> None:
+def test_a_slab_is_periodic_where_it_is_told(universe: "MDAnalysis.Universe") -> None:
     """MDAnalysis does not know it: a box that ends right above the atoms would close the slab."""
     slab = universe.atoms
     for pbc in (True, (True, True, False)):
@@ -96,13 +98,13 @@ def test_a_slab_is_periodic_where_it_is_told(universe: "mda.Universe") -> None:
         assert np.abs(results.confidence[0] - one.confidence).max() < 1e-3
 
 
-def test_an_empty_group_and_no_frames(universe: "mda.Universe") -> None:
+def test_an_empty_group_and_no_frames(universe: "MDAnalysis.Universe") -> None:
     with pytest.raises(insitu.InsituError, match="atomgroup is empty"):
         StructureAnalysis(universe.atoms[:0])
     assert StructureAnalysis(universe.atoms).run(frames=[]).results.labels.shape == (0, 500)
 
 
-def test_samples_of_ase_and_mdanalysis(universe: "mda.Universe") -> None:
+def test_samples_of_ase_and_mdanalysis(universe: "MDAnalysis.Universe") -> None:
     atoms = copper()
     atoms.rattle(0.15, seed=4)
     atoms.set_celldisp((1.0, 2.0, 3.0))
