@@ -133,7 +133,7 @@ class Identities:
             (atoms,) = np.nonzero(which == k)
             if not len(atoms):
                 continue
-            key = _hash(ids[atoms])
+            key = hashed(ids[atoms])
             # No more than about twice as many over all ranks, however many there are.
             few = key < 2.0**64 * min(1.0, 2.0 * MEMBERS / self.sizes[k])
             kept = np.flatnonzero(few)[np.argsort(key[few], kind="stable")[:MEMBERS]]
@@ -143,11 +143,11 @@ class Identities:
         self.members = np.zeros((self._k, MEMBERS), np.int64)
         for k in range(self._k):
             some = everyones[everyones[:, 0] == k, 1]
-            some = some[np.lexsort((some, _hash(some)))][:MEMBERS]
+            some = some[np.lexsort((some, hashed(some)))][:MEMBERS]
             self.members[k, : len(some)] = some
 
 
-def _hash(ids: NDArray[np.int64]) -> NDArray[np.uint64]:
+def hashed(ids: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Return 64 bits for each id that look random: splitmix64 (Steele, Lea and Flood, 2014)."""
     x = ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -28,6 +28,7 @@ BUILT_IN = {
     "rdf": "insitu.analyses.rdf:Rdf",
     "steinhardt": "insitu.analyses.steinhardt:Steinhardt",
     "trigger": "insitu.analyses.trigger:Trigger",
+    "unknown": "insitu.analyses.unknown:UnknownKinds",
 }
 #: Keywords that every analysis has, or that end the settings of one: no field may be called so.
 RESERVED = ("analyze", "columns", "config", "every", "group", "name")

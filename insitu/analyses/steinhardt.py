@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyses.base import Analysis, Column, Observable, Panel, System, setting
+from insitu.analyses.bond_order import bonds, lengths
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
 from insitu.frame.neighbors import Neighbors
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 #: Atoms whose bonds are in memory at a time.
 _BLOCK = 4096
-#: Distances that differ by less count as equal, relative to the cutoff: as everywhere in insitu.
-_TIE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -86,47 +84,22 @@ class Steinhardt(Analysis[SteinhardtSettings]):
         places, atoms = neighbors.owned
         moments = np.zeros((frame.n_local, sum(2 * degree + 1 for degree in self._degrees)))
         bonded = np.zeros(frame.n_local, dtype=bool)
-        bonds = []
+        kept = []
         for at in range(0, len(atoms), _BLOCK):
             those = atoms[at : at + _BLOCK]
-            counts, others, weights, vectors = self._bonds(frame, neighbors, places, those, at)
-            total = _sums(weights, counts)
-            harmonics = np.concatenate([_harmonics(vectors, d) for d in self._degrees], axis=1)
-            bonded[those] = total > 0
-            moments[those] = _sums(weights[:, None] * harmonics, counts)
-            moments[those] /= np.where(total > 0, total, 1.0)[:, None]
-            bonds.append((those, counts, others, weights))
+            b = bonds(neighbors, self.cutoff, places[at : at + _BLOCK], those, self.settings.number)
+            bonded[those] = b.total > 0
+            moments[those] = b.moments(self._degrees)
+            kept.append((those, b))
         if self.settings.averaged:
             everywhere = self.with_ghosts(moments.astype(np.float32), neighbors)
-            for those, counts, others, weights in bonds:
-                around = _sums(weights[:, None] * everywhere[others], counts)
-                moments[those] = (moments[those] + around) / (1.0 + _sums(weights, counts)[:, None])
-        values = _lengths(moments, self._degrees)
+            for those, b in kept:
+                moments[those] = b.averaged(moments[those], everywhere)
+        values = lengths(moments, self._degrees)
         values[~bonded] = np.nan
         if frame.selected is not None:
             values[~frame.selected] = np.nan
         return self._local(values)
-
-    def _bonds(
-        self, frame: Frame, neighbors: Neighbors, places: Any, those: NDArray[np.int32], at: int
-    ) -> tuple[Any, NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
-        """Return bonds of some atoms: how many each has, with whom, their weights and vectors."""
-        offsets, others, centre, vectors = neighbors.vectors(
-            self.cutoff, places[at : at + _BLOCK], those
-        )
-        counts = np.diff(offsets)
-        weights = np.ones(len(others))
-        if (number := self.settings.number) is not None and len(others):
-            distance = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-            enough = counts >= number
-            last = np.zeros(len(those))
-            last[enough] = distance[offsets[:-1][enough] + number - 1]
-            off, tie = distance - last[centre], _TIE * self.cutoff
-            inside, tied = (off < -tie).astype(float), (np.abs(off) <= tie).astype(float)
-            left = number - _sums(inside, counts)
-            share = left / np.maximum(_sums(tied, counts), 1.0)
-            weights = (inside + tied * share[centre]) * enough[centre]
-        return counts, others, weights, vectors
 
     def _local(self, values: NDArray[np.float64]) -> dict[str, Any]:
         known = values[np.isfinite(values[:, 0])]
@@ -175,50 +148,3 @@ class Steinhardt(Analysis[SteinhardtSettings]):
         mean = history[f"{name}_mean"].isel(step=-1)
         pairs = zip(mean[mean.dims[0]].values, mean.values, strict=True)
         return "mean " + ", ".join(f"{q} {v:.4f}" for q, v in pairs)
-
-
-def _sums(values: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the sums of consecutive rows, `counts` of them each."""
-    found = np.zeros((len(counts), *values.shape[1:]))
-    some = counts > 0
-    if some.any():
-        begin = (np.cumsum(counts) - counts)[some]
-        found[some] = np.add.reduceat(values, begin, axis=0, dtype=np.float64)
-    return found
-
-
-def _lengths(moments: NDArray[np.float64], degrees: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return q_l ``(n, degrees)`` of q_lm."""
-    ends = np.cumsum([2 * degree + 1 for degree in degrees])
-    parts = np.split(moments, ends[:-1], axis=1)
-    return np.stack(
-        [
-            np.sqrt(4.0 * math.pi / (2 * degree + 1) * (part**2).sum(axis=1))
-            for degree, part in zip(degrees, parts, strict=True)
-        ],
-        axis=1,
-    )
-
-
-def _harmonics(vectors: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
-    r"""Return the real spherical harmonics ``(n, 2 degree + 1)`` of the directions of vectors.
-
-    The sums over m of their products are those of the complex ones. :math:`P_l^m` without its factor
-    :math:`\sin^m θ`, which goes with :math:`e^{imφ}`, is a polynomial of z.
-    """
-    x, y, z = (vectors / np.sqrt((vectors**2).sum(axis=1, keepdims=True))).T
-    wave = np.ones(len(x), dtype=complex)  # (x + iy)^m
-    found = np.empty((len(x), 2 * degree + 1))
-    for m in range(degree + 1):
-        before, this = np.zeros(len(x)), np.full(len(x), float(math.prod(range(1, 2 * m, 2))))
-        for k in range(m + 1, degree + 1):
-            before, this = this, ((2 * k - 1) * z * this - (k + m - 1) * before) / (k - m)
-        norm = (2 * degree + 1) / (4.0 * math.pi) * math.factorial(degree - m)
-        scaled = math.sqrt(norm / math.factorial(degree + m)) * this
-        if m == 0:
-            found[:, degree] = scaled
-        else:
-            found[:, degree + m] = math.sqrt(2.0) * scaled * wave.real
-            found[:, degree - m] = math.sqrt(2.0) * scaled * wave.imag
-        wave = wave * (x + 1j * y)
-    return found

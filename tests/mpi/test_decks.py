@@ -450,6 +450,8 @@ def test_alone(host: Host, potentials: Path, tmp_path: Path, deck: str) -> None:
     if deck == "in.unknown":  # what was found is a class of its second run
         named = insitu.open(str(tmp_path / "named.h5"))
         assert (named["fraction"].sel(phase="omega") > 0.99).all()
+        kinds = insitu.open(str(tmp_path / "unknown.h5"))["unknown_fraction"].isel(step=-1)
+        assert kinds.values[0] > 0.99
     if deck == "in.restart_1":
         steps = insitu.open(str(tmp_path / "restart.h5"))["step"].values.tolist()
         assert steps == list(range(20, 161, 20))
