@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -60,15 +61,25 @@ def thermo(log: Path) -> list[list[str]]:
 
 
 def run(lmp: list[str], folder: Path, deck: list[str], limit: float) -> tuple[int | None, str]:
-    """Exit code (None: over the limit) and output of a deck in a folder."""
+    """Exit code (None: over the limit) and output of a deck in a folder.
+
+    The limit is of processor time, so that a busy machine leaves no deck out; one that waits for something
+    is ended after ten times as long.
+    """
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (round(limit), round(limit) + 1))
+
     (folder / "in.sweep").write_text("\n".join(deck) + "\n")
     process = subprocess.Popen(
         [*lmp, "-in", "in.sweep", "-log", "log.sweep"], cwd=folder, text=True, errors="replace",
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
+        preexec_fn=limited,
     )  # fmt: skip
     try:
-        text, _ = process.communicate(timeout=limit)
-        return process.returncode, text
+        text, _ = process.communicate(timeout=10 * limit)
+        over = process.returncode in (-signal.SIGXCPU, -signal.SIGKILL)
+        return None if over else process.returncode, text
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         text, _ = process.communicate()
@@ -115,7 +126,9 @@ def main() -> None:
     parser.add_argument("examples", type=Path, help="the folder of LAMMPS' examples")
     parser.add_argument("--out", type=Path, default=Path("sweep.jsonl"))
     parser.add_argument("--steps", type=int, default=60, help="longest run [60 steps]")
-    parser.add_argument("--limit", type=float, default=30.0, help="longest run by itself [30 s]")
+    parser.add_argument(
+        "--limit", type=float, default=30.0, help="longest run by itself [30 s of a core]"
+    )
     parser.add_argument("--lmp", default=str(Path(sys.executable).with_name("lmp")))
     parser.add_argument("--fix", default="fix sweep all insitu 20 file sweep.h5 first yes")
     parser.add_argument("--part", default="0/1", help="every n-th deck from the k-th on: k/n")
