@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from insitu.frame.crystals import PRIMITIVE, Crystal, displaced, of_class, shuffled, supercell
 from insitu.frame.lattices import LATTICES
+from insitu.training.data import listed
 from insitu.training.data.dynamics import Sample
 from insitu.training.data.foreign import made_up, prototypes
 from insitu.training.data.made import displacement, made
@@ -59,6 +61,24 @@ def held_out(recipe_part: dict[str, Any]) -> Prints:
     return Prints([*(known[n] for n in names), (sites, omega)])
 
 
+@cache
+def _of_list(path: str, *names: str) -> list[tuple[str, Crystal, Any]]:
+    """Return family, crystal and labels of what is trained of a list, and of its sublattices.
+
+    `names` are the prototypes that are held out.
+    """
+    crystals = listed.read(path)
+    away = held_out({"test": list(names)})
+    later = Prints([c.crystal for c in crystals if c.part != "training"])
+    found: list[tuple[str, Crystal, Any]] = []
+    for c in listed.trained(crystals, away):
+        found.append(("listed", c.crystal, labels_of(*c.crystal, FOREIGN)))
+        for left in c.sublattices():
+            if left not in away and left not in later:
+                found.append(("sublattice", left, labels_of(*left, FOREIGN)))
+    return found
+
+
 def crystals_of_no_class(
     names: list[str], settings: dict[str, Any], rng: np.random.Generator
 ) -> Iterator[Sample]:
@@ -73,15 +93,19 @@ def crystals_of_no_class(
         Of prototypes.
     settings
         The recipe's ``[foreign]``: `displacement` (largest), `strain`, `copies` of each prototype,
-        numbers of crystals of each family (:func:`families`), two copies of each; and the names of
-        prototypes that are held out.
+        numbers of crystals of each family (:func:`families`), two copies of each; the names of
+        prototypes that are held out; and, where the crystals of a `table` are trained as well
+        (:mod:`insitu.training.data.listed`), how many of them each time (`listed`), and a fifth as many
+        of their sublattices.
     rng
         Of everything.
     """
     known = prototypes() if names else {}
 
-    def copies(kind: str, crystal: Crystal, count: int, most: float) -> Iterator[Sample]:
-        labels = labels_of(*crystal, FOREIGN)
+    def copies(
+        kind: str, crystal: Crystal, count: int, most: float, labels: Any = None
+    ) -> Iterator[Sample]:
+        labels = labels_of(*crystal, FOREIGN) if labels is None else labels
         if not (labels != "").any():
             return
         for _ in range(count):
@@ -93,6 +117,13 @@ def crystals_of_no_class(
     most = settings["displacement"]
     for name in names:
         yield from copies("prototype", known[name], settings["copies"], most)
+    if names and (many := settings.get("listed", 0)):
+        out = [n for part in ("calibration", "test") for n in settings.get(part, [])]
+        table = _of_list(str(settings["table"]), *out)
+        for family in ("listed", "sublattice"):
+            own = [c for c in table if c[0] == family]
+            for k in rng.permutation(len(own))[: many if family == "listed" else many // 5]:
+                yield from copies(family, own[k][1], 1, most, own[k][2])
     kinds = {k: f for k, f in families(rng).items() if settings.get(k)}
     away = held_out(settings) if kinds else Prints([])
     for kind, make in kinds.items():
@@ -115,6 +146,6 @@ def without_dynamics(recipe: dict[str, Any], part: str, seed: int | list[int]) -
         yield from made(recipe["made"], seed)
     if "foreign" in recipe:
         rng = np.random.default_rng(seed)
-        none = {} if part == "training" else dict.fromkeys(families(rng), 0)
+        none = {} if part == "training" else dict.fromkeys([*families(rng), "listed"], 0)
         settings = recipe["foreign"] | none
         yield from crystals_of_no_class(settings.get(part, []), settings, rng)

@@ -245,6 +245,8 @@ def train_general(
     """
     out.mkdir(parents=True, exist_ok=True)
     recipe = recipe | {"classes": classes_of(recipe)}
+    if table := recipe.get("foreign", {}).get("table"):
+        recipe["foreign"] = recipe["foreign"] | {"table": str(data / table)}
     for role in ROLES:
         generate(recipe, role, data, workers=workers)
     seed = recipe["training"]["seed"]
