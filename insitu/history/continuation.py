@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import h5py
+import numpy as np
 from numpy.typing import NDArray
 
-from insitu.history.elements import disabled, elements
+from insitu.history.elements import disabled, elements, opened, text
 from insitu.history.integrity import half_written, seal, verify
 from insitu.history.layout import store
 
@@ -45,6 +48,26 @@ def values_before(
     if not frames or not found.keys() >= set(paths):
         return {}
     return {path: found[path]["value"][frames - 1] for path in paths}
+
+
+def first_box(
+    path: str | os.PathLike[str],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Return cell vectors ``(3, 3)`` and origin ``(3,)`` at the first frame of a history [Å].
+
+    None where it does not say them, as of a run without further analyses.
+
+    Raises
+    ------
+    HistoryError
+        It is no history.
+    """
+    with opened(path) as file:
+        said = file["parameters/insitu"].attrs.get("box")
+    if said is None:
+        return None
+    box = json.loads(text(said))
+    return np.array(box["cell"]), np.array(box["origin"])
 
 
 def cut(

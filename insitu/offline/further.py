@@ -42,6 +42,8 @@ class Further:
         LAMMPS unit style.
     phases
         The classification.
+    box
+        Cell and origin at the first frame of the history that is continued [Å]; None: there is none.
 
     Raises
     ------
@@ -51,7 +53,7 @@ class Further:
 
     def __init__(
         self, requests: Sequence[Request], c: Configuration, species: Sequence[str], units: str,
-        phases: Phases,
+        phases: Phases, box: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
     ) -> None:  # fmt: skip
         if columns := [r.name for r in requests if r.columns]:
             raise SettingError(
@@ -64,7 +66,8 @@ class Further:
         n_types = len(self._names) or (1 if c.types is None else int(c.types.max(initial=1)))
         bare = self._frame(c, 0, None)
         system = AnalysedSystem(
-            n_types=n_types, units=units, cell=bare.cell, origin=bare.origin, pbc=bare.pbc,
+            n_types=n_types, units=units, cell=bare.cell if box is None else box[0],
+            origin=bare.origin if box is None else box[1], pbc=bare.pbc,
             species=tuple(species) or self._species(c, n_types), classes=tuple(phases.classes),
         )  # fmt: skip
         try:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -112,8 +113,9 @@ class Output:
                 units = c.units or self._options.units or "metal"
                 part = c if kept is None else c.take(kept)
                 self._further = Further(
-                    self._options.analyze, part, self._options.species, units, self._analyzer
-                )
+                    self._options.analyze, part, self._options.species, units, self._analyzer,
+                    self._continued_box(),
+                )  # fmt: skip
             self._unit = unit if at is not None else ""
             with own_words():
                 self._series = self._create(self._analyzer, c, step, self._unit)
@@ -148,10 +150,18 @@ class Output:
         # Without a time the steps are the clock.
         self._series.append(step, float(step) if at is None else at, values)
 
+    def _continued_box(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        out = self._options.out
+        if self._options.if_exists != "append" or not (out and os.path.exists(out)):
+            return None
+        from insitu.history.continuation import first_box
+
+        return first_box(out)
+
     def _create(self, analyzer: Phases, c: Configuration, step: int, unit: str) -> Any:
         from insitu.analyses.base import Observable
         from insitu.history.writer import Series
-        from insitu.pipeline.provenance import of_model, of_process
+        from insitu.pipeline.provenance import of_box, of_model, of_process
 
         assert self._options.out
         settings = {k: v for k, v in asdict(self._options).items() if v not in (None, (), "")}
@@ -169,6 +179,7 @@ class Output:
             time_unit=unit,
             provenance={
                 **of_model(analyzer),
+                **(of_box(self._further.analyses[0].system) if self._further else {}),
                 "group": self._options.group or "all",
                 "neighbors": ",".join(self._options.neighbors) or "all",
                 "settings": settings,

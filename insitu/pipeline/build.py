@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from insitu.analyses.base import Analysis, System
 from insitu.analyses.loading import load
@@ -15,7 +19,7 @@ from insitu.analyses.phases import Phases
 from insitu.analyses.registry import find
 from insitu.analyses.requests import Request
 from insitu.analyses.trigger import Trigger
-from insitu.errors import SettingError, guarded
+from insitu.errors import HistoryError, SettingError, guarded
 from insitu.frame.reduce import Ranks
 from insitu.frame.species import check_species, from_masses
 from insitu.frame.units import ANGSTROM
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
     from insitu.models.engines.loaded import LoadedModel
 
 log = logging.getLogger(__name__)
+
+#: Cell vectors ``(3, 3)`` and origin ``(3,)`` [Å].
+Box = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 #: What the history has of every run: no analysis may be called so.
 _TAKEN = (
@@ -114,8 +121,32 @@ def make_budget(
     return Budget(settings.overhead, settings.every_max, not whole, ranks)
 
 
-def make_further(settings: Settings, view: LammpsView, phases: Phases) -> list[Analysis[Any]]:
+def continued_box(settings: Settings, ranks: Ranks) -> Box | None:
+    """Return the box at the first frame of the history that is continued; collective.
+
+    None where none is, or where it does not say. By it bins stay where they are, whatever the box has
+    become.
+    """
+    if settings.if_exists != "append" or not settings.analyses:
+        return None
+    said = b""
+    if ranks.rank == 0 and os.path.exists(settings.file):
+        from insitu.history.continuation import first_box
+
+        with contextlib.suppress(HistoryError):  # what is wrong with the file is said by its check
+            if (box := first_box(settings.file)) is not None:
+                said = np.concatenate([box[0].ravel(), box[1]]).tobytes()
+    (told,) = ranks.from_first([said])
+    values = np.frombuffer(told)
+    return (values[:9].reshape(3, 3), values[9:]) if len(values) else None
+
+
+def make_further(
+    settings: Settings, view: LammpsView, phases: Phases, box: Box | None = None
+) -> list[Analysis[Any]]:
     """Return the analyses beside that of the phases, in the order in which they are carried out.
+
+    `box` is that of the history's first frame, if one is continued.
 
     Raises
     ------
@@ -124,7 +155,10 @@ def make_further(settings: Settings, view: LammpsView, phases: Phases) -> list[A
     """
     if not settings.analyses:
         return []
-    return further_of(settings.analyses, _system(settings, view, phases), phases, settings.every)
+    system = _system(settings, view, phases)
+    if box is not None:
+        system = replace(system, cell=box[0], origin=box[1])
+    return further_of(settings.analyses, system, phases, settings.every)
 
 
 def further_of(

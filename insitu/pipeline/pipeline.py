@@ -25,7 +25,9 @@ from insitu.frame.reduce import Ranks
 from insitu.frame.threads import thread_count
 from insitu.pipeline.budget import drawn
 from insitu.pipeline.build import (
+    Box,
     another_model,
+    continued_box,
     make_budget,
     make_further,
     make_phases,
@@ -85,13 +87,14 @@ class Pipeline:
         self._left = time.perf_counter()
         self._local_rank = 0 if settings.device == "cpu" else ranks.local_rank()
         more = with_classes(settings, ranks)
-        ranks.agree(guarded(lambda: self._prepare(view, more)))
+        box = continued_box(settings, ranks)
+        ranks.agree(guarded(lambda: self._prepare(view, more, box)))
         ranks.agree(another_model(settings.model, self.analyzer.model, ranks))
         self.classes = self.analyzer.classes
         self._model = self.analyzer.model.card.name
         self.feedback = self._deliver.feedback
 
-    def _prepare(self, view: LammpsView, more: Extended | None) -> None:
+    def _prepare(self, view: LammpsView, more: Extended | None, box: Box | None) -> None:
         view.check()
         for group in (self.settings.group, *self.settings.groups):
             view.group_bit(group)
@@ -102,7 +105,7 @@ class Pipeline:
             check_writable(self.settings.file, self.settings.if_exists)
         self.analyzer = make_phases(self.settings, view, self._local_rank, more)
         #: Analyses beside that of the phases.
-        self.further = make_further(self.settings, view, self.analyzer)
+        self.further = make_further(self.settings, view, self.analyzer, box)
         self._evaluate = Evaluation(self.analyzer, self.further, self.ranks)
         self._budget = make_budget(self.settings, self.analyzer, self.further, self.ranks)
         self._deliver = Delivery(

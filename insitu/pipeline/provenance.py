@@ -7,11 +7,12 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from insitu import __version__
+from insitu.analyses.base import Analysis, System
 from insitu.analyses.phases import Phases
 from insitu.pipeline.settings import Settings
 
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 
 
 def provenance(
-    settings: Settings, analyzer: Phases, view: LammpsView, n_ranks: int
-) -> dict[str, Any]:
+    settings: Settings, analyzer: Phases, further: Sequence[Analysis[Any]], view: LammpsView,
+    n_ranks: int,
+) -> dict[str, Any]:  # fmt: skip
     """Return model, descriptor, settings, versions and host of a run."""
     return {
         **of_model(analyzer),
+        **(of_box(further[0].system) if further else {}),
         "group": settings.group,
         "neighbors": ",".join(settings.neighbors) or "all",
         "settings": asdict(settings),
@@ -49,6 +52,11 @@ def of_model(analyzer: Phases) -> dict[str, Any]:
         # Of classes that were added to the model: their files and hashes, and how often they are found.
         **({"classes": model.card.more["added"]} if "added" in model.card.more else {}),
     }
+
+
+def of_box(system: System) -> dict[str, Any]:
+    """Return the box of the first frame [Å], by which a run that continues the history goes on."""
+    return {"box": {"cell": system.cell.tolist(), "origin": system.origin.tolist()}}
 
 
 def of_process(versions: Mapping[str, Any]) -> dict[str, Any]:

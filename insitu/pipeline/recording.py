@@ -186,7 +186,9 @@ class Recorder:
             self._settings.file,
             observables,
             time_unit=view.time_unit,
-            provenance=provenance(self._settings, self._analyzer, view, self._n_ranks),
+            provenance=provenance(
+                self._settings, self._analyzer, self._further, view, self._n_ranks
+            ),
             classes=self._analyzer.classes,
             codes=self._analyzer.codes,
             if_exists=self._settings.if_exists,

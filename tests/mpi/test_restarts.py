@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 from conftest import Host, crystal, require
 
@@ -204,3 +205,29 @@ def test_fractions_of_a_step_that_comes_again(potentials: Path, tmp_path: Path) 
     assert run.code == 0, run.text[-3000:]
     rows = [line.split() for line in run.text.splitlines() if line.split()[:1] == ["40"]]
     assert rows == [["40", "1"], ["40", "nan", "-1"]]
+
+
+def test_bins_stay_parts_of_the_box_over_a_restart(
+    host: Host, potentials: Path, tmp_path: Path
+) -> None:
+    """A box that has grown: the history is continued, and its bins mean what they meant."""
+    half = 2 * 4.05  # of the box at the first frame
+    analyze = f"profile axis z bins 5 analyze profile name lower axis z bins 3 low 0 high {half}"
+    monitor = host.monitor(5, file="phases.h5", if_exists="append", analyze=analyze)
+    dump = "dump d all custom 5 d.* id z\ndump_modify d format float %.17g\n"
+    deck = crystal(potentials, temperature=300) + monitor + "run 5\nwrite_restart at.25\n"
+    run = host.run(tmp_path, deck, 2)
+    assert run.code == 0, run.text[-3000:]
+    deck = again(potentials) + "change_box all z scale 1.15 boundary p p p remap units box\n"
+    run = host.run(tmp_path, deck + monitor + dump + "run 10\n", 2)
+    assert run.code == 0, run.text[-3000:]
+    history = insitu.open(str(tmp_path / "phases.h5"))
+    assert history["step"].values.tolist() == [5, 10, 15]
+    for step in (10, 15):
+        lines = (tmp_path / f"d.{step}").read_text().splitlines()
+        low, high = map(float, lines[7].split()[:2])
+        assert high - low == pytest.approx(1.15 * 2 * half)
+        z = (np.array([line.split()[1] for line in lines[9:]], float) - low) / (high - low) % 1.0
+        for name, ends in (("profile", (0, 1, 6)), ("lower", (0, 0.5, 4))):
+            counts = history[f"{name}_count"].sel(step=step).sum("phase").values
+            assert counts.tolist() == np.histogram(z, np.linspace(*ends))[0].tolist()
