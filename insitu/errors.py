@@ -82,6 +82,10 @@ class HistoryError(InsituError):
     """A phase history cannot be created, appended to, or read."""
 
 
+class StorageError(HistoryError):
+    """The file system does not take what is written: it is full, broken, or does not answer."""
+
+
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the nearest allowed word, or an empty string.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from insitu.history import IF_EXISTS
-from insitu.pipeline.settings import ON_ERROR, ON_SIGTERM, Settings, make
+from insitu.pipeline.settings import ON_ERROR, ON_SIGTERM, ON_WRITE_ERROR, Settings, make
 
 ROOT = Path(__file__).resolve().parents[1]
 DECKS = ROOT / "lammps_inputs"
@@ -49,7 +49,12 @@ def test_every_setting_is_on_the_page_with_its_default() -> None:
 
 @pytest.mark.parametrize(
     ("name", "allowed"),
-    [("if_exists", IF_EXISTS), ("on_error", ON_ERROR), ("on_sigterm", ON_SIGTERM)],
+    [
+        ("if_exists", IF_EXISTS),
+        ("on_error", ON_ERROR),
+        ("on_write_error", ON_WRITE_ERROR),
+        ("on_sigterm", ON_SIGTERM),
+    ],
 )
 def test_allowed_words_are_on_the_page(name: str, allowed: tuple[str, ...]) -> None:
     (row,) = (r for r in rows(SETTINGS, "Settings") if r[0].strip("` |") == name)

@@ -145,7 +145,7 @@ def _width(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from insitu.history.datasets import average, notes
+    from insitu.history.datasets import average, gaps, notes
     from insitu.views.analyses import lines
     from insitu.views.table import phase_table
     from insitu.views.terminal import terminal
@@ -164,6 +164,9 @@ def _show(options: argparse.Namespace) -> int:
         )
     if "run" in history.dims:
         print(f"Mean of {history.sizes['run']} runs.")
+    for gap in gaps(history):
+        text = f"{gap['frames']} frames, steps {gap['first']} to {gap['last']}, are missing: "
+        print(textwrap.fill(text + gap["reason"], max(20, _width(options))))
     for note in notes(history):
         run = f" ({note['run']})" if "run" in note else ""
         text = f"The analysis was disabled from step {note['step']} on{run}: {note['reason']}"

@@ -72,6 +72,12 @@ def notes(dataset: xarray.Dataset) -> list[dict[str, Any]]:
     return found
 
 
+def gaps(dataset: xarray.Dataset) -> list[dict[str, Any]]:
+    """Return which frames the file system did not take: ``first``, ``last``, ``frames``, ``reason``."""
+    found: list[dict[str, Any]] = json.loads(dataset.attrs.get("missing", "[]"))
+    return found
+
+
 #: A phase that never reaches this fraction is noise of the classifier rather than a phase.
 PRESENT = 0.005
 

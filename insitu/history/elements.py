@@ -143,6 +143,13 @@ def disabled(file: h5py.File) -> list[dict[str, Any]]:
     return [{**note, "step": int(note["step"]), "reason": str(note["reason"])} for note in noted]
 
 
+def missing(file: h5py.File) -> list[dict[str, Any]]:
+    """Return which frames of a history the file system did not take, from step to step, and why."""
+    found = file["parameters/insitu"].attrs.get("missing")
+    noted: list[dict[str, Any]] = [] if found is None else json.loads(text(found))
+    return noted
+
+
 def describe(file: h5py.File) -> dict[str, Any]:
     """Return what must agree for a run to continue a history, by what an error calls it."""
     found = elements(file)

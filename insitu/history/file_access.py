@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from insitu.errors import HistoryError, InsituError, SettingError, did_you_mean
+from insitu.errors import HistoryError, InsituError, SettingError, StorageError, did_you_mean
 from insitu.history import IF_EXISTS
 from insitu.history.elements import damage, opened
 from insitu.history.integrity import half_written, verify
@@ -27,9 +27,79 @@ class Disk(io.FileIO):
     """
 
     error: OSError | None = None
+    #: Whether it was given up: it is never touched again, not even closed, for that could hang.
+    abandoned = False
+    #: What is to be written where, None: the length to be set; and the length by then.
+    _kept: list[tuple[int, bytes | None]] | None = None
+    _length = 0
+
+    def keep(self) -> None:
+        """Keep what is written from now on in memory, until `put` is called."""
+        self.error = None
+        self._length = super().seek(0, os.SEEK_END)
+        self._kept = []
+
+    def put(self) -> None:
+        """Write what was kept, and on from now on directly.
+
+        Raises
+        ------
+        OSError
+            It cannot be written.
+        """
+        kept, self._kept = self._kept or [], None
+        self.check()
+        for at, data in kept:
+            if data is None:
+                self.truncate(at)
+            else:
+                self.seek(at)
+                self.write(data)
+            self.check()
+
+    def drop(self) -> None:
+        """Forget what was kept."""
+        self._kept = None
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move, also beyond the end, as long as that is only kept."""
+        if self._kept is not None and whence == os.SEEK_END:
+            offset, whence = self._length + offset, os.SEEK_SET
+        return super().seek(offset, whence)
+
+    def readinto(self, buffer: Any) -> int:
+        """Read, with what is kept."""
+        if not self._kept:
+            return super().readinto(buffer) or 0
+        at = self.tell()
+        view = memoryview(buffer).cast("B")[: max(0, self._length - at)]
+        n = super().readinto(view) or 0
+        view[n:] = bytes(len(view) - n)  # beyond the end of the file
+        for offset, data in self._kept:
+            if data is None:
+                if offset < at + len(view):
+                    view[max(0, offset - at) :] = bytes(at + len(view) - max(at, offset))
+                continue
+            low, high = max(at, offset), min(at + len(view), offset + len(data))
+            if low < high:
+                view[low - at : high - at] = data[low - offset : high - offset]
+        self.seek(at + len(view))
+        return len(view)
+
+    def close(self) -> None:
+        """Close it, unless it was given up."""
+        if not self.abandoned:
+            super().close()
 
     def write(self, data: Any) -> int:
         """Write all of `data`, or keep the error."""
+        if self._kept is not None:
+            at = self.tell()
+            whole = bytes(memoryview(data).cast("B"))
+            self._kept.append((at, whole))
+            self._length = max(self._length, at + len(whole))
+            self.seek(at + len(whole))
+            return len(whole)
         rest = memoryview(data).cast("B")
         total = len(rest)
         try:
@@ -41,6 +111,10 @@ class Disk(io.FileIO):
 
     def truncate(self, size: int | None = None) -> int:
         """Set the length, or keep the error."""
+        if self._kept is not None:
+            self._length = self.tell() if size is None else size
+            self._kept.append((self._length, None))
+            return self._length
         try:
             return super().truncate(size)
         except OSError as error:
@@ -147,7 +221,7 @@ def explained(what: str) -> Iterator[None]:
     except InsituError:
         raise
     except (OSError, RuntimeError) as error:  # h5py raises either, depending on the call
-        raise HistoryError(
+        raise StorageError(
             f"{what} ({error}); look at the space, the quota and the permissions there."
         ) from error
     except (KeyError, TypeError, ValueError) as error:  # what it makes of a damaged file

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import xarray
 
 #: Attributes that are lists of what happened, a list of all for several files.
-_LISTS = ("disabled", "continued")
+_LISTS = ("disabled", "continued", "missing")
 
 
 def expand(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:

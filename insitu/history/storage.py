@@ -21,6 +21,7 @@ import h5py
 
 from insitu.errors import HistoryError
 from insitu.history.file_access import Disk, check_writable, free_name, lock
+from insitu.history.patience import Patience
 
 # The 1.8 format is read by everything, and is not marked as "in use" while a writer has it open.
 _LIBVER = ("earliest", "v108")
@@ -35,6 +36,8 @@ class Storage:
         Where the history is to be.
     if_exists
         ``refuse``, ``append``, ``overwrite`` or ``new``, checked by `check_writable` before.
+    limit
+        How long the file system is waited for at a time [s]; None: for as long as it takes.
 
     Attributes
     ----------
@@ -42,7 +45,11 @@ class Storage:
         The file, with symbolic links resolved.
     """
 
-    def __init__(self, path: str | os.PathLike[str], if_exists: str) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], if_exists: str, limit: float | None = None
+    ) -> None:
+        #: Makes every call that could hang.
+        self.patience = Patience(limit)
         self._wanted = Path(os.path.realpath(path))
         self._if_exists = if_exists
         self.path = free_name(self._wanted) if if_exists == "new" else self._wanted
@@ -63,8 +70,11 @@ class Storage:
     def close(self) -> None:
         """Give the file up; calling it again does nothing."""
         if self._disk is not None:
-            self._disk.close()
-            self._disk = None
+            disk, self._disk = self._disk, None
+            try:
+                self.patience(disk.close)
+            except OSError:  # what was acknowledged is in the file, or was said not to be
+                disk.abandoned = self.patience.gone
 
     def held(self) -> Disk:
         """Return the file, if it is still the one of that name.
@@ -75,22 +85,29 @@ class Storage:
             It was removed, or replaced by another.
         """
         assert self._disk is not None
-        mine = os.fstat(self._disk.fileno())
+        self.patience(self._check_mine, self._disk)
+        return self._disk
+
+    def _check_mine(self, disk: Disk) -> None:
+        mine = os.fstat(disk.fileno())
         if not (self.path.exists() and os.path.samestat(mine, os.stat(self.path))):
             raise HistoryError(
                 f"file='{self.path}' was removed or replaced while the run was writing it, or "
                 "another analysis in this deck writes it too; give each its own file, and restart."
             )
-        return self._disk
 
     @contextmanager
     def in_place(self) -> Iterator[h5py.File]:
         """Change the file itself; only for what allocates nothing."""
         disk = self.held()
-        disk.error = None
-        with h5py.File(disk, "r+", libver=_LIBVER) as file:
-            yield file
-        disk.check()
+        disk.keep()
+        try:
+            with h5py.File(disk, "r+", libver=_LIBVER) as file:
+                yield file
+        except BaseException:
+            disk.drop()
+            raise
+        self.patience(disk.put)
 
     @contextmanager
     def replaced(self, *, copy: bool = True) -> Iterator[h5py.File]:
@@ -98,31 +115,45 @@ class Storage:
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         new = None
         try:
-            if copy:
-                old = self.held()
-                old.seek(0)  # closing another descriptor of it would give up the lock
-                with open(temporary, "wb") as out:
-                    os.fchmod(out.fileno(), os.fstat(old.fileno()).st_mode & 0o777)
-                    shutil.copyfileobj(old, out, 1 << 20)
-            new = Disk(temporary, "r+" if copy else "w+")
+            new = self.patience(self._begin, temporary, self.held() if copy else None)
+            new.keep()
             with h5py.File(new, "r+" if copy else "w", libver=_LIBVER) as file:
                 yield file
-            new.check()
-            lock(new.fileno(), self.path)
-            os.fsync(new.fileno())
-            if copy:
-                self.held()
-            if copy or self._if_exists in ("append", "overwrite"):
-                os.replace(temporary, self.path)
-            else:
-                self._place(temporary)
+            self.patience(self._end, new, temporary, copy)
         except BaseException:
-            if new is not None:
-                new.close()
-            temporary.unlink(missing_ok=True)
+            if self.patience.gone:
+                if new is not None:
+                    new.abandoned = True
+            else:
+                if new is not None:
+                    new.close()
+                temporary.unlink(missing_ok=True)
             raise
         self.close()  # it is no longer the history
         self._disk = new
+
+    def _begin(self, temporary: Path, old: Disk | None) -> Disk:
+        """Return a copy of the file, or a new one."""
+        if old is None:
+            return Disk(temporary, "w+")
+        old.seek(0)  # closing another descriptor of it would give up the lock
+        with open(temporary, "wb") as out:
+            os.fchmod(out.fileno(), os.fstat(old.fileno()).st_mode & 0o777)
+            shutil.copyfileobj(old, out, 1 << 20)
+        return Disk(temporary, "r+")
+
+    def _end(self, new: Disk, temporary: Path, copy: bool) -> None:
+        """Write what was kept, and give the file its name."""
+        new.put()
+        lock(new.fileno(), self.path)
+        os.fsync(new.fileno())
+        if copy:
+            assert self._disk is not None
+            self._check_mine(self._disk)
+        if copy or self._if_exists in ("append", "overwrite"):
+            os.replace(temporary, self.path)
+        else:
+            self._place(temporary)
 
     def _place(self, temporary: Path) -> None:
         """Give a new file its name, unless another run took that name in the meantime."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from insitu.analyses.base import Observable
 from insitu.errors import HistoryError, did_you_mean
 from insitu.history.continuation import cut, frames_before, values_before
-from insitu.history.elements import FORMAT, disabled, opened
+from insitu.history.elements import FORMAT, disabled, missing, opened
 from insitu.history.file_access import check_writable, explained
 from insitu.history.integrity import CHECKSUMS, frame_checksums, half_written, seal
 from insitu.history.layout import check_same, lay_out, store
@@ -51,6 +51,7 @@ class Series:
         widest = max(np.dtype(o.dtype).itemsize * int(np.prod(o.shape)) for o in observables)
         self._chunk = int(np.clip(_CHUNK_BYTES // max(1, widest), 1, _CHUNK_FRAMES))
         self._frames = 0
+        self._missing: list[dict[str, Any]] = []
 
     @property
     def path(self) -> Path:
@@ -69,6 +70,7 @@ class Series:
         codes: Sequence[int],
         if_exists: str = "refuse",
         first_step: int | None = None,
+        limit: float | None = None,
     ) -> Series:
         """Create a history, or continue an existing one.
 
@@ -92,6 +94,8 @@ class Series:
         first_step
             With ``append``, the first step that the run can write: frames from there on are
             dropped, so that a restarted run replaces them.
+        limit
+            How long the file system is waited for at a time [s]; None: for as long as it takes.
 
         Raises
         ------
@@ -106,7 +110,7 @@ class Series:
                 "'unknown' last; correct the analyzer that gives them."
             )
         check_writable(path, if_exists)
-        series = cls(Storage(path, if_exists), observables, if_exists)
+        series = cls(Storage(path, if_exists, limit), observables, if_exists)
         about = {"time_unit": time_unit, "classes": list(classes), "codes": list(map(int, codes))}
         with explained(f"file='{series.path}' could not be opened for writing"):
             if if_exists == "append" and series.path.exists():
@@ -138,12 +142,29 @@ class Series:
         intact = f"the {self._frames} frames before it are intact"
         with explained(f"file='{self.path}': step {step} could not be written, {intact}"):
             # Within the chunks that are there, or with new ones.
-            within = self._frames % self._chunk
+            within = self._frames % self._chunk and not self._missing
             change = self._storage.in_place() if within else self._storage.replaced()
             with change as file:
+                if self._missing:
+                    noted = [*missing(file), *self._missing]
+                    store(file["parameters/insitu"], {"missing": noted})
+                    seal(file, self._frames, self._chunk)
                 self._put(file, rows)
+        self._missing.clear()
         self._frames += 1
         self.last_step, self.last_time = int(step), float(time)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the file system did not answer in time: nothing more is written."""
+        return self._storage.patience.gone
+
+    def note_missing(self, step: int, reason: str) -> None:
+        """Remember that a frame could not be written; the next one that can be takes the note along."""
+        if self._missing:
+            self._missing[-1] |= {"last": step, "frames": self._missing[-1]["frames"] + 1}
+        else:
+            self._missing.append({"first": step, "last": step, "frames": 1, "reason": reason})
 
     def begin(self, step: int, first_step: int) -> Series | None:
         """Prepare for a run whose clock was set back (or was not: then nothing happens).

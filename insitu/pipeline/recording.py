@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from insitu.analyses.base import Analysis, Observable
 from insitu.analyses.phases import Phases
-from insitu.errors import InsituError
+from insitu.errors import InsituError, StorageError
 from insitu.frame.frame import Frame
 from insitu.frame.units import THERMO_UNITS
 from insitu.pipeline.provenance import provenance
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from insitu.lammps.view import LammpsView
 
 log = logging.getLogger(__name__)
+
+#: A write that failed is tried again after so many times the time that it took.
+_PATIENT = 10.0
 
 
 class Recorder:
@@ -50,6 +54,7 @@ class Recorder:
         self._stages, self._n_ranks = stages, n_ranks
         self._series: Series | None = None
         self._lost_time, self._joined = 0.0, False
+        self._again, self._said, self._reason = 0.0, False, ""
 
     @property
     def last_step(self) -> int | None:
@@ -73,7 +78,7 @@ class Recorder:
 
     def continue_at(self, step: int, first_step: int) -> None:
         """Go on with a run whose clock is at `step` and that analyses from `first_step` on."""
-        if self._series is None:  # as on all ranks but 0
+        if self._series is None or self._series.is_lost:  # as on all ranks but 0
             return
         before = self._series.last_step
         self._series = self._series.begin(step, first_step)
@@ -115,7 +120,54 @@ class Recorder:
             Over all ranks: ``atoms``, and ``wall_STAGE`` [s].
         timing
             Further wall times of rank 0 [s].
+
+        Raises
+        ------
+        InsituError
+            It cannot be written, and the setting `on_write_error` does not let the run go on.
         """
+        if self._series is None or self._settings.on_write_error == "stop":
+            self._append(view, frame, values, sums, timing)
+            return
+        started = time.perf_counter()
+        if self._series.is_lost:
+            return
+        if started < self._again:  # what fails may take long: it is not tried at every frame
+            self._series.note_missing(frame.step, self._reason)
+            return
+        try:
+            self._append(view, frame, values, sums, timing)
+        except StorageError as error:
+            self._missed(frame.step, error)
+            self._again = time.perf_counter() + _PATIENT * (time.perf_counter() - started)
+        else:
+            if self._said:
+                log.warning(
+                    "insitu: file='%s' is written again from step %d on", self.path, frame.step
+                )
+            self._said = False
+
+    def _missed(self, step: int, error: StorageError) -> None:
+        """Note a frame that is not in the history, and say so once."""
+        assert self._series is not None
+        self._reason = str(error.__cause__ or error)
+        self._series.note_missing(step, self._reason)
+        if self._series.is_lost:
+            log.warning(
+                "insitu: %s Nothing more is written into it, the simulation and its analysis go on "
+                "(setting write_limit).", error,
+            )  # fmt: skip
+        elif not self._said:
+            log.warning(
+                "insitu: %s The simulation goes on; frames that cannot be written are missing in the "
+                "history, which will say so (setting on_write_error).", error,
+            )  # fmt: skip
+        self._said = True
+
+    def _append(
+        self, view: LammpsView, frame: Frame, values: Mapping[str, Any], sums: Mapping[str, Any],
+        timing: Mapping[str, float],
+    ) -> None:  # fmt: skip
         values = {
             **values,
             "thermo/atoms": round(float(sums["atoms"])),
@@ -193,6 +245,7 @@ class Recorder:
             codes=self._analyzer.codes,
             if_exists=self._settings.if_exists,
             first_step=first_step,
+            limit=self._settings.write_limit,
         )
 
     def close(self) -> None:

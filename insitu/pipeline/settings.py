@@ -22,6 +22,7 @@ MOST_BINS = 10_000
 #: MB; a message of MPI has less than 2 GB.
 MOST_MEMORY = 4000.0
 ON_ERROR = ("stop", "disable")
+ON_WRITE_ERROR = ("continue", "stop")
 ON_SIGTERM = ("end", "die")
 GHOSTS = ("auto", "ask")
 
@@ -64,6 +65,13 @@ class Settings:
     on_error
         What to do if the analysis fails during the run: ``stop`` it, or ``disable`` the analysis;
         the simulation then goes on, and the history says from which step and why.
+    on_write_error
+        What to do if the file system does not take a frame of the history (full disk, quota, broken
+        server): ``continue``, the run goes on, later frames are tried again, and the history says which
+        are missing; ``stop``, as `on_error` has it.
+    write_limit
+        How long the ranks wait for the file system at a time [s]. One that does not answer by then is given
+        up: as `on_write_error` has it, ``continue`` without a history from there on.
     on_sigterm
         What SIGTERM means, which batch systems send ahead of a time limit: ``end`` the run at the next
         analysed frame (the deck goes on after ``run``, further runs are skipped), or ``die``.
@@ -129,6 +137,8 @@ class Settings:
     threshold: float | None = None
     if_exists: str = "refuse"
     on_error: str = "stop"
+    on_write_error: str = "continue"
+    write_limit: float = 60.0
     on_sigterm: str = "end"
     ghosts: str = "auto"
     groups: tuple[str, ...] = ()
@@ -178,12 +188,16 @@ class Settings:
             raise SettingError(
                 f"atoms_memory={self.atoms_memory:g} is not usable; give 0.01 … {MOST_MEMORY:g} MB"
             )
+        if not 0.1 <= self.write_limit <= 86400.0:
+            raise SettingError(
+                f"write_limit={self.write_limit:g} is not usable; give 0.1 … 86400 s"
+            )
         check_threads(self.threads)
         if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
             raise SettingError(f"threshold={self.threshold} is not a probability; give 0 … 1")
         for name, allowed in (
-            ("if_exists", IF_EXISTS), ("on_error", ON_ERROR), ("on_sigterm", ON_SIGTERM),
-            ("ghosts", GHOSTS),
+            ("if_exists", IF_EXISTS), ("on_error", ON_ERROR), ("on_write_error", ON_WRITE_ERROR),
+            ("on_sigterm", ON_SIGTERM), ("ghosts", GHOSTS),
         ):  # fmt: skip
             one_of(name, getattr(self, name), allowed)
         check_engine(self.engine)
@@ -243,6 +257,7 @@ _COLUMN = {"labels": "phase", "confidence": "confidence"}
 _KINDS: dict[str, Any] = {
     "every": int, "every_max": int, "threads": int, "threshold": float, "overhead": float,
     "first": bool, "types": bool, "rdf": float, "rdf_bins": int, "atoms": int, "atoms_memory": float,
+    "write_limit": float,
 }  # fmt: skip
 _LISTS = {
     "groups": "names of groups", "neighbors": "names of groups, or numbers of atom types",

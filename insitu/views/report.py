@@ -207,7 +207,7 @@ def _timing(data: xarray.Dataset) -> list[tuple[str, ...]]:
 
 
 def _provenance(data: xarray.Dataset) -> list[tuple[str, Any]]:
-    hidden = ("disabled", "continued", "runs")
+    hidden = ("disabled", "continued", "runs", "missing")
     rows = [(_words(name), _nested(it)) for name, it in data.attrs.items() if name not in hidden]
     later = _nested(data.attrs.get("continued", "[]"))
     return [*rows, *((f"continued {i}", run) for i, run in enumerate(later, start=1))]
