@@ -182,14 +182,16 @@ def judge(host: Host, folder: Path, k: int, case: Case, tally: Tally) -> None:
     assert history["step"].values.tolist() == wanted
     model = load(case.model)
     codes = np.array(class_codes(model.card.classes))  # the last, -1: unknown
+    comparable = True
     for at, step in enumerate(wanted):
         tally.add("frames")
-        _judge_frame(case, frames[step], history.isel(step=at), codes, tally)
-    _judge_history(folder, k, case, wanted, frames[min(frames)], tally)
+        comparable &= _judge_frame(case, frames[step], history.isel(step=at), codes, tally)
+    if comparable:
+        _judge_history(folder, k, case, wanted, frames[min(frames)], tally)
     _judge_offline(case, frames[wanted[-1]], tally)
 
 
-def _judge_frame(case: Case, f: Frames, now: Any, codes: NDArray[np.int64], tally: Tally) -> None:
+def _judge_frame(case: Case, f: Frames, now: Any, codes: NDArray[np.int64], tally: Tally) -> bool:
     c, kinds = f.columns, f.columns["type"].astype(int)
     there = kinds == 1 if case.neighbors == "1" else c["v_near"] > 0
     mine = there & (c["v_mine"] > 0)
@@ -202,7 +204,13 @@ def _judge_frame(case: Case, f: Frames, now: Any, codes: NDArray[np.int64], tall
             f.r, f.cell, f.pbc, numbers, model=case.model, neighbors=there, threshold=case.threshold,
             device="cpu", threads=1,
         )  # fmt: skip
-    assert (c["i_phase"] == np.where(mine, codes[found.labels], -1)).all()
+    odd = np.flatnonzero(c["i_phase"] != np.where(mine, codes[found.labels], -1))
+    if len(odd):
+        # Atoms at one place are unknown. A run looks for them at one atom of 16 only.
+        assert (found.labels[odd] == -1).all()
+        assert all(_is_at_another(f, i) for i in odd)
+        tally.add("atoms at one place that the run has not looked at", len(odd))
+        return False
     assert np.abs(c["d_sure"] - np.where(mine, found.confidence, 0.0)).max(initial=0.0) < 1e-5
     counts = np.bincount(found.labels[mine] % len(codes), minlength=len(codes))
     assert (now["count"].values == counts).all()
@@ -221,6 +229,11 @@ def _judge_frame(case: Case, f: Frames, now: Any, codes: NDArray[np.int64], tall
         np.testing.assert_allclose(c["d_q6"], want, atol=1e-5)
     if "clusters" in case.options:
         _clusters(case, f, there, np.where(mine, found.labels, _LEFT_OUT), found.classes)
+    return True
+
+
+def _is_at_another(f: Frames, i: np.intp) -> bool:
+    return len(reference.images_around(int(i), f.r, f.cell, f.pbc, 0.5)[0]) > 0
 
 
 _LEFT_OUT = -9

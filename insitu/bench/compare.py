@@ -32,6 +32,7 @@ def compare(
     only: Sequence[str] = FAMILIES,
     threads: Sequence[int] = (1,),
     repeats: int = 5,
+    quick: bool = False,
 ) -> dict[str, Any]:
     """Run the methods on the samples and return all times, as the JSON file has them.
 
@@ -53,6 +54,8 @@ def compare(
         Numbers of threads of this package's models.
     repeats
         Rounds.
+    quick
+        Without the networks on images, which take most of the time.
 
     Raises
     ------
@@ -71,14 +74,16 @@ def compare(
                 raise SettingError(f"{name} {value} is not usable; give 1 or more")
     chosen = [element(e) for e in elements]
     about = machine()
-    systems = [_system(sample(e, atoms), only, threads, repeats) for e in chosen]
+    systems = [_system(sample(e, atoms), only, threads, repeats, quick) for e in chosen]
     return {"machine": about, "repeats": repeats, "systems": systems}
 
 
-def methods(of: Sample, only: Sequence[str], threads: Sequence[int]) -> Iterator[Method]:
+def methods(
+    of: Sample, only: Sequence[str], threads: Sequence[int], quick: bool = False
+) -> Iterator[Method]:
     """Yield the methods of some families that can run here."""
     makers = {
-        "insitu": lambda: own_methods(of, threads),
+        "insitu": lambda: own_methods(of, threads, quick),
         "ovito": lambda: ovito_methods(of),
         "lammps": lambda: lammps_methods(of),
         "numpy": lambda: numpy_methods(of),
@@ -95,12 +100,12 @@ def methods(of: Sample, only: Sequence[str], threads: Sequence[int]) -> Iterator
 
 
 def _system(
-    of: Sample, only: Sequence[str], threads: Sequence[int], repeats: int
+    of: Sample, only: Sequence[str], threads: Sequence[int], repeats: int, quick: bool
 ) -> dict[str, Any]:
     log.info("%s (%s)", of.title, of.origin)
     some: list[Method] = []
     try:
-        some.extend(methods(of, only, threads))
+        some.extend(methods(of, only, threads, quick))
         results: list[list[Result]] = [[] for _ in some]
         for round_ in range(repeats + 1):
             for method, found in zip(some, results, strict=True):

@@ -26,11 +26,15 @@ _SOME, _FEW = 8000, 1500
 _PLAIN_BATCH = 256
 
 
-def own_methods(sample: Sample, threads: Sequence[int] = (1,)) -> Iterator[Method]:
-    """Yield the descriptor alone, the general model, and the paper's CNN by each engine."""
+def own_methods(
+    sample: Sample, threads: Sequence[int] = (1,), quick: bool = False
+) -> Iterator[Method]:
+    """Yield the descriptor alone, the general model, and the paper's CNN by each engine (not `quick`)."""
     yield Method("descriptor, 32 × 32 images", "insitu", len(sample.positions), _descriptor(sample))
     for n in threads:
         yield _model(sample, "metals", "native", n)
+    if quick:
+        return
     for n in threads:
         yield _model(sample, "crystals-cnn", "native", n)
     if find_spec("torch"):

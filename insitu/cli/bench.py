@@ -23,6 +23,7 @@ def add_bench(verb: Verb) -> None:
     sub = verb(
         "bench", _bench, _TEXT,
         "insitu bench --json bench.json\n"
+        "  insitu bench --quick\n"
         "  insitu bench --only insitu,ovito --elements Al --atoms 32000\n"
         "  insitu bench --scaling --large\n"
         "  insitu bench --device cuda --large     # on a machine with a GPU\n"
@@ -39,11 +40,15 @@ def add_bench(verb: Verb) -> None:
     what.add_argument("--memory", action="store_true",
                       help="a rank's extra memory while it analyses, for each atom")  # fmt: skip
     what.add_argument("--device", metavar="cuda[:N]", help="atoms a second on a GPU, 10^4 to 10^6")
+    what.add_argument(
+        "--quick", action="store_true",
+        help="metals and the descriptor beside OVITO, 4,000 atoms, Al, 3 rounds, one thread",
+    )  # fmt: skip
     sub.add_argument("--atoms", type=int, help="number of atoms, about (108000; --memory: 500000)")
-    sub.add_argument("--elements", default="Al,Fe", help="samples: Al, Fe (both)")
+    sub.add_argument("--elements", help="samples: Al, Fe (both)")
     sub.add_argument("--only", metavar="A,B,…", help="families: insitu,ovito,lammps,numpy,torch")
-    sub.add_argument("--threads", default="1,2", metavar="N,…", help="threads of insitu (1,2)")
-    sub.add_argument("--repeats", type=int, default=5, help="rounds of all methods (5)")
+    sub.add_argument("--threads", metavar="N,…", help="threads of insitu (1,2)")
+    sub.add_argument("--repeats", type=int, help="rounds of all methods (5)")
     sub.add_argument("--ranks", type=int, default=1, help="--startup: processes at once (1)")
     sub.add_argument(
         "--large", action="store_true", help="with --scaling, --device: 10^7 atoms too"
@@ -61,8 +66,13 @@ def _numbers(name: str, text: str) -> list[int]:
 
 
 def _bench(options: argparse.Namespace) -> int:
+    quick = options.quick
     if options.atoms is None:
-        options.atoms = 500_000 if options.memory else 108_000
+        options.atoms = 500_000 if options.memory else 4_000 if quick else 108_000
+    options.elements = options.elements or ("Al" if quick else "Al,Fe")
+    options.threads = options.threads or ("1" if quick else "1,2")
+    options.only = options.only or ("insitu,ovito" if quick else None)
+    options.repeats = options.repeats or (3 if quick else 5)
     if options.startup or options.memory:
         from insitu.bench import memory, startup
 
@@ -104,7 +114,7 @@ def _bench(options: argparse.Namespace) -> int:
         only = options.only.split(",") if options.only else FAMILIES
         results = compare.compare(
             options.elements.split(","), options.atoms, only=only, threads=threads,
-            repeats=options.repeats,
+            repeats=options.repeats, quick=quick,
         )  # fmt: skip
         print(compare.table(results))
     if out:

@@ -12,6 +12,7 @@ import json
 import os
 import zipfile
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,16 +81,27 @@ def locate(name: str) -> Path:
     )
 
 
+@lru_cache(maxsize=4)
+def _read(path: Path, changed: int, size: int, number: int) -> tuple[str, str | None, bytes | None]:
+    """Return SHA-256, card and weights of an artefact; once for a file as it is."""
+    content = path.read_bytes()
+    return hashlib.sha256(content).hexdigest(), *_texts(content)
+
+
 def _inside(path: Path, content: bytes) -> tuple[Card | None, bytes | None]:
     """Return the card of an artefact and its weights for the native kernels, without torch."""
+    said, weights = _texts(content)
+    return (None if said is None else Card.from_json(said, str(path))), weights
+
+
+def _texts(content: bytes) -> tuple[str | None, bytes | None]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             inside = {n.rpartition("/extra/")[2]: n for n in archive.namelist() if "/extra/" in n}
             if "insitu.json" not in inside:
                 return None, None
-            card = Card.from_json(archive.read(inside["insitu.json"]).decode(), str(path))
-            weights = archive.read(inside["insitu.npz"]) if "insitu.npz" in inside else None
-            return card, weights
+            said = archive.read(inside["insitu.json"]).decode()
+            return said, archive.read(inside["insitu.npz"]) if "insitu.npz" in inside else None
     except (zipfile.BadZipFile, UnicodeDecodeError):
         return None, None
 
@@ -157,9 +169,9 @@ def load(name: str, engine: str = "auto", more: Extended | None = None) -> AnyMo
     except ValueError as error:  # INSITU_ISA
         raise SettingError(str(error)) from None
     path = locate(name)
-    content = path.read_bytes()
-    sha256 = hashlib.sha256(content).hexdigest()
-    card, weights = _inside(path, content)
+    about = path.stat()
+    sha256, said, weights = _read(path, about.st_mtime_ns, about.st_size, about.st_ino)
+    card = None if said is None else Card.from_json(said, str(path))
     if more is not None:
         card, weights, sha256 = Card.from_json(more.card, str(path)), more.weights, more.sha256
     if engine == "native" and card is not None and weights is None:
