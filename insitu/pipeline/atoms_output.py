@@ -119,6 +119,10 @@ class AtomsOutput:
         """
         if frame.step % self._every:
             return
+        # Atoms of a frame that the history lacks would have no time, and nothing to belong to.
+        missed = self._ranks.rank == 0 and self._recorder.last_step != frame.step
+        if self._ranks.any(missed):
+            return
         atoms: NDArray[Any] | None = None
 
         def prepare() -> None:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import h5py
 import pytest
 from conftest import Host, Run, crystal, require
 
@@ -72,12 +73,15 @@ def test_a_quota_that_is_used_up_for_a_while(
 ) -> None:
     """Frames are missing, the run is not stopped, later frames are there, and the history says it."""
     host = require(name)
-    text = deck(host, potentials) + "shell rm disturbed\nrun 60\n"
+    text = deck(host, potentials, atoms=1) + "shell rm disturbed\nrun 60\n"
     ended = run(host, tmp_path, text, disturbance, "full")
     assert ended.code == 0, ended.text[-3000:]
     assert ended.text.count("frames that cannot be written are missing") == 1
     assert ended.text.count("is written again from step") == 1
     kept = steps(tmp_path)
+    # Atoms are written of frames that the history has.
+    with h5py.File(tmp_path / "phases.atoms.h5md") as file:
+        assert file["particles/all/position/step"][:].tolist() == kept
     (gap,) = json.loads(insitu.open(str(tmp_path / "phases.h5")).attrs["missing"])
     lost = sorted(set(range(1, 69)) - set(kept))
     assert lost[:4] == [5, 6, 7, 8]
