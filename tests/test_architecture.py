@@ -42,6 +42,7 @@ HOMES = {
         "views/terminal.py", "views/table.py", "views/dashboard.py", "views/watch.py",
         "progress.py",
     },
+    "MDAnalysis": {"offline/mdanalysis_files.py"},
     "finufft": {"diffraction/mesh.py"},
     "gemmi": {
         "diffraction/form_factors.py", "diffraction/pattern_files.py", "training/symmetry/peaks.py",
@@ -160,6 +161,7 @@ def test_import_loads_nothing_heavy() -> None:
         "finufft",
         "gemmi",
         "spglib",
+        "MDAnalysis",
     }
 
 

@@ -36,7 +36,7 @@ def _frames(options: argparse.Namespace, executor: Executor | None) -> int:
     files = expand(options.files)
     names = (
         "model", "classes", "threshold", "engine", "device", "index", "labels", "out", "if_exists",
-        "species", "types", "group", "neighbors", "units", "timestep", "workers",
+        "species", "types", "group", "neighbors", "topology", "boundary", "units", "timestep", "workers",
     )  # fmt: skip
     analyze = requests(" analyze ".join(options.analyze)) if options.analyze else ()
     chosen = Options(**{name: getattr(options, name) for name in names}, analyze=analyze)
@@ -52,6 +52,15 @@ def _frames(options: argparse.Namespace, executor: Executor | None) -> int:
     return 0
 
 
+def add_origin(sub: argparse.ArgumentParser) -> None:
+    """Add what a trajectory may not say itself."""
+    sub.add_argument("--topology", metavar="FILE",
+                     help="ids, types and elements of trajectories without them (DCD, XTC, TRR): a data "
+                     "file or dump of the run, PSF, PDB, GRO, TPR")  # fmt: skip
+    sub.add_argument("--boundary", type=_words, default=(), metavar="p,p,f",
+                     help="as in the deck, for files that do not say it (periodic)")  # fmt: skip
+
+
 def add_classify(verb: Verb) -> None:
     """Add the verb `classify`."""
     sub = verb(
@@ -65,9 +74,8 @@ def add_classify(verb: Verb) -> None:
     )  # fmt: skip
     sub.add_argument(
         "files", nargs="+", metavar="FILE",
-        help="LAMMPS dump (text or binary; plain, gz, xz, bz2, zst), LAMMPS data file, H5MD, or what ASE "
-        "reads; "
-        "patterns are allowed",
+        help="LAMMPS dump (text or binary; plain, gz, xz, bz2, zst), LAMMPS data file, H5MD, DCD, XTC, "
+        "TRR and what MDAnalysis or ASE reads; patterns are allowed",
     )  # fmt: skip
     sub.add_argument("--out", metavar="HISTORY",
                      help="history to write, as a run does: for show, plot, report, compare")  # fmt: skip
@@ -103,6 +111,7 @@ def add_classify(verb: Verb) -> None:
         help="analysis beside the phases, in the words of a fix line: 'rdf cutoff 10', 'diffraction'; its "
         "results are in HISTORY. May be given more than once (`insitu analyses`)",
     )  # fmt: skip
+    add_origin(sub)
     sub.add_argument("--units", help="LAMMPS unit style of files that do not say it (metal)")
     sub.add_argument("--timestep", type=float, metavar="DT",
                      help="length of a step, for files that have no time")  # fmt: skip

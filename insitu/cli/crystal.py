@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from insitu.cli.classify import add_origin
 from insitu.cli.histories import Verb
 
 
@@ -17,7 +18,8 @@ def _crystal(options: argparse.Namespace) -> int:
     from insitu.offline.crystals import CrystalOptions, crystals_of_files
     from insitu.offline.files import expand
 
-    names = ("index", "average", "cif", "species", "units", "tolerance", "least", "most", "elastic")
+    names = ("index", "average", "cif", "species", "topology", "boundary", "units", "tolerance",
+             "least", "most", "elastic")  # fmt: skip
     chosen = CrystalOptions(**{name: getattr(options, name) for name in names})
 
     def tell(text: str) -> None:
@@ -38,7 +40,7 @@ def add_crystal(verb: Verb) -> None:
         "  insitu crystal structure.cif",
     )  # fmt: skip
     sub.add_argument("files", nargs="+", metavar="FILE",
-                     help="LAMMPS dump or data file, H5MD, CIF, what ASE reads")  # fmt: skip
+                     help="LAMMPS dump or data file, H5MD, CIF, what MDAnalysis or ASE reads")  # fmt: skip
     sub.add_argument("--index", default="-1",
                      help="frames, counted through all files: 0, 10:20, ::5 (-1, the last)")  # fmt: skip
     sub.add_argument("--average", type=int, default=1, metavar="N",
@@ -48,6 +50,7 @@ def add_crystal(verb: Verb) -> None:
     )
     sub.add_argument("--species", type=_words, default=(), metavar="A,B,…",
                      help="elements of the types 1, 2, …")  # fmt: skip
+    add_origin(sub)
     sub.add_argument("--units", help="LAMMPS unit style of files that do not say it (metal)")
     sub.add_argument("--tolerance", type=float, metavar="Å",
                      help="of the space group (by the scatter of the atoms)")  # fmt: skip

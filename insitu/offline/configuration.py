@@ -33,6 +33,8 @@ class Configuration:
         ``(n,)`` elements or labels of the types as the file has them, or None.
     columns
         ``(n,)`` each: further columns of numbers.
+    boundary_known
+        Whether the file says in which directions it is periodic; if not, `pbc` has all of them.
     """
 
     positions: NDArray[np.float64]
@@ -46,6 +48,7 @@ class Configuration:
     types: NDArray[np.int32] | None = None
     names: NDArray[np.str_] | None = None
     columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    boundary_known: bool = True
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -69,7 +72,7 @@ class Configuration:
         return Configuration(
             self.positions[kept], self.cell, self.origin, self.pbc, self.step, self.time, self.units,
             part(self.ids), part(self.types), part(self.names),
-            {k: v[kept] for k, v in self.columns.items()},
+            {k: v[kept] for k, v in self.columns.items()}, self.boundary_known,
         )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from insitu.errors import SettingError, did_you_mean, one_of, writing
 from insitu.frame.species import MASSES, SYMBOLS
 from insitu.frame.units import ANGSTROM
 from insitu.offline.configuration import Configuration
+from insitu.offline.topology import boundary_of, completed
 from insitu.offline.trajectories import read_many
 
 
@@ -38,6 +39,8 @@ class CrystalOptions:
         File to write: a data block for each crystal of the last frame.
     species
         Elements of the types 1, 2, …
+    topology, boundary
+        Who the atoms are and which directions are periodic, for files that do not say it.
     units
         LAMMPS unit style of files that do not say it.
     tolerance
@@ -52,6 +55,8 @@ class CrystalOptions:
     average: int = 1
     cif: str | None = None
     species: tuple[str, ...] = ()
+    topology: str | None = None
+    boundary: tuple[str, ...] = ()
     units: str | None = None
     tolerance: float | None = None
     least: int = 100
@@ -59,6 +64,7 @@ class CrystalOptions:
     elastic: bool = False
 
     def __post_init__(self) -> None:
+        boundary_of(self.boundary)
         if self.units is not None:
             one_of("--units", self.units, tuple(ANGSTROM))
         if self.average < 1:
@@ -96,7 +102,8 @@ def crystals_of_files(
     waiting: list[tuple[str, int, Configuration]] = []
     last: list[Crystal] = []
     names: dict[int, str] = {}
-    for item in read_many(files, options.index, tell):
+    read = read_many(files, options.index, tell)
+    for item in completed(read, options.topology, options.boundary, tell):
         waiting.append(item)
         if len(waiting) == options.average:
             names, found, lines = _of(waiting, options)

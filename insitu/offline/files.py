@@ -29,6 +29,7 @@ from insitu.offline.configuration import Configuration
 from insitu.offline.expression import atoms_of
 from insitu.offline.options import Options
 from insitu.offline.output import Output, own_words
+from insitu.offline.topology import completed
 from insitu.offline.trajectories import first_step, read_many
 
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ def classify_files(
             "species apart"
         )
     output = Output(files, options, model, once)
-    frames = read_many(files, options.index, tell, bool(options.group), reached=reached)
+    read = read_many(files, options.index, tell, bool(options.group), reached=reached)
+    frames = completed(read, options.topology, options.boundary, once)
     samples = ((f, k, *_prepare(c, f, options, model)) for f, k, c in frames)
     try:
         for file, number, whole, kept, found in _in_order(

@@ -12,6 +12,7 @@ from insitu.frame.species import SYMBOLS
 from insitu.frame.units import ANGSTROM
 from insitu.history import IF_EXISTS
 from insitu.offline.expression import parse
+from insitu.offline.topology import boundary_of
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class Options:
     neighbors
         Types or elements whose atoms make up the surroundings; all other atoms are left out, and are
         not analysed themselves.
+    topology
+        File that says who the atoms are, for files that do not (DCD, XTC, TRR): data file, dump, PSF, PDB …
+    boundary
+        LAMMPS' words for the three directions (p, f, s, m); none: as the files say, else periodic.
     units
         LAMMPS unit style of files that do not say it.
     timestep
@@ -67,6 +72,8 @@ class Options:
     types: bool = False
     group: str | None = None
     neighbors: tuple[str, ...] = ()
+    topology: str | None = None
+    boundary: tuple[str, ...] = ()
     units: str | None = None
     timestep: float | None = None
     workers: int | None = None
@@ -74,6 +81,7 @@ class Options:
 
     def __post_init__(self) -> None:
         one_of("--if-exists", self.if_exists, IF_EXISTS)
+        boundary_of(self.boundary)
         if self.units is not None:
             one_of("--units", self.units, tuple(ANGSTROM))
         if self.workers is not None and self.workers < 1:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Configurations in files: LAMMPS dumps by readers of our own, all else by ASE."""
+"""Configurations in files: LAMMPS dumps and H5MD by readers of our own, all else by MDAnalysis or ASE."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from insitu.offline.binary_dump import BinaryDump, is_binary_dump
 from insitu.offline.configuration import Configuration
 from insitu.offline.dump_frame import Tell, Wanted
 from insitu.offline.lammps_dump import TextDump
+from insitu.offline.mdanalysis_files import by_mdanalysis, is_for_mdanalysis, trajectory_kind
 from insitu.offline.streams import Stream
 
 #: Bytes by which the format of a file is told.
 _HEAD = 1 << 16
+_PROGRAMS = {"gz": "gzip", "xz": "xz", "bz2": "bzip2", "zst": "zstd"}
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 #: Is told how many bytes were read.
 Reached = Callable[[int], None]
@@ -37,7 +39,7 @@ def read_file(
     ----------
     path
         A LAMMPS dump, as text or binary, plain or compressed (gz, xz, bz2, zst); a LAMMPS data file; H5MD;
-        any other file that ASE reads.
+        DCD, XTC, TRR and other files that MDAnalysis reads; any other file that ASE reads.
     wanted
         Whether frame k is wanted.
     tell
@@ -84,11 +86,16 @@ def read_file(
         if is_h5md(path):
             yield from H5MDFile(path, tell, everything).frames(wanted)
             return
-    if stream.compression in ("zst",):
+    binary = trajectory_kind(head)
+    if stream.compression and (binary or stream.compression == "zst"):
         raise SettingError(
-            f"'{path}' is no LAMMPS dump, and ASE does not read {stream.compression}; unpack it (zstd -d)"
+            f"'{path}' is {binary.upper() or 'no LAMMPS dump'}, which is not read from "
+            f"{stream.compression}; unpack it ({_PROGRAMS[stream.compression]} -d)"
         )
-    yield from by_ase(path, wanted, kind, tell)
+    if binary or is_for_mdanalysis(path) or _is_xyz_of_types(head):
+        yield from by_mdanalysis(path, binary, wanted, tell)
+    else:
+        yield from by_ase(path, wanted, kind, tell)
 
 
 def _kind(head: bytes) -> str:
@@ -101,6 +108,11 @@ def _kind(head: bytes) -> str:
     if any(re.match(r"\s*\d+\s+atoms\s*(#.*)?$", line) for line in lines):
         return "data"
     return ""
+
+
+def _is_xyz_of_types(head: bytes) -> bool:
+    """Return whether a file begins as LAMMPS' `dump xyz`, which has types where others have elements."""
+    return bool(re.match(rb"\s*\d+[ \t]*\r?\n[^\n]*\n[ \t]*\d+([ \t]+[-+.\deE]+){3}\s", head))
 
 
 def first_step(path: str) -> int | None:
