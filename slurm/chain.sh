@@ -4,7 +4,7 @@
 #
 #   export INSITU_ENV=/path/to/slurm/env/NAME.sh
 #   slurm/chain.sh 5 lammps_inputs/in.job -var total 10000000        # five jobs
-#   SBATCH_TIMELIMIT=12:00:00 SBATCH_ACCOUNT=... slurm/chain.sh ...   # any option, as sbatch reads it
+#   SBATCH_OPTIONS="--nodes=2 --ntasks-per-node=64 --time=12:00:00" slurm/chain.sh 5 in.melt
 #
 # To be called on the login node. The deck starts or goes on by itself and writes job.finished at its end
 # (lammps_inputs/in.job does); jobs that find it do nothing.
@@ -19,7 +19,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 before=
 for _ in $(seq "$number"); do
     # afterany: a job that runs into its time limit has not ended well, and is to be continued.
-    before=$(sbatch --parsable ${before:+--dependency=afterany:$before} "$here/run_cpu.sbatch" "$deck" "$@")
+    # shellcheck disable=SC2086 # options are words
+    before=$(sbatch --parsable ${SBATCH_OPTIONS:-} ${before:+--dependency=afterany:$before} "$here/run_cpu.sbatch" "$deck" "$@")
     before=${before%%;*}
     echo "$before"
 done

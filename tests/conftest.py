@@ -237,6 +237,7 @@ def start_cluster(slurm: Controller, potentials: Path) -> StartCluster:
         require(name)
         variables = {
             "INSITU_ENV": str(SCRIPTS / "env" / f"{name}.sh"), "INSITU_VENV": str(BIN.parent),
+            "SBATCH_OPTIONS": "--ntasks=2",  # of chain.sh
             "LAMMPS_POTENTIALS": str(potentials), "PATH": f"{BIN}:{os.environ['PATH']}",
             "OMPI_MCA_mpi_yield_when_idle": "1",  # Open MPI's ranks would else spin on busy cores
         }  # fmt: skip

