@@ -3,8 +3,13 @@
 
 import ast
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
+
+import pytest
 
 import insitu
 
@@ -46,3 +51,33 @@ def test_dependencies() -> None:
         if f'"py-{name}@' in SPACK:
             assert f'depends_on("py-{name}@{version}:"' in SPACK, name
     ast.parse(SPACK)
+
+
+def test_the_trial_of_a_wheel_has_the_readmes_example() -> None:
+    readme = (ROOT / "README.md").read_text()
+    example = readme.split("## Use\n\n```\n")[1].split("```")[0]
+    assert "fix          phases all insitu" in example
+    assert example in (ROOT / "tools/try_wheel.sh").read_text()
+
+
+@pytest.mark.full
+def test_a_wheel_runs_in_an_environment_of_its_own(tmp_path: Path) -> None:
+    """`tools/wheels.sh` builds, repairs, installs and tries it: minutes of a core."""
+    source = tmp_path / "source"
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    for name in filter(None, tracked):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, source / name)
+    done = subprocess.run(
+        ["sh", "tools/wheels.sh", sys.executable], cwd=source, capture_output=True, text=True,
+        timeout=3000, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    (wheel,) = (source / "dist").glob("*.whl")
+    own = f"cp3{sys.version_info.minor}-" if sys.version_info < (3, 12) else "cp312-abi3-"
+    assert own in wheel.name
+    assert "manylinux_2_34" in wheel.name
+    assert insitu.__version__ in done.stdout  # the last line of the trial
+    assert re.search(r"^ *200 .* 100\.", done.stdout, re.M), done.stdout  # of `insitu show`

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# What wheels.sh runs in an environment with nothing but the wheel: Python, the command, a run of LAMMPS.
+# What wheels.sh runs in an environment with nothing but the wheel: Python, the command, and the README's first
+# example in a run of LAMMPS on two ranks. Nothing of the repository is used (tests/test_packaging.py).
 set -eu
 python -P - <<'EOF'
 import insitu
@@ -20,8 +21,10 @@ pair_style lj/cut 7.0
 pair_coeff 1 1 0.39 2.56
 velocity all create 300 1
 fix move all nve
-fix phases all insitu 10
-run 20
+fix          phases all insitu 100 file phases.h5 first yes    # classify all atoms every 100 steps
+thermo_style custom step temp f_phases[1] f_phases[7]          # fractions of fcc and disordered, in the log
+thermo       100
+run 200
 EOF
 mpiexec -n 2 lmp -in in.first >log.first || { cat log.first; exit 1; }
 insitu show phases.h5
@@ -30,6 +33,6 @@ python -P - <<'EOF'
 import insitu
 
 history = insitu.open("phases.h5")
-assert list(history["step"].values) == [10, 20], history
+assert list(history["step"].values) == [0, 100, 200], history
 assert (history["fraction"].sel(phase="fcc") == 1).all(), history
 EOF

@@ -37,6 +37,8 @@ SIZES: dict[str, dict[str, object]] = {
     "in.lattice": {"cells": 4, "steps": 40, "every": 20},
     "in.diffraction": {"cells": 4, "steps": 60, "every": 20},
     "in.unknown": {"cells": 6, "steps": 20, "every": 10, "again": "no"},
+    "in.bain": {"cells": 4, "steps": 40, "every": 20, "strain": 0.02},
+    "in.ice": {"cells": 2, "length": 6, "melting": 40, "steps": 40, "every": 20},
     "in.expansion": {"cells": 5, "steps": 40, "every": 20},
     "in.barriers": {"cells": 4, "quench": 200, "shears": 2, "most": 50},
     "in.job": {"cells": 3, "often": 40, "every": 20, "total": 60},
@@ -60,7 +62,7 @@ ENSEMBLE = {"cells": 5, "steps": 40, "every": 20}
 POTENTIAL = {
     "in.film": "AlFe_mm.eam.fs", "in.hydride": "NiAlH_jea.eam.alloy",
     "in.unknown": "Zr_mm.eam.fs", "in.ensemble": "Fe_mm.eam.fs", "in.disable": "Si.sw",
-    "in.barriers": "CuZr_mm.eam.fs",
+    "in.bain": "Fe_mm.eam.fs", "in.barriers": "CuZr_mm.eam.fs",
     "vitrification/in.vitrification_ni": "Ni_u3.eam",
     "vitrification/in.vitrification_cuzr": "CuZr_mm.eam.fs",
 }  # fmt: skip
@@ -136,6 +138,15 @@ def columns(dump: Path) -> dict[int, np.ndarray]:
         table = [row.split() for row in rows.splitlines()[1:]]
         frames[int(words.split()[0])] = np.array(table, dtype=float)
     return frames
+
+
+def test_bain_begins_as_fcc_and_ice_between_water(done: Done) -> None:
+    assert done.steps("bain.h5") == done.frames(0, 40)
+    assert float(done.history("bain.h5")["fraction"].sel(phase="fcc")[0]) > 0.99
+    ice = done.history("ice.h5")
+    assert done.steps("ice.h5") == done.frames(0, 40)
+    cubic = ice["profile"].sel(phase="cubic_diamond")[0].values
+    assert np.nanmean(cubic[14:22]) > 0.5 > np.nanmean(cubic[:6])
 
 
 def test_labels(done: Done) -> None:
