@@ -175,6 +175,8 @@ class Analysis(Generic[S]):
     #: What it reads in ``frame.results`` ``(n_local,)``: ``"phase"``, ``"confidence"``, or
     #: ``"NAME/COLUMN"`` of an analysis before it.
     reads: Sequence[str] = ()
+    #: LAMMPS groups that it reads in ``frame.members``.
+    groups: Sequence[str] = ()
     #: Values of an atom that :meth:`with_ghosts` exchanges, of 4 bytes each (one of 8 counts twice), and
     #: how often it is called in a frame.
     exchanged: int = 0

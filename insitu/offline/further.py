@@ -79,6 +79,11 @@ class Further:
             raise SettingError(
                 f"--analyze {triggers[0]}: a trigger acts on a run, a file has none; leave it out"
             )
+        if reading := [a for a in self.analyses if a.groups]:
+            raise SettingError(
+                f"--analyze {reading[0].name}: '{reading[0].groups[0]}' is a group of LAMMPS, a file has "
+                "none; leave it out"
+            )
         for a in self.analyses:
             if a.state:
                 a.restore({})

@@ -106,6 +106,10 @@ class Pipeline:
         self.analyzer = make_phases(self.settings, view, self._local_rank, more)
         #: Analyses beside that of the phases.
         self.further = make_further(self.settings, view, self.analyzer, box)
+        asked = (g for a in self.further for g in a.groups)
+        self._groups = tuple(dict.fromkeys((*self.settings.groups, *asked)))
+        for group in self._groups:
+            view.group_bit(group)
         self._evaluate = Evaluation(self.analyzer, self.further, self.ranks)
         self._budget = make_budget(self.settings, self.analyzer, self.further, self.ranks)
         self._deliver = Delivery(
@@ -281,7 +285,7 @@ class Pipeline:
                     "define the analysis again after it, with a file of its own"
                 )
             s = self.settings
-            frame = view.frame(s.group, s.groups, with_ghosts, s.neighbors)
+            frame = view.frame(s.group, self._groups, with_ghosts, s.neighbors)
             trouble = ghosts.unstable(frame)
         except Exception as error:
             trouble = describe(error)

@@ -233,7 +233,7 @@ class Settings:
         """All further analyses: those of the short forms, then those of `analyze`."""
         found = []
         if self.profile:
-            from insitu.analyses.profile import ProfileSettings
+            from insitu.analyses.profile_settings import ProfileSettings
 
             parsed = ProfileSettings.parse(self.profile)
             given = {k: v for k, v in asdict(parsed).items() if v is not None}

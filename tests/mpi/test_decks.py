@@ -33,6 +33,7 @@ SIZES: dict[str, dict[str, object]] = {
     "in.shock": {"width": 2, "length": 10, "settle": 20, "steps": 160, "every": 40},
     "in.nucleus": {"cells": 4, "radius": 1.4, "melting": 100, "steps": 40, "every": 20},
     "in.trigger": {"cells": 3, "last": 9000, "steps": 600},
+    "in.profiles": {"cells": 3, "melting": 300, "steps": 60, "every": 20},
     "in.overhead": {"cells": 3, "steps": 60, "overhead": 1e-6, "most": 20},
     "in.lattice": {"cells": 4, "steps": 40, "every": 20},
     "in.diffraction": {"cells": 4, "steps": 60, "every": 20},
@@ -191,6 +192,20 @@ def test_nucleus(done: Done) -> None:
     assert (size.sel(unknown="with") >= size.sel(unknown="without")).all()
     crystal = history["count"].sel(phase=["fcc", "hcp"]).sum("phase")
     assert (history["clusters_size"].sel(unknown="without").sum("largest") <= crystal).all()
+
+
+def test_profiles(done: Done) -> None:
+    """The profile goes with the front: crystal below it, none far above."""
+    history = done.history("profiles.h5")
+    assert done.steps("profiles.h5") == done.frames(0, 60)
+    front = history["growth_front"].values
+    assert ((front > 15) & (front < 35)).all()
+    crystal = history["growth"].sel(phase=["fcc", "hcp"]).sum("phase")
+    assert crystal.sel(growth_bin=slice(-8, -3)).mean() > 0.8
+    assert crystal.sel(growth_bin=slice(3, 8)).mean() < 0.4
+    # The bins of the tilted planes make up the box: all atoms are in them.
+    assert (history["tilted_count"].sum(["tilted_bin", "phase"]) == history["atoms"]).all()
+    assert 0.04 < float(history["core_density"].mean()) < 0.08
 
 
 def test_trigger(done: Done) -> None:

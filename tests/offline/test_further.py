@@ -15,6 +15,7 @@ from insitu.offline.options import Options
 
 WORDS = (
     "rdf cutoff 6 bins 60 analyze diffraction two_theta 30,80 frames 2 analyze steinhardt cutoff 3.8 "
+    "analyze profile name ball shape sphere bins 4 "
     "analyze clusters phase fcc cutoff 3.5 analyze lattice"
 )
 
@@ -36,7 +37,7 @@ def test_a_trajectory_gives_the_history_of_its_run(potentials: Path, tmp_path: P
     assert ours["step"].values.tolist() == theirs["step"].values.tolist() == [10, 20]
     for name in (
         "rdf", "diffraction_intensity", "diffraction_position", "steinhardt_mean", "clusters_size",
-        "lattice_residual", "fraction",
+        "lattice_residual", "fraction", "ball", "ball_count", "ball_density",
     ):  # fmt: skip
         a, b = ours[name].values, theirs[name].values
         assert (np.isnan(a) == np.isnan(b)).all()
