@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 UNKNOWN = ("without", "with")
 #: Sizes that are counted one by one; after them every bin is twice as wide, up to any size.
 _EXACT = 20
-_SIZES = np.concatenate([np.arange(1, _EXACT + 1), (_EXACT + 1) * 2.0 ** np.arange(36)])
+SIZES = np.concatenate([np.arange(1, _EXACT + 1), (_EXACT + 1) * 2.0 ** np.arange(36)])
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ class Clusters(Analysis[ClustersSettings]):
         self.observables = (
             Observable(self.path("number"), (2,), "i8", "", "clusters", axes=(both,)),
             Observable(
-                self.path("sizes"), (2, len(_SIZES)), "i8", "",
+                self.path("sizes"), (2, len(SIZES)), "i8", "",
                 "clusters by their number of atoms, from the bin's own up to the next bin's",
-                axes=(both, ("size", tuple(_SIZES.tolist()), "")),
+                axes=(both, ("size", tuple(SIZES.tolist()), "")),
             ),
             Observable(
                 self.path("identities"), (2,), "i8", "", "identities given so far", axes=(both,)
@@ -154,8 +154,8 @@ class Clusters(Analysis[ClustersSettings]):
         counted = (totals[roots, :p] * self._sets[0]).sum(axis=1) > 0
         roots, graph, size = roots[counted], graph[counted], size[counted]
         result = self._largest(found, frame, totals, roots, ranks)
-        at = np.searchsorted(_SIZES, size, side="right") - 1
-        flat = np.bincount(graph * len(_SIZES) + at, minlength=2 * len(_SIZES)).astype(np.float64)
+        at = np.searchsorted(SIZES, size, side="right") - 1
+        flat = np.bincount(graph * len(SIZES) + at, minlength=2 * len(SIZES)).astype(np.float64)
         overlaps = [
             i.shared(frame, found.number[g], found.label, result["id"][g])
             for g, i in enumerate(self._identities)

@@ -23,6 +23,7 @@ BUILT_IN = {
     "clusters": "insitu.analyses.clusters:Clusters",
     "diffraction": "insitu.analyses.diffraction:Diffraction",
     "crystal": "insitu.analyses.crystal:CrystalAnalysis",
+    "grains": "insitu.analyses.grains:Grains",
     "lattice": "insitu.analyses.lattice:Lattice",
     "profile": "insitu.analyses.profile:Profile",
     "rdf": "insitu.analyses.rdf:Rdf",

@@ -278,6 +278,10 @@ class Clusters:
         """Return sums ``(n, w)`` over clusters of sums over pieces, to be read at the roots; collective."""
         return self._union.to_roots(values, np.add.at)
 
+    def lowest(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the smallest values ``(n, w)`` of the pieces of clusters, as :meth:`total`; collective."""
+        return self._union.to_roots(values, np.minimum.at)
+
     def spread(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return for each piece ``(n, w)`` what is at the root of its cluster; collective."""
         return self._union.from_roots(values)

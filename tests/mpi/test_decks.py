@@ -36,6 +36,7 @@ SIZES: dict[str, dict[str, object]] = {
     "in.profiles": {"cells": 3, "melting": 300, "steps": 60, "every": 20},
     "in.overhead": {"cells": 3, "steps": 60, "overhead": 1e-6, "most": 20},
     "in.lattice": {"cells": 4, "steps": 40, "every": 20},
+    "in.grains": {"side": 5, "thick": 4, "steps": 40, "every": 20},
     "in.diffraction": {"cells": 4, "steps": 60, "every": 20},
     "in.unknown": {"cells": 6, "steps": 20, "every": 10, "again": "no"},
     "in.bain": {"cells": 4, "steps": 40, "every": 20, "strain": 0.02},
@@ -192,6 +193,19 @@ def test_nucleus(done: Done) -> None:
     assert (size.sel(unknown="with") >= size.sel(unknown="without")).all()
     crystal = history["count"].sel(phase=["fcc", "hcp"]).sum("phase")
     assert (history["clusters_size"].sel(unknown="without").sum("largest") <= crystal).all()
+
+
+def test_grains(done: Done) -> None:
+    """Four columns are four grains, the same atoms in the history and in the dump."""
+    history = done.history("grains.h5")
+    assert done.steps("grains.h5") == done.frames(0, 40)
+    assert (history["grains_number"] == 4).all()
+    assert (history["grains_identity"].isel(largest_grain=slice(0, 4)) > 0).all()
+    dumped = columns(done.folder / "grains.dump")[40]
+    last = history.sel(step=40)
+    for name, size in zip(last["grains_id"].values, last["grains_size"].values, strict=True):
+        assert not name or (dumped[:, 4] == name).sum() == size
+    assert dumped[:, 5].sum() == int(last["grains_boundary"])
 
 
 def test_profiles(done: Done) -> None:
