@@ -9,7 +9,7 @@ this rank's atoms, and where a few of its ghosts are now.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,36 +97,41 @@ class GhostCheck:
         s = self._s[:, : frame.n_local]
         low, high = s.min(axis=1), s.max(axis=1)
         for r, bounds in enumerate(rows[:, :6]):
-            if np.isnan(bounds[0]):
-                continue
-            shifts = [
-                np.arange(np.ceil(bounds[k] - high[k]), np.floor(bounds[3 + k] - low[k]) + 1)
-                if frame.pbc[k]
-                else np.zeros(1)
-                for k in range(3)
-            ]
-            for shift in product(*shifts):
-                counts[r] += self._inside(s, bounds, np.array(shift), low, high)
+            if not np.isnan(bounds[0]):
+                counts[r] = self._inside(s, bounds, low, high)
         return counts
 
-    @staticmethod
     def _inside(
-        s: NDArray[np.float64], bounds: NDArray[np.float64], shift: NDArray[np.float64],
-        low: NDArray[np.float64], high: NDArray[np.float64],
+        self, s: NDArray[np.float64], bounds: NDArray[np.float64], low: NDArray[np.float64],
+        high: NDArray[np.float64],
     ) -> int:  # fmt: skip
-        """Return how many of the points ``(3, n)``, moved by some cells, are between bounds ``(6,)``."""
-        first, last = low + shift, high + shift
+        """Return how many of the points ``(3, n)`` and their images are between bounds ``(6,)``."""
+        pbc = self._frame.pbc
+        least = np.where(pbc, np.ceil(bounds[:3] - high), 0.0)
+        most = np.where(pbc, np.floor(bounds[3:] - low), 0.0)
+        if (most < least).any():
+            return 0
+        first, last = low + least, high + least
         # The axis that leaves the fewest atoms comes first, one on which all are inside not at all.
         width = np.minimum(bounds[3:], last) - np.maximum(bounds[:3], first)
+        part = np.where(most > least, 2.0, width / np.maximum(last - first, 1e-300))
         left: NDArray[np.intp] | slice = slice(None)
-        for k in np.argsort(width / np.maximum(last - first, 1e-300)):
+        # In a small box an atom has several images in the region: as many as the product of the axes'.
+        images: Any = 1.0
+        for k in np.argsort(part):
+            if most[k] > least[k]:
+                x = s[k, left]
+                images = images * (np.floor(bounds[3 + k] - x) - np.ceil(bounds[k] - x) + 1.0)
+                continue
             if bounds[k] <= first[k] and last[k] <= bounds[3 + k]:
                 continue
-            x = s[k, left] + shift[k]
+            x = s[k, left] + least[k]
             (some,) = np.nonzero((x >= bounds[k]) & (x <= bounds[3 + k]))
             left = some if isinstance(left, slice) else left[some]
             if not len(left):
                 return 0
+        if np.ndim(images):
+            return round(float(np.sum(images)))
         return s.shape[1] if isinstance(left, slice) else len(left)
 
     def missing(self, mine: NDArray[np.float64], there: int, blur: float = 0.0) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import h5py
@@ -42,6 +42,14 @@ def frame_checksums(parts: Sequence[NDArray[Any]]) -> NDArray[np.uint32]:
     ]
     rows = np.ascontiguousarray(np.concatenate(raw, axis=1))
     return np.array([zlib.crc32(row) for row in rows], dtype="u4")
+
+
+def frame_checksum(rows: Iterable[NDArray[Any]]) -> int:
+    """Return the CRC-32 of one frame: of its values in the order of their paths, then time, then step."""
+    found = 0
+    for row in rows:
+        found = zlib.crc32(row.astype(row.dtype.newbyteorder("<"), copy=False).tobytes(), found)
+    return found
 
 
 def seal(file: h5py.File, frames: int, chunk: int) -> None:

@@ -13,9 +13,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 
@@ -95,6 +96,16 @@ class Storage:
                 f"file='{self.path}' was removed or replaced while the run was writing it, or "
                 "another analysis in this deck writes it too; give each its own file, and restart."
             )
+
+    @property
+    def descriptor(self) -> int:
+        """Of the file that is held; another one after each change in a copy."""
+        assert self._disk is not None
+        return self._disk.fileno()
+
+    def put_directly(self, put: Callable[..., None], *arguments: Any) -> None:
+        """Write into the file that is held without HDF5: `put` of its descriptor and of the arguments."""
+        self.patience(put, self.descriptor, *arguments)
 
     @contextmanager
     def in_place(self) -> Iterator[h5py.File]:

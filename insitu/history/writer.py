@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from insitu.analyses.base import Observable
 from insitu.errors import HistoryError, did_you_mean
 from insitu.history.continuation import cut, frames_before, values_before
+from insitu.history.direct import Places
 from insitu.history.elements import FORMAT, disabled, missing, opened
-from insitu.history.file_access import check_writable, explained
-from insitu.history.integrity import CHECKSUMS, frame_checksums, half_written, seal
+from insitu.history.file_access import Disk, check_writable, explained
+from insitu.history.integrity import CHECKSUMS, frame_checksum, half_written, seal
 from insitu.history.layout import check_same, lay_out, store
 from insitu.history.storage import Storage, leftovers
 
@@ -52,6 +53,10 @@ class Series:
         self._chunk = int(np.clip(_CHUNK_BYTES // max(1, widest), 1, _CHUNK_FRAMES))
         self._frames = 0
         self._missing: list[dict[str, Any]] = []
+        #: Whether frames are written without HDF5 where that is possible.
+        self.direct = True
+        self._placed: Disk | None = None
+        self._places: Places | None = None
 
     @property
     def path(self) -> Path:
@@ -143,13 +148,17 @@ class Series:
         with explained(f"file='{self.path}': step {step} could not be written, {intact}"):
             # Within the chunks that are there, or with new ones.
             within = self._frames % self._chunk and not self._missing
-            change = self._storage.in_place() if within else self._storage.replaced()
-            with change as file:
-                if self._missing:
-                    noted = [*missing(file), *self._missing]
-                    store(file["parameters/insitu"], {"missing": noted})
-                    seal(file, self._frames, self._chunk)
-                self._put(file, rows)
+            places = self._placed_by(rows) if within else None
+            if places is not None:
+                self._storage.put_directly(places.put, self._frames, rows)
+            else:
+                change = self._storage.in_place() if within else self._storage.replaced()
+                with change as file:
+                    if self._missing:
+                        noted = [*missing(file), *self._missing]
+                        store(file["parameters/insitu"], {"missing": noted})
+                        seal(file, self._frames, self._chunk)
+                    self._put(file, rows)
         self._missing.clear()
         self._frames += 1
         self.last_step, self.last_time = int(step), float(time)
@@ -283,9 +292,19 @@ class Series:
         first = f"observables/{next(iter(self._observables))}"
         rows[f"{first}/time"] = np.asarray(time, dtype="f8")
         rows[f"{first}/step"] = np.asarray(step, dtype="i8")
-        (checksum,) = frame_checksums([row[np.newaxis] for row in rows.values()])
-        rows[f"{CHECKSUMS}/frames"] = np.asarray(checksum)
+        rows[f"{CHECKSUMS}/frames"] = np.asarray(frame_checksum(rows.values()), dtype="u4")
         return rows
+
+    def _placed_by(self, rows: Mapping[str, NDArray[Any]]) -> Places | None:
+        """Return where in the file the next frame is to be; None: only HDF5 knows."""
+        disk = self._storage.held()
+        if not self.direct:
+            return None
+        if self._placed is not disk:  # another file since the last change in a copy
+            self._placed = disk
+            with h5py.File(disk, "r") as file:
+                self._places = Places.of(file, disk.fileno(), list(rows), self._frames)
+        return self._places
 
     def _put(self, file: h5py.File, rows: Mapping[str, NDArray[Any]]) -> None:
         # HDF5's own calls: the convenient ones of h5py take three times as long, every frame.

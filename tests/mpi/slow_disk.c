@@ -39,6 +39,16 @@ ssize_t write(int descriptor, const void *data, size_t n) {
     return disturbed(descriptor) ? -1 : real(descriptor, data, n);
 }
 
+ssize_t pwrite64(int descriptor, const void *data, size_t n, off64_t at) {
+    static ssize_t (*real)(int, const void *, size_t, off64_t);
+    if (!real) real = (ssize_t(*)(int, const void *, size_t, off64_t))dlsym(RTLD_NEXT, "pwrite64");
+    return disturbed(descriptor) ? -1 : real(descriptor, data, n, at);
+}
+
+ssize_t pwrite(int descriptor, const void *data, size_t n, off_t at) {
+    return pwrite64(descriptor, data, n, at);
+}
+
 int fsync(int descriptor) {
     static int (*real)(int);
     if (!real) real = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
