@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What `analyze lattice` costs: processor time of one thread an atom, beside the phases' own.
+"""What `analyze lattice`, and `analyze grains` after it, cost: processor time of one thread an atom.
 
     python benchmarks/lattice.py [--atoms 100000] [--elements Al,Fe]
 
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from insitu.analyses.base import System
+from insitu.analyses.grains import Grains, GrainsSettings
 from insitu.analyses.lattice import Lattice, LatticeSettings
 from insitu.analyses.lattice_fit import LATTICES, fit, orient
 from insitu.analyses.loading import load
@@ -74,7 +75,30 @@ def costs(s: Sample, times: int) -> dict[str, float]:
     rows["  of it: means of orientations"] = least(
         lambda: orient(found, everywhere, neighbors, species, True), times
     )
+    rows["grains"] = grains_cost(s, frame, neighbors, means, times)
     return rows
+
+
+def grains_cost(
+    s: Sample, frame: Frame, neighbors: Neighbors, lattice: Lattice, times: int
+) -> float:
+    """Return the seconds that `analyze grains` takes after an `analyze lattice`."""
+    a, structure, system = s.element.a, s.element.structure, lattice.system
+    cutoff = {"fcc": 0.5 * (np.sqrt(0.5) + 1.0) * a, "bcc": 0.5 * (np.sqrt(2.0) + 1.0) * a}[
+        structure
+    ]
+    own = lattice(frame, neighbors)
+    columns = {f"lattice/{c}": own[c] for c in lattice.columns}
+    fitted = replace(frame, results=dict(frame.results) | columns)
+    grains = Grains(GrainsSettings(structure, cutoff), system)
+    grains.halo = Halo(frame, Ranks(), grains.exchanged, 10**6)
+    grains.halo.unlimited = True
+
+    def work() -> None:
+        grains(fitted, neighbors)
+        grains.together(Ranks())
+
+    return least(work, times)
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ SIZES: dict[str, dict[str, object]] = {
     "in.profiles": {"cells": 3, "melting": 300, "steps": 60, "every": 20},
     "in.overhead": {"cells": 3, "steps": 60, "overhead": 1e-6, "most": 20},
     "in.lattice": {"cells": 4, "steps": 40, "every": 20},
-    "in.grains": {"side": 5, "thick": 4, "steps": 40, "every": 20},
+    "in.grains": {"side": 6, "steps": 40, "every": 20},
     "in.diffraction": {"cells": 4, "steps": 60, "every": 20},
     "in.unknown": {"cells": 6, "steps": 20, "every": 10, "again": "no"},
     "in.bain": {"cells": 4, "steps": 40, "every": 20, "strain": 0.02},
