@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import hypothesis
 import pytest
 from controller import Controller, ControllerError, missing
 from device_samples import GPU
@@ -21,6 +22,10 @@ from emulated_device import EmulatedDevice
 from jobs import SCRIPTS, Cluster
 
 from insitu.gpu.device import CudaDevice, Device
+
+# A busy machine is no failure: no test has to be done within a time.
+hypothesis.settings.register_profile("insitu", deadline=None)
+hypothesis.settings.load_profile("insitu")
 
 BIN = Path(sys.executable).parent
 SPY = Path(__file__).parent / "spy"

@@ -213,14 +213,22 @@ def test_disk_that_fills_up(tmp_path: Path, small_disk: Path | None) -> None:
 
 
 @pytest.mark.parametrize("written_before", [0, 3])
+@pytest.mark.parametrize("direct", [False, True])
 def test_a_frame_whose_write_fails_can_be_written_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written_before: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written_before: int, direct: bool
 ) -> None:
     """An overwrite can fail as well: a quota, a copy-on-write file system, a broken network."""
     history = create(tmp_path / "a.h5")
+    history.direct = direct
     for step in range(5):
         history.append(step, 0.5 * step, frame(step))
-    original, calls = Disk.write, [0]
+    original, at_place, calls = Disk.write, os.pwrite, [0]
+
+    def failing_at_place(descriptor: int, data: bytes, place: int) -> int:
+        calls[0] += 1
+        if calls[0] <= written_before:
+            return at_place(descriptor, data, place)
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
     def failing(self: Disk, data: bytes) -> int:
         calls[0] += 1
@@ -231,6 +239,7 @@ def test_a_frame_whose_write_fails_can_be_written_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(Disk, "write", failing)
+        patch.setattr(os, "pwrite", failing_at_place)
         for _ in range(2):
             with pytest.raises(HistoryError, match=r"step 5 could not .*the 5 frames .*quota"):
                 history.append(5, 2.5, frame(5))
