@@ -77,13 +77,17 @@ def test_surroundings_without_the_other_atoms() -> None:
         insitu.classify(everything, cell, True, neighbors="Pd")
 
 
-@pytest.mark.parametrize(("temperature", "phase"), [
-    pytest.param(1600.0, "fcc", marks=pytest.mark.full), (9000.0, "disordered"),
+@pytest.mark.parametrize(("temperature", "phase", "least"), [
+    pytest.param(1600.0, "fcc", 0.98, marks=pytest.mark.full), (4000.0, "disordered", 0.99),
+    (9000.0, "disordered", 0.9),
 ])  # fmt: skip
 def test_unseen_molecular_dynamics(
-    potentials: Path, tmp_path: Path, temperature: float, phase: str
+    potentials: Path, tmp_path: Path, temperature: float, phase: str, least: float
 ) -> None:
-    """A warm crystal and a melt of a size and with seeds that took no part in the training."""
+    """A warm crystal and melts of a size and with seeds that took no part in the training.
+
+    The velocities are of twice the temperature that is left: 0.9, 2.2 and 5 melting temperatures.
+    """
     host: Host = require("wheel")
     deck = crystal(potentials, cells=7, temperature=temperature) + (
         "timestep 0.002\nrun 1000\nwrite_dump all custom final.dump id type x y z\n"
@@ -91,8 +95,8 @@ def test_unseen_molecular_dynamics(
     assert host.run(tmp_path, deck, 2).code == 0
     atoms = ase.io.read(tmp_path / "final.dump", format="lammps-dump-text")
     found = insitu.classify(atoms.positions, atoms.cell.array, True)
-    # A melt that is twice as hot as any in the training may be unknown in part; it is no crystal.
-    assert found.fractions[phase] > (0.98 if phase == "fcc" else 0.95)
+    # A melt that is three times as hot as any in the training may be unknown in part; it is no crystal.
+    assert found.fractions[phase] > least
     assert found.fractions[phase] + found.fractions["unknown"] > 0.999
 
 
