@@ -128,8 +128,8 @@ def test_the_grains_that_were_put_in(
         mean = Rotation.from_quat(np.roll(history["grains_orientation"].values[k], -1))
         off = min((mean.inv() * turns[best] * g).magnitude() for g in group)
         assert np.degrees(off) < 2.0
-        # Boundaries move a little during the anneal.
-        assert (crystal[atoms] == best).mean() > 0.9
+        # Boundaries move a little during the anneal, and their atoms go to either grain.
+        assert (crystal[atoms] == best).mean() > 0.85
         assert (crystal[atoms & (edge == 0)] == best).mean() > 0.97
 
 
