@@ -72,7 +72,8 @@ def _bench(options: argparse.Namespace) -> int:
     options.elements = options.elements or ("Al" if quick else "Al,Fe")
     options.threads = options.threads or ("1" if quick else "1,2")
     options.only = options.only or ("insitu,ovito" if quick else None)
-    options.repeats = options.repeats or (3 if quick else 5)
+    if options.repeats is None:  # 0 is refused below
+        options.repeats = 3 if quick else 5
     if options.startup or options.memory:
         from insitu.bench import memory, startup
 
