@@ -10,7 +10,7 @@ import pytest
 from insitu.errors import SettingError
 from insitu.frame.crystals import Crystal, of_class
 from insitu.training.data import listed
-from insitu.training.data.no_class import FOREIGN, crystals_of_no_class
+from insitu.training.data.no_class import FOREIGN, crystals_of_no_class, held_out
 from insitu.training.data.sites import Prints
 
 
@@ -73,6 +73,15 @@ def test_what_is_like_another_part_is_not_trained(tmp_path: Path) -> None:
     less = listed.trained(found, Prints([(first.sites, first.cell * 2.0)]))
     assert first not in less
     assert len(less) >= len(kept) - 2
+
+
+def test_nothing_that_is_trained_is_like_the_parts_that_are_held_out(tmp_path: Path) -> None:
+    path = table(tmp_path / "a.csv", crystals(30))
+    away = held_out({"table": str(path), "listed": 5})
+    later = [c.crystal for c in listed.read(path) if c.part != "training"]
+    assert later
+    assert all(c in away for c in later)
+    assert later[0] not in held_out({"table": str(path)})  # made-up crystals alone
 
 
 def test_sublattices_lack_one_element(tmp_path: Path) -> None:

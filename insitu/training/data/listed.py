@@ -7,7 +7,7 @@ import ast
 import csv
 import hashlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -119,11 +119,6 @@ def _about(sites: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.
     return found
 
 
-def trained(crystals: Sequence[Listed], others: Prints) -> list[Listed]:
-    """Return the crystals of the training part that are like none of the other parts, nor of `others`."""
-    held = Prints([c.crystal for c in crystals if c.part != "training"])
-    return [
-        c
-        for c in crystals
-        if c.part == "training" and c.crystal not in held and c.crystal not in others
-    ]
+def trained(crystals: Iterable[Listed], others: Prints) -> list[Listed]:
+    """Return the crystals of the training part that are like none of `others`, which are held out."""
+    return [c for c in crystals if c.part == "training" and c.crystal not in others]

@@ -53,30 +53,38 @@ def families(rng: np.random.Generator) -> dict[str, Callable[[], Crystal | None]
 
 
 def held_out(recipe_part: dict[str, Any]) -> Prints:
-    """Return the crystals that no made-up one may be: the prototypes that are not trained, and omega."""
+    """Return the crystals that none that is trained may be.
+
+    The prototypes and the crystals of the list that are not trained, and omega.
+    """
     names = [n for part in ("calibration", "test") for n in recipe_part.get(part, [])]
     known = prototypes() if names else {}
     omega = np.array([[1, 0, 0], [-0.5, np.sqrt(0.75), 0], [0, 0, _OMEGA]])
     sites = np.array([[0, 0, 0], [1 / 3, 2 / 3, 0.5], [2 / 3, 1 / 3, 0.5]])
-    return Prints([*(known[n] for n in names), (sites, omega)])
+    others = _list(str(recipe_part["table"])) if recipe_part.get("listed") else []
+    later = [c.crystal for c in others if c.part != "training"]
+    return Prints([*(known[n] for n in names), (sites, omega), *later])
 
 
 @cache
-def _of_list(path: str, *names: str) -> list[tuple[str, Crystal, Any]]:
-    """Return family, crystal and labels of what is trained of a list, and of its sublattices.
+def _list(path: str) -> list[listed.Listed]:
+    return listed.read(path)
 
-    `names` are the prototypes that are held out.
-    """
-    crystals = listed.read(path)
-    away = held_out({"test": list(names)})
-    later = Prints([c.crystal for c in crystals if c.part != "training"])
-    found: list[tuple[str, Crystal, Any]] = []
-    for c in listed.trained(crystals, away):
-        found.append(("listed", c.crystal, labels_of(*c.crystal, FOREIGN)))
-        for left in c.sublattices():
-            if left not in away and left not in later:
-                found.append(("sublattice", left, labels_of(*left, FOREIGN)))
-    return found
+
+#: Crystals of lists with their family and their labels, which take long: by the list and what is held out.
+_labelled: dict[tuple[str, ...], list[tuple[str, Crystal, Any]]] = {}
+
+
+def _of_list(settings: dict[str, Any], away: Prints) -> list[tuple[str, Crystal, Any]]:
+    """Return family, crystal and labels of what is trained of a list, and of its sublattices."""
+    path = str(settings["table"])
+    key = path, *settings.get("calibration", []), *settings.get("test", [])
+    if key not in _labelled:
+        crystals = listed.trained(_list(path), away)
+        both = [("listed", c.crystal) for c in crystals]
+        both += [("sublattice", s) for c in crystals for s in c.sublattices() if s not in away]
+        _labelled[key] = [(family, c, labels_of(*c, FOREIGN)) for family, c in both]
+    return _labelled[key]
 
 
 def crystals_of_no_class(
@@ -117,15 +125,14 @@ def crystals_of_no_class(
     most = settings["displacement"]
     for name in names:
         yield from copies("prototype", known[name], settings["copies"], most)
-    if names and (many := settings.get("listed", 0)):
-        out = [n for part in ("calibration", "test") for n in settings.get(part, [])]
-        table = _of_list(str(settings["table"]), *out)
-        for family in ("listed", "sublattice"):
-            own = [c for c in table if c[0] == family]
-            for k in rng.permutation(len(own))[: many if family == "listed" else many // 5]:
-                yield from copies(family, own[k][1], 1, most, own[k][2])
     kinds = {k: f for k, f in families(rng).items() if settings.get(k)}
-    away = held_out(settings) if kinds else Prints([])
+    many = settings.get("listed", 0)
+    away = held_out(settings) if kinds or many else Prints([])
+    table = _of_list(settings, away) if many else []
+    for family, count in (("listed", many), ("sublattice", many // 5)):
+        own = [c for c in table if c[0] == family]
+        for k in rng.permutation(len(own))[:count]:
+            yield from copies(family, own[k][1], 1, most, own[k][2])
     for kind, make in kinds.items():
         left = settings[kind]
         part = _COLDER if kind in ("shuffled", "waved") else 1.0
