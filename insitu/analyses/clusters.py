@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from insitu.analyses import identities
 from insitu.analyses.base import Analysis, Column, Observable, Panel, System, setting
 from insitu.analyses.identities import MEMBERS, Identities
 from insitu.errors import SettingError, did_you_mean
@@ -114,14 +115,9 @@ class Clusters(Analysis[ClustersSettings]):
                 "spanning", "i8", "", "1: it meets its own image along this vector of the box",
                 ("vector", ("a", "b", "c"), ""),
             ),
-            of("identity", "i8", "", "number that it keeps from frame to frame; 0: there is none"),
-            of("id", "i8", "", "smallest id of its atoms"),
-            of(
-                "members", "i8", "", "ids of some of its atoms, by which it is known again; 0: none",
-                (self.axis("member"), tuple(range(1, MEMBERS + 1)), ""),
-            ),
+            *identities.observables(of, self.axis("member")),
         )  # fmt: skip
-        self.state = tuple(self.path(q) for q in ("members", "identity", "size", "identities"))
+        self.state = tuple(self.path(q) for q in identities.STATE)
 
     def __call__(self, frame: Frame, neighbors: Neighbors) -> dict[str, Any]:
         """Join the atoms of this rank; nothing is summed yet."""

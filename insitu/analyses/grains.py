@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from insitu.analyses import identities
 from insitu.analyses.base import Analysis, Column, Observable, Panel, System, setting
 from insitu.analyses.clusters import SIZES
-from insitu.analyses.identities import MEMBERS, Identities
+from insitu.analyses.identities import Identities
 from insitu.analyses.lattice_fit import LATTICES
 from insitu.analyses.misorientation import angles, nearest, reduced
 from insitu.errors import SettingError, did_you_mean
@@ -121,14 +122,9 @@ class Grains(Analysis[GrainsSettings]):
                 (self.axis("component"), ("w", "x", "y", "z"), ""),
             ),
             of("spread", "f8", "degree", "root mean square of the angles to the mean orientation"),
-            of("identity", "i8", "", "number that it keeps from frame to frame; 0: there is none"),
-            of("id", "i8", "", "smallest id of its atoms"),
-            of(
-                "members", "i8", "", "ids of some of its atoms, by which it is known again; 0: none",
-                (self.axis("member"), tuple(range(1, MEMBERS + 1)), ""),
-            ),
+            *identities.observables(of, self.axis("member")),
         )  # fmt: skip
-        self.state = tuple(self.path(q) for q in ("members", "identity", "size", "identities"))
+        self.state = tuple(self.path(q) for q in identities.STATE)
 
     def __call__(self, frame: Frame, neighbors: Neighbors) -> dict[str, Any]:
         """Join the atoms of this rank; nothing is summed yet."""

@@ -3,14 +3,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
+from insitu.analyses.base import Observable
 from insitu.frame.frame import Frame
 from insitu.frame.reduce import Ranks
 
 #: Atoms of a cluster by which it is known again: of larger ones a sample, by a hash of the ids.
 MEMBERS = 32
+
+
+#: Quantities that :meth:`Identities.restore` needs, in its order.
+STATE = ("members", "identity", "size", "identities")
+
+
+def observables(of: Callable[..., Observable], member: str) -> tuple[Observable, ...]:
+    """Return the observables of what is known again: its number, its name in a frame, some atoms.
+
+    Parameters
+    ----------
+    of
+        Makes one of quantity, type, unit, description and further axes.
+    member
+        Name of the axis of the atoms.
+    """
+    return (
+        of("identity", "i8", "", "number that it keeps from frame to frame; 0: there is none"),
+        of("id", "i8", "", "smallest id of its atoms"),
+        of(
+            "members", "i8", "", "ids of some of its atoms, by which it is known again; 0: none",
+            (member, tuple(range(1, MEMBERS + 1)), ""),
+        ),
+    )  # fmt: skip
 
 
 class Identities:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyses.base import Analysis, Column, Observable, Panel, System, setting
-from insitu.analyses.bond_order import Bonds, bonds, lengths
+from insitu.analyses.fingerprints import DEGREES, PARTS, WIDTH, fingerprints, moved, nearest
 from insitu.analyses.identities import hashed
 from insitu.crystal.region import RADIUS, Box, around, densest
 from insitu.errors import SettingError
@@ -25,20 +25,8 @@ from insitu.frame.species import elements_of_masses
 if TYPE_CHECKING:
     import xarray
 
-#: Neighbours that make up an atom's surroundings, the harmonics of their directions, and the parts of
-#: them whose mean distance is compared with that of all.
-_NUMBER, _DEGREES, _PARTS = 14, (4, 6, 8, 10, 12), (4, 8, 12)
-#: Length of a fingerprint.
-_WIDTH = len(_DEGREES) + len(_PARTS)
-#: Distance of fingerprints up to which atoms are of one kind when kinds are looked for, and up to which
-#: an atom is counted to the nearest kind. Within a crystal displaced by 5 % of the nearest distance 99 %
-#: of the fingerprints are within 0.05 of their mean, sites of all kinds together; the means of different
-#: crystals lie 0.05 to 0.25 apart.
-_ALIKE, _NEAREST = 0.05, 0.08
-#: Atoms over all ranks among which kinds are looked for, and those that move a kind's centre.
-_SAMPLE, _FEW = 768, 5
-#: Atoms whose bonds are in memory at a time.
-_BLOCK = 4096
+#: Atoms over all ranks among which kinds are looked for.
+_SAMPLE = 768
 #: Part of the middle of a ball whose atoms are all of the kind: a later ball with more replaces it.
 _PURE, _BETTER = 0.9, 0.02
 #: Width of that middle's rim, of atoms without all their surroundings, in (volume an atom)^(1/3).
@@ -57,17 +45,6 @@ class UnknownSettings:
         "beginning of the names of files with a ball of each kind's atoms, NAME.unknown-1.xyz: a class "
         "of the next run", default=None,
     )  # fmt: skip
-
-
-@dataclass
-class _Found:
-    """What the ranks found of a frame; `atoms`, `rest` and `analysed` are sums over all."""
-
-    atoms: NDArray[np.float64]
-    rest: float
-    analysed: float
-    centers: NDArray[np.float64]
-    purity: NDArray[np.float64]
 
 
 class UnknownKinds(Analysis[UnknownSettings]):
@@ -101,7 +78,7 @@ class UnknownKinds(Analysis[UnknownSettings]):
         names = tuple(f"unknown-{i + 1}" for i in range(k))
         kinds = (self.axis("unknown_kind"), names, "")
         quantities = (
-            *(f"q{d}" for d in _DEGREES), *(f"r{p}" for p in _PARTS),
+            *(f"q{d}" for d in DEGREES), *(f"r{p}" for p in PARTS),
         )  # fmt: skip
         self.columns = {"kind": Column("", "kind of the unknown atom, 0: none")}
         self.observables = (
@@ -111,7 +88,7 @@ class UnknownKinds(Analysis[UnknownSettings]):
             ),
             Observable(self.path("other"), (), "i8", "", "unknown atoms of no kind"),
             Observable(
-                self.path("center"), (k, _WIDTH), "f8", "",
+                self.path("center"), (k, WIDTH), "f8", "",
                 "mean fingerprint of the kind; NaN: not found yet",
                 axes=(kinds, (self.axis("fingerprint"), quantities, "")),
             ),
@@ -121,7 +98,7 @@ class UnknownKinds(Analysis[UnknownSettings]):
             ),
         )  # fmt: skip
         self.state = (self.path("center"), self.path("purity"))
-        self._centers = np.full((k, _WIDTH), np.nan)
+        self._centers = np.full((k, WIDTH), np.nan)
         self._purity = np.zeros(k)
         self._kept: tuple[Frame, Neighbors, NDArray[np.bool_]] | None = None
         species = system.species or elements_of_masses(system.masses) or ()
@@ -130,7 +107,7 @@ class UnknownKinds(Analysis[UnknownSettings]):
     def restore(self, values: Mapping[str, NDArray[Any]]) -> None:
         """Go on with the kinds of a frame."""
         k = self.settings.kinds
-        self._centers = np.array(values.get(self.path("center"), np.full((k, _WIDTH), np.nan)))
+        self._centers = np.array(values.get(self.path("center"), np.full((k, WIDTH), np.nan)))
         self._purity = np.array(values.get(self.path("purity"), np.zeros(k)))
 
     def __call__(self, frame: Frame, neighbors: Neighbors) -> dict[str, Any]:
@@ -153,43 +130,22 @@ class UnknownKinds(Analysis[UnknownSettings]):
         counts = np.zeros(k)
         if total:
             atoms = neighbors.atoms[those]
-            prints = self._fingerprints(neighbors, neighbors.places[those], atoms, unknown)
+            prints = fingerprints(
+                neighbors, neighbors.places[those], atoms, unknown,
+                lambda v: self.with_ghosts(v, neighbors),
+            )  # fmt: skip
             self._look(frame.ids[atoms], prints, total, analysed, ranks)
-            kind = self._nearest(prints)
+            kind = nearest(prints, self._centers)
             counts = ranks.sum(np.bincount(kind + 1, minlength=k + 1)[1:].astype(np.float64))
             column[atoms] = kind + 1
             if self.settings.save is not None:
                 self._save(frame, atoms, kind, counts, ranks)
-        found = _Found(
-            counts, total - counts.sum(), analysed, self._centers.copy(), self._purity.copy()
-        )
+        found = {
+            "atoms": np.rint(counts).astype(np.int64), "fraction": counts / max(analysed, 1.0),
+            "other": round(total - counts.sum()), "center": self._centers.copy(),
+            "purity": self._purity.copy(),
+        }  # fmt: skip
         return {"found": found, "kind": column}
-
-    def _fingerprints(
-        self, neighbors: Neighbors, places: NDArray[np.int32], atoms: NDArray[np.int32],
-        unknown: NDArray[np.bool_],
-    ) -> NDArray[np.float64]:  # fmt: skip
-        """Return the fingerprints ``(n, 8)`` of the unknown atoms; NaN where they have few neighbours."""
-        everyone = neighbors.frame.n_local
-        own = np.zeros((everyone, sum(2 * d + 1 for d in _DEGREES)), dtype=np.float32)
-        parts, kept = np.full((len(atoms), len(_PARTS)), np.nan), []
-        for at in range(0, len(atoms), _BLOCK):
-            some = slice(at, at + _BLOCK)
-            b = bonds(neighbors, neighbors.cutoff, places[some], atoms[some], _NUMBER)
-            own[atoms[some]] = b.moments(_DEGREES)
-            parts[some] = _distances(b)
-            kept.append((some, Bonds(b.counts, b.others, b.weights * unknown[b.others], b.vectors)))
-        everywhere = self.with_ghosts(own, neighbors)
-        found = np.zeros((everyone, _WIDTH), dtype=np.float32)
-        for some, b in kept:
-            moments = b.averaged(own[atoms[some]], everywhere)
-            found[atoms[some]] = np.hstack([lengths(moments, _DEGREES), np.nan_to_num(parts[some])])
-        everywhere = self.with_ghosts(found, neighbors)
-        mean = np.zeros((len(atoms), _WIDTH))
-        for some, b in kept:
-            mean[some] = b.averaged(found[atoms[some]], everywhere)
-        mean[np.isnan(parts[:, 0])] = np.nan
-        return mean
 
     def _look(
         self, ids: NDArray[np.int64], prints: NDArray[np.float64], total: float, analysed: float,
@@ -205,18 +161,8 @@ class UnknownKinds(Analysis[UnknownSettings]):
             mine = table[:, 0].astype(np.int64)
             table = table[np.lexsort((mine, hashed(mine)))][:_SAMPLE, 1:]
             weight = total / max(len(table), 1)
-            self._centers = _centers(self._centers, table, self.settings.least * analysed / weight)
-        (text,) = ranks.from_first([self._centers.tobytes()])
-        self._centers = np.frombuffer(text).reshape(self._centers.shape).copy()
-
-    def _nearest(self, prints: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the kind ``(n,)`` of each fingerprint, −1: none."""
-        with np.errstate(invalid="ignore"):
-            away = np.linalg.norm(prints[:, None] - self._centers[None], axis=2)
-        away[np.isnan(away)] = np.inf
-        nearest: NDArray[np.int64] = away.argmin(axis=1)
-        nearest[away.min(axis=1) > _NEAREST] = -1
-        return nearest
+            self._centers = moved(self._centers, table, self.settings.least * analysed / weight)
+        self._centers = _from_first(self._centers, ranks)
 
     def _save(
         self, frame: Frame, atoms: NDArray[np.int32], kind: NDArray[np.int64],
@@ -242,8 +188,7 @@ class UnknownKinds(Analysis[UnknownSettings]):
                 if pure >= _PURE and pure > self._purity[k] + _BETTER * (self._purity[k] > 0):
                     self._write(int(k), ball)
                     self._purity[k] = pure
-        (text,) = ranks.from_first([self._purity.tobytes()])
-        self._purity = np.frombuffer(text).copy()
+        self._purity = _from_first(self._purity, ranks)
 
     def _write(self, k: int, ball: NDArray[np.float64]) -> None:
         """Write a ball as extended XYZ, the old file whole until the new one is."""
@@ -260,15 +205,8 @@ class UnknownKinds(Analysis[UnknownSettings]):
         os.replace(new, path)
 
     def finish(self, sums: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the counts and the state."""
-        f: _Found = sums["found"]
-        return {
-            self.path("atoms"): np.rint(f.atoms).astype(np.int64),
-            self.path("fraction"): f.atoms / max(f.analysed, 1.0),
-            self.path("other"): round(f.rest),
-            self.path("center"): f.centers,
-            self.path("purity"): f.purity,
-        }
+        """Return what the ranks found together."""
+        return {self.path(q): v for q, v in sums["found"].items()}
 
     @classmethod
     def panel(cls, name: str) -> Panel:
@@ -298,46 +236,7 @@ class UnknownKinds(Analysis[UnknownSettings]):
         return ", ".join([*parts, f"of no kind {int(last[f'{name}_other']):,}"])
 
 
-def _distances(b: Bonds) -> NDArray[np.float64]:
-    """Return mean distances ``(n, 3)`` of the nearest 4, 8 and 12 in units of the mean of 14."""
-    distance = np.linalg.norm(b.vectors, axis=1)
-    found = np.full((len(b.counts), len(_PARTS)), np.nan)
-    enough = b.counts >= _NUMBER
-    begin = (np.cumsum(b.counts) - b.counts)[enough]
-    nearest = distance[begin[:, None] + np.arange(_NUMBER)]
-    found[enough] = np.stack([nearest[:, :p].mean(axis=1) for p in _PARTS], axis=1)
-    found[enough] /= nearest.mean(axis=1, keepdims=True)
-    return found
-
-
-def _centers(
-    before: NDArray[np.float64], table: NDArray[np.float64], least: float
-) -> NDArray[np.float64]:
-    """Return the centres ``(k, 8)`` of the kinds in a sample of fingerprints ``(n, 8)``.
-
-    Those that are known move to the mean of what is near them; then, as long as there is a free one, the
-    fingerprint with the most others near it, `least` at least, begins a new one.
-    """
-    centers, left = before.copy(), np.ones(len(table), dtype=bool)
-    known = np.flatnonzero(np.isfinite(centers[:, 0]))
-    if len(known) and len(table):
-        away = np.linalg.norm(table[:, None] - centers[None, known], axis=2)
-        mine = known[away.argmin(axis=1)]
-        left = away.min(axis=1) > _NEAREST
-        for k in known:
-            own = (mine == k) & (away.min(axis=1) <= _ALIKE)
-            if own.sum() >= _FEW:
-                centers[k] = table[own].mean(axis=0)
-    for k in np.flatnonzero(np.isnan(centers[:, 0])):
-        some = table[left]
-        if len(some) < max(least, _FEW):
-            break
-        near = np.linalg.norm(some[:, None] - some[None], axis=2) <= _ALIKE
-        first = int(near.sum(axis=1).argmax())
-        if near[first].sum() < max(least, _FEW):
-            break
-        center = some[near[first]].mean(axis=0)
-        members = np.linalg.norm(some - center, axis=1) <= _ALIKE
-        centers[k] = some[members].mean(axis=0) if members.sum() >= _FEW else center
-        left[left] = np.linalg.norm(some - centers[k], axis=1) > _NEAREST
-    return centers
+def _from_first(values: NDArray[np.float64], ranks: Ranks) -> NDArray[np.float64]:
+    """Return what rank 0 has, on every rank; collective."""
+    (text,) = ranks.from_first([values.tobytes()])
+    return np.frombuffer(text).reshape(values.shape).copy()

@@ -297,9 +297,9 @@ class Series:
 
     def _placed_by(self, rows: Mapping[str, NDArray[Any]]) -> Places | None:
         """Return where in the file the next frame is to be; None: only HDF5 knows."""
-        disk = self._storage.held()
         if not self.direct:
             return None
+        disk = self._storage.held()
         if self._placed is not disk:  # another file since the last change in a copy
             self._placed = disk
             with h5py.File(disk, "r") as file:

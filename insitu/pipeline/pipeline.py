@@ -106,10 +106,10 @@ class Pipeline:
         self.analyzer = make_phases(self.settings, view, self._local_rank, more)
         #: Analyses beside that of the phases.
         self.further = make_further(self.settings, view, self.analyzer, box)
-        asked = (g for a in self.further for g in a.groups)
-        self._groups = tuple(dict.fromkeys((*self.settings.groups, *asked)))
-        for group in self._groups:
+        asked = [g for a in self.further for g in a.groups]
+        for group in asked:
             view.group_bit(group)
+        self._groups = tuple(dict.fromkeys((*self.settings.groups, *asked)))
         self._evaluate = Evaluation(self.analyzer, self.further, self.ranks)
         self._budget = make_budget(self.settings, self.analyzer, self.further, self.ranks)
         self._deliver = Delivery(
