@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from insitu.analyses.labels import chosen_threshold, decide
+from insitu.analyses.labels import Coverage, chosen_limits, decide
 from insitu.errors import SettingError
 from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
@@ -81,7 +81,7 @@ def classify_with(
     pbc: ArrayLike | bool,
     species: ArrayLike | None = None,
     *,
-    threshold: float | None = None,
+    threshold: float | Coverage | None = None,
     origin: ArrayLike = (0.0, 0.0, 0.0),
     kept: NDArray[np.bool_] | None = None,
     selected: NDArray[np.bool_] | None = None,
@@ -98,11 +98,11 @@ def classify_with(
             model, some, cell, pbc, kinds, threshold=threshold, origin=origin,
             selected=None if selected is None else selected[kept],
         ).among(kept)  # fmt: skip
-    threshold = chosen_threshold(threshold, model.card.threshold)
+    limits = chosen_limits(threshold, model.card)
     classifier = Classifier(model)
     if model.on_device is not None:
         found = _on_device(classifier, positions, cell, pbc, species, selected)
-        return _result(classifier, threshold, *found, selected)
+        return _result(classifier, limits, *found, selected)
     if in_device_memory(positions):
         raise SettingError(
             "positions are in a GPU's memory and the analysis runs on the CPU; give device='cuda', or "
@@ -121,7 +121,7 @@ def classify_with(
         probabilities[atoms] = batch
         sizes[atoms] = count
     odd = classifier.surroundings(neighbors)
-    return _result(classifier, threshold, probabilities, sizes, odd, selected)
+    return _result(classifier, limits, probabilities, sizes, odd, selected)
 
 
 def _part(model: LoadedModel, positions: ArrayLike, kept: NDArray[np.bool_]) -> ArrayLike:
@@ -138,11 +138,11 @@ def _part(model: LoadedModel, positions: ArrayLike, kept: NDArray[np.bool_]) -> 
 
 
 def _result(
-    classifier: Classifier, threshold: float, probabilities: NDArray[np.float32],
+    classifier: Classifier, limits: NDArray[np.float32], probabilities: NDArray[np.float32],
     found: NDArray[np.int32], odd: Surroundings | None, selected: NDArray[np.bool_] | None,
 ) -> Classification:  # fmt: skip
     enough = found if odd is None else np.minimum(found, odd.others)
-    labels, confidence = decide(probabilities, threshold, enough)
+    labels, confidence = decide(probabilities, limits, enough)
     if selected is not None:
         for values, nothing in (
             (labels, NOT_ANALYSED),

@@ -42,7 +42,7 @@ class DeviceLabels:
 
 
 def decide_on_device(
-    search: DeviceSearch, probabilities: Any, found: Any, threshold: float, fewest: int
+    search: DeviceSearch, probabilities: Any, found: Any, limits: NDArray[np.float32], fewest: int
 ) -> tuple[DeviceLabels, NDArray[np.float64], NDArray[np.float64], float]:
     """Return the labels of all rows, and sums over the frame's selected atoms.
 
@@ -52,8 +52,8 @@ def decide_on_device(
         Whose rows they are.
     probabilities, found
         ``(n, C)`` and ``(n,)`` on the device.
-    threshold
-        Largest probability below which an atom is unknown.
+    limits
+        ``(C,)`` probability of each class below which an atom is unknown.
     fewest
         Neighbours below which it is.
 
@@ -73,8 +73,8 @@ def decide_on_device(
     if n:
         device.launch(
             "phase_labels", blocks_of(n, _THREADS), _THREADS,
-            [probabilities, found, selected, np.int32(n), np.int32(classes), np.float32(threshold),
-             np.int32(fewest), labels, confidence, sums],
+            [probabilities, found, selected, np.int32(n), np.int32(classes),
+             device.array(limits, np.float32), np.int32(fewest), labels, confidence, sums],
             8 * entries,
         )  # fmt: skip
     host = device.read(sums).astype(np.float64)

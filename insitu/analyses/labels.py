@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from insitu.errors import SettingError
 from insitu.frame.surroundings import Surroundings
+from insitu.models.card import Card
 
 #: Neighbours without which there is no phase to speak of.
 FEWEST = 4
@@ -40,23 +41,72 @@ class Labels:
         return self
 
 
-def chosen_threshold(given: float | None, of_model: float) -> float:
-    """Return the probability below which an atom is unknown: the given one, or the model's own.
+@dataclass(frozen=True)
+class Coverage:
+    """Limits of each class's own in place of one threshold: split conformal prediction, class by class.
+
+    An atom is unknown if its most probable class has a probability below the limit of this class: the one
+    that a share of `share` of the class's atoms reach on trajectories that took no part in training, each
+    trajectory with the same weight.
+
+    References
+    ----------
+    V. Vovk, Proc. Mach. Learn. Res. 25, 475 (2012) (conditional on the class); R. Dunn, L. Wasserman,
+    A. Ramdas, J. Am. Stat. Assoc. 118, 2491 (2023), doi:10.1080/01621459.2022.2060112 (groups of
+    observations, here trajectories: the pooled distribution functions).
+    """
+
+    share: float
+
+
+def check_coverage(coverage: float | None, threshold: float | None) -> None:
+    """Raise SettingError unless at most one of both is given, and the coverage is a share."""
+    if coverage is None:
+        return
+    if threshold is not None:
+        raise SettingError(
+            f"coverage={coverage:g} and threshold={threshold:g} both say which atoms are unknown; give one"
+        )
+    if not 0.0 < coverage < 1.0:
+        raise SettingError(
+            f"coverage={coverage:g} is no share of a class's atoms; give for example 0.99"
+        )
+
+
+def chosen_limits(given: float | Coverage | None, card: Card) -> NDArray[np.float32]:
+    """Return the probability ``(C,)`` below which an atom is unknown, for each class that it may have.
+
+    Parameters
+    ----------
+    given
+        One threshold for all, a coverage, or None: the model's own threshold.
+    card
+        Of the model. Classes that were added to it have no coverage: the model's threshold is theirs.
 
     Raises
     ------
     SettingError
-        It is outside of 0 … 1.
+        The threshold is outside of 0 … 1; the model knows no limits for the coverage.
     """
-    threshold = of_model if given is None else float(given)
+    if isinstance(given, Coverage):
+        known = card.more.get("coverage", {})
+        if f"{given.share:g}" not in known:
+            there = f"; give one of {', '.join(known)}" if known else ""
+            raise SettingError(
+                f"coverage={given.share:g}: model '{card.name}' has no limits for it{there}, or leave "
+                "coverage out and give a threshold"
+            )
+        own = known[f"{given.share:g}"]
+        return np.array([own.get(c, card.threshold) for c in card.classes], dtype=np.float32)
+    threshold = card.threshold if given is None else float(given)
     if not 0.0 <= threshold <= 1.0:
         raise SettingError(f"threshold={given} is not a probability; give 0 … 1")
-    return threshold
+    return np.full(len(card.classes), threshold, dtype=np.float32)
 
 
 def decide_frame(
     batches: Iterable[tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]],
-    n_local: int, classes: int, threshold: float, odd: Surroundings | None,
+    n_local: int, limits: NDArray[np.float32], odd: Surroundings | None,
 ) -> tuple[Labels, NDArray[np.float64], NDArray[np.float64], float]:  # fmt: skip
     """Return the labels of all owned atoms, and sums over the analysed ones.
 
@@ -64,10 +114,10 @@ def decide_frame(
     ----------
     batches
         Owned atoms, their class probabilities and the neighbours found.
-    n_local, classes
-        Number of owned atoms and of classes C.
-    threshold
-        Largest probability below which an atom is unknown.
+    n_local
+        Number of owned atoms.
+    limits
+        ``(C,)`` probability of each class below which an atom is unknown.
     odd
         What is odd about the atoms' surroundings.
 
@@ -76,11 +126,11 @@ def decide_frame(
     labels, count, confidence, neighbors
         Number of atoms and sum of their confidence, ``(C + 1,)`` with unknown last; sum of ball sizes.
     """
-    here = Labels.unknown(n_local)
+    here, classes = Labels.unknown(n_local), len(limits)
     count, confidence, size = np.zeros(classes + 1), np.zeros(classes + 1), 0.0
     for atoms, probabilities, found in batches:
         enough = found if odd is None else np.minimum(found, odd.others[atoms])
-        labels, sure = decide(probabilities, threshold, enough)
+        labels, sure = decide(probabilities, limits, enough)
         column = np.where(labels < 0, classes, labels)
         count += np.bincount(column, minlength=classes + 1)
         confidence += np.bincount(column, weights=sure, minlength=classes + 1)
@@ -90,7 +140,7 @@ def decide_frame(
 
 
 def decide(
-    probabilities: NDArray[np.float32], threshold: float, found: NDArray[np.int32]
+    probabilities: NDArray[np.float32], limits: NDArray[np.float32], found: NDArray[np.int32]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return labels and confidence of some atoms.
 
@@ -99,8 +149,8 @@ def decide(
     probabilities
         ``(n, C)`` class probabilities. What they leave of 1 is the probability that an atom's structure
         is none of the classes: the atom is unknown where this is larger than the largest.
-    threshold
-        Largest probability below which an atom is unknown.
+    limits
+        ``(C,)`` probability of the most probable class below which an atom is unknown.
     found
         ``(n,)`` neighbours in the ball. With fewer than four an atom has no surroundings in three
         dimensions (vapour): it is unknown, whatever a network says of a nearly empty image.
@@ -113,6 +163,6 @@ def decide(
     labels = probabilities.argmax(axis=1).astype(np.int64)
     confidence = probabilities.max(axis=1)
     none = 1.0 - probabilities.sum(axis=1)
-    known = (confidence >= threshold) & (confidence >= none) & (found >= FEWEST)
+    known = (confidence >= limits[labels]) & (confidence >= none) & (found >= FEWEST)
     labels[~known] = -1
     return labels, confidence

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyses.gpu_labels import DeviceLabels, decide_on_device
-from insitu.analyses.labels import FEWEST, Labels, chosen_threshold, decide_frame
+from insitu.analyses.labels import FEWEST, Coverage, Labels, chosen_limits, decide_frame
 from insitu.analyses.phase_counts import PhaseCounts
 from insitu.frame.frame import Frame
 from insitu.frame.neighbors import Neighbors
@@ -58,12 +58,19 @@ class Phases:
     def __init__(
         self,
         model: LoadedModel,
-        threshold: float | None = None,
+        threshold: float | Coverage | None = None,
         groups: Sequence[str] = (),
         n_types: int = 0,
     ) -> None:
         self.model, self.classifier = model, Classifier(model)
-        self.threshold = chosen_threshold(threshold, model.card.threshold)
+        #: Probability ``(C,)`` of each class below which an atom is unknown.
+        self.limits = chosen_limits(threshold, model.card)
+        self.coverage, self.threshold = (
+            0.0,
+            model.card.threshold if threshold is None else threshold,
+        )
+        if isinstance(threshold, Coverage):
+            self.coverage, self.threshold = threshold.share, float(self.limits.min())
         self.classes = [*model.card.classes, "unknown"]
         self.codes = class_codes(model.card.classes)
         self._counts = PhaseCounts(len(self.classes), groups, n_types)
@@ -97,7 +104,7 @@ class Phases:
             with on(neighbors.device, f"{neighbors.points:,} atoms"):
                 probabilities, found, odd = c.device_probabilities(neighbors)
                 self._found, count, confidence, size = decide_on_device(
-                    neighbors, probabilities, found, self.threshold, FEWEST
+                    neighbors, probabilities, found, self.limits, FEWEST
                 )
         else:
             self._found = Labels.unknown(0)
@@ -105,8 +112,7 @@ class Phases:
             self._found, count, confidence, size = decide_frame(
                 c.probabilities(neighbors),
                 frame.n_local,
-                len(self.classes) - 1,
-                self.threshold,
+                self.limits,
                 odd,
             )
         sums: dict[str, Any] = {"count": count, "confidence": confidence, "neighbors": size}

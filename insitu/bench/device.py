@@ -110,13 +110,13 @@ def _row(device: Device, size: int, repeats: int) -> dict[str, Any]:
     # --- the general model -------------------------------------------------------------------
     model.move(device)
     assert isinstance(model.on_device, DeviceGraph)
-    graph, threshold = model.on_device, analyzer.threshold
+    graph, limits = model.on_device, analyzer.limits
     search = DeviceSearch(there, analyzer.classifier.search, device)
 
     def whole(frame: Frame) -> None:
         s = DeviceSearch(frame, analyzer.classifier.search, device)
         p, found = graph.classify(s, length)
-        decide_on_device(s, p, found, threshold, 4)
+        decide_on_device(s, p, found, limits, 4)
 
     times: dict[str, Work] = {
         "search": lambda: DeviceSearch(there, analyzer.classifier.search, device),

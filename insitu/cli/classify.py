@@ -35,8 +35,9 @@ def _frames(options: argparse.Namespace, executor: Executor | None) -> int:
 
     files = expand(options.files)
     names = (
-        "model", "classes", "threshold", "engine", "device", "index", "labels", "out", "if_exists",
-        "species", "types", "group", "neighbors", "topology", "boundary", "units", "timestep", "workers",
+        "model", "classes", "threshold", "coverage", "engine", "device", "index", "labels", "out",
+        "if_exists", "species", "types", "group", "neighbors", "topology", "boundary", "units", "timestep",
+        "workers",
     )  # fmt: skip
     analyze = requests(" analyze ".join(options.analyze)) if options.analyze else ()
     chosen = Options(**{name: getattr(options, name) for name in names}, analyze=analyze)
@@ -87,6 +88,9 @@ def add_classify(verb: Verb) -> None:
         help="classes to add to the model, each from a file with its structure (CIF, POSCAR, data file …)",
     )  # fmt: skip
     sub.add_argument("--threshold", type=float, help="probability under which an atom is unknown")
+    sub.add_argument("--coverage", type=float, metavar="SHARE",
+                     help="in place of the threshold: this share of each class's atoms keep their label, "
+                     "for example 0.99")  # fmt: skip
     sub.add_argument("--index", default=":",
                      help="frames, counted through all files: 0, -1, 10:20, ::5 (all)")  # fmt: skip
     sub.add_argument(

@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from insitu.analyses.classification import Classification, classify_with
+from insitu.analyses.labels import Coverage, check_coverage
 from insitu.analyses.loading import load
 from insitu.frame.threads import check_threads, thread_count
 from insitu.models.store import extended
@@ -29,6 +30,7 @@ def classify(
     neighbors: Neighbors | None = None,
     device: str = "auto",
     threshold: float | None = None,
+    coverage: float | None = None,
     threads: int | None = None,
     engine: str = "auto",
     classes: Mapping[str, str] | str | None = None,
@@ -61,6 +63,9 @@ def classify(
         used (:func:`insitu.gpu.device.choose`).
     threshold
         Largest probability below which an atom is unknown; None: the model's own.
+    coverage
+        In place of it the share of each class's atoms that keep their label, for example 0.99: each class
+        has its own limit then (:class:`insitu.analyses.labels.Coverage`).
     threads
         Threads of the kernels; None: OMP_NUM_THREADS, else all cores that this process may use.
     engine
@@ -100,6 +105,7 @@ def classify(
     1.0
     """
     check_threads(threads)
+    check_coverage(coverage, threshold)
     more = extended(model, parse(classes)) if classes else None
     loaded = load(model, engine=engine, device=device, more=more)
     loaded.threads = thread_count(threads, len(os.sched_getaffinity(0)))
@@ -108,7 +114,7 @@ def classify(
         kept = of_arrays(neighbors, len(sample.positions), sample.species)  # type: ignore[arg-type]
     found = classify_with(
         loaded, sample.positions, sample.cell, sample.pbc, sample.species,
-        threshold=threshold, kept=kept, origin=sample.origin,
+        threshold=threshold if coverage is None else Coverage(coverage), kept=kept, origin=sample.origin,
     )  # fmt: skip
     if found.advice:
         warnings.warn(f"insitu.classify: {found.advice}", UserWarning, stacklevel=2)

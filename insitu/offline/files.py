@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyses.classification import Classification, classify_with
+from insitu.analyses.labels import Coverage
 from insitu.analyses.loading import load
 from insitu.errors import InsituError, SettingError
 from insitu.frame.species import SYMBOLS
@@ -51,7 +52,7 @@ class Sample:
     origin: NDArray[np.float64]
     numbers: NDArray[np.int64] | None
     selected: NDArray[np.bool_] | None
-    threshold: float | None
+    threshold: float | Coverage | None
 
     def classify(self, model: AnyModel) -> Classification:
         """Classify its atoms."""
@@ -175,7 +176,7 @@ def _prepare(
         numbers = _elements(part, file, options.species, model)
     if selected is not None and kept is not None:
         selected = selected[kept]
-    sample = Sample(part.positions, c.cell, c.pbc, c.origin, numbers, selected, options.threshold)
+    sample = Sample(part.positions, c.cell, c.pbc, c.origin, numbers, selected, options.sureness)
     return c, kept, sample
 
 

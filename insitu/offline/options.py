@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from insitu.analyses.labels import Coverage, check_coverage
 from insitu.analyses.requests import Request, check_names
 from insitu.errors import SettingError, did_you_mean, one_of
 from insitu.frame.species import SYMBOLS
@@ -21,7 +22,7 @@ class Options:
 
     Parameters
     ----------
-    model, threshold, engine, device
+    model, threshold, coverage, engine, device
         As in :func:`insitu.classify`.
     classes
         Classes to add to the model: ``omega=omega.cif,A15=a15.cif``, or ``""``.
@@ -61,6 +62,7 @@ class Options:
 
     model: str = "metals"
     threshold: float | None = None
+    coverage: float | None = None
     engine: str = "auto"
     device: str = "cpu"
     classes: str = ""
@@ -103,7 +105,13 @@ class Options:
                 "--out phases.h5"
             )
         check_names(self.analyze)
+        check_coverage(self.coverage, self.threshold)
         if self.group is not None:
             parse(self.group)
         if self.labels and Path(self.labels).exists():
             raise SettingError(f"--labels {self.labels} exists; give another name or remove it")
+
+    @property
+    def sureness(self) -> float | Coverage | None:
+        """Below what an atom is unknown."""
+        return self.threshold if self.coverage is None else Coverage(self.coverage)

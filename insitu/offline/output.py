@@ -108,7 +108,7 @@ class Output:
                 if types is None:
                     raise SettingError(f"--types: '{file}' has no column type; leave --types out")
                 self._n_types = int(types.max(initial=0))
-            self._analyzer = Phases(self._model, self._options.threshold, (), self._n_types)
+            self._analyzer = Phases(self._model, self._options.sureness, (), self._n_types)
             if self._options.analyze:
                 units = c.units or self._options.units or "metal"
                 part = c if kept is None else c.take(kept)

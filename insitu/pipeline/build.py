@@ -78,7 +78,7 @@ def make_phases(
     s = settings
     model = load(s.model, engine=s.engine, device=s.device, local_rank=local_rank, more=more)
     n_types = view.setting("ntypes") if s.types else 0
-    analyzer = Phases(model, s.threshold, s.groups, n_types)
+    analyzer = Phases(model, s.sureness, s.groups, n_types)
     if known := model.card.elements:
         masses = {e: about["mass"] for e, about in known.items()}
         kinds = view.setting("ntypes")

@@ -48,7 +48,8 @@ def of_model(analyzer: Phases) -> dict[str, Any]:
         "engine": model.engine,
         "device": "cpu" if model.on_device is None else model.on_device.device.name,
         "descriptor": model.card.inputs,
-        "threshold": analyzer.threshold,
+        "threshold": analyzer.threshold,  # the lowest, where each class has its own
+        "coverage": analyzer.coverage,  # 0: one threshold for all classes
         # Of classes that were added to the model: their files and hashes, and how often they are found.
         **({"classes": model.card.more["added"]} if "added" in model.card.more else {}),
     }

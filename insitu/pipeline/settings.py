@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from insitu.analyses import requests
+from insitu.analyses.labels import Coverage, check_coverage
 from insitu.analyses.requests import Request
 from insitu.analyses.settings import convert
 from insitu.errors import SettingError, did_you_mean, one_of
@@ -58,6 +59,9 @@ class Settings:
         not analysed itself, also where it is in `group`.
     threshold
         Largest class probability below which an atom is unknown, 0 … 1; None: the model's own.
+    coverage
+        In place of `threshold`: the share of each class's atoms that keep their label, for example 0.99
+        (:class:`insitu.analyses.labels.Coverage`); each class has its own limit then.
     if_exists
         What to do if `file` exists, or if the clock is set back during the run: ``refuse``;
         ``append`` (continue it; frames after the step at which the run begins are replaced);
@@ -135,6 +139,7 @@ class Settings:
     group: str = "all"
     neighbors: tuple[str, ...] = ()
     threshold: float | None = None
+    coverage: float | None = None
     if_exists: str = "refuse"
     on_error: str = "stop"
     on_write_error: str = "continue"
@@ -195,6 +200,7 @@ class Settings:
         check_threads(self.threads)
         if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
             raise SettingError(f"threshold={self.threshold} is not a probability; give 0 … 1")
+        check_coverage(self.coverage, self.threshold)
         for name, allowed in (
             ("if_exists", IF_EXISTS), ("on_error", ON_ERROR), ("on_write_error", ON_WRITE_ERROR),
             ("on_sigterm", ON_SIGTERM), ("ghosts", GHOSTS),
@@ -229,6 +235,11 @@ class Settings:
                 )
 
     @property
+    def sureness(self) -> float | Coverage | None:
+        """Below what an atom is unknown."""
+        return self.threshold if self.coverage is None else Coverage(self.coverage)
+
+    @property
     def analyses(self) -> tuple[Request, ...]:
         """All further analyses: those of the short forms, then those of `analyze`."""
         found = []
@@ -255,9 +266,9 @@ _COLUMN = {"labels": "phase", "confidence": "confidence"}
 
 
 _KINDS: dict[str, Any] = {
-    "every": int, "every_max": int, "threads": int, "threshold": float, "overhead": float,
-    "first": bool, "types": bool, "rdf": float, "rdf_bins": int, "atoms": int, "atoms_memory": float,
-    "write_limit": float,
+    "every": int, "every_max": int, "threads": int, "threshold": float, "coverage": float,
+    "overhead": float, "first": bool, "types": bool, "rdf": float, "rdf_bins": int, "atoms": int,
+    "atoms_memory": float, "write_limit": float,
 }  # fmt: skip
 _LISTS = {
     "groups": "names of groups", "neighbors": "names of groups, or numbers of atom types",

@@ -50,12 +50,12 @@ extern "C" __global__ void neighbors_maps(const double* r, const std::int64_t* i
 
 // --- labels --------------------------------------------------------------------------------------------
 
-// Label (-1: unknown) and confidence of each atom, and for each class, unknown last, the number of atoms
+// Label (-1: unknown, also below the limit of its class) and confidence of each atom, and for each class, unknown last, the number of atoms
 // and the sum of their confidence in units of 2^-32: whole numbers, so that no order changes them. Atoms
 // that are not `selected` (null: all are) count in nothing.
 extern "C" __global__ void phase_labels(const float* probabilities, const std::int32_t* found,
                                         const unsigned char* selected, std::int32_t n,
-                                        std::int32_t classes, float threshold, std::int32_t fewest,
+                                        std::int32_t classes, const float* limits, std::int32_t fewest,
                                         std::int32_t* labels, float* confidence,
                                         unsigned long long* sums) {
     auto* part = reinterpret_cast<unsigned long long*>(insitu_shared);
@@ -71,7 +71,7 @@ extern "C" __global__ void phase_labels(const float* probabilities, const std::i
             none -= p[c];
             if (p[c] > p[best]) best = c;
         }
-        const bool sure = p[best] >= threshold && p[best] >= none && found[i] >= fewest;
+        const bool sure = p[best] >= limits[best] && p[best] >= none && found[i] >= fewest;
         labels[i] = sure ? best : -1;
         confidence[i] = p[best];
         if (!selected || selected[i]) {

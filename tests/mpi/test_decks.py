@@ -40,6 +40,7 @@ SIZES: dict[str, dict[str, object]] = {
     "in.diffraction": {"cells": 4, "steps": 60, "every": 20},
     "in.unknown": {"cells": 6, "steps": 20, "every": 10, "again": "no"},
     "in.bain": {"cells": 4, "steps": 40, "every": 20, "strain": 0.02},
+    "in.omega": {"temperature": 300, "steps": 120, "every": 40},
     "in.ice": {"cells": 2, "length": 6, "melting": 40, "steps": 40, "every": 20},
     "in.expansion": {"cells": 5, "steps": 40, "every": 20},
     "in.barriers": {"cells": 4, "quench": 200, "shears": 2, "most": 50},
@@ -64,7 +65,7 @@ ENSEMBLE = {"cells": 5, "steps": 40, "every": 20}
 POTENTIAL = {
     "in.film": "AlFe_mm.eam.fs", "in.hydride": "NiAlH_jea.eam.alloy",
     "in.unknown": "Zr_mm.eam.fs", "in.ensemble": "Fe_mm.eam.fs", "in.disable": "Si.sw",
-    "in.bain": "Fe_mm.eam.fs", "in.barriers": "CuZr_mm.eam.fs",
+    "in.bain": "Fe_mm.eam.fs", "in.omega": "Ti.meam.spline", "in.barriers": "CuZr_mm.eam.fs",
     "vitrification/in.vitrification_ni": "Ni_u3.eam",
     "vitrification/in.vitrification_cuzr": "CuZr_mm.eam.fs",
 }  # fmt: skip
@@ -151,6 +152,15 @@ def test_bain_and_ice_begin_as_crystals(done: Done) -> None:
     assert done.steps("ice.h5") == done.frames(0, 40)
     cubic = ice["profile"].sel(phase="cubic_diamond")[0].values
     assert np.nanmean(cubic[14:22]) > 0.9
+
+
+def test_what_titanium_becomes_is_unknown_and_a_kind(done: Done) -> None:
+    history = done.history("omega.h5")
+    assert done.steps("omega.h5") == done.frames(0, 120, 40)
+    last = history["fraction"].isel(step=-1)
+    assert float(last.sel(phase="unknown")) > 0.9
+    assert float(history["unknown_fraction"].isel(step=-1).sum()) > 0.8
+    assert (done.folder / "omega.unknown-1.xyz").exists()
 
 
 def test_labels(done: Done) -> None:
@@ -481,6 +491,24 @@ def ensemble(host: Host, potentials: Path, folder: Path) -> None:
     assert warm["step"].values.tolist() == hot["step"].values.tolist() == [20, 40]
     assert warm.attrs["ranks"] == hot.attrs["ranks"] == 1
     assert float(warm["temperature"][-1]) < float(hot["temperature"][-1])
+
+
+@pytest.mark.full
+def test_titanium_becomes_omega(host: Host, potentials: Path, tmp_path: Path) -> None:
+    """In the deck's own size, its lattice at the end by spglib: P6/mmm, three sites."""
+    from insitu.cli.command import main
+
+    arguments = []
+    for key, value in head(host, "in.omega", potentials, {}).items():
+        arguments += ["-var", key, str(value)]
+    run = host.run(tmp_path, (DECKS / "in.omega").read_text(), 2, *arguments)
+    assert run.code == 0, run.text[-3000:]
+    last = insitu.open(str(tmp_path / "omega.h5"))["fraction"].isel(step=-1)
+    assert float(last.sel(phase="unknown")) > 0.9
+    cif, dump = str(tmp_path / "omega.cif"), str(tmp_path / "omega.dump")
+    assert main(["crystal", dump, "--index=-10:", "--average", "10", "--cif", cif]) == 0
+    assert "P6/mmm" in Path(cif).read_text()
+    assert main(["classify", dump, "--index", "-1", "--classes", f"omega={cif}"]) == 0
 
 
 @pytest.mark.full

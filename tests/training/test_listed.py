@@ -100,6 +100,36 @@ def test_they_are_trained_as_no_class(tmp_path: Path) -> None:
     assert {label for s in own for label in s.labels.tolist()} <= {FOREIGN, "", "fcc"}
 
 
+def test_further_tables_add_what_is_not_known(tmp_path: Path) -> None:
+    some = crystals(8)
+    known = listed.read(table(tmp_path / "a.csv", some[:5]))
+    with (tmp_path / "b.csv").open("w", newline="") as file:
+        rows = csv.DictWriter(file, ["material_id", "poscar"])
+        rows.writeheader()
+        for k, (sites, cell) in enumerate(some[3:] + some[6:]):
+            lines = ["name", "1.0", *(" ".join(map(str, a)) for a in cell)]
+            lines += [
+                "Na Cl",
+                f"1 {len(sites) - 1}",
+                "direct",
+                *(" ".join(map(str, s)) for s in sites),
+            ]
+            rows.writerow({"material_id": f"mp-{10 + k}", "poscar": "\n".join(lines)})
+    found = listed.further([tmp_path / "b.csv"], known)
+    assert [c.name for c in found] == ["mp-12", "mp-13", "mp-14"]
+    np.testing.assert_allclose(found[0].sites, some[5][0])
+    assert found[0].elements.tolist() == ["Na", *["Cl"] * (len(some[5][0]) - 1)]
+    settings = {
+        "table": str(tmp_path / "a.csv"), "further": [str(tmp_path / "b.csv")], "listed": 500,
+        "displacement": 0.05, "strain": 0.02, "copies": 1,
+    }  # fmt: skip
+    with_more, without = (
+        list(crystals_of_no_class([], settings | less, np.random.default_rng(1)))
+        for less in ({}, {"further": []})
+    )
+    assert len(with_more) > len(without)
+
+
 def test_another_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("name,value\na,1\n")
     with pytest.raises(

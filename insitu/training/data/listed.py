@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from insitu.errors import SettingError
 from insitu.frame.crystals import Crystal, nearest, shape
+from insitu.frame.species import SYMBOLS
 from insitu.training.data.sites import Prints
+from insitu.training.data.tensor_tables import poscar, rows
 
 #: Shares of the list that are the test and the calibration part; the rest is for training.
 _TEST, _CALIBRATION = 0.25, 0.15
@@ -87,30 +89,73 @@ def read(path: str | Path) -> list[Listed]:
         The file cannot be read or has other columns.
     """
     csv.field_size_limit(sys.maxsize)
-    found: list[Listed] = []
-    seen = np.empty((0, 38))
+    found = _Once()
     try:
         with Path(path).open(newline="") as file:
             for row in csv.DictReader(line for line in file if not line.startswith("#")):
                 made = ast.literal_eval(row["structure"])
                 sites = np.array([s["abc"] for s in made["sites"]], dtype=np.float64)
                 cell = np.array(made["lattice"]["matrix"], dtype=np.float64)
-                if len(sites) > _MOST:
-                    continue
-                # A left-handed cell becomes the mirror image, from which no descriptor can tell it.
-                cell = cell * np.sign(np.linalg.det(cell))
-                about = _about(sites, cell)
-                if len(seen) and np.abs(seen - about).max(axis=1).min() < _APART:
-                    continue
-                seen = np.vstack([seen, about])
                 elements = np.array([s["species"][0]["element"] for s in made["sites"]])
-                found.append(Listed(row["material_id"], sites, cell, elements))
+                found.add(row["material_id"], sites, cell, elements)
     except (OSError, KeyError, ValueError, SyntaxError) as error:
         raise SettingError(
             f"the recipe's [foreign] table '{path}' cannot be read as a list of crystals ({error}); give "
             "matminer's flla_2015.csv, or leave `table` out"
         ) from None
-    return found
+    return found.crystals
+
+
+def further(paths: Iterable[str | Path], known: Iterable[Listed]) -> list[Listed]:
+    """Return the crystals of other tables, of up to 40 sites, each structure once and none that is known.
+
+    Parameters
+    ----------
+    paths
+        CSV files with the columns ``material_id`` and ``poscar``: matminer's ``elastic_tensor.csv`` (de
+        Jong et al., Sci. Data 2, 150009 (2015), doi:10.1038/sdata.2015.9), ``dielectric_constant.csv``
+        (Petousis et al., Sci. Data 4, 160134 (2017), doi:10.1038/sdata.2016.134) and
+        ``piezoelectric_tensor.csv`` (de Jong et al., Sci. Data 2, 150053 (2015),
+        doi:10.1038/sdata.2015.53).
+    known
+        Crystals whose structures are left out.
+
+    Raises
+    ------
+    SettingError
+        A file cannot be read or has other columns.
+    """
+    found = _Once()
+    for c in known:
+        found.add(c.name, c.sites, c.cell, c.elements)
+    before = len(found.crystals)
+    for path in paths:
+        for row in rows(path, ("material_id", "poscar")):
+            cell, sites, numbers = poscar(row["poscar"])
+            found.add(row["material_id"], sites, cell, np.array(SYMBOLS)[numbers])
+    return found.crystals[before:]
+
+
+class _Once:
+    """Crystals of which each structure is kept once, the first."""
+
+    def __init__(self) -> None:
+        self.crystals: list[Listed] = []
+        self._seen = np.empty((0, 38))
+
+    def add(
+        self, name: str, sites: NDArray[np.float64], cell: NDArray[np.float64],
+        elements: NDArray[np.str_],
+    ) -> None:  # fmt: skip
+        if not 0 < len(sites) <= _MOST:
+            return
+        # A left-handed cell becomes the mirror image, from which no descriptor can tell it.
+        cell = cell * np.sign(np.linalg.det(cell))
+        about = _about(sites, cell)
+        if len(self._seen) and np.abs(self._seen - about).max(axis=1).min() < _APART:
+            return
+        self._seen = np.vstack([self._seen, about])
+        self.crystals.append(Listed(name, sites, cell, elements))
 
 
 def _about(sites: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -77,10 +77,12 @@ _labelled: dict[tuple[str, ...], list[tuple[str, Crystal, Any]]] = {}
 
 def _of_list(settings: dict[str, Any], away: Prints) -> list[tuple[str, Crystal, Any]]:
     """Return family, crystal and labels of what is trained of a list, and of its sublattices."""
-    path = str(settings["table"])
-    key = path, *settings.get("calibration", []), *settings.get("test", [])
+    path, more = str(settings["table"]), [str(p) for p in settings.get("further", [])]
+    key = path, *more, *settings.get("calibration", []), *settings.get("test", [])
     if key not in _labelled:
         crystals = listed.trained(_list(path), away)
+        # Of the other tables nothing is held out for itself: no figure is quoted of them.
+        crystals += [c for c in listed.further(more, _list(path)) if c.crystal not in away]
         both = [("listed", c.crystal) for c in crystals]
         both += [("sublattice", s) for c in crystals for s in c.sublattices() if s not in away]
         _labelled[key] = [(family, c, labels_of(*c, FOREIGN)) for family, c in both]
@@ -103,8 +105,8 @@ def crystals_of_no_class(
         The recipe's ``[foreign]``: `displacement` (largest), `strain`, `copies` of each prototype,
         numbers of crystals of each family (:func:`families`), two copies of each; the names of
         prototypes that are held out; and, where the crystals of a `table` are trained as well
-        (:mod:`insitu.training.data.listed`), how many of them each time (`listed`), and a fifth as many
-        of their sublattices.
+        and of tables `further` are trained as well (:mod:`insitu.training.data.listed`), how many of them
+        each time (`listed`), and a fifth as many of their sublattices.
     rng
         Of everything.
     """

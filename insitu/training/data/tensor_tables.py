@@ -17,6 +17,7 @@ import csv
 import hashlib
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from math import gcd
@@ -86,19 +87,8 @@ def read(path: str, kind: str) -> list[Record]:
         The file cannot be read or has other columns.
     """
     column, most = COLUMNS[kind]
-    csv.field_size_limit(sys.maxsize)
-    try:
-        with Path(path).open(newline="") as file:
-            lines = [line for n, line in enumerate(file) if n or not line.startswith("#")]
-            header, *table = csv.reader(lines)
-            # One of the tables has an index before the columns that its header names.
-            rows = [dict(zip(header, v[len(v) - len(header) :], strict=True)) for v in table]
-    except (OSError, ValueError) as error:
-        raise SettingError(f"'{path}' cannot be read ({error})") from None
-    if not rows or not {column, "poscar", "material_id"} <= set(rows[0]):
-        raise SettingError(f"'{path}' lacks one of the columns {column}, poscar, material_id")
     records = []
-    for row in rows:
+    for row in rows(path, (column, "poscar", "material_id")):
         values = np.array(json.loads(row[column]), dtype=np.float64)
         tensor: NDArray[np.float64] = (
             from_voigt(0.5 * (values + values.T)) if kind == "elastic" else values
@@ -111,12 +101,42 @@ def read(path: str, kind: str) -> list[Record]:
             np.abs(values).max() > _STIFFEST or np.linalg.eigvalsh(values + values.T).min() <= 0
         ):
             continue
-        cell, sites, numbers = _poscar(row["poscar"])
+        cell, sites, numbers = poscar(row["poscar"])
         records.append(Record(row["material_id"], _formula(numbers), cell, sites, numbers, tensor))
     return records
 
 
-def _poscar(text: str) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+def rows(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Return the rows of a table, by column.
+
+    Parameters
+    ----------
+    path
+        CSV file; a first line that begins with # is no row.
+    columns
+        What it has to have.
+
+    Raises
+    ------
+    SettingError
+        The file cannot be read or has other columns.
+    """
+    csv.field_size_limit(sys.maxsize)
+    try:
+        with Path(path).open(newline="") as file:
+            lines = [line for n, line in enumerate(file) if n or not line.startswith("#")]
+            header, *table = csv.reader(lines)
+            # One of the tables has an index before the columns that its header names.
+            found = [dict(zip(header, v[len(v) - len(header) :], strict=True)) for v in table]
+    except (OSError, ValueError) as error:
+        raise SettingError(f"'{path}' cannot be read ({error})") from None
+    if not found or not set(columns) <= set(found[0]):
+        raise SettingError(f"'{path}' lacks one of the columns {', '.join(columns)}")
+    return found
+
+
+def poscar(text: str) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return cell ``(3, 3)`` [Å], fractional sites ``(n, 3)`` and atomic numbers ``(n,)``."""
     lines = text.replace("\\n", "\n").splitlines()
     scale = float(lines[1])
     cell = np.array([line.split() for line in lines[2:5]], dtype=np.float64) * scale

@@ -31,6 +31,7 @@ from insitu.training.data.dynamics import Sample, simulate
 from insitu.training.data.graphs import Graph, graphs
 from insitu.training.data.no_class import without_dynamics
 from insitu.training.data.trajectories import ROLES, jobs
+from insitu.training.fit.coverage import coverage_limits
 from insitu.training.fit.start import started
 from insitu.training.tables.accuracy import cases, measure, threshold_for
 from insitu.training.tables.general import tables, training_card
@@ -246,7 +247,8 @@ def train_general(
     out.mkdir(parents=True, exist_ok=True)
     recipe = recipe | {"classes": classes_of(recipe)}
     if table := recipe.get("foreign", {}).get("table"):
-        recipe["foreign"] = recipe["foreign"] | {"table": str(data / table)}
+        more = [str(data / t) for t in recipe["foreign"].get("further", [])]
+        recipe["foreign"] = recipe["foreign"] | {"table": str(data / table), "further": more}
     for role in ROLES:
         generate(recipe, role, data, workers=workers)
     seed = recipe["training"]["seed"]
@@ -280,6 +282,10 @@ def train_general(
     assert network is not None
     known = [g for g in selection if (g.labels < len(recipe["classes"])).all()]
     chosen = [(g, predict(network, g)) for g in known]
+    whole = [
+        ((g.sample.material, g.sample.kind), g.labels, p) for g, p in chosen
+        if not g.removed and g.sample.material != "made"
+    ]  # fmt: skip
     card = Card(
         name=recipe["name"],
         classes=recipe["classes"],
@@ -291,7 +297,10 @@ def train_general(
         recipe_sha256=recipe_hash,
         graph=GraphSettings(**recipe["graph"]),
         foreign=network.foreign > 0,
-        more={role: sorted({j.material["name"] for j in jobs(recipe, role)}) for role in ROLES},
+        more={
+            **{role: sorted({j.material["name"] for j in jobs(recipe, role)}) for role in ROLES},
+            "coverage": coverage_limits(recipe["classes"], whole),
+        },
     )
     save(network, card, out / "model.pt")
     (out / "card.json").write_text(json.dumps(json.loads(card.to_json()), indent=1) + "\n")
