@@ -43,7 +43,7 @@ HOMES = {
         "views/terminal.py", "views/table.py", "views/dashboard.py", "views/watch.py",
         "progress.py",
     },
-    "MDAnalysis": {"offline/mdanalysis_files.py"},
+    "MDAnalysis": {"offline/mdanalysis_files.py", "offline/xtc_frames.py"},
     "finufft": {"diffraction/mesh.py"},
     "gemmi": {
         "diffraction/form_factors.py", "diffraction/pattern_files.py", "training/symmetry/peaks.py",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import struct
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from insitu.errors import SettingError
 from insitu.frame.species import SYMBOLS
+from insitu.offline import xtc_frames
 from insitu.offline.configuration import Configuration
 from insitu.offline.dump_frame import Tell, Wanted
 from insitu.offline.streams import Stream
@@ -222,35 +223,28 @@ def _rest_of_dcd(path: str) -> int:
 
 
 def _xtc(path: str, wanted: Wanted) -> Frames:
-    from MDAnalysis.lib.formats.libmdaxdr import XTCFile
-
-    with XTCFile(path) as file:
-        yield from _gromacs(file, wanted, lambda f: f.x)
+    for k, frame in enumerate(xtc_frames.frames(path, wanted)):
+        yield _of_gromacs(frame, frame.x) if wanted(k) else None
 
 
 def _trr(path: str, wanted: Wanted) -> Frames:
     from MDAnalysis.lib.formats.libmdaxdr import TRRFile
 
-    with TRRFile(path) as file:
-        # A frame may have velocities or forces only.
-        yield from _gromacs(file, wanted, lambda f: f.x if f.hasx else None)
-
-
-def _gromacs(file: Any, wanted: Wanted, positions: Callable[[Any], NDArray[Any] | None]) -> Frames:
-    """Yield the frames of a file in nm and ps."""
     number = 0
-    for frame in file:
-        r = positions(frame)
-        if r is None:
-            continue
-        if wanted(number):
-            yield _made(
-                10.0 * np.asarray(r, np.float64), 10.0 * np.asarray(frame.box, np.float64),
-                int(frame.step), _decimal(frame.time),
-            )  # fmt: skip
-        else:
-            yield None
-        number += 1
+    with TRRFile(path) as file:
+        for frame in file:
+            if not frame.hasx:  # it may have velocities or forces only
+                continue
+            yield _of_gromacs(frame, frame.x) if wanted(number) else None
+            number += 1
+
+
+def _of_gromacs(frame: Any, positions: NDArray[Any]) -> Configuration:
+    """Return a frame in nm and ps."""
+    return _made(
+        10.0 * np.asarray(positions, np.float64), 10.0 * np.asarray(frame.box, np.float64),
+        int(frame.step), _decimal(frame.time),
+    )  # fmt: skip
 
 
 def _universe(path: str, wanted: Wanted) -> Frames:

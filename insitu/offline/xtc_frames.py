@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""XTC files, unpacked in a process of their own.
+
+The library that MDAnalysis has for them trusts the packed numbers: a damaged file makes it write beyond its
+memory, and the whole process is aborted. Here that is the child's end, and an error of the frame.
+"""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+from collections.abc import Generator
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Atoms (-1: an error follows), step, time [ps], box [nm].
+_HEAD = struct.Struct("<qqf9f")
+#: Processor time that a frame may take [s]; damaged ones may loop for ever.
+_LONGEST = 120
+_END = -2
+
+
+class Frame(NamedTuple):
+    """A frame: positions ``(n, 3)`` and box ``(3, 3)`` [nm], time [ps]; no positions if not wanted."""
+
+    x: NDArray[np.float32]
+    box: NDArray[np.float32]
+    step: int
+    time: float
+
+
+def frames(path: str, wanted: Any) -> Generator[Frame, None, None]:
+    """Yield the frames of a file, those that are not wanted without positions.
+
+    Parameters
+    ----------
+    path
+        The file.
+    wanted
+        Whether frame k is wanted.
+
+    Raises
+    ------
+    OSError
+        A frame cannot be unpacked.
+    """
+    command = [sys.executable, "-P", "-m", "insitu.offline.xtc_frames", path]
+    child = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    number = 0
+    try:
+        while True:
+            try:
+                child.stdin.write(b"1" if wanted(number) else b"0")
+                child.stdin.flush()
+            except BrokenPipeError:
+                pass  # what the child said before is still there
+            head = child.stdout.read(_HEAD.size)
+            if len(head) < _HEAD.size:
+                raise OSError("its packed numbers are damaged")
+            n, step, time, *box = _HEAD.unpack(head)
+            if n == _END:
+                return
+            if n < 0:
+                raise OSError(child.stdout.read().decode(errors="replace"))
+            raw = child.stdout.read(12 * n)
+            if len(raw) < 12 * n:
+                raise OSError("its packed numbers are damaged")
+            x = np.frombuffer(raw, dtype=np.float32).reshape(n, 3)
+            yield Frame(x, np.reshape(np.array(box, dtype=np.float32), (3, 3)), step, time)
+            number += 1
+    finally:
+        child.kill()
+        child.stdin.close()
+        child.stdout.close()
+        child.wait()
+
+
+def _serve(path: str, asked: IO[bytes], told: IO[bytes]) -> None:
+    """Unpack a frame for each byte that comes in."""
+    import resource
+
+    from MDAnalysis.lib.formats.libmdaxdr import XTCFile
+
+    nothing = [0.0] * 9
+    try:
+        with XTCFile(path) as file:
+            for word in iter(lambda: asked.read(1), b""):
+                used = resource.getrusage(resource.RUSAGE_SELF)
+                limit = int(used.ru_utime + used.ru_stime) + _LONGEST
+                resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+                try:
+                    frame = file.read()
+                except StopIteration:
+                    told.write(_HEAD.pack(_END, 0, 0.0, *nothing))
+                    break
+                x = np.ascontiguousarray(frame.x, dtype="<f4")[
+                    : len(frame.x) if word == b"1" else 0
+                ]
+                told.write(
+                    _HEAD.pack(len(x), frame.step, frame.time, *map(float, frame.box.ravel()))
+                )
+                told.write(x.tobytes())
+                told.flush()
+    except Exception as error:
+        told.write(_HEAD.pack(-1, 0, 0.0, *nothing) + str(error).encode())
+    told.flush()
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1], sys.stdin.buffer, sys.stdout.buffer)
