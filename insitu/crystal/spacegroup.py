@@ -10,6 +10,7 @@ doi:10.1080/27660400.2024.2384822.
 from __future__ import annotations
 
 import importlib.util
+import os
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +70,8 @@ def available() -> bool:
 
 
 def _spglib() -> Any:
+    # What it prints on tolerances at which there is no group; we try several, and say what was found.
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")
     try:
         import spglib
     except ImportError:
