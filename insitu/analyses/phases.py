@@ -15,7 +15,6 @@ from insitu.analyses.labels import FEWEST, Coverage, Labels, chosen_limits, deci
 from insitu.analyses.phase_counts import PhaseCounts
 from insitu.frame.frame import Frame
 from insitu.frame.neighbors import Neighbors
-from insitu.frame.surroundings import STRIDE
 from insitu.gpu.device import on
 from insitu.gpu.search import DeviceSearch
 from insitu.models.card import class_codes
@@ -108,7 +107,7 @@ class Phases:
                 )
         else:
             self._found = Labels.unknown(0)
-            odd = c.surroundings(neighbors, STRIDE)
+            odd = c.surroundings(neighbors)
             self._found, count, confidence, size = decide_frame(
                 c.probabilities(neighbors),
                 frame.n_local,

@@ -107,6 +107,18 @@ class Neighbors:
         offsets, indices = compiled().neighbor_lists(self.cells, those, cutoff)
         return offsets, indices
 
+    def has_within(self, radius: float) -> NDArray[np.bool_]:
+        """Return which of ``atoms`` ``(n,)`` have a neighbour within a small radius.
+
+        Parameters
+        ----------
+        radius
+            [Å], at most that of the search; the time it takes does not depend on that of the search.
+        """
+        has = np.empty(len(self.places), dtype=np.uint8)
+        compiled().has_within(self.cells, self.places, radius, has)
+        return has.view(np.bool_)
+
     def vectors(
         self, cutoff: float, places: NDArray[np.int32], atoms: NDArray[np.int32]
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]:

@@ -19,8 +19,6 @@ from insitu.frame.neighbors import Neighbors, compiled
 #: Nearer than this two atoms are at one place: in spacings, and at most so many Å. The shortest bond
 #: (H2) has 0.74 Å; Drude oscillators and shells are less than 0.3 Å from their cores.
 _COINCIDENT, _COINCIDENT_ANGSTROM = 0.2, 0.5
-#: Atoms of a run of which one is looked at, by its id; all of them where one is found.
-STRIDE = 16
 #: Atoms whose lists are in memory at a time.
 _BATCH = 20_000
 
@@ -54,7 +52,7 @@ def shortest_period(frame: Frame) -> float:
 
 
 def odd_surroundings(
-    neighbors: Neighbors, radius: float, nearest: int | None, spacing: float, stride: int = 1
+    neighbors: Neighbors, radius: float, nearest: int | None, spacing: float
 ) -> Surroundings | None:
     """Return what is odd about the surroundings of the analysed atoms; None: nothing.
 
@@ -68,37 +66,28 @@ def odd_surroundings(
         Number of neighbours in the ball; None: all within the radius.
     spacing
         Of the atoms [Å], 0 if it is not known.
-    stride
-        Look for atoms at one place only at one atom of so many, and at all if it has one.
     """
     frame = neighbors.frame
     limit = _COINCIDENT_ANGSTROM
     limit = min(limit, _COINCIDENT * spacing) if spacing else 0.6 * limit
-    few = neighbors.places[frame.ids[neighbors.atoms] % stride == 0]
-    pairs = limit < neighbors.cutoff and bool(_counts(neighbors, few, limit).any())
+    looked = limit < neighbors.cutoff
+    at_one_place = neighbors.has_within(limit) if looked else np.zeros(0, dtype=bool)
+    pairs = bool(at_one_place.any())
     small = shortest_period(frame) <= radius
     if not (pairs or small):
         return None
     others = np.full(frame.n_local, np.iinfo(np.int32).max, dtype=np.int32)
-    own_images = coincident = 0
-    for start in range(0, len(neighbors.places), _BATCH):
+    own_images, coincident = 0, int(np.count_nonzero(at_one_place))
+    for start in range(0, len(neighbors.places) if small else 0, _BATCH):
         places = neighbors.places[start : start + _BATCH]
         atoms = neighbors.atoms[start : start + _BATCH]
-        if small:
-            others[atoms], own = _different(neighbors, places, atoms, radius, nearest)
-            own_images += own
-        if pairs:
-            at_one_place = atoms[_counts(neighbors, places, limit) > 0]
-            others[at_one_place] = 0
-            coincident += len(at_one_place)
+        others[atoms], own = _different(neighbors, places, atoms, radius, nearest)
+        own_images += own
+    if pairs:
+        others[neighbors.atoms[at_one_place]] = 0
     if not (own_images or coincident):
         return None
     return Surroundings(others, own_images, coincident)
-
-
-def _counts(neighbors: Neighbors, places: NDArray[np.int32], radius: float) -> NDArray[np.int64]:
-    offsets: NDArray[np.int64] = compiled().neighbor_lists(neighbors.cells, places, radius)[0]
-    return np.diff(offsets)
 
 
 def _different(

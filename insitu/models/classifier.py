@@ -13,7 +13,7 @@ from insitu.frame.frame import Frame
 from insitu.frame.halo import Halo
 from insitu.frame.neighbors import Neighbors
 from insitu.frame.reduce import Ranks
-from insitu.frame.surroundings import STRIDE, Surroundings, odd_surroundings, shortest_period
+from insitu.frame.surroundings import Surroundings, odd_surroundings, shortest_period
 from insitu.gpu.device import on
 from insitu.gpu.search import DeviceSearch
 from insitu.models.engines.loaded import Batch, LoadedModel
@@ -81,9 +81,9 @@ class Classifier:
         with on(there.device, f"{len(frame.positions):,} atoms"):
             return DeviceSearch(frame, self.search, there.device)
 
-    def surroundings(self, neighbors: Neighbors, stride: int = 1) -> Surroundings | None:
+    def surroundings(self, neighbors: Neighbors) -> Surroundings | None:
         """Return what is odd about the atoms' surroundings, whatever a network says of them."""
-        return odd_surroundings(neighbors, self.search, self.model.nearest, self.spacing, stride)
+        return odd_surroundings(neighbors, self.search, self.model.nearest, self.spacing)
 
     def probabilities(self, neighbors: Neighbors) -> Iterator[Batch]:
         """Yield owned atoms ``(b,)``, their class probabilities ``(b, C)`` and ball sizes ``(b,)``.
@@ -105,7 +105,7 @@ class Classifier:
         probabilities, found = there.classify(search, self.spacing, self.halo)
         frame, odd = search.frame, None
         if shortest_period(frame) <= self.search and isinstance(frame.positions, np.ndarray):
-            odd = self.surroundings(Neighbors(frame, self.search), STRIDE)  # a small cell
+            odd = self.surroundings(Neighbors(frame, self.search))  # a small cell
         if odd is not None:
             others = there.device.array(odd.others[there.device.read(search.atoms)], np.int32)
             found = there.device.xp.minimum(found, others)

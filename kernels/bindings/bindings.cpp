@@ -167,6 +167,15 @@ nb::tuple neighbor_lists(const Cells& cells, In<std::int32_t, 1> places, double 
     return nb::make_tuple(give(std::move(offsets)), give(std::move(indices)));
 }
 
+// Which places have a neighbour within a radius that may be far less than that of the search.
+void has_within(const Cells& cells, In<std::int32_t, 1> places, double radius,
+                Out<std::uint8_t, 1> has) {
+    nb::gil_scoped_release free;
+    const double within = insitu::search_radius(radius);
+    for (std::size_t i = 0; i < places.shape(0); ++i)
+        has.data()[i] = cells.list.has_within(places.data()[i], within);
+}
+
 // The first neighbours of scale-free balls as places in cell order (-1: none).
 void nearest(const Cells& cells, In<std::int32_t, 1> places, Out<std::int32_t, 2> out, double near,
              double cutoff, int ball, int local, bool whole) {
@@ -215,6 +224,7 @@ NB_MODULE(_kernels, m) {
         .def("images", &images, "places"_a, "out"_a.noconvert(), "found"_a.noconvert());
     m.def("neighbor_lists", &neighbor_lists, "cells"_a, "places"_a, "cutoff"_a,
           "scale_free"_a = false, "ball"_a = 32, "local"_a = 14);
+    m.def("has_within", &has_within, "cells"_a, "places"_a, "radius"_a, "has"_a.noconvert());
     m.def("nearest", &nearest, "cells"_a, "places"_a, "out"_a.noconvert(), "near"_a, "cutoff"_a,
           "ball"_a, "local"_a, "whole"_a = true);
     m.def("rows_of_places", &rows_of_places, "cells"_a, "n_local"_a, "owners"_a);

@@ -129,6 +129,25 @@ struct CellList {
         return (coordinate(r[2], 2) * n[1] + coordinate(r[1], 1)) * n[0] + coordinate(r[0], 0);
     }
 
+    // Whether another point lies within a radius of one, which may be far less than a cell is wide.
+    bool has_within(std::int32_t place, double radius) const {
+        const double* c = points[std::size_t(place)].r;
+        int from[3], to[3];
+        for (int a = 0; a < 3; ++a) {
+            from[a] = coordinate(c[a] - radius, a);
+            to[a] = coordinate(c[a] + radius, a);
+        }
+        int found = 0;
+        visit(from, to, [&](std::int32_t begin, std::int32_t end) {
+            for (std::int32_t i = begin; i < end && found < 2; ++i) {  // the first may be itself
+                const double* r = points[std::size_t(i)].r;
+                const double dx = r[0] - c[0], dy = r[1] - c[1], dz = r[2] - c[2];
+                found += dx * dx + dy * dy + dz * dz <= radius * radius;
+            }
+        });
+        return found > 1;
+    }
+
     // Calls each(begin, end) for the runs of points in a range of cells.
     template <class Each>
     void visit(const int* from, const int* to, Each&& each) const {

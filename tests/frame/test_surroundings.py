@@ -87,6 +87,27 @@ def test_counts_are_those_of_plain_numpy(cells: tuple[int, int, int]) -> None:
         np.testing.assert_array_equal(found.others, others)
 
 
+@pytest.mark.parametrize("radius", [0.05, 0.4, 2.0, 5.9])
+@pytest.mark.parametrize("how", ["dense", "gas", "droplets", "clumps", "one"])
+def test_who_has_a_neighbour_within(how: str, radius: float) -> None:
+    rng = np.random.default_rng(7)
+    side = 12.0 if how == "dense" else 300.0
+    r = rng.random((1 if how == "one" else 700, 3)) * side
+    if how == "droplets":
+        r = r[:3].repeat(250, axis=0)[:700] + rng.normal(0, 4.0, (700, 3))
+    if how == "clumps":  # one atom, two or three at about one place
+        r = r[rng.integers(0, 400, 700)] + rng.normal(0, 0.03, (700, 3))
+    selected = rng.random(len(r)) < 0.7
+    frame = Frame.from_arrays(r, None, False, reach=0.0, selected=selected)
+    search = Neighbors(frame, 6.0)
+    d = np.linalg.norm(r[:, None] - r, axis=2)
+    np.fill_diagonal(d, np.inf)
+    expected = (d <= radius).any(axis=1)[search.atoms]
+    np.testing.assert_array_equal(search.has_within(radius), expected)
+    if how == "clumps" and radius < 1.0:
+        assert 0 < expected.sum() < len(expected)
+
+
 def test_the_shortest_period() -> None:
     cell = np.array([[10.0, 0, 0], [9.0, 3.0, 0], [0, 0, 50.0]])  # b - a is short
     frame = Frame.from_arrays(np.zeros((1, 3)), cell, True, reach=0.0)

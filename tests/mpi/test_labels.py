@@ -80,3 +80,28 @@ def test_labels_are_those_of_the_offline_analysis(name: str, ranks: int, tmp_pat
             assert len(np.unique(labels)) > 1
         else:
             assert (labels == offline.classes.index(k)).all()
+
+
+@pytest.mark.parametrize("ids", [(50, 51), (33, 80)])
+def test_a_pair_at_one_place_is_found_whatever_its_ids(
+    ids: tuple[int, int], tmp_path: Path
+) -> None:
+    """As `classify` does: two unknown atoms of 256."""
+    host = require("wheel")
+    r, cell = lattice("fcc", 4.05, (4, 4, 4))
+    r[ids[1] - 1] = r[ids[0] - 1] + 0.01
+    _data(tmp_path / "data.pair", r, cell)
+    deck = (
+        "units metal\nread_data data.pair\nmass 1 27\npair_style zero 6.0\npair_coeff * *\n"
+        "comm_modify cutoff 8.1\nfix columns all property/atom i_phase\n"
+        + host.monitor(1, file="phases.h5", labels="i_phase")
+        + "run 1\nwrite_dump all custom dumped id i_phase modify sort id\n"
+    )
+    run = host.run(tmp_path, deck, 2)
+    assert run.code == 0, run.text[-3000:]
+    with pytest.warns(UserWarning, match="2 of 256 atoms have another atom at their place"):
+        offline = insitu.classify(r, cell, True, device="cpu")
+    found = np.loadtxt((tmp_path / "dumped").read_text().splitlines()[9:])[:, 1]
+    assert ((found == 0) == (offline.labels == -1)).all()
+    assert {k - 1 for k in ids} <= set(np.flatnonzero(found == 0).tolist())
+    assert "2 of 256 atoms have another atom at their place" in run.text
