@@ -160,9 +160,10 @@ def decide(
     labels, confidence
         ``(n,)`` int64, −1 is unknown; ``(n,)`` float32, the largest probability.
     """
-    labels = probabilities.argmax(axis=1).astype(np.int64)
-    confidence = probabilities.max(axis=1)
-    none = 1.0 - probabilities.sum(axis=1)
+    labels = probabilities.argmax(axis=1).astype(np.int64, copy=False)
+    by_class = np.ascontiguousarray(probabilities.T)  # NumPy goes through few, long rows far faster
+    confidence = by_class.max(axis=0)
+    none = 1.0 - by_class.sum(axis=0)
     known = (confidence >= limits[labels]) & (confidence >= none) & (found >= FEWEST)
     labels[~known] = -1
     return labels, confidence

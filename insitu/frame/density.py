@@ -58,7 +58,8 @@ class _Grid:
         self.whole, self.open = frame.pbc.copy(), ~frame.pbc
         self._xp, self._there = xp, there
         own = frame.positions[: frame.n_local] - there(frame.origin)
-        self._s = own @ there(np.linalg.inv(basis))
+        # By direction: with three numbers a row the arithmetic takes several times as long.
+        self._s = xp.ascontiguousarray((own @ there(np.linalg.inv(basis))).T)
 
     @property
     def volume(self) -> float:
@@ -66,26 +67,27 @@ class _Grid:
         return self.box * float(np.prod(self.width))
 
     def _part(self) -> Any:
-        """Return where the atoms ``(n, 3)`` of the part are, in periods from its beginning on."""
+        """Return where the atoms ``(3, n)`` of the part are, in periods from its beginning on."""
         v = self._s
         if self.pbc.any():
-            v = v - self._there(np.where(self.pbc, self.low, 0.0))
-            v -= self._xp.floor(v) * self._there(self.pbc.astype(np.float64))
+            v = v - self._there(np.where(self.pbc, self.low, 0.0)[:, None])
+            v -= self._xp.floor(v) * self._there(self.pbc.astype(np.float64)[:, None])
         if not self.whole.all():
             low = np.where(self.pbc, 0.0, self.low)
-            start = self._there(np.where(self.open, -np.inf, low))
-            end = self._there(np.where(self.open, np.inf, low + self.width))
-            v = v[((v >= start) & (v < end)).all(axis=1)]
+            start = self._there(np.where(self.open, -np.inf, low)[:, None])
+            end = self._there(np.where(self.open, np.inf, low + self.width)[:, None])
+            v = v[:, ((v >= start) & (v < end)).all(axis=0)]
         return v
 
     def span(self, ranks: Ranks, here: Callable[[Any], NDArray[Any]]) -> None:
         """Lay the grid over the atoms that are in the part, which own half a spacing beyond them."""
         v = self._part()
         ends = np.full(6, -np.inf)
-        if len(v):
-            ends = np.concatenate([-here(v.min(axis=0)), here(v.max(axis=0))])
+        n = v.shape[1]
+        if n:
+            ends = np.concatenate([-here(v.min(axis=1)), here(v.max(axis=1))])
         ends = ranks.largest(ends)
-        low, high, atoms = -ends[:3], ends[3:], ranks.sum(np.array([float(len(v))]))[0]
+        low, high, atoms = -ends[:3], ends[3:], ranks.sum(np.array([float(n)]))[0]
         self.open[:] = False
         if not atoms:
             return
@@ -103,11 +105,10 @@ class _Grid:
 
     def count(self) -> Any:
         """Return how many atoms are in each cell of the grid."""
-        v = self._part() - self._there(np.where(self.pbc, 0.0, self.low))
-        at = (v * self._there(_GRID / self.width)).astype(np.int64)
-        at = self._xp.minimum(at, _GRID - 1)
-        flat = (at[:, 0] * _GRID + at[:, 1]) * _GRID + at[:, 2]
-        return self._xp.bincount(flat, minlength=_GRID**3)
+        v = self._part() - self._there(np.where(self.pbc, 0.0, self.low)[:, None])
+        v *= self._there((_GRID / self.width)[:, None])
+        x, y, z = self._xp.minimum(v.astype(np.int64), _GRID - 1)
+        return self._xp.bincount((x * _GRID + y) * _GRID + z, minlength=_GRID**3)
 
     def narrow(self, counts: NDArray[np.float64]) -> bool:
         """Leave out the part of each direction that holds few atoms; return whether there is one."""

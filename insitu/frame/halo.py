@@ -90,7 +90,9 @@ class Halo:
         self._chosen = False
         #: Whether the ranks exchange as often, and as much, as they like: all are well.
         self.unlimited = False
-        partners = partners_of(frame, _extent(frame) if reach is None else reach, ranks)
+        if reach is None:
+            reach = _extent(frame) if ranks.size > 1 else 0.0
+        partners = partners_of(frame, reach, ranks)
         kept = before.owners if before is not None else None
         if ranks.any(kept is None or not kept.fits(frame, partners)):
             kept = None

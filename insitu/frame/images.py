@@ -32,9 +32,9 @@ def check_finite(positions: NDArray[np.float64], ids: NDArray[np.int64] | None =
     ids
         ``(n,)``; None: 1 … n. If there are more or less of them, the message has the row.
     """
-    (bad,) = np.nonzero(~(np.abs(positions) < FAR).all(axis=1))
-    if not len(bad):
+    if np.abs(positions).max(initial=0.0) < FAR:  # not true of one that is no number
         return
+    (bad,) = np.nonzero(~(np.abs(positions) < FAR).all(axis=1))
     i = int(bad[0])
     who = f"atom {i + 1 if ids is None else int(ids[i])}"
     if ids is not None and len(ids) != len(positions):

@@ -43,19 +43,23 @@ class Partners:
     ----------
     bounds
         ``(6,)`` fractional coordinates between which the rank's atoms may lie: lower ends, then upper
-        ends; NaN without atoms.
+        ends; NaN without atoms; infinite for a rank that has all atoms.
     near
         The bounds of each rank that has atoms within reach of them, by rank; this one is not among
         them. If a rank is a partner of another, so is the other of the one.
     """
 
     def __init__(self, frame: Frame, reach: float, ranks: Ranks) -> None:
+        self.near: dict[int, NDArray[np.float64]] = {}
+        self._alone = ranks.size == 1
+        if self._alone:
+            self.bounds, self._part = np.repeat([-np.inf, np.inf], 3), np.zeros(3)
+            return
         margin = _MARGIN * reach / heights(frame.cell)
         part = _GROWTH * reach / heights(frame.cell)
         own = bounds_of(frame)
         self.bounds = own + np.concatenate([-margin, margin])
         self._part, self._pbc = part, frame.pbc
-        self.near: dict[int, NDArray[np.float64]] = {}
         region = self.bounds + np.concatenate([-part, part])
         found = _Directory(frame, ranks).ask(self.bounds, region)
         # Rounding must not make one a partner of the other and not the other of the one.
@@ -64,7 +68,7 @@ class Partners:
 
     def hold(self, frame: Frame, reach: float) -> bool:
         """Return whether the atoms and the reach of a frame are within what was told; not collective."""
-        if not frame.n_local:
+        if self._alone or not frame.n_local:
             return True
         own = bounds_of(frame)
         inside = (own[:3] >= self.bounds[:3]).all() and (own[3:] <= self.bounds[3:]).all()
@@ -87,8 +91,9 @@ def bounds_of(frame: Frame) -> NDArray[np.float64]:
     """Return the fractional coordinates ``(6,)`` between which the owned atoms lie; NaN without atoms."""
     if not frame.n_local:
         return np.full(6, np.nan)
-    s = frame.fractional(slice(frame.n_local))
-    return np.concatenate([s.min(axis=0), s.max(axis=0)])
+    # By direction: NumPy takes ten times as long for the ends of columns.
+    s = np.ascontiguousarray(frame.fractional(slice(frame.n_local)).T)
+    return np.concatenate([s.min(axis=1), s.max(axis=1)])
 
 
 def partners_of(frame: Frame, reach: float, ranks: Ranks) -> Partners:

@@ -153,8 +153,8 @@ class GraphModel(LayeredModel):
         shared: NDArray[np.float32], found: NDArray[np.int32], result: NDArray[np.float32],
     ) -> tuple[NDArray[np.int32], Convolve]:  # fmt: skip
         d, engine, (places, _) = self.card.descriptor, self._kernels, search.owned
-        h = self._rooms("h", len(places), engine.features)
-        read = self._rooms("rows", len(places), self.graph.neighbors, np.int32)
+        h = self.rooms("h", len(places), engine.features)
+        read = self.rooms("rows", len(places), self.graph.neighbors, np.int32)
         whole = engine.embed(
             search.cells, places, rows.row_of_place, h, shared, found, read,
             self.graph.near * spacing, self.graph.reach * spacing, d.size, d.gamma, d.beta, d.ball,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 from insitu.errors import ModelError, SettingError
 from insitu.frame.halo import Halo, Rows
 from insitu.frame.neighbors import Neighbors
-from insitu.models.engines.buffers import Rooms
 from insitu.models.engines.loaded import Batch, DeviceModel, LoadedModel
 from insitu.models.weights import read_weights, torch_module
 
@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 Stage = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]
 #: Carries out a layer by its number: from what neighbours read to what they read of the next one.
 Convolve = Callable[[int, NDArray[np.float32], NDArray[np.float32]], None]
+
+
+@lru_cache(maxsize=2)
+def _weights(content: bytes, path: Path) -> dict[str, NDArray[np.float64]]:
+    """Return what :func:`read_weights` does, once for the same artefact; not to be changed."""
+    arrays = read_weights(content, path)
+    for array in arrays.values():
+        array.flags.writeable = False
+    return arrays
 
 
 class LayeredModel(LoadedModel):
@@ -63,15 +72,13 @@ class LayeredModel(LoadedModel):
     ) -> None:  # fmt: skip
         super().__init__(card, sha256, path)
         self.graph = self._settings()
-        #: Arrays that are kept from frame to frame.
-        self._rooms = Rooms()
         #: The network as TorchScript; None where the kernels run it.
         self._module: Any = None
         if weights is None:
             self._module = torch_module(path) if module is None else module
             self._check_module()
             return
-        arrays = read_weights(weights, path)
+        arrays = _weights(weights, path)
         try:
             self._widths = self._completed([int(w) for w in arrays["widths"]])
             self._weights = arrays["weights"].astype(np.float32)
@@ -127,7 +134,7 @@ class LayeredModel(LoadedModel):
 
     def _native(self, search: Neighbors, rows: Rows, spacing: float, halo: Halo) -> Iterator[Stage]:
         """Yield the stages by the kernels."""
-        n, room = len(search.owned[0]), self._rooms
+        n, room = len(search.owned[0]), self.rooms
         shared, following = (
             room(name, n + halo.received, self.exchanged) for name in ("shared", "following")
         )

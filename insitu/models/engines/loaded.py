@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from insitu.models.engines.buffers import Rooms
+
 if TYPE_CHECKING:
     from insitu.frame.halo import Halo
     from insitu.frame.neighbors import Neighbors
@@ -56,6 +58,8 @@ class LoadedModel:
 
     def __init__(self, card: Card, sha256: str, path: Path) -> None:
         self.card, self.sha256, self.path = card, sha256, path
+        #: Arrays that are kept from frame to frame.
+        self.rooms = Rooms()
         #: Wall times of the last call [s], without that spent waiting for other ranks.
         self.timing: dict[str, float] = {}
 

@@ -118,7 +118,7 @@ class SpatialModel(LayeredModel):
         self, search: Neighbors, rows: Rows, spacing: float, halo: Halo,
         shared: NDArray[np.float32], found: NDArray[np.int32], result: NDArray[np.float32],
     ) -> tuple[NDArray[np.int32], Convolve]:  # fmt: skip
-        engine, places, room = self._kernels, search.owned[0], self._rooms
+        engine, places, room = self._kernels, search.owned[0], self.rooms
         n, kinds = len(places), self._kinds(search, halo)
         read = room("rows", n, engine.padded, np.int32)
         edges = room("edges", n, engine.edge_words)
