@@ -53,7 +53,8 @@ class Partners:
         self.near: dict[int, NDArray[np.float64]] = {}
         self._alone = ranks.size == 1
         if self._alone:
-            self.bounds, self._part = np.repeat([-np.inf, np.inf], 3), np.zeros(3)
+            self.bounds: NDArray[np.float64] = np.repeat([-np.inf, np.inf], 3)
+            self._part: NDArray[np.float64] = np.zeros(3)
             return
         margin = _MARGIN * reach / heights(frame.cell)
         part = _GROWTH * reach / heights(frame.cell)
