@@ -24,6 +24,11 @@
 #define INSITU_LAMMPS_VERSION "22 Jul 2025"
 #endif
 
+// Nor has it this one; without KOKKOS the masks do not matter.
+#if __has_include("atom_masks.h")
+#include "atom_masks.h"
+#endif
+
 // Instead of FLERR, the path on the machine where this was built.
 #define HERE "fix_insitu.cpp", __LINE__
 
@@ -60,10 +65,16 @@ FixInsitu::FixInsitu(LAMMPS *lmp, int narg, char **arg) :
   atom->add_callback(Atom::GROW);
   for (int i = 0; i < atom->nlocal; ++i) FixInsitu::set_arrays(i);
 
-  // Under KOKKOS: what the analysis reads. It writes its own arrays only, unless columns of fix
-  // property/atom are asked for, which KOKKOS does not see change.
-  datamask_read = 0x00000001 | 0x00000008 | 0x00000010 | 0x00000020 | 0x00000040;    // X TAG TYPE MASK IMAGE
-  datamask_modify = 0;
+  // Under KOKKOS all data of the atoms are brought to the host before this fix is called (datamask_read as
+  // LAMMPS sets it): computes that the analysis asks for, such as the temperature, read more than it
+  // does, and older releases take that from the host, whatever is newer. Of them it changes columns of
+  // fix property/atom only, which KOKKOS has to be told.
+#ifdef DVECTOR_MASK
+  datamask_modify = DVECTOR_MASK;
+#endif
+#ifdef IVECTOR_MASK
+  datamask_modify |= IVECTOR_MASK;
+#endif
 }
 
 FixInsitu::~FixInsitu()
