@@ -84,7 +84,7 @@ class Partners:
         """
         part = (1.0 + more) * self._part
         low, high = self.bounds[:3] - part, self.bounds[3:] + part
-        result: NDArray[np.bool_] = ((s >= low) & (s <= high)).all(axis=1)
+        result: NDArray[np.bool_] = np.all((s >= low) & (s <= high), axis=1)
         return result
 
 
