@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # make demo       environment, build, a real melting run with in-situ analysis, a table and a plot
 # make test       all tests but the slow ones; make test-full: all
-# make test-hosts  releases of LAMMPS built from source (RELEASES), and the MPI tests on them
+# make test-hosts  releases of LAMMPS built from source (RELEASES), and the MPI tests on them; with
+#                  KOKKOS=double or KOKKOS=mixed built with the package KOKKOS
 # make lint       ruff, mypy, codespell, licence headers, links and docstrings of the documentation
 # make site       the documentation as web pages: build/site/index.html
 # make clean      remove the environment and what was made
@@ -12,6 +13,7 @@ PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 RANKS  ?= 2
 RELEASES ?= 20260704 20250204
+KOKKOS ?=
 
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -65,7 +67,7 @@ test-full: $(VENV)/test hosts lint
 
 test-hosts: $(VENV)/test hosts
 	@for release in $(RELEASES); do \
-	    lammps="$$(sh tools/lammps_from_source.sh $$release | tail -n 1)" && [ -n "$$lammps" ] && \
+	    lammps="$$(sh tools/lammps_from_source.sh $(KOKKOS:%=--kokkos=%) $$release | tail -n 1)" && [ -n "$$lammps" ] && \
 	    echo "LAMMPS $$release: $$lammps" && \
 	    INSITU_TEST_LAMMPS="$$lammps" $(BIN)/pytest -k built tests/mpi || exit 1; \
 	done

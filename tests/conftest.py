@@ -53,6 +53,8 @@ class Host:
     environment: Mapping[str, str] = field(default_factory=dict)
     #: `fix insitu`, else `fix python/invoke`.
     plugin: bool = False
+    #: Of every run, such as those that switch KOKKOS on.
+    options: tuple[str, ...] = ()
 
     def monitor(
         self, n: int, group: str = "all", identity: str = "phases", **settings: object
@@ -70,7 +72,7 @@ class Host:
 
     def command(self, ranks: int, *arguments: str) -> list[str]:
         """Return the command line of a run on some ranks."""
-        return [self.launcher, "-n", str(ranks), self.program, *arguments]
+        return [self.launcher, "-n", str(ranks), self.program, *arguments, *self.options]
 
     def run(
         self,
@@ -130,7 +132,8 @@ def _debian() -> Host:
 def _from_source() -> str:
     """Return launcher and program of a LAMMPS with PYTHON and PLUGIN, "" if there is none.
 
-    INSITU_TEST_LAMMPS="mpirun /path/to/lmp", or the latest that tools/lammps_from_source.sh has built.
+    INSITU_TEST_LAMMPS="mpirun /path/to/lmp", with options of every run after it ("-k on t 1 -sf kk"), or
+    the latest that tools/lammps_from_source.sh has built.
     """
     if given := os.environ.get("INSITU_TEST_LAMMPS"):
         return given
@@ -147,12 +150,12 @@ BUILT = ["built", "built-plugin"] if FROM_SOURCE else []
 
 
 def _built(plugin: bool) -> Host:
-    launcher, _, program = FROM_SOURCE.rpartition(" ")
+    launcher, program, *options = FROM_SOURCE.split()
     environment = dict(_debian().environment)
     if plugin:
         environment["LAMMPS_PLUGIN_PATH"] = str(Path(program).parent.parent / "plugin")
     name = "built-plugin" if plugin else "built"
-    return Host(name, launcher, program, environment, plugin)
+    return Host(name, launcher, program, environment, plugin, tuple(options))
 
 
 def _present(host: Host) -> bool:

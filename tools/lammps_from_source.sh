@@ -1,7 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# lammps_from_source.sh RELEASE [FOLDER]: builds a LAMMPS release with the packages PYTHON and PLUGIN,
-# and the plug-in of insitu for it, for the tests. RELEASE is a date, for example 20260704.
+# lammps_from_source.sh [--kokkos[=PRECISION]] RELEASE [FOLDER]: builds a LAMMPS release with the
+# packages PYTHON and PLUGIN, and the plug-in of insitu for it, for the tests. RELEASE is a date, for
+# example 20260704.
+#
+# --kokkos adds the package KOKKOS on a host backend, in a folder of its own (RELEASE-kokkos). The
+# library Kokkos is the one in the source of LAMMPS (lib/kokkos; Debian's archive comes without it), else
+# an installed one that CMake finds (Kokkos_ROOT=FOLDER; 4 Jul 2026 needs 5.1). PRECISION is double, mixed
+# or single; with mixed and single the positions that LAMMPS' styles work on are other memory than those
+# that a fix on the host reads, as on a GPU (RELEASE-kokkos-mixed). Many cores: INSITU_JOBS=8.
 #
 # The source is, in this order: the folder or archive that LAMMPS_SOURCE names; Debian's original
 # archive, where apt-get is there and Debian has that release (sid, trixie). It is built in FOLDER, by
@@ -9,16 +16,24 @@
 # what the tests take:
 #     export INSITU_TEST_LAMMPS="$(sh tools/lammps_from_source.sh 20260704 | tail -n 1)"
 set -eu
+kokkos=
+case "${1:-}" in
+    --kokkos) kokkos=double; shift ;;
+    --kokkos=double | --kokkos=mixed | --kokkos=single) kokkos=${1#*=}; shift ;;
+esac
 case "${1:-}" in
     20[0-9][0-9][0-1][0-9][0-3][0-9]) release=$1 ;;
-    *) echo "usage: sh tools/lammps_from_source.sh RELEASE [FOLDER]   (RELEASE: 20260704, 20250204 …)" >&2; exit 2 ;;
+    *) echo "usage: sh tools/lammps_from_source.sh [--kokkos[=double|mixed|single]] RELEASE [FOLDER]   (RELEASE: 20260704, 20250204 …)" >&2; exit 2 ;;
 esac
 here=$(cd "${0%/*}/.." && pwd)
 cache=${2:-${INSITU_LAMMPS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/insitu/lammps}}
 work=$cache/$release
 source=$work/source
+[ -z "$kokkos" ] || work=$work-kokkos
+[ -z "$kokkos" ] || [ "$kokkos" = double ] || work=$work-$kokkos
 build=$work/build
-mkdir -p "$work"
+mkdir -p "$work" "$cache/$release"
+[ -z "$kokkos" ] || ln -sfn "$source" "$work/source"
 
 # Debian's names first: an activated environment may have another MPI's.
 first_of() {
@@ -86,12 +101,22 @@ if [ ! -x "$build/lmp" ]; then
     for unused in JPEG PNG GZIP FFMPEG CURL; do
         set -- "$@" -D "WITH_$unused=off"
     done
+    omp=off
+    if [ -n "$kokkos" ]; then
+        set -- "$@" -D PKG_KOKKOS=on -D "KOKKOS_PREC=$kokkos"
+        if [ -e "$source/lib/kokkos/CMakeLists.txt" ]; then
+            set -- "$@" -D Kokkos_ENABLE_SERIAL=on
+        else    # an installed one; most have the OpenMP backend, for which LAMMPS needs OpenMP too
+            set -- "$@" -D EXTERNAL_KOKKOS=on
+            omp=on
+        fi
+    fi
     # A Python with a shared library; the tests' environment has to be of the same version.
     python=$(command -v "${PYTHON:-python3}")
     "$python" -c 'import sysconfig; exit(not sysconfig.get_config_var("Py_ENABLE_SHARED"))' ||
         python=/usr/bin/python3
     cmake -S "$source/cmake" -B "$build" -D CMAKE_BUILD_TYPE=Release -D CMAKE_CXX_FLAGS_RELEASE=-O1 \
-        -D BUILD_SHARED_LIBS=on -D BUILD_MPI=on -D BUILD_OMP=off -D MPI_CXX_COMPILER="$compiler" \
+        -D BUILD_SHARED_LIBS=on -D BUILD_MPI=on -D "BUILD_OMP=$omp" -D MPI_CXX_COMPILER="$compiler" \
         -D Python_EXECUTABLE="$python" "$@" >&2
     cmake --build "$build" --parallel "${INSITU_JOBS:-2}" >&2
 fi
