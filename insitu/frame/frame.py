@@ -107,6 +107,11 @@ class Frame:
         those = self.sampled_from
         return replace(self, selected=those & drawn, population=those)
 
+    def copied(self) -> Frame:
+        """Return the frame with arrays of its own, which LAMMPS does not change."""
+        own = {name: getattr(self, name) for name in ("positions", "types", "ids")}
+        return replace(self, **{n: a if a.base is None else a.copy() for n, a in own.items()})
+
     @property
     def n_of_rank(self) -> int:
         """Number of the rank's atoms, also of those that were left out."""

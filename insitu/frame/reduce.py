@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,6 +121,27 @@ class Ranks:
     def any(self, flag: bool) -> bool:
         """Return whether the flag is set on any rank; collective."""
         return bool(self.sum(np.array([float(flag)]))[0])
+
+    def come(self, seconds: float) -> bool:
+        """Return whether all ranks get here within a time, where one may have failed.
+
+        Parameters
+        ----------
+        seconds
+            That this rank waits for the others.
+        """
+        if self._comm is None:
+            return True
+        from mpi4py import MPI
+
+        if MPI.Is_finalized():
+            return False
+        barrier, until = self._comm.Ibarrier(), time.monotonic() + seconds
+        while not barrier.Test():
+            if time.monotonic() > until:
+                return False
+            time.sleep(1e-4)
+        return True
 
     def from_first(self, texts: list[bytes]) -> list[bytes]:
         """Return what rank 0 has, on every rank; all have as many; collective."""

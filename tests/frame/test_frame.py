@@ -145,6 +145,22 @@ def test_a_position_that_is_not_finite_names_its_atom(bad: float) -> None:
         Frame.from_arrays(r, np.eye(3), True, reach=1.0, ids=[10, 20, 30, 40])
 
 
+def test_a_copy_has_arrays_of_its_own() -> None:
+    """What LAMMPS' memory is used for next does not show in it."""
+    memory, kinds = np.arange(30.0), np.ones(12, dtype=np.int32)
+    frame = Frame(
+        positions=memory.reshape(10, 3), types=kinds[:10], ids=np.arange(1, 11), n_local=8,
+        cell=np.eye(3) * 40,
+    )  # fmt: skip
+    own = frame.copied()
+    before = own.positions.copy()
+    memory += 5.0
+    kinds += 1
+    np.testing.assert_array_equal(own.positions, before)
+    assert (own.types == 1).all()
+    np.testing.assert_array_equal(frame.positions, before + 5.0)
+
+
 def test_heights_are_the_distances_of_opposite_faces() -> None:
     volume = np.linalg.det(OBLIQUE)
     for a, h in enumerate(heights(OBLIQUE)):
