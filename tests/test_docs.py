@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from insitu.history import IF_EXISTS
-from insitu.pipeline.settings import ON_ERROR, ON_SIGTERM, ON_WRITE_ERROR, Settings, make
+from insitu.pipeline.settings import ON_ERROR, ON_SIGTERM, ON_WRITE_ERROR, OVERLAP, Settings, make
 
 ROOT = Path(__file__).resolve().parents[1]
 DECKS = ROOT / "lammps_inputs"
@@ -54,6 +54,7 @@ def test_every_setting_is_on_the_page_with_its_default() -> None:
         ("on_error", ON_ERROR),
         ("on_write_error", ON_WRITE_ERROR),
         ("on_sigterm", ON_SIGTERM),
+        ("overlap", OVERLAP),
     ],
 )
 def test_allowed_words_are_on_the_page(name: str, allowed: tuple[str, ...]) -> None:

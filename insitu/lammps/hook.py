@@ -81,6 +81,7 @@ def _ghosts(fix: Monitor, view: Any, words: list[str]) -> None:
 
 
 def _setup(fix: Monitor, view: Any, words: list[str]) -> None:
+    fix.pipeline.settle()
     if words == ["1"]:
         if fix.pipeline.ranks.rank == 0 and not fix.minimised:
             log.warning(
@@ -141,8 +142,10 @@ def _create(key: tuple[int, str], words: list[str]) -> str:
         monitor.stop_all(error)
         raise
     _fixes[key] = monitor
-    if pipeline.often:  # the fix has to be called at these steps as well; is_due tells which count
-        every = n
+    if pipeline.often or pipeline.overlap:
+        every = n  # the fix has to be called at these steps as well; is_due tells which count
+    if pipeline.overlap:
+        pipeline.overlap.stride = n
     columns = ", ".join(f"[{k}] {name}" for k, name in enumerate(pipeline.classes, 1))
     rows = ", ".join(f"[{k}] {name}" for k, name in enumerate(["all", *pipeline.row_names], 1))
     return (

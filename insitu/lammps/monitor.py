@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
 from collections.abc import Callable
@@ -69,7 +70,9 @@ class Monitor:
             self.pipeline.begin(view, first=True)
         if self._is_due(view.step):
             self.pipeline.frame(view, half_step=half_step)
-        elif first_call:
+        elif not first_call:
+            self.pipeline.between(view)
+        else:
             self.pipeline.take(view)  # with N = 1 a short ghost cutoff shows at step 1
 
     def _is_due(self, step: int) -> bool:
@@ -83,6 +86,8 @@ class Monitor:
         """Analyse a step at which ``fix insitu`` calls, if it is due; collective."""
         if self._is_due(view.step):
             self.pipeline.frame(view)
+        else:
+            self.pipeline.between(view)
 
     def attempt(self, pointer: Any, stage: Callable[[Any], None]) -> None:
         """Run a collective stage on a view of LAMMPS; `on_error` says what a failure means.
@@ -140,6 +145,10 @@ class Monitor:
             if self.settings.on_sigterm == "end":
                 signals.watch()
                 self._watching = True
+            if self.pipeline.overlap is not None and not self.of_plugin:
+                # fix python/invoke does not tell its end. That of a partition takes its ranks with it.
+                alone = view.setting("universe_size") == world
+                atexit.register(lambda: self.pipeline.close(reachable=alone))
             if self.settings.first and not self.of_plugin and self._ranks.rank == 0:
                 log.warning(
                     "insitu: first=yes has no effect: LAMMPS does not call fix python/invoke at the "

@@ -63,8 +63,13 @@ class Classifier:
         """
         if self.model.relative:
             self.spacing = spacing
-            self.search = self.cutoff = self.model.radius(spacing)
-            self.advised_cutoff = _EXPANSION * self.cutoff
+            self.cutoff, self.advised_cutoff = self.reaches(spacing)
+            self.search = self.cutoff
+
+    def reaches(self, spacing: float) -> tuple[float, float]:
+        """Return what :attr:`cutoff` and :attr:`advised_cutoff` are at a spacing, in a scale-free model."""
+        cutoff = self.model.radius(spacing)
+        return cutoff, _EXPANSION * cutoff
 
     def exchange(self, frame: Frame, ranks: Ranks) -> None:
         """Prepare the exchange of features for a frame, if the model has one; collective."""

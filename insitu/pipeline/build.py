@@ -39,7 +39,7 @@ Box = tuple[NDArray[np.float64], NDArray[np.float64]]
 #: What the history has of every run: no analysis may be called so.
 _TAKEN = (
     "phases", "thermo", "timing", "simulation", "arrays", "neighbors", "descriptor", "model", "reduce",
-    "write",
+    "write", "overlap",
 )  # fmt: skip
 
 

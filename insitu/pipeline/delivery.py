@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from insitu.analyses.base import Analysis
+from insitu.analyses.base import Analysis, Observable
 from insitu.analyses.phases import Phases
 from insitu.analyses.trigger import THERMO, Decision, Trigger
 from insitu.errors import guarded
@@ -22,7 +22,7 @@ from insitu.pipeline.budget import Budget
 from insitu.pipeline.evaluation import Evaluated, Evaluation
 from insitu.pipeline.events import Events
 from insitu.pipeline.feedback import Feedback, Results
-from insitu.pipeline.recording import Recorder
+from insitu.pipeline.recording import Moment, Recorder
 from insitu.pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class Delivery:
         Number of further rows of fractions (groups, types).
     budget
         What keeps the setting `overhead`, if it is given.
+    overlap
+        What is written of the setting `overlap`.
 
     Attributes
     ----------
@@ -58,6 +60,7 @@ class Delivery:
     def __init__(
         self, settings: Settings, phases: Phases, analyses: Sequence[Analysis[Any]],
         evaluation: Evaluation, ranks: Ranks, rows: int, budget: Budget | None = None,
+        overlap: Sequence[Observable] = (),
     ) -> None:  # fmt: skip
         self._budget = budget
         self._phases, self._evaluation, self._ranks = phases, evaluation, ranks
@@ -67,7 +70,7 @@ class Delivery:
         self._events = Events(settings, self._triggers, phases, ranks) if self._triggers else None
         self.recorder = Recorder(
             settings, phases, analyses, evaluation.stages, ranks.size,
-            budget.observables() if budget else (),
+            (*(budget.observables() if budget else ()), *overlap),
         )  # fmt: skip
         self._atoms = (
             AtomsOutput(settings, phases, ranks, self.recorder) if settings.atoms else None
@@ -122,16 +125,41 @@ class Delivery:
             events = self._events
             self._ranks.agree(guarded(lambda: events.go_on(first_step, self.recorder.continues)))
 
-    def __call__(self, view: LammpsView, frame: Frame, found: Evaluated) -> None:
-        """Hand over a frame's results; collective, all ranks raise or none."""
+    def __call__(
+        self, view: LammpsView, frame: Frame, found: Evaluated, more: Mapping[str, Any]
+    ) -> None:
+        """Hand over a frame's results; collective, all ranks raise or none.
+
+        Parameters
+        ----------
+        view, frame, found
+            LAMMPS at the frame, the frame, and what was found in it.
+        more
+            Observables that are not an analysis', by path.
+        """
         started = time.perf_counter()
-        values: dict[str, Any] = {}
+        values = dict(more)
         self._ranks.agree(guarded(lambda: self._hand_over(view, frame, found, values)))
         if self._events is not None:
             self._events(view, frame, self._decide(values))
         self._ranks.agree(guarded(lambda: self._record(view, frame, found, values)))
         if self._atoms is not None:
             self._atoms(view, frame)
+        self._write_time = time.perf_counter() - started
+
+    def later(
+        self, moment: Moment, frame: Frame, found: Evaluated, more: Mapping[str, Any]
+    ) -> None:
+        """Hand over the results of a frame that LAMMPS is past: to the history; collective as the other."""
+        started = time.perf_counter()
+
+        def write() -> None:
+            values = {**more, **self._evaluation.finish(found), **_thermo(frame)}
+            if self._ranks.rank == 0:
+                timing = {"reduce": found.waited, "write": self._write_time}
+                self.recorder.append(None, moment, frame, values, found.sums, timing)
+
+        self._ranks.agree(guarded(write))
         self._write_time = time.perf_counter() - started
 
     def _hand_over(
@@ -148,7 +176,7 @@ class Delivery:
             {k: frame.of_rank(v, np.nan) for k, v in found.columns.items()},
         )
         self.feedback.write(view, results)
-        values |= {f"thermo/{name}": getattr(frame.thermo, name) for name in THERMO}
+        values |= _thermo(frame)
         values |= self._budget.values() if self._budget else {}
 
     def _decide(self, values: dict[str, Any]) -> list[Decision]:
@@ -170,7 +198,7 @@ class Delivery:
         if self._ranks.rank == 0:
             # The time of a write is known after it: a frame holds that of the one before.
             timing = {"reduce": found.waited, "write": self._write_time}
-            self.recorder.append(view, frame, values, found.sums, timing)
+            self.recorder.append(view, Moment.of(view), frame, values, found.sums, timing)
             if self._atoms is not None:
                 self._atoms.keep_before(view, frame)
 
@@ -188,14 +216,19 @@ class Delivery:
         """Return whether a step is analysed because of an event, which is not otherwise."""
         return any(t.is_often(step) for t in self._triggers)
 
-    def disable(self, view: LammpsView, reason: str) -> None:
-        """End the analysis, not the run; every rank is told, none needs to answer."""
-        self.feedback.blank(view)
+    def disable(self, view: LammpsView | None, reason: str, step: int) -> None:
+        """End the analysis from a step on, not the run; every rank is told, none needs to answer."""
+        if view is not None:
+            self.feedback.blank(view)
         if self._ranks.rank == 0:
-            step = view.step
             noted = guarded(lambda: self.recorder.note(view, step, reason))
             log.warning(
                 "insitu: the analysis is disabled from step %d on, the simulation goes on: %s%s",
                 step, reason, f" (this is not in the history: {noted})" if noted else "",
             )  # fmt: skip
         self.recorder.close()
+
+
+def _thermo(frame: Frame) -> dict[str, float]:
+    """Return LAMMPS' own values of a frame as observables."""
+    return {f"thermo/{name}": getattr(frame.thermo, name) for name in THERMO}

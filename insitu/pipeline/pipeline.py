@@ -23,6 +23,7 @@ from insitu.frame.frame import Frame, Thermo
 from insitu.frame.ghost_cutoff import GhostCutoff, HostCutoff, Need
 from insitu.frame.reduce import Ranks
 from insitu.frame.threads import thread_count
+from insitu.pipeline import overlap
 from insitu.pipeline.budget import drawn
 from insitu.pipeline.build import (
     Box,
@@ -35,6 +36,7 @@ from insitu.pipeline.build import (
 )
 from insitu.pipeline.delivery import Delivery
 from insitu.pipeline.evaluation import Evaluated, Evaluation
+from insitu.pipeline.overlap import Overlap
 from insitu.pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -81,6 +83,8 @@ class Pipeline:
         self._seen: tuple[int, float, int] | None = None
         #: Step of the last frame, from which the analyses' state is.
         self._analysed: int | None = None
+        #: Frames that are analysed while LAMMPS goes on, if there are such.
+        self.overlap: Overlap | None = None
         #: LAMMPS' ghost cutoff, where the host knows it and can set it.
         self.ghosts = GhostCutoff(settings.ghosts == "ask")
         self._system = (view.units, view.setting("ntypes"))
@@ -112,10 +116,16 @@ class Pipeline:
         self._groups = tuple(dict.fromkeys((*self.settings.groups, *asked)))
         self._evaluate = Evaluation(self.analyzer, self.further, self.ranks)
         self._budget = make_budget(self.settings, self.analyzer, self.further, self.ranks)
+        overlap.check(self.settings, self.analyzer, self.further)
+        beside = self.settings.overlap != "no"
         self._deliver = Delivery(
             self.settings, self.analyzer, self.further, self._evaluate, self.ranks,
-            len(self.row_names), self._budget,
+            len(self.row_names), self._budget, overlap.OBSERVABLES if beside else (),
         )  # fmt: skip
+        if beside:
+            self.overlap = Overlap(
+                self.settings, self.analyzer, self.further, self.ranks, self._deliver, self._advise
+            )
         s, card = self.settings, self.analyzer.model.card
         if view.units == "lj" and not card.scale_free:
             raise InsituError(
@@ -150,6 +160,9 @@ class Pipeline:
             On all ranks: a column or all variables are missing; the clock was set back.
         """
         step = view.step + (not first)
+        if self.overlap is not None:
+            self.overlap.settle()
+            self.overlap.begin(view.step)
         self.ranks.agree(guarded(lambda: self._deliver.begin(view, step)))
         self._deliver.check_memory(view)
         self._go_on(view, step)
@@ -191,6 +204,8 @@ class Pipeline:
             On all ranks: the deck has to be changed.
         """
         self.ghosts.begin(host, first)
+        if first:
+            self.settle()
         if not view.n_atoms:
             return 0.0, 0, ""
         if self.analyzer.classifier.scale_free:
@@ -198,6 +213,9 @@ class Pipeline:
             # A dynamic group is filled later than this; from nothing no density is told.
             if self.settings.neighbors and not self.ranks.any(frame.n_local > 0):
                 return 0.0, 0, ""
+            if self.overlap is not None and self.overlap.busy:  # with the radii of its own frame
+                found = self.analyzer.classifier.reaches(spacing(frame, self.ranks))
+                return self.ghosts.request(self._needed(*found), view.units)
             self._measure(frame)
         return self.ghosts.request(self._need, view.units)
 
@@ -208,7 +226,11 @@ class Pipeline:
     @property
     def _need(self) -> Need:
         a = self.analyzer.classifier
-        needs = [Need(a.cutoff, a.advised_cutoff, f"model '{self._model}'")]
+        return self._needed(a.cutoff, a.advised_cutoff)
+
+    def _needed(self, cutoff: float, advised: float) -> Need:
+        """Return what is needed of the ghosts with the radii of the model [Å]."""
+        needs = [Need(cutoff, advised, f"model '{self._model}'")]
         needs += [Need(f.cutoff, f.cutoff, f.name) for f in self.further]
         most = max(needs, key=lambda need: need.within)
         return dataclasses.replace(most, advised=max(need.advised for need in needs))
@@ -224,6 +246,8 @@ class Pipeline:
             Velocities are not those of the step: leave LAMMPS' thermodynamic values out.
         """
         arrived = time.perf_counter()
+        if self.overlap is not None and not self.overlap.admits(view):
+            return
         thermo = Thermo() if half_step else view.thermo()  # collective in LAMMPS
         frame = replace(self.take(view), thermo=thermo)
         if self._repeated(frame):
@@ -234,8 +258,11 @@ class Pipeline:
         self._go_on(view, frame.step)
         self._analysed = frame.step
         spent = {"simulation": arrived - self._left, "arrays": time.perf_counter() - arrived}
+        if self.overlap is not None and self.overlap.take(view, frame, spent):
+            self._left = time.perf_counter()
+            return
         found = self._evaluate(frame, spent)
-        self._deliver(view, frame, found)
+        self._deliver(view, frame, found, self.overlap.values() if self.overlap else {})
         self._advise(found.sums, frame.step)
         if found.sums["asked_to_end"]:
             self._end(view, frame.step, "SIGTERM")
@@ -243,6 +270,16 @@ class Pipeline:
             self._end(view, frame.step, "a trigger")
         self._account(frame.step, found, arrived)
         self._left = time.perf_counter()
+
+    def between(self, view: LammpsView) -> None:
+        """Go on with what is done beside the simulation, at a step that is not analysed; collective."""
+        if self.overlap is not None:
+            self.overlap.between(view)
+
+    def settle(self) -> None:
+        """Wait for what is done beside the simulation; collective."""
+        if self.overlap is not None:
+            self.overlap.settle()
 
     def _repeated(self, frame: Frame) -> bool:
         """Return whether this very frame was analysed just before; collective if the step is the same.
@@ -348,8 +385,21 @@ class Pipeline:
 
     def disable(self, view: LammpsView, reason: str) -> None:
         """End the analysis, not the run; every rank is told, none needs to answer."""
-        self._deliver.disable(view, reason)
+        step = view.step
+        if self.overlap is not None:
+            if self.overlap.lost is not None:  # its analysis is what failed
+                step = self.overlap.lost
+            guarded(self.overlap.settle)
+        self._deliver.disable(view, reason, step)
 
-    def close(self) -> None:
-        """Close the history (every frame in it is already on disk)."""
+    def close(self, reachable: bool = True) -> None:
+        """Close the history: every frame in it is already on disk.
+
+        Parameters
+        ----------
+        reachable
+            LAMMPS still has its communicator.
+        """
+        if self.overlap is not None:
+            self.overlap.end(reachable)
         self._deliver.recorder.close()

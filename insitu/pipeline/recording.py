@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,28 @@ log = logging.getLogger(__name__)
 _PATIENT = 10.0
 
 
+@dataclass(frozen=True)
+class Moment:
+    """LAMMPS' clock at a frame, which may be written later.
+
+    Parameters
+    ----------
+    began, ends
+        First and last step of the run; None: not known.
+    timestep
+        Length of a step in the deck's unit of time.
+    """
+
+    began: int | None
+    ends: int | None
+    timestep: float
+
+    @classmethod
+    def of(cls, view: LammpsView) -> Moment:
+        """Return the present one."""
+        return cls(*view.run_span, view.timestep)
+
+
 class Recorder:
     """What the frames of one analysis are written to; without a series until the first of them.
 
@@ -41,15 +64,15 @@ class Recorder:
         Names of the stages whose wall times are.
     n_ranks
         Number of ranks.
-    budget
-        What is written of the setting `overhead`.
+    more
+        What else is written: of the settings `overhead` and `overlap`.
     """
 
     def __init__(
         self, settings: Settings, analyzer: Phases, further: Sequence[Analysis[Any]],
-        stages: Sequence[str], n_ranks: int, budget: Sequence[Observable] = (),
+        stages: Sequence[str], n_ranks: int, more: Sequence[Observable] = (),
     ) -> None:  # fmt: skip
-        self._budget = budget
+        self._more = more
         self._settings, self._analyzer, self._further = settings, analyzer, further
         self._stages, self._n_ranks = stages, n_ranks
         self._series: Series | None = None
@@ -105,15 +128,17 @@ class Recorder:
             return values_before(file, first_step, paths)
 
     def append(
-        self, view: LammpsView, frame: Frame, values: Mapping[str, Any], sums: Mapping[str, Any],
-        timing: Mapping[str, float],
+        self, view: LammpsView | None, moment: Moment, frame: Frame, values: Mapping[str, Any],
+        sums: Mapping[str, Any], timing: Mapping[str, float],
     ) -> None:  # fmt: skip
         """Write a frame.
 
         Parameters
         ----------
-        view, frame
-            The LAMMPS instance, and this rank's frame of it.
+        view
+            The LAMMPS instance; None: it is past the frame, which is not the history's first.
+        moment, frame
+            Its clock at the frame, and this rank's frame of it.
         values
             Of the analyses and of LAMMPS' temperature, energy and pressure, by path.
         sums
@@ -127,7 +152,7 @@ class Recorder:
             It cannot be written, and the setting `on_write_error` does not let the run go on.
         """
         if self._series is None or self._settings.on_write_error == "stop":
-            self._append(view, frame, values, sums, timing)
+            self._append(view, moment, frame, values, sums, timing)
             return
         started = time.perf_counter()
         if self._series.is_lost:
@@ -136,7 +161,7 @@ class Recorder:
             self._series.note_missing(frame.step, self._reason)
             return
         try:
-            self._append(view, frame, values, sums, timing)
+            self._append(view, moment, frame, values, sums, timing)
         except StorageError as error:
             self._missed(frame.step, error)
             self._again = time.perf_counter() + _PATIENT * (time.perf_counter() - started)
@@ -165,8 +190,8 @@ class Recorder:
         self._said = True
 
     def _append(
-        self, view: LammpsView, frame: Frame, values: Mapping[str, Any], sums: Mapping[str, Any],
-        timing: Mapping[str, float],
+        self, view: LammpsView | None, moment: Moment, frame: Frame, values: Mapping[str, Any],
+        sums: Mapping[str, Any], timing: Mapping[str, float],
     ) -> None:  # fmt: skip
         values = {
             **values,
@@ -177,14 +202,15 @@ class Recorder:
                 for s in ("simulation", *self._stages)
             },
         }
-        began, _ = view.run_span
+        began = moment.began
         first_step = frame.step if began is None else min(frame.step, began + 1)
         self.continue_at(frame.step, first_step)
         if self._series is None:
+            assert view is not None
             self._series = self._create(view, first_step)
             if self._settings.if_exists == "new":
                 log.warning("insitu: the history is '%s'", self._series.path)
-        self._series.append(frame.step, self._time(frame, view.timestep), values)
+        self._series.append(frame.step, self._time(frame, moment.timestep), values)
 
     def _time(self, frame: Frame, timestep: float) -> float:
         # A restart file that LAMMPS writes during a run holds the time at which that run began, and
@@ -208,9 +234,11 @@ class Recorder:
         self._joined = True
         return frame.time + self._lost_time
 
-    def note(self, view: LammpsView, step: int, reason: str) -> None:
+    def note(self, view: LammpsView | None, step: int, reason: str) -> None:
         """Write that the analysis ended at a step, and why."""
         if self._series is None:
+            if view is None:
+                raise InsituError("there is no history yet")
             kept = os.path.exists(self._settings.file) and self._settings.if_exists != "new"
             if kept and self._settings.if_exists != "append":
                 raise InsituError(f"file='{self._settings.file}' is of an earlier run and is kept")
@@ -224,7 +252,7 @@ class Recorder:
         observables = [
             *self._analyzer.observables,
             *(o for a in self._further for o in a.observables),
-            *self._budget,
+            *self._more,
             Observable("thermo/temperature", (), "f8", kelvin, "compute thermo_temp"),
             Observable("thermo/potential_energy", (), "f8", energy, "compute thermo_pe, all atoms"),
             Observable("thermo/pressure", (), "f8", pressure, "compute thermo_press"),

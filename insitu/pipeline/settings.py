@@ -26,6 +26,7 @@ ON_ERROR = ("stop", "disable")
 ON_WRITE_ERROR = ("continue", "stop")
 ON_SIGTERM = ("end", "die")
 GHOSTS = ("auto", "ask")
+OVERLAP = ("no", "wait", "skip")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,10 @@ class Settings:
         Longest interval that `overhead` may choose [steps]; None: ten times the first one, without a
         limit where all atoms are needed (graph networks such as `metals`, analyses of clusters or
         lattices).
+    overlap
+        Whether frames are analysed in a thread while LAMMPS goes on, on a spare core of each rank: ``no``;
+        ``wait``, LAMMPS waits at a frame until the one before it is done; ``skip``, it never waits, and a
+        frame that comes too early is left out.
     group
         LAMMPS group whose atoms are classified; neighbours outside of it still count.
     neighbors
@@ -136,6 +141,7 @@ class Settings:
     every: int | None = None
     overhead: float | None = None
     every_max: int | None = None
+    overlap: str = "no"
     group: str = "all"
     neighbors: tuple[str, ...] = ()
     threshold: float | None = None
@@ -203,7 +209,7 @@ class Settings:
         check_coverage(self.coverage, self.threshold)
         for name, allowed in (
             ("if_exists", IF_EXISTS), ("on_error", ON_ERROR), ("on_write_error", ON_WRITE_ERROR),
-            ("on_sigterm", ON_SIGTERM), ("ghosts", GHOSTS),
+            ("on_sigterm", ON_SIGTERM), ("ghosts", GHOSTS), ("overlap", OVERLAP),
         ):  # fmt: skip
             one_of(name, getattr(self, name), allowed)
         check_engine(self.engine)
@@ -224,6 +230,8 @@ class Settings:
                     f"`fix columns all property/atom {start}{_COLUMN[name]}`"
                 )
         requests.check_names(self.analyses)
+        if self.overlap != "no":
+            self._check_overlap()
         for name in ("groups", "neighbors"):
             given: tuple[str, ...] = getattr(self, name)
             twice = sorted({g for g in given if given.count(g) > 1})
@@ -233,6 +241,22 @@ class Settings:
                     + ("an empty group" if "" in given else f"'{twice[0]}' twice")
                     + "; give each group once, separated by commas"
                 )
+
+    def _check_overlap(self) -> None:
+        """Refuse results that LAMMPS is to have at the step of a frame, of which it is past."""
+        columns = [f"columns of analyze {r.name}" for r in self.analyses if r.columns]
+        given = {"labels": self.labels, "confidence": self.confidence, "variables": self.variables}
+        for name in (*(n for n, v in given.items() if v is not None), *columns):
+            raise SettingError(
+                f"overlap={self.overlap}: {name} would be of an earlier step than the one at which LAMMPS "
+                "reads them; leave out one of them, or define a second analysis, without overlap, for what "
+                "LAMMPS is to read"
+            )
+        if self.overhead is not None:
+            raise SettingError(
+                f"overlap={self.overlap} and overhead={self.overhead:g}: what runs beside the simulation "
+                "is no share of its time; give one of them"
+            )
 
     @property
     def sureness(self) -> float | Coverage | None:

@@ -168,6 +168,21 @@ def budget(axes: Axes, view: View) -> None:
         axes.figure.axes[-1].set_ylim(0, 105)
 
 
+def overlap(axes: Axes, view: View) -> None:
+    """Wall time of the analysis beside the simulation, and what the simulation waited for."""
+    simulation = np.asarray(view.data["timing_simulation"].values, dtype=float)
+    usable = simulation > 1e-3 * np.nanmedian(simulation)
+    time = np.where(usable, simulation, np.nan)
+    view.path(axes, 100 * view.data["overlap_beside"].values / time, color=INK, linewidth=1.1)
+    if (waited := analysis_share(view.data)) is not None:
+        style: dict[str, Any] = {"color": "#808080", "linewidth": 0.9, "linestyle": (0, (4, 1.5))}
+        view.path(axes, 100 * waited, label="waited for", **style)
+        axes.lines[0].set_label("beside")
+        axes.legend(frameon=False, fontsize=8)
+    axes.set_ylabel("Analysis\n(% of simulation)")
+    axes.set_ylim(bottom=0)
+
+
 def analysis_share(dataset: xarray.Dataset) -> NDArray[np.float64] | None:
     """Return the wall time of the analysis over that of the simulation, `(n_steps,)`, or None.
 
@@ -217,6 +232,7 @@ _PANELS = {
     "energy": Panel(energy, 1.0, lambda data: energy_per_atom(data) is not None),
     "pressure": Panel(pressure, 1.0, _finite("pressure"), default=False),
     "budget": Panel(budget, 1.0, _finite("budget_share"), default=False),
+    "overlap": Panel(overlap, 1.0, _finite("overlap_beside"), default=False),
     "cost": Panel(cost, 1.0, lambda data: analysis_share(data) is not None, default=False),
 }
 

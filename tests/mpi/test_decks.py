@@ -35,6 +35,7 @@ SIZES: dict[str, dict[str, object]] = {
     "in.trigger": {"cells": 3, "last": 9000, "steps": 600},
     "in.profiles": {"cells": 3, "melting": 300, "steps": 60, "every": 20},
     "in.overhead": {"cells": 3, "steps": 60, "overhead": 1e-6, "most": 20},
+    "in.overlap": {"cells": 3, "steps": 80, "every": 20},
     "in.lattice": {"cells": 4, "steps": 40, "every": 20},
     "in.grains": {"side": 6, "steps": 40, "every": 20},
     "in.diffraction": {"cells": 4, "steps": 60, "every": 20},
@@ -262,6 +263,13 @@ def test_overhead(done: Done) -> None:
     history = done.history("overhead.h5")
     assert history["budget_interval"].values.tolist() == [0, 0, 20, 20]
     assert 0 < history["budget_share"].values[-1] < 1
+
+
+def test_overlap(done: Done) -> None:
+    """All but the first frame and the last are analysed beside the simulation."""
+    assert done.steps("overlap.h5") == [20, 40, 60, 80]
+    beside = done.history("overlap.h5")["overlap_beside"].values
+    assert (beside > 0).tolist() == [False, True, True, False]
 
 
 def test_lattice(done: Done) -> None:

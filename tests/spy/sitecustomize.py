@@ -68,6 +68,26 @@ def _faults() -> None:
         lammps_view.LammpsView.frame = asked  # type: ignore[method-assign]
     elif where == "analysis":
         _break(classifier.Classifier, "probabilities", 2)
+    elif where == "slow":  # beside the simulation, until LAMMPS has called four times or waits
+        import threading
+        import time
+
+        import insitu.frame.relay as relay
+
+        labels, advance, calls = classifier.Classifier.probabilities, relay.Beside.advance, [0]
+
+        def called(self, wait):  # type: ignore[no-untyped-def]
+            calls[0] += 100 if wait else 1
+            return advance(self, wait)
+
+        def slowly(self, neighbors):  # type: ignore[no-untyped-def]
+            at = calls[0]
+            while threading.current_thread() is not threading.main_thread() and calls[0] < at + 4:
+                time.sleep(0.001)
+            return labels(self, neighbors)
+
+        relay.Beside.advance = called  # type: ignore[method-assign]
+        classifier.Classifier.probabilities = slowly  # type: ignore[method-assign]
     elif where == "layer":  # between two layers of a graph, where ranks exchange features
         import insitu.frame.halo as halo
 

@@ -245,6 +245,20 @@ def test_stacked_areas_fill_up_to_what_is_shown(melting: xarray.Dataset) -> None
     assert all(area.get_datalim(one.transData).width > 0 for area in one.collections)
 
 
+def test_what_runs_beside_the_simulation(melting: xarray.Dataset) -> None:
+    """Beside it in percent of its time; what it waited for is the panel of the cost."""
+    part = np.linspace(0.0, 0.3, 100)
+    data = melting.assign(
+        timing_simulation=("step", np.full(100, 2.0)), timing_model=("step", 0.5 - part),
+        overlap_beside=("step", 2.0 * part),
+    )  # fmt: skip
+    overlap, cost = plots.phase_history(data, panels=["overlap", "cost"]).axes
+    beside, waited = overlap.lines
+    np.testing.assert_allclose(beside.get_ydata(), 100 * part)
+    np.testing.assert_allclose(waited.get_ydata(), 50 * (0.5 - part))
+    np.testing.assert_allclose(cost.lines[0].get_ydata(), waited.get_ydata())
+
+
 def test_chosen_panels(melting: xarray.Dataset) -> None:
     melting["timing_simulation"] = "step", np.full(100, 2.0)
     melting["timing_model"] = "step", np.full(100, 0.5)
