@@ -9,13 +9,14 @@ where most atoms fill less than half of a direction, the grid is laid anew over 
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.frame.frame import Frame, heights, normals
+from insitu.frame.frame import Frame, heights, inverse, normals
 from insitu.frame.reduce import Ranks
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class _Grid:
         self._xp, self._there = xp, there
         own = frame.positions[: frame.n_local] - there(frame.origin)
         # By direction: with three numbers a row the arithmetic takes several times as long.
-        self._s = xp.ascontiguousarray((own @ there(np.linalg.inv(basis))).T)
+        self._s = xp.ascontiguousarray((own @ there(inverse(basis))).T)
 
     @property
     def volume(self) -> float:
@@ -96,7 +97,9 @@ class _Grid:
         more = np.zeros(3)
         for _ in range(60):
             spacing = np.cbrt(self.box * np.prod(sizes + more) / atoms)
-            more = np.where(axes, spacing / self.heights, 0.0)
+            before, more = more, np.where(axes, spacing / self.heights, 0.0)
+            if (more == before).all():  # it stays what it is
+                break
         fits = axes & ~(self.pbc & (sizes + more >= 1.0))
         start = np.where(self.pbc, self.low, 0.0) + low - (0.5 + _OFFSET) * more
         self.low = np.where(fits, start, np.where(self.pbc, -_OFFSET, self.low))
@@ -138,12 +141,14 @@ def _shortest(planes: NDArray[np.float64], wanted: float, circular: bool) -> tup
     """Return first and number of the fewest neighbouring planes that hold the wanted atoms."""
     n = len(planes)
     running = np.concatenate([[0.0], np.cumsum(np.tile(planes, 2) if circular else planes)])
-    for length in range(1, n):
-        held = running[length:] - running[:-length]
-        best = int(held[: n if circular else None].argmax())
-        if held[best] >= wanted:
-            return best, length
-    return 0, n
+
+    def held(length: int) -> NDArray[np.float64]:
+        all_of_them: NDArray[np.float64] = running[length:] - running[:-length]
+        return all_of_them[: n if circular else None]
+
+    # The more planes, the more they hold.
+    length = 1 + bisect.bisect_left(range(1, n), wanted, key=lambda k: float(held(k).max()))
+    return (int(held(length).argmax()), length) if length < n else (0, n)
 
 
 def spacing(frame: Frame, ranks: Ranks | None = None, device: Device | None = None) -> float:

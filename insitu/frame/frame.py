@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -151,7 +152,7 @@ class Frame:
 
     def fractional(self, atoms: slice | NDArray[np.intp] = slice(None)) -> NDArray[np.float64]:
         """Return fractional coordinates ``(k, 3)`` of some atoms, given by index; of all by default."""
-        s: NDArray[np.float64] = (self.positions[atoms] - self.origin) @ np.linalg.inv(self.cell)
+        s: NDArray[np.float64] = (self.positions[atoms] - self.origin) @ inverse(self.cell)
         return s
 
     @classmethod
@@ -311,7 +312,21 @@ def normals(cell: NDArray[np.float64], kept: NDArray[np.bool_]) -> NDArray[np.fl
     return box
 
 
+def inverse(cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the inverse ``(3, 3)`` of a cell ``(3, 3)`` [1/Å], read-only."""
+    return _geometry(np.asarray(cell, dtype=np.float64).tobytes())[0]
+
+
 def heights(cell: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the distances ``(3,)`` between opposite faces of a cell ``(3, 3)`` [Å]."""
-    height: NDArray[np.float64] = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
-    return height
+    """Return the distances ``(3,)`` between opposite faces of a cell ``(3, 3)`` [Å], read-only."""
+    return _geometry(np.asarray(cell, dtype=np.float64).tobytes())[1]
+
+
+@functools.lru_cache(maxsize=8)
+def _geometry(raw: bytes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return inverse and heights of a cell, which a frame asks for a dozen times."""
+    turned: NDArray[Any] = np.linalg.inv(np.frombuffer(raw).reshape(3, 3))
+    height: NDArray[np.float64] = 1.0 / np.linalg.norm(turned, axis=0)
+    for array in (turned, height):
+        array.flags.writeable = False
+    return turned, height

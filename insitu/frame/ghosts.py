@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import DeckError
-from insitu.frame.frame import Frame, heights
+from insitu.frame.frame import Frame, heights, inverse
 from insitu.frame.ghost_cutoff import HostCutoff, Need, asked_for, line
 from insitu.frame.partners import partners_of
 from insitu.frame.reduce import Ranks
@@ -39,7 +39,7 @@ def unstable(frame: Frame) -> str | None:
         This rank's frame.
     """
     r = frame.positions[: frame.n_local]
-    s = np.abs((r - frame.origin) @ np.linalg.inv(frame.cell)) * frame.pbc
+    s = np.abs((r - frame.origin) @ inverse(frame.cell)) * frame.pbc
     bad = ~np.isfinite(r).all(axis=1) | ~(s <= _STRAYED).all(axis=1)
     if not bad.any():
         return None
@@ -177,7 +177,7 @@ class GhostCheck:
         atom_of[at[atoms]] = atoms
         atom = atom_of[np.searchsorted(wanted, samples[:, 0].astype(np.int64))]
         difference = samples[atom >= 0, 1:] - frame.positions[atom[atom >= 0]]
-        images = np.rint(difference @ np.linalg.inv(frame.cell)) * frame.pbc
+        images = np.rint(difference @ inverse(frame.cell)) * frame.pbc
         return float(np.abs(difference - images @ frame.cell).max())
 
 
@@ -201,6 +201,11 @@ def check(frame: Frame, reach: float, ranks: Ranks) -> tuple[int, float]:
         Drift that is too small to matter is no reason for missing atoms: those at the border of the
         region are then counted in either way.
     """
+    return _found(frame, reach, ranks) or (0, 0.0)
+
+
+def _found(frame: Frame, reach: float, ranks: Ranks) -> tuple[int, float] | None:
+    """Return what :func:`check` returns; None on all ranks if all is well; collective."""
     this = GhostCheck(frame, reach)
     mine = this.question()
     near = partners_of(frame, reach, ranks).near
@@ -216,7 +221,7 @@ def check(frame: Frame, reach: float, ranks: Ranks) -> tuple[int, float]:
     drift = drift if drift > 1e-8 * (1.0 + size) else 0.0
     trouble = ranks.sum(np.array([missing != 0, drift > 0.0], dtype=np.float64))
     if not trouble.any():
-        return 0, 0.0
+        return None
     worst = float(ranks.largest(np.array([drift]))[0])
     if worst > _DRIFT * reach:
         return missing, worst
@@ -242,7 +247,10 @@ def require(frame: Frame, need: Need, ranks: Ranks, host: Callable[[], HostCutof
     DeckError
         With what to do.
     """
-    missing, drift = check(frame, need.within, ranks)
+    found = _found(frame, need.within, ranks)
+    if found is None:
+        return
+    missing, drift = found
     lacking, surplus = ranks.sum(np.array([max(missing, 0), max(-missing, 0)], dtype=np.float64))
     if drift or surplus:
         by = f" by up to {drift:.2g} Å" if drift else ""

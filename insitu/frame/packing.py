@@ -15,7 +15,9 @@ class Packing:
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self._shapes = dict(shapes)
-        self.length = sum(int(np.prod(s)) for s in self._shapes.values())
+        sizes = [int(np.prod(s)) for s in self._shapes.values()]
+        self.length = sum(sizes)
+        self._ends = np.cumsum(sizes).tolist()
 
     def pack(self, arrays: Mapping[str, Any] | None) -> NDArray[np.float64]:
         """Return the arrays as one vector; zeros for a rank that failed (None)."""
@@ -27,8 +29,7 @@ class Packing:
     def unpack(self, vector: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Return the named arrays of a packed vector."""
         found, at = {}, 0
-        for name, shape in self._shapes.items():
-            n = int(np.prod(shape))
-            found[name] = vector[at : at + n].reshape(shape)
-            at += n
+        for (name, shape), end in zip(self._shapes.items(), self._ends, strict=True):
+            found[name] = vector[at:end].reshape(shape)
+            at = end
         return found

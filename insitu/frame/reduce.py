@@ -102,7 +102,7 @@ class Ranks:
 
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the element-wise sum over the ranks, on every rank."""
-        if self._comm is None:
+        if self._comm is None or self.size == 1:
             return values
         total = np.empty_like(values)
         self._comm.Allreduce(np.ascontiguousarray(values), total)
@@ -110,7 +110,7 @@ class Ranks:
 
     def largest(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the element-wise maximum over the ranks, on every rank."""
-        if self._comm is None:
+        if self._comm is None or self.size == 1:
             return values
         from mpi4py import MPI
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.frame.frame import Frame
+from insitu.frame.frame import Frame, heights
 from insitu.frame.neighbors import Neighbors, compiled
 
 #: Nearer than this two atoms are at one place: in spacings, and at most so many Å. The shortest bond
@@ -73,7 +73,9 @@ def odd_surroundings(
     looked = limit < neighbors.cutoff
     at_one_place = neighbors.has_within(limit) if looked else np.zeros(0, dtype=bool)
     pairs = bool(at_one_place.any())
-    small = shortest_period(frame) <= radius
+    # No period is shorter than the cell is high; all of them take longer to look at.
+    thin = bool((heights(frame.cell)[frame.pbc] <= radius).any())
+    small = thin and shortest_period(frame) <= radius
     if not (pairs or small):
         return None
     others = np.full(frame.n_local, np.iinfo(np.int32).max, dtype=np.int32)
