@@ -172,7 +172,7 @@ class Overlap:
         step = self._note(view)
         self._blank_results(view)
         if self._underway is not None:
-            self._go_on(self._is_last_call(view, step))
+            self._go_on(self._is_last_call(self._underway.moment.ends, step))
 
     def settle(self) -> None:
         """Wait for the frame that is being analysed, if there is one.
@@ -261,15 +261,14 @@ class Overlap:
         self._called = step
         return step
 
-    def _is_last_call(self, view: LammpsView, step: int) -> bool:
-        """Return whether LAMMPS may not call again in this run, as far as is known."""
-        _, last = view.run_span
+    def _is_last_call(self, last: int | None, step: int) -> bool:
+        """Return whether LAMMPS may not call again in a run, as far as is known."""
         return last is None or not self.stride or step + self.stride > last
 
     def _at_once(self, view: LammpsView, step: int) -> bool:
         atoms = self._settings.atoms
         written = atoms is not None and step % atoms == 0
-        return written or self._ending or self._is_last_call(view, step)
+        return written or self._ending or self._is_last_call(view.run_span[1], step)
 
     def _blank_results(self, view: LammpsView) -> None:
         """Let LAMMPS have no results: those of an earlier step would pass for today's."""
