@@ -6,7 +6,9 @@
 One rank, fcc aluminium under EAM. Three runs in turn, as often as asked: without the analysis, with it, and
 with it beside the simulation. LAMMPS' loop times, the least and the median of the repeats; how much the
 analysis adds to them; and from the histories, per frame, what the simulation waited for and what ran beside
-it (medians). A machine whose cores do other work has none to spare: its load is printed.
+it (medians), and the processor time of LAMMPS' own thread in the calls of the fix: what the analysis costs
+where a core is spare. A machine whose cores do other work has none to spare: its load is printed, and there
+the processor time alone means much. The number of frames is a multiple of 4.
 """
 
 from __future__ import annotations
@@ -41,6 +43,21 @@ thermo 100000
 {analysis}run {steps}
 """
 BIN = Path(sys.executable).parent
+#: Loaded by the Python inside LAMMPS: writes the processor time of each call.
+METER = """\
+import time
+from insitu.lammps.monitor import Monitor
+
+attempt, out = Monitor.attempt, open("calls", "w")
+
+def metered(self, pointer, stage):
+    before = time.thread_time()
+    attempt(self, pointer, stage)
+    out.write(f"{time.thread_time() - before}\\n")
+    out.flush()
+
+Monitor.attempt = metered
+"""
 
 
 def analysis(host: str, often: int, **settings: object) -> str:
@@ -58,13 +75,16 @@ def analysis(host: str, often: int, **settings: object) -> str:
 def run(host: str, deck: str, folder: Path) -> float:
     """Return LAMMPS' loop time [s]."""
     (folder / "in.deck").write_text(deck)
+    (folder / "sitecustomize.py").write_text(METER)
     words = [str(BIN / "mpiexec"), "-n", "1", str(BIN / "lmp")]
     if host == "debian":
         words = ["mpirun.openmpi", "-n", "1", "--bind-to", "none", "/usr/bin/lmp"]
     root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     subprocess.run(
         [*words, "-in", "in.deck", "-screen", "none"], cwd=folder, check=True,
-        env=os.environ | root | {"OMP_NUM_THREADS": "1", "PATH": f"{BIN}:{os.environ['PATH']}"},
+        env=os.environ | root | {
+            "OMP_NUM_THREADS": "1", "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(folder),
+        },
     )  # fmt: skip
     found = re.findall(r"^Loop time of ([\d.]+)", (folder / "log.lammps").read_text(), re.M)
     return float(found[-1])
@@ -103,13 +123,18 @@ def main() -> None:
                     names = [n for n in map(str, h) if n.startswith("timing_")]
                     waited = sum(h[n].values for n in names if n != "timing_simulation")
                     beside = h["overlap_beside"].values if "overlap_beside" in h else 0 * waited
-                    frames[way].append([float(np.median(waited)), float(np.median(beside))])
+                    spent = np.loadtxt(Path(folder) / "calls")
+                    # Neither the first frames nor the last, which is analysed at once.
+                    spent = spent[len(spent) // 4 : len(spent) - len(spent) // a.frames]
+                    spent = spent.sum() / (0.75 * a.frames - 1)
+                    row = [float(np.median(waited)), float(np.median(beside)), float(spent)]
+                    frames[way].append(row)
     print(
         f"{processor()}; {a.host}, one rank, {4 * a.cells**3:,} atoms, {a.model}, {a.frames} frames every "
         f"{a.every} steps, {a.repeats} repeats in turn; load {os.getloadavg()[0]:.1f} at the end"
     )
-    print("               loop time [s]      a frame [ms]")
-    print("               least  median    waited  beside")
+    print("               loop time [s]      a frame [ms]: wall time     processor time")
+    print("               least  median    waited    beside   of LAMMPS' thread")
     for way, times in loops.items():
         row = f"{way:12s} {min(times):7.2f} {statistics.median(times):7.2f}"
         if frames[way]:
