@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,17 +95,24 @@ class _Grid:
             return
         axes = ~self.whole
         sizes = np.where(axes, high - low, self.width)
-        more = np.zeros(3)
-        for _ in range(60):
-            spacing = np.cbrt(self.box * np.prod(sizes + more) / atoms)
-            before, more = more, np.where(axes, spacing / self.heights, 0.0)
-            if (more == before).all():  # it stays what it is
-                break
+        more = np.array(self._rim(sizes.tolist(), axes.tolist(), float(atoms)))
         fits = axes & ~(self.pbc & (sizes + more >= 1.0))
         start = np.where(self.pbc, self.low, 0.0) + low - (0.5 + _OFFSET) * more
         self.low = np.where(fits, start, np.where(self.pbc, -_OFFSET, self.low))
         self.width = np.where(fits, np.maximum(sizes + more, 1e-9), 1.0)
         self.whole = self.pbc & ~fits
+
+    def _rim(self, sizes: list[float], axes: list[bool], atoms: float) -> list[float]:
+        """Return the spacing of the atoms along the axes that have ends: they own half of it beyond."""
+        high, more = self.heights.tolist(), [0.0] * 3
+        for _ in range(60):  # three numbers: without NumPy
+            a, b, c = (s + m for s, m in zip(sizes, more, strict=True))
+            spacing = float(np.cbrt(self.box * (a * b * c) / atoms))
+            before = more
+            more = [spacing / h if axis else 0.0 for h, axis in zip(high, axes, strict=True)]
+            if more == before:  # it stays what it is
+                break
+        return more
 
     def count(self) -> Any:
         """Return how many atoms are in each cell of the grid."""
@@ -121,7 +129,7 @@ class _Grid:
         before, narrowed = self.width.copy(), False
         for axis in range(3):
             planes = grid.sum(axis=tuple(k for k in range(3) if k != axis))
-            first, length = _shortest(planes, _MOST * total, bool(self.whole[axis]))
+            first, length = _shortest(planes.tolist(), _MOST * total, bool(self.whole[axis]))
             empty = (_GRID - length) / _GRID * before[axis] * self.heights[axis]
             if 2 * length > _GRID or empty <= gap:
                 continue
@@ -137,18 +145,21 @@ class _Grid:
         return narrowed
 
 
-def _shortest(planes: NDArray[np.float64], wanted: float, circular: bool) -> tuple[int, int]:
+def _shortest(planes: Sequence[float], wanted: float, circular: bool) -> tuple[int, int]:
     """Return first and number of the fewest neighbouring planes that hold the wanted atoms."""
     n = len(planes)
-    running = np.concatenate([[0.0], np.cumsum(np.tile(planes, 2) if circular else planes)])
+    # So few numbers are summed faster without NumPy.
+    running = [0.0, *accumulate([*planes, *planes] if circular else planes)]
 
-    def held(length: int) -> NDArray[np.float64]:
-        all_of_them: NDArray[np.float64] = running[length:] - running[:-length]
-        return all_of_them[: n if circular else None]
+    def held(length: int) -> list[float]:
+        return [b - a for a, b in zip(running[:n] if circular else running, running[length:])]  # noqa: B905
 
     # The more planes, the more they hold.
-    length = 1 + bisect.bisect_left(range(1, n), wanted, key=lambda k: float(held(k).max()))
-    return (int(held(length).argmax()), length) if length < n else (0, n)
+    length = 1 + bisect.bisect_left(range(1, n), wanted, key=lambda k: max(held(k)))
+    if length == n:
+        return 0, n
+    most = held(length)
+    return most.index(max(most)), length
 
 
 def spacing(frame: Frame, ranks: Ranks | None = None, device: Device | None = None) -> float:
@@ -196,11 +207,13 @@ def _median(counts: NDArray[np.float64], grid: _Grid) -> float:
     average = np.cbrt(grid.volume / max(cells.sum(), 1.0))
     size = grid.width * grid.heights  # of the part, then of a cell
     # Cells are wide enough for their limits between the planes of a crystal not to matter.
+    shape = [_GRID] * 3
     for axis in range(3):
-        while cells.shape[axis] > 1 and size[axis] / cells.shape[axis] < _WIDE * average:
-            cells = _halved(cells, (axis,))
+        while shape[axis] > 1 and size[axis] / shape[axis] < _WIDE * average:
+            shape[axis] //= 2
+    cells = _merged(cells, shape)
     while cells.size > 1 and cells.sum() < _POPULATED * np.count_nonzero(cells):
-        cells = _halved(cells, (0, 1, 2))
+        cells = _merged(cells, [max(n // 2, 1) for n in cells.shape])
     cells = _uniform(cells, grid.whole)
     occupied = np.sort(cells[cells > 0])
     if not len(occupied):
@@ -210,12 +223,13 @@ def _median(counts: NDArray[np.float64], grid: _Grid) -> float:
     return float(np.cbrt(grid.volume / cells.size / median))
 
 
-def _halved(cells: NDArray[np.float64], axes: Sequence[int]) -> NDArray[np.float64]:
-    for axis in axes:
-        if (n := cells.shape[axis]) > 1:
-            shape = (*cells.shape[:axis], n // 2, 2, *cells.shape[axis + 1 :])
-            cells = cells.reshape(shape).sum(axis=axis + 1)
-    return cells
+def _merged(cells: NDArray[np.float64], shape: Sequence[int]) -> NDArray[np.float64]:
+    """Return the counts in a coarser grid; numbers of cells are powers of 2."""
+    if tuple(shape) == cells.shape:
+        return cells
+    parts = [k for n, m in zip(shape, cells.shape, strict=True) for k in (n, m // n)]
+    found: NDArray[np.float64] = cells.reshape(parts).sum(axis=(1, 3, 5))
+    return found
 
 
 def _uniform(cells: NDArray[np.float64], whole: NDArray[np.bool_]) -> NDArray[np.float64]:
