@@ -112,7 +112,9 @@ def test_an_atom_is_unknown_where_no_class_is_likelier_than_none() -> None:
     p = np.array([[0.30, 0.2, 0.1], [0.45, 0.1, 0.1], [0.7, 0.2, 0.1], [0.5, 0.3, 0.2]], np.float32)
     found = np.full(4, 18, dtype=np.int32)
     np.testing.assert_array_equal(decide(p, np.zeros(3, dtype=np.float32), found)[0], [-1, 0, 0, 0])
-    np.testing.assert_array_equal(decide(p, np.full(3, 0.6, dtype=np.float32), found)[0], [-1, -1, 0, -1])
+    np.testing.assert_array_equal(
+        decide(p, np.full(3, 0.6, dtype=np.float32), found)[0], [-1, -1, 0, -1]
+    )
 
 
 def test_the_card_says_so_and_others_stay_readable_by_older_versions(artefact: Path) -> None:

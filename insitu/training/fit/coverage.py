@@ -17,7 +17,7 @@ _FEWEST = 50
 
 def coverage_limits(
     classes: list[str],
-    found: Iterable[tuple[object, NDArray[np.int64], NDArray[np.float64]]],
+    found: Iterable[tuple[object, NDArray[np.signedinteger], NDArray[np.floating]]],
 ) -> dict[str, dict[str, float]]:
     """Return for each coverage the probability that this share of the atoms of a class reach.
 
