@@ -145,8 +145,9 @@ class Monitor:
             if self.settings.on_sigterm == "end":
                 signals.watch()
                 self._watching = True
-            if self.pipeline.overlap is not None and not self.of_plugin:
-                # fix python/invoke does not tell its end. That of a partition takes its ranks with it.
+            if self.pipeline.overlap is not None:
+                # No fix may tell its end before Python's, after which no thread goes on. A partition's
+                # end takes its ranks with it.
                 alone = view.setting("universe_size") == world
                 atexit.register(lambda: self.pipeline.close(reachable=alone))
             if self.settings.first and not self.of_plugin and self._ranks.rank == 0:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -197,7 +198,9 @@ class Overlap:
             return
         step = self._underway.frame.step
         trouble: str | None = "the other ranks cannot be reached any more"
-        if self._ranks.size == 1 or (reachable and self._ranks.come(_PATIENT)):
+        if sys.is_finalizing():
+            trouble = "its thread ended with Python"
+        elif self._ranks.size == 1 or (reachable and self._ranks.come(_PATIENT)):
             trouble = guarded(self.settle)
         if trouble and self._ranks.rank == 0:
             log.warning("insitu: the frame of step %d is not in the history: %s", step, trouble)
