@@ -26,11 +26,8 @@ from insitu.training.data.foreign import prototypes
 from insitu.training.data.trajectories import jobs
 from insitu.training.recipes import load_recipe
 
-CHOICES = {
-    "threshold": None,
-    "0.99": Coverage(0.99),
-    "0.98": Coverage(0.98),
-    "0.95": Coverage(0.95),
+CHOICES: dict[str, Coverage | None] = {"threshold": None} | {
+    f"{c:g}": Coverage(c) for c in (0.98, 0.95, 0.9)
 }
 
 

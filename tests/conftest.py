@@ -139,7 +139,11 @@ def _from_source() -> str:
         return given
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     folder = Path(os.environ.get("INSITU_LAMMPS_CACHE", cache / "insitu" / "lammps"))
-    built = sorted(p for p in folder.glob("*/build/lmp") if (p.parents[1] / "plugin").exists())
+    # One with KOKKOS beside it (20260704-kokkos) is for INSITU_TEST_LAMMPS.
+    built = sorted(
+        p for p in folder.glob("*/build/lmp")
+        if (p.parents[1] / "plugin").exists() and "-" not in p.parents[1].name
+    )  # fmt: skip
     launcher = "mpirun.openmpi" if shutil.which("mpirun.openmpi") else "mpirun"
     return f"{launcher} {built[-1]}" if built else ""
 

@@ -59,17 +59,19 @@ class Coverage:
     share: float
 
 
-def check_coverage(coverage: float | None, threshold: float | None) -> None:
+def check_coverage(coverage: object, threshold: float | None) -> None:
     """Raise SettingError unless at most one of both is given, and the coverage is a share."""
     if coverage is None:
         return
+    if not isinstance(coverage, int | float):
+        raise SettingError(f"coverage={coverage!r} is not a number; give for example 0.98")
     if threshold is not None:
         raise SettingError(
             f"coverage={coverage:g} and threshold={threshold:g} both say which atoms are unknown; give one"
         )
     if not 0.0 < coverage < 1.0:
         raise SettingError(
-            f"coverage={coverage:g} is no share of a class's atoms; give for example 0.99"
+            f"coverage={coverage:g} is no share of a class's atoms; give for example 0.98"
         )
 
 
@@ -91,10 +93,11 @@ def chosen_limits(given: float | Coverage | None, card: Card) -> NDArray[np.floa
     if isinstance(given, Coverage):
         known = card.more.get("coverage", {})
         if f"{given.share:g}" not in known:
-            there = f"; give one of {', '.join(known)}" if known else ""
+            listed = f"limits for {', '.join(known)}; give one of these, or"
+            there = listed if known else "no limits by class;"
             raise SettingError(
-                f"coverage={given.share:g}: model '{card.name}' has no limits for it{there}, or leave "
-                "coverage out and give a threshold"
+                f"coverage={given.share:g}: model '{card.name}' has {there} leave coverage out and give a "
+                "threshold"
             )
         own = known[f"{given.share:g}"]
         return np.array([own.get(c, card.threshold) for c in card.classes], dtype=np.float32)

@@ -90,7 +90,7 @@ def add_classify(verb: Verb) -> None:
     sub.add_argument("--threshold", type=float, help="probability under which an atom is unknown")
     sub.add_argument("--coverage", type=float, metavar="SHARE",
                      help="in place of the threshold: this share of each class's atoms keep their label, "
-                     "for example 0.99")  # fmt: skip
+                     "for example 0.98")  # fmt: skip
     sub.add_argument("--index", default=":",
                      help="frames, counted through all files: 0, -1, 10:20, ::5 (all)")  # fmt: skip
     sub.add_argument(

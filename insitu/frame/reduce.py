@@ -136,11 +136,14 @@ class Ranks:
 
         if MPI.Is_finalized():
             return False
-        barrier, until = self._comm.Ibarrier(), time.monotonic() + seconds
-        while not barrier.Test():
-            if time.monotonic() > until:
-                return False
-            time.sleep(1e-4)
+        # Twice: one that comes late finds that the others were here, and not that they have left. Who has
+        # left the first barrier does not come to the second.
+        for _ in range(2):
+            barrier, until = self._comm.Ibarrier(), time.monotonic() + seconds
+            while not barrier.Test():
+                if time.monotonic() > until:
+                    return False
+                time.sleep(1e-4)
         return True
 
     def from_first(self, texts: list[bytes]) -> list[bytes]:

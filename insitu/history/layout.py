@@ -156,7 +156,7 @@ def check_same(
             want[what] = str(new) if isinstance(have[what], str) else new
     if differs := difference(have, want):
         what, old, new = differs
-        made_by = " (groups, types, analyze and overhead)" if what == "observables" else ""
+        made_by = " (groups, types, analyze, overhead and overlap)" if what == "observables" else ""
         raise HistoryError(
             f"if_exists='append': '{path}' has {what} {old}, and this run has {new}; use the settings "
             f"of that run{made_by}, if_exists overwrite, or another file name."

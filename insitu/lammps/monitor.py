@@ -38,6 +38,7 @@ class Monitor:
         self.pipeline: Any = None
         self._ranks: Any = None
         self._watching = False
+        self._at_exit: Callable[[], None] | None = None
 
     def __call__(self, pointer: Any, vflag: int | None = None) -> None:
         """Analyse the present step; the callback of ``fix python/invoke`` on every rank.
@@ -149,7 +150,7 @@ class Monitor:
                 # No fix may tell its end before Python's, after which no thread goes on. A partition's
                 # end takes its ranks with it.
                 alone = view.setting("universe_size") == world
-                atexit.register(lambda: self.pipeline.close(reachable=alone))
+                self._at_exit = atexit.register(lambda: self.pipeline.close(reachable=alone))
             if self.settings.first and not self.of_plugin and self._ranks.rank == 0:
                 log.warning(
                     "insitu: first=yes has no effect: LAMMPS does not call fix python/invoke at the "
@@ -173,6 +174,9 @@ class Monitor:
     def close(self) -> None:
         """Close the history."""
         self._release()
+        if self._at_exit is not None:
+            atexit.unregister(self._at_exit)
+            self._at_exit = None
         if self.pipeline is not None:
             self.pipeline.close()
 

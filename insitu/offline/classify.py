@@ -70,7 +70,7 @@ def classify(
     threshold
         Largest probability below which an atom is unknown; None: the model's own.
     coverage
-        In place of it the share of each class's atoms that keep their label, for example 0.99: each class
+        In place of it the share of each class's atoms that keep their label, for example 0.98: each class
         has its own limit then (:class:`insitu.analyses.labels.Coverage`).
     threads
         Threads of the kernels; None: OMP_NUM_THREADS, else all cores that this process may use.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Trajectories and topologies that MDAnalysis reads (its one home), such as DCD, XTC, TRR, PDB, GRO.
+"""Trajectories and topologies that MDAnalysis reads, such as DCD, XTC, TRR, PDB, GRO: its home but for XTC.
 
 DCD, XTC and TRR are read frame by frame, from the first to the last: no list of offsets is made, so nothing
 is written beside the trajectory. MDAnalysis' guesses of elements, types and times are not taken.

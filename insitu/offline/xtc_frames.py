@@ -63,6 +63,8 @@ def frames(path: str, wanted: Any) -> Generator[Frame, None, None]:
                 pass  # what the child said before is still there
             head = child.stdout.read(_HEAD.size)
             if len(head) < _HEAD.size:
+                if (status := child.wait()) > 0:  # a library that aborts leaves a signal
+                    raise ImportError(f"{sys.executable} -m {__name__} ends with status {status}")
                 raise OSError("its packed numbers are damaged")
             n, step, time, *box = _HEAD.unpack(head)
             if n == _END:
@@ -94,7 +96,11 @@ def _serve(path: str, asked: IO[bytes], told: IO[bytes]) -> None:
             for word in iter(lambda: asked.read(1), b""):
                 used = resource.getrusage(resource.RUSAGE_SELF)
                 limit = int(used.ru_utime + used.ru_stime) + _LONGEST
-                resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+                # What the user may use (ulimit -t) can be less, and cannot be raised again.
+                hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+                if hard != resource.RLIM_INFINITY:
+                    limit = min(limit, hard)
+                resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
                 try:
                     frame = file.read()
                 except StopIteration:

@@ -200,8 +200,15 @@ class Overlap:
         trouble: str | None = "the other ranks cannot be reached any more"
         if sys.is_finalizing():
             trouble = "its thread ended with Python"
-        elif self._ranks.size == 1 or (reachable and self._ranks.come(_PATIENT)):
+        elif self._ranks.size == 1:
             trouble = guarded(self.settle)
+        elif reachable:
+            try:
+                there = self._ranks.come(_PATIENT)
+            except Exception:  # of MPI: the program has freed the communicator
+                there = False
+            if there:
+                trouble = guarded(self.settle)
         if trouble and self._ranks.rank == 0:
             log.warning("insitu: the frame of step %d is not in the history: %s", step, trouble)
 

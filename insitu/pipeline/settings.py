@@ -65,7 +65,7 @@ class Settings:
     threshold
         Largest class probability below which an atom is unknown, 0 … 1; None: the model's own.
     coverage
-        In place of `threshold`: the share of each class's atoms that keep their label, for example 0.99
+        In place of `threshold`: the share of each class's atoms that keep their label, for example 0.98
         (:class:`insitu.analyses.labels.Coverage`); each class has its own limit then.
     if_exists
         What to do if `file` exists, or if the clock is set back during the run: ``refuse``;

@@ -50,9 +50,9 @@ extern "C" __global__ void neighbors_maps(const double* r, const std::int64_t* i
 
 // --- labels --------------------------------------------------------------------------------------------
 
-// Label (-1: unknown, also below the limit of its class) and confidence of each atom, and for each class, unknown last, the number of atoms
-// and the sum of their confidence in units of 2^-32: whole numbers, so that no order changes them. Atoms
-// that are not `selected` (null: all are) count in nothing.
+// Label (-1: unknown, also below the limit of its class) and confidence of each atom, and for each class,
+// unknown last, the number of atoms and the sum of their confidence in units of 2^-32: whole numbers, so
+// that no order changes them. Atoms that are not `selected` (null: all are) count in nothing.
 extern "C" __global__ void phase_labels(const float* probabilities, const std::int32_t* found,
                                         const unsigned char* selected, std::int32_t n,
                                         std::int32_t classes, const float* limits, std::int32_t fewest,

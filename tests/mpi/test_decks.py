@@ -377,7 +377,8 @@ def test_hydride(done: Done) -> None:
     assert (everything["count"].sum("phase") == 108).all()
     assert (alone["atoms"] == 162).all()
     assert (alone["fraction"].sel(phase="fcc") > 0.99).all()
-    assert (everything["fraction"].sel(phase="fcc") < 0.5).all()
+    fcc, with_hydrogen = (h["fraction"].sel(phase="fcc").values for h in (alone, everything))
+    assert (with_hydrogen < fcc - 0.05).all()
     assert (alone.attrs["neighbors"], everything.attrs["neighbors"]) == ("metal", "all")
 
 

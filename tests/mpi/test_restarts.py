@@ -89,6 +89,10 @@ def test_another_threshold_is_not_appended(potentials: Path, tmp_path: Path) -> 
     assert run.code != 0
     assert f"has threshold {load('metals').card.threshold:g}, and this run has 0.9" in run.text
     assert steps(tmp_path / "phases.h5") == [10]
+    changed = host.monitor(10, if_exists="append", coverage=0.95)
+    run = host.run(tmp_path, crystal(potentials) + changed + "run 10\n", 2)
+    assert run.code != 0
+    assert "has coverage none, and this run has 0.95" in run.text
 
 
 def test_rerun_gives_the_same_history(host: Host, potentials: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def trajectory(
 
 def test_new_atoms_of_a_class_are_covered_whatever_its_probabilities_are() -> None:
     """By the definition: among others of the same distribution as large a share reaches the limit."""
-    powers = {0: 0.05, 1: 0.4}
+    powers = {0: 0.01, 1: 0.06}
     made = [
         trajectory(f"{k}-{s}", k, 4000, w, 10 * k + s) for k, w in powers.items() for s in range(5)
     ]
@@ -51,6 +51,14 @@ def test_each_trajectory_counts_the_same() -> None:
     assert "b" not in limits["0.9"]
 
 
+def test_what_no_limit_can_cover_is_left_out() -> None:
+    """Three of 100 atoms have another class, or none, as the likeliest: no limit gives them their label."""
+    p = np.tile([0.97, 0.03], (100, 1))
+    p[:2], p[2] = [0.4, 0.6], [0.3, 0.2]
+    limits = coverage_limits(CLASSES, [("one", np.zeros(100, dtype=int), p)])
+    assert [*limits] == ["0.9", "0.95"]
+
+
 def test_each_class_has_its_own_limit() -> None:
     more = {"coverage": {"0.99": {"a": 0.9, "b": 0.3}}}
     card = Card("m", ["a", "b", "c"], load("metals").card.descriptor, threshold=0.6, more=more)
@@ -62,7 +70,7 @@ def test_each_class_has_its_own_limit() -> None:
     labels, _ = decide(p, limits, np.full(4, 12, dtype=np.int32))
     assert labels.tolist() == [-1, 0, 1, -1]
     with pytest.raises(
-        SettingError, match=r"coverage=0.5: model 'm' has no limits for it; give one of 0.99"
+        SettingError, match=r"coverage=0.5: model 'm' has limits for 0.99; give one of these"
     ):
         chosen_limits(Coverage(0.5), card)
 
@@ -79,20 +87,29 @@ def test_what_cannot_be_is_refused(given: dict[str, float], message: str) -> Non
         settings.make(**given)
 
 
-def test_a_sample_and_a_history(tmp_path: Path) -> None:
+def test_a_sample_and_a_history(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from insitu.cli.command import main
     from insitu.testing import lattice
 
     positions, cell = lattice("fcc", 4.05, (4, 4, 4))
-    found = insitu.classify(positions, cell, True, coverage=0.99)
-    assert found.fractions["fcc"] == 1.0
+    positions += np.random.default_rng(1).normal(0, 0.34, positions.shape)
+    limits = load("metals").card.more["coverage"]["0.98"]
+    plain = insitu.classify(positions, cell, True)
+    found = insitu.classify(positions, cell, True, coverage=0.98)
+    own = np.array([limits[c] for c in plain.classes])[plain.probabilities.argmax(axis=1)]
+    np.testing.assert_array_equal(
+        found.labels >= 0, (plain.labels >= 0) & (plain.confidence >= own)
+    )
+    assert 0 < (found.labels >= 0).sum() < (plain.labels >= 0).sum()
     import ase
     import ase.io
 
     file, out = tmp_path / "a.xyz", tmp_path / "a.h5"
     ase.io.write(file, ase.Atoms("Al256", positions, cell=cell, pbc=True))
-    assert main(["classify", str(file), "--coverage", "0.99", "--out", str(out)]) == 0
+    assert main(["classify", str(file), "--coverage", "0.98", "--out", str(out)]) == 0
     about = insitu.open(str(out)).attrs
-    limits = load("metals").card.more["coverage"]["0.99"]
-    assert about["coverage"] == 0.99
+    assert about["coverage"] == 0.98
     assert about["threshold"] == pytest.approx(min(limits.values()))
+    again = ["classify", str(file), "--out", str(out), "--if-exists", "append"]
+    assert main(again) == 2
+    assert "has coverage 0.98, and this run has none" in capsys.readouterr().err

@@ -131,7 +131,12 @@ def further(paths: Iterable[str | Path], known: Iterable[Listed]) -> list[Listed
     before = len(found.crystals)
     for path in paths:
         for row in rows(path, ("material_id", "poscar")):
-            cell, sites, numbers = poscar(row["poscar"])
+            try:
+                cell, sites, numbers = poscar(row["poscar"])
+            except (IndexError, ValueError) as error:
+                raise SettingError(
+                    f"'{path}': the POSCAR of {row['material_id']} cannot be read ({error})"
+                ) from None
             found.add(row["material_id"], sites, cell, np.array(SYMBOLS)[numbers])
     return found.crystals[before:]
 

@@ -104,9 +104,9 @@ def crystals_of_no_class(
     settings
         The recipe's ``[foreign]``: `displacement` (largest), `strain`, `copies` of each prototype,
         numbers of crystals of each family (:func:`families`), two copies of each; the names of
-        prototypes that are held out; and, where the crystals of a `table` are trained as well
-        and of tables `further` are trained as well (:mod:`insitu.training.data.listed`), how many of them
-        each time (`listed`), and a fifth as many of their sublattices.
+        prototypes that are held out; and, where the crystals of a `table`, and of tables `further`, are
+        trained as well (:mod:`insitu.training.data.listed`), how many of them each time (`listed`), and
+        a fifth as many of their sublattices.
     rng
         Of everything.
     """

@@ -34,7 +34,9 @@ def coverage_limits(
     dict
         Of coverages such as ``"0.99"``: limits by class, for :class:`insitu.analyses.labels.Coverage`. Each
         trajectory of a class has the same weight, since the atoms of one are not independent. With few
-        trajectories the coverage is an estimate, without the guarantee of exchangeable atoms.
+        trajectories the coverage is an estimate, without the guarantee of exchangeable atoms. A coverage
+        that a class does not reach without any limit, since others or none are likelier for some of its
+        atoms, is left out.
 
     References
     ----------
@@ -43,8 +45,12 @@ def coverage_limits(
     """
     own: dict[int, dict[object, list[NDArray[np.float64]]]] = defaultdict(lambda: defaultdict(list))
     for trajectory, labels, p in found:
+        likeliest = p.argmax(axis=1)
+        # An atom has its label where no other class, and no structure that is none, is likelier.
+        likeliest[1.0 - p.sum(axis=1) > p.max(axis=1)] = -1
         for k in np.unique(labels[(labels >= 0) & (labels < len(classes))]).tolist():
-            own[k][trajectory].append(p[labels == k, k])
+            mine = labels == k
+            own[k][trajectory].append(np.where(likeliest[mine] == k, p[mine, k], 0.0))
     limits: dict[str, dict[str, float]] = {f"{c:g}": {} for c in COVERAGES}
     for k, trajectories in sorted(own.items()):
         parts = [p for p in map(np.concatenate, trajectories.values()) if len(p) >= _FEWEST]
@@ -58,4 +64,4 @@ def coverage_limits(
             # The largest probability below which no more than 1 - coverage of the weight lies.
             at = np.searchsorted(below, 1.0 - coverage + 1e-12, side="right") - 1
             limits[f"{coverage:g}"][classes[k]] = float(np.floor(1e6 * p[order[at]]) / 1e6)
-    return {c: by for c, by in limits.items() if by}
+    return {c: by for c, by in limits.items() if by and min(by.values()) > 0.0}
