@@ -47,3 +47,30 @@ def test_messages_arrive_in_their_delivery(tmp_path: Path, size: int) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("done") == size  # lines of several ranks may be mixed
+
+
+LATE = """
+import os
+import time
+from mpi4py import MPI
+from insitu.frame.reduce import Ranks
+ranks = Ranks(MPI.COMM_WORLD)
+while ranks.rank and not os.path.exists("left"):
+    time.sleep(0.01)
+print("all", ranks.come(0.3), flush=True)
+if ranks.rank == 0:
+    open("left", "w").close()
+"""
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_who_comes_late_learns_that_another_has_left(tmp_path: Path, size: int) -> None:
+    """One that had waited in vain does not take part in what the others would do together."""
+    (tmp_path / "program.py").write_text(LATE)
+    done = subprocess.run(
+        [str(BIN / "mpiexec"), "-n", str(size), sys.executable, "-P", "program.py"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("all False") == size
