@@ -118,11 +118,14 @@ def by_mdanalysis(path: Path) -> int:
 
     if path.suffix == ".bin":
         raise TypeError("MDAnalysis reads no binary dumps")
-    if path.suffix in (".xtc", ".dcd"):
-        universe = MDAnalysis.Universe(str(path), to_guess=())
-    else:
-        universe = MDAnalysis.Universe(str(path), format="LAMMPSDUMP", topology_format="LAMMPSDUMP")
-    return sum(len(now.positions) for now in universe.trajectory)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of its own plans
+        if path.suffix in (".xtc", ".dcd"):
+            universe = MDAnalysis.Universe(str(path), to_guess=())
+        else:
+            form = "LAMMPSDUMP"
+            universe = MDAnalysis.Universe(str(path), format=form, topology_format=form)
+        return sum(len(now.positions) for now in universe.trajectory)
 
 
 def by_chemfiles(path: Path) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -45,7 +46,7 @@ class Patience:
         OSError
             ``ETIMEDOUT``: it takes too long, or one before it did. And what the function itself raises.
         """
-        if self.limit is None:
+        if self.limit is None or sys.is_finalizing():  # no other thread goes on then
             return function(*arguments)
         if self.gone:
             raise OSError(errno.ETIMEDOUT, "the file system has not answered before")
