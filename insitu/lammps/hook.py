@@ -63,7 +63,10 @@ def fix_call(action: str, handle: int, text: str) -> str:
             fix.attempt(handle, lambda view: _setup(fix, view, words[2:]))
             return f"ok {int(fix.analysed)}"
         fix.attempt(handle, fix.step)
-        return f"ok {_settings.MOST_STEPS if fix.disabled else fix.pipeline.next_look()}"
+        look = _settings.MOST_STEPS if fix.disabled else fix.pipeline.next_look()
+        # Under overlap LAMMPS calls more often than there are frames: which steps need energy and virial.
+        frames = fix.settings.every if fix.pipeline.overlap else None
+        return f"ok {look} {frames}" if frames else f"ok {look}"
     except InsituError as error:
         return str(error)
     except Exception as error:

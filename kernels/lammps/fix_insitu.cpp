@@ -115,13 +115,14 @@ void FixInsitu::min_setup(int)
 
 void FixInsitu::end_of_step()
 {
-  announce(update->ntimestep + nevery);
   // Fixes may have moved atoms or the box after LAMMPS' own communication (fix deform,
   // press/berendsen, ehex, the drude transforms, at set-up filter/corotate). It is done again before
   // the next forces.
   comm->forward_comm();
-  int wait = 0;
-  std::sscanf(require("step").c_str(), "ok %d", &wait);
+  int wait = 0, often = nevery;
+  std::sscanf(require("step").c_str(), "ok %d %d", &wait, &often);
+  // Frames are at multiples of `often` only; energy and virial cost the forces a good part more.
+  announce(often * (update->ntimestep / often) + often);
   look = update->ntimestep + wait;
   analysed = update->ntimestep;
 }
