@@ -59,10 +59,18 @@ class Coverage:
     share: float
 
 
-def check_coverage(coverage: object, threshold: float | None) -> None:
-    """Raise SettingError unless at most one of both is given, and the coverage is a share."""
+def sureness(threshold: float | None, coverage: object) -> float | Coverage | None:
+    """Return below what an atom is unknown, as it was asked for; None: the model's own threshold.
+
+    Raises
+    ------
+    SettingError
+        Both are given; the threshold is no probability, or the coverage no share.
+    """
+    if threshold is not None and not 0.0 <= threshold <= 1.0:
+        raise SettingError(f"threshold={threshold} is not a probability; give 0 … 1")
     if coverage is None:
-        return
+        return threshold
     if not isinstance(coverage, int | float):
         raise SettingError(f"coverage={coverage!r} is not a number; give for example 0.98")
     if threshold is not None:
@@ -73,6 +81,7 @@ def check_coverage(coverage: object, threshold: float | None) -> None:
         raise SettingError(
             f"coverage={coverage:g} is no share of a class's atoms; give for example 0.98"
         )
+    return Coverage(coverage)
 
 
 def chosen_limits(given: float | Coverage | None, card: Card) -> NDArray[np.float32]:
@@ -101,9 +110,7 @@ def chosen_limits(given: float | Coverage | None, card: Card) -> NDArray[np.floa
             )
         own = known[f"{given.share:g}"]
         return np.array([own.get(c, card.threshold) for c in card.classes], dtype=np.float32)
-    threshold = card.threshold if given is None else float(given)
-    if not 0.0 <= threshold <= 1.0:
-        raise SettingError(f"threshold={given} is not a probability; give 0 … 1")
+    threshold = card.threshold if given is None else sureness(given, None)
     return np.full(len(card.classes), threshold, dtype=np.float32)
 
 

@@ -64,12 +64,11 @@ class Phases:
         self.model, self.classifier = model, Classifier(model)
         #: Probability ``(C,)`` of each class below which an atom is unknown.
         self.limits = chosen_limits(threshold, model.card)
-        self.coverage, self.threshold = (
-            0.0,
-            model.card.threshold if threshold is None else threshold,
-        )
+        self.coverage, self.threshold = 0.0, model.card.threshold
         if isinstance(threshold, Coverage):
             self.coverage, self.threshold = threshold.share, float(self.limits.min())
+        elif threshold is not None:
+            self.threshold = threshold
         self.classes = [*model.card.classes, "unknown"]
         self.codes = class_codes(model.card.classes)
         self._counts = PhaseCounts(len(self.classes), groups, n_types)

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from insitu.analyses.classification import Classification, classify_with
-from insitu.analyses.labels import Coverage, check_coverage
+from insitu.analyses.labels import sureness
 from insitu.analyses.loading import load
 from insitu.frame.threads import check_threads, thread_count
 from insitu.models.engines.buffers import Rooms
@@ -111,7 +111,7 @@ def classify(
     1.0
     """
     check_threads(threads)
-    check_coverage(coverage, threshold)
+    asked = sureness(threshold, coverage)
     more = extended(model, parse(classes)) if classes else None
     loaded = load(model, engine=engine, device=device, more=more)
     loaded.threads = thread_count(threads, len(os.sched_getaffinity(0)))
@@ -121,7 +121,7 @@ def classify(
         kept = of_arrays(neighbors, len(sample.positions), sample.species)  # type: ignore[arg-type]
     found = classify_with(
         loaded, sample.positions, sample.cell, sample.pbc, sample.species,
-        threshold=threshold if coverage is None else Coverage(coverage), kept=kept, origin=sample.origin,
+        threshold=asked, kept=kept, origin=sample.origin,
     )  # fmt: skip
     _ROOMS.give_back(_KEPT)
     if found.advice:

@@ -223,8 +223,8 @@ def _rest_of_dcd(path: str) -> int:
 
 
 def _xtc(path: str, wanted: Wanted) -> Frames:
-    for k, frame in enumerate(xtc_frames.frames(path, wanted)):
-        yield _of_gromacs(frame, frame.x) if wanted(k) else None
+    for frame in xtc_frames.frames(path, wanted):
+        yield None if frame is None else _of_gromacs(frame)
 
 
 def _trr(path: str, wanted: Wanted) -> Frames:
@@ -235,14 +235,14 @@ def _trr(path: str, wanted: Wanted) -> Frames:
         for frame in file:
             if not frame.hasx:  # it may have velocities or forces only
                 continue
-            yield _of_gromacs(frame, frame.x) if wanted(number) else None
+            yield _of_gromacs(frame) if wanted(number) else None
             number += 1
 
 
-def _of_gromacs(frame: Any, positions: NDArray[Any]) -> Configuration:
+def _of_gromacs(frame: Any) -> Configuration:
     """Return a frame in nm and ps."""
     return _made(
-        10.0 * np.asarray(positions, np.float64), 10.0 * np.asarray(frame.box, np.float64),
+        10.0 * np.asarray(frame.x, np.float64), 10.0 * np.asarray(frame.box, np.float64),
         int(frame.step), _decimal(frame.time),
     )  # fmt: skip
 

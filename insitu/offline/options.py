@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from insitu.analyses.labels import Coverage, check_coverage
+from insitu.analyses.labels import Coverage, sureness
 from insitu.analyses.requests import Request, check_names
 from insitu.errors import SettingError, did_you_mean, one_of
 from insitu.frame.species import SYMBOLS
@@ -105,7 +105,7 @@ class Options:
                 "--out phases.h5"
             )
         check_names(self.analyze)
-        check_coverage(self.coverage, self.threshold)
+        sureness(self.threshold, self.coverage)
         if self.group is not None:
             parse(self.group)
         if self.labels and Path(self.labels).exists():
@@ -114,4 +114,4 @@ class Options:
     @property
     def sureness(self) -> float | Coverage | None:
         """Below what an atom is unknown."""
-        return self.threshold if self.coverage is None else Coverage(self.coverage)
+        return sureness(self.threshold, self.coverage)

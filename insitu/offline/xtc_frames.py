@@ -11,12 +11,14 @@ import struct
 import subprocess
 import sys
 from collections.abc import Generator
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: Atoms (-1: an error follows), step, time [ps], box [nm].
+from insitu.offline.dump_frame import Wanted
+
+#: Atoms (0: not wanted, -1: an error follows), step, time [ps], box [nm].
 _HEAD = struct.Struct("<qqf9f")
 #: Processor time that a frame may take [s]; damaged ones may loop for ever.
 _LONGEST = 120
@@ -24,7 +26,7 @@ _END = -2
 
 
 class Frame(NamedTuple):
-    """A frame: positions ``(n, 3)`` and box ``(3, 3)`` [nm], time [ps]; no positions if not wanted."""
+    """A frame: positions ``(n, 3)`` and box ``(3, 3)`` [nm], time [ps]."""
 
     x: NDArray[np.float32]
     box: NDArray[np.float32]
@@ -32,8 +34,8 @@ class Frame(NamedTuple):
     time: float
 
 
-def frames(path: str, wanted: Any) -> Generator[Frame, None, None]:
-    """Yield the frames of a file, those that are not wanted without positions.
+def frames(path: str, wanted: Wanted) -> Generator[Frame | None, None, None]:
+    """Yield the frames of a file; None for one that is not wanted.
 
     Parameters
     ----------
@@ -75,7 +77,8 @@ def frames(path: str, wanted: Any) -> Generator[Frame, None, None]:
             if len(raw) < 12 * n:
                 raise OSError("its packed numbers are damaged")
             x = np.frombuffer(raw, dtype=np.float32).reshape(n, 3)
-            yield Frame(x, np.reshape(np.array(box, dtype=np.float32), (3, 3)), step, time)
+            edges = np.reshape(np.array(box, dtype=np.float32), (3, 3))
+            yield Frame(x, edges, step, time) if n else None
             number += 1
     finally:
         child.kill()

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from insitu.analyses import requests
-from insitu.analyses.labels import Coverage, check_coverage
+from insitu.analyses.labels import Coverage, sureness
 from insitu.analyses.requests import Request
 from insitu.analyses.settings import convert
 from insitu.errors import SettingError, did_you_mean, one_of
@@ -204,9 +204,7 @@ class Settings:
                 f"write_limit={self.write_limit:g} is not usable; give 0.1 … 86400 s"
             )
         check_threads(self.threads)
-        if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
-            raise SettingError(f"threshold={self.threshold} is not a probability; give 0 … 1")
-        check_coverage(self.coverage, self.threshold)
+        sureness(self.threshold, self.coverage)
         for name, allowed in (
             ("if_exists", IF_EXISTS), ("on_error", ON_ERROR), ("on_write_error", ON_WRITE_ERROR),
             ("on_sigterm", ON_SIGTERM), ("ghosts", GHOSTS), ("overlap", OVERLAP),
@@ -261,7 +259,7 @@ class Settings:
     @property
     def sureness(self) -> float | Coverage | None:
         """Below what an atom is unknown."""
-        return self.threshold if self.coverage is None else Coverage(self.coverage)
+        return sureness(self.threshold, self.coverage)
 
     @property
     def analyses(self) -> tuple[Request, ...]:

@@ -37,16 +37,23 @@ print("done")
 """
 
 
-@pytest.mark.parametrize("size", [1, 2, 3])
-def test_messages_arrive_in_their_delivery(tmp_path: Path, size: int) -> None:
-    (tmp_path / "program.py").write_text(PROGRAM)
+def output(folder: Path, program: str, size: int) -> str:
+    """Return what a program prints on some ranks, on which it ends well."""
+    (folder / "program.py").write_text(program)
     done = subprocess.run(
         [str(BIN / "mpiexec"), "-n", str(size), sys.executable, "-P", "program.py"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("done") == size  # lines of several ranks may be mixed
+    return done.stdout
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_messages_arrive_in_their_delivery(tmp_path: Path, size: int) -> None:
+    assert (
+        output(tmp_path, PROGRAM, size).count("done") == size
+    )  # lines of several ranks may be mixed
 
 
 LATE = """
@@ -66,11 +73,4 @@ if ranks.rank == 0:
 @pytest.mark.parametrize("size", [2, 3])
 def test_who_comes_late_learns_that_another_has_left(tmp_path: Path, size: int) -> None:
     """One that had waited in vain does not take part in what the others would do together."""
-    (tmp_path / "program.py").write_text(LATE)
-    done = subprocess.run(
-        [str(BIN / "mpiexec"), "-n", str(size), sys.executable, "-P", "program.py"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("all False") == size
+    assert output(tmp_path, LATE, size).count("all False") == size
