@@ -26,10 +26,11 @@ from insitu.analyses.lattice_fit import LATTICES, fit, orient
 from insitu.analyses.loading import load
 from insitu.analyses.phases import Phases
 from insitu.bench.samples import Sample, element, sample
+from insitu.frame.compiled import compiled
 from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
 from insitu.frame.halo import Halo
-from insitu.frame.neighbors import Neighbors, compiled
+from insitu.frame.neighbors import Neighbors
 from insitu.frame.reduce import Ranks
 
 

@@ -18,7 +18,8 @@ from insitu.diffraction.instrument import Instrument
 from insitu.diffraction.powder import METHODS, RESOLUTION, bins_of, pattern_of, period, room
 from insitu.diffraction.scattering import WINDOWS, from_pairs, from_rings, rings
 from insitu.errors import InsituError, SettingError, describe
-from insitu.frame.frame import Frame, heights
+from insitu.frame.cell import heights
+from insitu.frame.frame import Frame
 from insitu.frame.neighbors import Neighbors
 from insitu.frame.pairs import count_pairs, rows_of_pairs
 from insitu.frame.reduce import Ranks

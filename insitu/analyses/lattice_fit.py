@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from insitu.frame.compiled import compiled
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors, compiled
+from insitu.frame.neighbors import Neighbors
 from insitu.frame.threads import thread_count
 
 #: Lattices by the kernels' numbers.

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from insitu.analyses.base import System
 from insitu.errors import SettingError
-from insitu.frame.frame import Frame, heights
+from insitu.frame.cell import heights
+from insitu.frame.frame import Frame
 
 #: A box vector whose part along a direction is a smaller part of all than this does not cross the bins.
 _FLAT = 1e-5

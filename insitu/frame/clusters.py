@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from insitu.frame.compiled import compiled
 from insitu.frame.frame import Frame
 from insitu.frame.halo import Halo
-from insitu.frame.neighbors import compiled
 from insitu.frame.reduce import Ranks
 from insitu.frame.union import Union
 

@@ -9,13 +9,14 @@ this rank's atoms, and where a few of its ghosts are now.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import DeckError
-from insitu.frame.frame import Frame, heights, inverse
+from insitu.frame.cell import heights, inverse
+from insitu.frame.compiled import compiled
+from insitu.frame.frame import Frame
 from insitu.frame.ghost_cutoff import HostCutoff, Need, asked_for, line
 from insitu.frame.partners import partners_of
 from insitu.frame.reduce import Ranks
@@ -28,6 +29,9 @@ _DRIFT = 1e-5
 
 #: Cells that an atom can be outside of a periodic box between two neighbour lists.
 _STRAYED = 10.0
+#: Directions of lower and upper ends.
+_BOTH = [0, 1, 2, 0, 1, 2]
+_OUTWARD = np.repeat([-1.0, 1.0], 3)
 
 
 def unstable(frame: Frame) -> str | None:
@@ -38,6 +42,9 @@ def unstable(frame: Frame) -> str | None:
     frame
         This rank's frame.
     """
+    own = frame.bounds
+    if not frame.n_local or (np.abs(own) <= np.where(frame.pbc, _STRAYED, np.inf)[_BOTH]).all():
+        return None
     r = frame.positions[: frame.n_local]
     s = np.abs((r - frame.origin) @ inverse(frame.cell)) * frame.pbc
     bad = ~np.isfinite(r).all(axis=1) | ~(s <= _STRAYED).all(axis=1)
@@ -66,8 +73,7 @@ class GhostCheck:
         # Off any round number: a shell of a perfect crystal at exactly this distance would be
         # counted differently by owner and receiver.
         self._reach = reach * (1.0 + 0.73e-5)
-        # Fractional coordinates (3, n) of owned and ghost atoms, for all three questions.
-        self._s = np.ascontiguousarray(frame.fractional().T)
+        self._cell = frame.origin, inverse(frame.cell)
 
     def question(self) -> NDArray[np.float64]:
         """Return this rank's region (fractional bounds) and a few of its ghosts, for its partners."""
@@ -75,64 +81,29 @@ class GhostCheck:
         frame = self._frame
         if not frame.n_local:
             return row
-        s = self._s[:, : frame.n_local]
         part = self._reach / heights(frame.cell)
-        row[:3], row[3:6] = s.min(axis=1) - part, s.max(axis=1) + part
+        row[:6] = frame.bounds
+        row[:3] -= part
+        row[3:6] += part
         if frame.n_ghost:
             # The outermost ghosts move most when the box is remapped.
-            away = np.abs(self._s[:, frame.n_local :] - 0.5).sum(axis=0)
-            some = min(_SAMPLES, frame.n_ghost)
-            far = frame.n_local + np.argpartition(away, -some)[-some:]
-            row[6 : 6 + 4 * some : 4] = frame.ids[far]
-            for axis in range(3):
-                row[7 + axis : 7 + axis + 4 * some : 4] = frame.positions[far, axis]
+            ends = frame.n_local, len(frame.positions)
+            far = compiled().outermost(frame.positions, *ends, *self._cell, _SAMPLES)
+            samples = row[6 : 6 + 4 * len(far)].reshape(-1, 4)
+            samples[:, 0], samples[:, 1:] = frame.ids[far], frame.positions[far]
         return row
 
     def answer(self, rows: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return how many atoms (with periodic images) this rank has in the region of each row."""
-        frame = self._frame
-        counts = np.zeros(len(rows), dtype=np.int64)
-        if not frame.n_local:
-            return counts
-        s = self._s[:, : frame.n_local]
-        low, high = s.min(axis=1), s.max(axis=1)
-        for r, bounds in enumerate(rows[:, :6]):
-            if not np.isnan(bounds[0]):
-                counts[r] = self._inside(s, bounds, low, high)
-        return counts
+        return self._inside(rows[:, :6], self._frame.n_local, self._frame.pbc)
 
     def _inside(
-        self, s: NDArray[np.float64], bounds: NDArray[np.float64], low: NDArray[np.float64],
-        high: NDArray[np.float64],
-    ) -> int:  # fmt: skip
-        """Return how many of the points ``(3, n)`` and their images are between bounds ``(6,)``."""
-        pbc = self._frame.pbc
-        least = np.where(pbc, np.ceil(bounds[:3] - high), 0.0)
-        most = np.where(pbc, np.floor(bounds[3:] - low), 0.0)
-        if (most < least).any():
-            return 0
-        first, last = low + least, high + least
-        # The axis that leaves the fewest atoms comes first, one on which all are inside not at all.
-        width = np.minimum(bounds[3:], last) - np.maximum(bounds[:3], first)
-        part = np.where(most > least, 2.0, width / np.maximum(last - first, 1e-300))
-        left: NDArray[np.intp] | slice = slice(None)
-        # In a small box an atom has several images in the region: as many as the product of the axes'.
-        images: Any = 1.0
-        for k in np.argsort(part):
-            if most[k] > least[k]:
-                x = s[k, left]
-                images = images * (np.floor(bounds[3 + k] - x) - np.ceil(bounds[k] - x) + 1.0)
-                continue
-            if bounds[k] <= first[k] and last[k] <= bounds[3 + k]:
-                continue
-            x = s[k, left] + least[k]
-            (some,) = np.nonzero((x >= bounds[k]) & (x <= bounds[3 + k]))
-            left = some if isinstance(left, slice) else left[some]
-            if not len(left):
-                return 0
-        if np.ndim(images):
-            return round(float(np.sum(images)))
-        return s.shape[1] if isinstance(left, slice) else len(left)
+        self, regions: NDArray[np.float64], atoms: int, pbc: NDArray[np.bool_]
+    ) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = compiled().count_inside(
+            self._frame.positions, atoms, *self._cell, pbc.view(np.uint8), regions
+        )
+        return found
 
     def missing(self, mine: NDArray[np.float64], there: int, blur: float = 0.0) -> int:
         """Return how many of the atoms that are in this rank's region LAMMPS did not give it.
@@ -142,17 +113,11 @@ class GhostCheck:
         """
         if np.isnan(mine[0]):
             return 0
-        margin = blur / heights(self._frame.cell)
-        fewest, most = (self._within(mine, m) for m in ((-margin, margin) if blur else (0.0, 0.0)))
-        return there - min(max(there, fewest), most)
-
-    def _within(self, mine: NDArray[np.float64], margin: NDArray[np.float64] | float) -> int:
-        """Return how many owned atoms and ghosts are in this rank's region and a margin."""
-        low, high = mine[:3] - margin, mine[3:6] + margin
-        here = np.ones(self._s.shape[1], dtype=bool)
-        for k in range(3):
-            here &= (self._s[k] >= low[k]) & (self._s[k] <= high[k])
-        return int(here.sum())
+        margin = (blur / heights(self._frame.cell))[_BOTH] * _OUTWARD
+        regions = mine[:6] + np.array([[-1.0], [1.0]]) * margin if blur else mine[None, :6]
+        # Owned atoms and ghosts: images are points of their own.
+        here = self._inside(regions, len(self._frame.positions), np.zeros(3, dtype=bool))
+        return there - min(max(there, int(here[0])), int(here[-1]))
 
     def stale(self, rows: NDArray[np.float64]) -> float:
         """Return the largest distance of a sampled ghost from where its owner has it now [Å].
@@ -166,17 +131,11 @@ class GhostCheck:
         samples = samples[np.isfinite(samples[:, 0])]
         if not len(samples):
             return 0.0
-        ids = frame.ids[: frame.n_local]
-        # The samples are few: the atoms are looked up among them, not they among the atoms.
-        wanted = np.unique(samples[:, 0].astype(np.int64))
-        at = np.minimum(np.searchsorted(wanted, ids), len(wanted) - 1)
-        (atoms,) = np.nonzero(wanted[at] == ids)
-        if not len(atoms):
+        atom = compiled().places_of_ids(frame.ids, frame.n_local, samples[:, 0].astype(np.int64))
+        mine = atom >= 0
+        if not mine.any():
             return 0.0
-        atom_of = np.full(len(wanted), -1, dtype=np.intp)
-        atom_of[at[atoms]] = atoms
-        atom = atom_of[np.searchsorted(wanted, samples[:, 0].astype(np.int64))]
-        difference = samples[atom >= 0, 1:] - frame.positions[atom[atom >= 0]]
+        difference = samples[mine, 1:] - frame.positions[atom[mine]]
         images = np.rint(difference @ inverse(frame.cell)) * frame.pbc
         return float(np.abs(difference - images @ frame.cell).max())
 
@@ -217,8 +176,9 @@ def _found(frame: Frame, reach: float, ranks: Ranks) -> tuple[int, float] | None
     others = ranks.trade(answers, dict.fromkeys(near, 1), np.int64)
     found = int(counts[0]) + sum(int(n[0]) for n in others.values())
     missing, drift = this.missing(mine, found), this.stale(rows)
-    size = max(float(np.abs(a).max(initial=0.0)) for a in (frame.cell, frame.positions))
-    drift = drift if drift > 1e-8 * (1.0 + size) else 0.0
+    if drift:
+        size = max(float(np.abs(a).max(initial=0.0)) for a in (frame.cell, frame.positions))
+        drift = drift if drift > 1e-8 * (1.0 + size) else 0.0
     trouble = ranks.sum(np.array([missing != 0, drift > 0.0], dtype=np.float64))
     if not trouble.any():
         return None

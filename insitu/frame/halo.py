@@ -17,10 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import InsituError
-from insitu.frame.frame import Frame, heights
-from insitu.frame.neighbors import Neighbors, compiled
+from insitu.frame.cell import heights
+from insitu.frame.compiled import compiled
+from insitu.frame.frame import Frame
+from insitu.frame.neighbors import Neighbors
 from insitu.frame.owners import Owners
-from insitu.frame.partners import bounds_of, partners_of
+from insitu.frame.partners import partners_of
 from insitu.frame.reduce import Ranks
 
 NOBODYS = (
@@ -50,7 +52,7 @@ def _extent(frame: Frame) -> float:
     """Return how far the ghosts of a frame lie from the bounds of its owned atoms [Å]."""
     if not frame.n_ghost or not frame.n_local:
         return 0.0
-    own = bounds_of(frame)
+    own = frame.bounds
     s = frame.fractional(slice(frame.n_local, None))
     beyond = np.maximum(own[:3] - s.min(axis=0), s.max(axis=0) - own[3:])
     return float((np.maximum(beyond, 0.0) * heights(frame.cell)).max())

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from insitu.frame.compiled import compiled
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import compiled
 from insitu.frame.partners import Partners, lies_in
 from insitu.frame.reduce import Ranks
 

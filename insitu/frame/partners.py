@@ -16,7 +16,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.frame.frame import Frame, heights
+from insitu.frame.cell import heights
+from insitu.frame.frame import Frame
 from insitu.frame.reduce import Ranks
 
 #: How far atoms may move until partners are looked for again, in units of the reach.
@@ -58,7 +59,7 @@ class Partners:
             return
         margin = _MARGIN * reach / heights(frame.cell)
         part = _GROWTH * reach / heights(frame.cell)
-        own = bounds_of(frame)
+        own = frame.bounds
         self.bounds = own + np.concatenate([-margin, margin])
         self._part, self._pbc = part, frame.pbc
         region = self.bounds + np.concatenate([-part, part])
@@ -71,7 +72,7 @@ class Partners:
         """Return whether the atoms and the reach of a frame are within what was told; not collective."""
         if self._alone or not frame.n_local:
             return True
-        own = bounds_of(frame)
+        own = frame.bounds
         inside = (own[:3] >= self.bounds[:3]).all() and (own[3:] <= self.bounds[3:]).all()
         # The ghosts are counted in a region that is larger by 1e-5.
         far = 1.0001 * reach / heights(frame.cell)
@@ -86,15 +87,6 @@ class Partners:
         low, high = self.bounds[:3] - part, self.bounds[3:] + part
         result: NDArray[np.bool_] = np.all((s >= low) & (s <= high), axis=1)
         return result
-
-
-def bounds_of(frame: Frame) -> NDArray[np.float64]:
-    """Return the fractional coordinates ``(6,)`` between which the owned atoms lie; NaN without atoms."""
-    if not frame.n_local:
-        return np.full(6, np.nan)
-    # By direction: NumPy takes ten times as long for the ends of columns.
-    s = np.ascontiguousarray(frame.fractional(slice(frame.n_local)).T)
-    return np.concatenate([s.min(axis=1), s.max(axis=1)])
 
 
 def partners_of(frame: Frame, reach: float, ranks: Ranks) -> Partners:

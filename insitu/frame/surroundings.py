@@ -13,8 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.frame.frame import Frame, heights
-from insitu.frame.neighbors import Neighbors, compiled
+from insitu.frame.cell import heights
+from insitu.frame.compiled import compiled
+from insitu.frame.frame import Frame
+from insitu.frame.neighbors import Neighbors
 
 #: Nearer than this two atoms are at one place: in spacings, and at most so many Å. The shortest bond
 #: (H2) has 0.74 Å; Drude oscillators and shells are less than 0.3 Å from their cores.

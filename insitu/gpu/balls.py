@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from insitu.errors import SettingError
-from insitu.frame.neighbors import compiled
+from insitu.frame.compiled import compiled
 from insitu.gpu.device import Device, blocks_of, room_for
 from insitu.gpu.search import DeviceSearch
 

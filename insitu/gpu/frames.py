@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from insitu.errors import SettingError
-from insitu.frame.frame import Frame, heights
+from insitu.frame.cell import heights
+from insitu.frame.frame import Frame
 from insitu.frame.images import (
     FAR,
     check_finite,

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import InsituError
+from insitu.frame.compiled import compiled
 from insitu.frame.frame import Frame
 from insitu.frame.images import FAR
-from insitu.frame.neighbors import compiled
 from insitu.gpu.device import Device, blocks_of
 
 _THREADS = 256

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -48,7 +49,9 @@ def frame_checksum(rows: Iterable[NDArray[Any]]) -> int:
     """Return the CRC-32 of one frame: of its values in the order of their paths, then time, then step."""
     found = 0
     for row in rows:
-        found = zlib.crc32(row.astype(row.dtype.newbyteorder("<"), copy=False).tobytes(), found)
+        if sys.byteorder == "big":
+            row = row.astype(row.dtype.newbyteorder("<"))
+        found = zlib.crc32(row.tobytes(), found)
     return found
 
 

@@ -98,14 +98,25 @@ class Storage:
             )
 
     @property
-    def descriptor(self) -> int:
-        """Of the file that is held; another one after each change in a copy."""
-        assert self._disk is not None
-        return self._disk.fileno()
+    def disk(self) -> Disk | None:
+        """The file that is held, whether or not it still has its name; another after a change in a copy."""
+        return self._disk
 
     def put_directly(self, put: Callable[..., None], *arguments: Any) -> None:
-        """Write into the file that is held without HDF5: `put` of its descriptor and of the arguments."""
-        self.patience(put, self.descriptor, *arguments)
+        """Write into the file that is held without HDF5: `put` of its descriptor and of the arguments.
+
+        Raises
+        ------
+        HistoryError
+            It was removed, or replaced by another.
+        """
+        assert self._disk is not None
+        self.patience(self._put, self._disk, put, *arguments)
+
+    def _put(self, disk: Disk, put: Callable[..., None], *arguments: Any) -> None:
+        # In one call: each has another thread wake up and be waited for.
+        self._check_mine(disk)
+        put(disk.fileno(), *arguments)
 
     @contextmanager
     def in_place(self) -> Iterator[h5py.File]:

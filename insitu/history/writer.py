@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import h5py
 import numpy as np
@@ -49,6 +49,8 @@ class Series:
         self.repairs: list[str] = []
         self._storage, self._if_exists = storage, if_exists
         self._observables = {o.path: o for o in observables}
+        #: Of each frame, in the order of the paths.
+        self._datasets = sorted((f"observables/{o.path}/value", o) for o in observables)
         widest = max(np.dtype(o.dtype).itemsize * int(np.prod(o.shape)) for o in observables)
         self._chunk = int(np.clip(_CHUNK_BYTES // max(1, widest), 1, _CHUNK_FRAMES))
         self._frames = 0
@@ -273,35 +275,40 @@ class Series:
                 f"step {step} is not after step {self.last_step}, the last in '{self.path}'; write "
                 "frames in the order of their steps, after begin() if the clock was set back."
             )
-        if missing := sorted(self._observables.keys() - values.keys()):
-            raise HistoryError(f"step {step} lacks {', '.join(missing)}; give every observable.")
-        rows = {}
-        for path, value in values.items():
-            if path not in self._observables:
-                near = did_you_mean(path, self._observables)
-                raise HistoryError(f"step {step} has '{path}', which no observable declares.{near}")
-            asked, row = self._observables[path], np.asarray(value)
-            fits = row.dtype.kind in "iufb" and np.can_cast(row.dtype, asked.dtype, "same_kind")
-            if row.shape != asked.shape or not fits:
-                raise HistoryError(
-                    f"{path} at step {step} is {row.dtype} of shape {row.shape}, and the history "
-                    f"takes {asked.dtype} of shape {asked.shape}; correct the analyzer."
-                )
-            rows[f"observables/{path}/value"] = row.astype(asked.dtype, order="C")
-        rows = {name: rows[name] for name in sorted(rows)}
+        if values.keys() != self._observables.keys():
+            self._misfit(step, values)
+        rows = {name: self._row(step, o, values[o.path]) for name, o in self._datasets}
         first = f"observables/{next(iter(self._observables))}"
         rows[f"{first}/time"] = np.asarray(time, dtype="f8")
         rows[f"{first}/step"] = np.asarray(step, dtype="i8")
         rows[f"{CHECKSUMS}/frames"] = np.asarray(frame_checksum(rows.values()), dtype="u4")
         return rows
 
+    def _misfit(self, step: int, values: Mapping[str, Any]) -> NoReturn:
+        if missing := sorted(self._observables.keys() - values.keys()):
+            raise HistoryError(f"step {step} lacks {', '.join(missing)}; give every observable.")
+        path = next(p for p in values if p not in self._observables)
+        near = did_you_mean(path, self._observables)
+        raise HistoryError(f"step {step} has '{path}', which no observable declares.{near}")
+
+    def _row(self, step: int, asked: Observable, value: Any) -> NDArray[Any]:
+        """Return the frame of an observable as it is written."""
+        row = np.asarray(value)
+        given, wanted = row.dtype, np.dtype(asked.dtype)
+        fits = given == wanted or (given.kind in "iufb" and np.can_cast(given, wanted, "same_kind"))
+        if row.shape != asked.shape or not fits:
+            raise HistoryError(
+                f"{asked.path} at step {step} is {given} of shape {row.shape}, and the history "
+                f"takes {asked.dtype} of shape {asked.shape}; correct the analyzer."
+            )
+        return row.astype(wanted, order="C", copy=False)
+
     def _placed_by(self, rows: Mapping[str, NDArray[Any]]) -> Places | None:
         """Return where in the file the next frame is to be; None: only HDF5 knows."""
         if not self.direct:
             return None
-        disk = self._storage.held()
-        if self._placed is not disk:  # another file since the last change in a copy
-            self._placed = disk
+        if self._placed is not self._storage.disk:  # another file since the last change in a copy
+            self._placed = disk = self._storage.held()
             with h5py.File(disk, "r") as file:
                 self._places = Places.of(file, disk.fileno(), list(rows), self._frames)
         return self._places

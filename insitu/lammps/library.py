@@ -97,11 +97,23 @@ class Instance:
         if not rows or not n:
             return np.zeros((0, 3))
         first = c.c_void_p.from_address(rows).value  # LAMMPS keeps the rows in one block
-        return np.ctypeslib.as_array(c.cast(c.c_void_p(first), c.POINTER(c.c_double)), (n, 3))
+        assert first is not None
+        return in_place(first, (n, 3), np.float64)
 
     def _array(self, name: bytes, n: int, dtype: Any) -> NDArray[Any]:
         address = self._lib.lammps_extract_atom(self._lmp, name)
-        if not address or not n:
-            return np.zeros(0, dtype=dtype)
-        kind = c.c_int32 if dtype == np.int32 else c.c_int64
-        return np.ctypeslib.as_array(c.cast(c.c_void_p(address), c.POINTER(kind)), (n,))
+        return in_place(address, (n,), dtype) if address and n else np.zeros(0, dtype=dtype)
+
+
+class _Place:
+    """An array in memory, as NumPy asks for it: ctypes' own way takes ten times as long."""
+
+    def __init__(self, address: int, shape: tuple[int, ...], dtype: Any) -> None:
+        self.__array_interface__ = {
+            "data": (address, False), "shape": shape, "typestr": np.dtype(dtype).str, "version": 3,
+        }  # fmt: skip
+
+
+def in_place(address: int, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Return what is at an address as an array; nobody keeps it alive."""
+    return np.asarray(_Place(address, shape, dtype))

@@ -7,6 +7,7 @@ whatever does not look as expected counts as unknown.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import struct
@@ -17,18 +18,21 @@ _MOST = 32  # groups
 _MEMBERS = 40  # of class Update that are looked at
 
 
+@functools.cache
+def _memory(process: int) -> int:
+    """Return a descriptor of a process' own memory, -1 without one. A fork's is another process' memory."""
+    try:
+        return os.open("/proc/self/mem", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+
+
 def read(address: int, size: int) -> bytes:
     """Return bytes of this process, fewer or none where there are none."""
     try:
-        memory = os.open("/proc/self/mem", os.O_RDONLY)
-    except OSError:
-        return b""
-    try:
-        return os.pread(memory, size, address)
+        return os.pread(_memory(os.getpid()), size, address)
     except (OSError, OverflowError, ValueError):
         return b""
-    finally:
-        os.close(memory)
 
 
 def words(address: int, count: int) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from insitu.errors import DeckError, SettingError, did_you_mean
 from insitu.frame.frame import Frame, Thermo
 from insitu.frame.units import ANGSTROM, DEFAULT_SKIN, TIME_UNIT
 from insitu.lammps import memory as lammps_memory
-from insitu.lammps.library import Instance, string_setter
+from insitu.lammps.library import Instance, in_place, string_setter
 
 #: `lammps_id_name` of older releases crashes on the place of a group that was deleted.
 _GROUPS_HAVE_HOLES = 20250722
@@ -152,8 +152,7 @@ class LammpsView(Instance):
                 "(LAMMPS forbids read_restart and some of change_box after such a fix; the results of "
                 "fix insitu are also its own per-atom values, f_ID[1] and f_ID[2])"
             )
-        kind = c.c_int32 if name.startswith("i_") else c.c_double
-        return np.ctypeslib.as_array(c.cast(c.c_void_p(address), c.POINTER(kind)), (n,))
+        return in_place(address, (n,), np.int32 if name.startswith("i_") else np.float64)
 
     def has(self, kind: str, name: str) -> bool:
         """Return whether the deck defines a "variable", "fix", "group" … of that name."""
@@ -162,7 +161,7 @@ class LammpsView(Instance):
     @staticmethod
     def doubles(address: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """Return doubles of the plug-in as an array, to be written."""
-        return np.ctypeslib.as_array(c.cast(c.c_void_p(address), c.POINTER(c.c_double)), shape)
+        return in_place(address, shape, np.float64)
 
     def set_variable(self, name: str, text: str) -> None:
         """Give a string variable of the deck a new value.
@@ -273,8 +272,9 @@ class LammpsView(Instance):
         address = self._lib.lammps_extract_atom(self._lmp, b"mass")
         if not address or self.units not in ("metal", "real", "electron"):
             return None
-        n = self.setting("ntypes") + 1  # the first is of no type
-        return np.ctypeslib.as_array(c.cast(c.c_void_p(address), c.POINTER(c.c_double)), (n,))[1:]
+        return in_place(address, (self.setting("ntypes") + 1,), np.float64)[
+            1:
+        ]  # the first is of no type
 
     def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
         """Return cell ``(3, 3)`` (rows are vectors), origin and periodicity, in LAMMPS' units."""

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import ModelError, SettingError, did_you_mean
-from insitu.frame.neighbors import compiled
+from insitu.frame.compiled import compiled
 from insitu.models.card import Card
 from insitu.models.engines import check_engine
 from insitu.models.engines.cnn import NativeCNN

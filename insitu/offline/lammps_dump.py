@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import SettingError
-from insitu.frame.neighbors import compiled
+from insitu.frame.compiled import compiled
 from insitu.frame.units import ANGSTROM
 from insitu.offline.configuration import Configuration
 from insitu.offline.dump_frame import (

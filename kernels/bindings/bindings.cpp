@@ -23,6 +23,7 @@ void bind_cnn(nb::module_& m);  // cnn.cpp
 void bind_spatial(nb::module_& m);  // spatial.cpp
 void bind_clusters(nb::module_& m);  // clusters.cpp
 void bind_lattice(nb::module_& m);  // lattice.cpp
+void bind_frame(nb::module_& m);  // frame.cpp
 }
 
 namespace {
@@ -262,6 +263,7 @@ NB_MODULE(_kernels, m) {
     insitu::bind_spatial(m);
     insitu::bind_clusters(m);
     insitu::bind_lattice(m);
+    insitu::bind_frame(m);
     // Shared memory of a device's warp [bytes]: an entry of its ball, of an image, and the image itself.
     m.attr("BALL_BYTES") = insitu::kBallBytes;
     m.attr("MAP_BYTES") = insitu::kMapBytes;

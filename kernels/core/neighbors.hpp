@@ -13,6 +13,13 @@
 
 namespace insitu {
 
+// The largest whole number below: without SSE 4.1 the library's takes ten times as long.
+inline double below(double x) {
+    if (!(x > -1e15 && x < 1e15)) return std::floor(x);
+    const double whole = double(std::int64_t(x));
+    return whole - double(whole > x);
+}
+
 struct CellList {
     int n[3] = {1, 1, 1};
     double low[3] = {0, 0, 0};
@@ -24,7 +31,7 @@ struct CellList {
     std::vector<double> slabs[3];  // occupied ones of a sample with wide gaps, else empty
 
     int coordinate(double value, int axis) const {
-        const double c = std::floor((value - low[axis]) * inverse_side[axis]);
+        const double c = below((value - low[axis]) * inverse_side[axis]);
         const auto& known = slabs[axis];
         if (known.empty()) return int(std::min(std::max(c, 0.0), double(n[axis] - 1)));
         return int(std::lower_bound(known.begin(), known.end() - 1, c) - known.begin());
@@ -112,7 +119,7 @@ struct CellList {
             s.resize(std::size_t(count));
             for (std::int64_t i = 0; i < count; ++i) {
                 // As coordinate() has it, with points beyond the rim in the outermost slabs.
-                const double c = std::floor((r[3 * i + a] - low[a]) * (1.0 / side));
+                const double c = below((r[3 * i + a] - low[a]) * (1.0 / side));
                 s[std::size_t(i)] = std::min(std::max(c, 0.0), last);
             }
             std::sort(s.begin(), s.end());

@@ -14,7 +14,8 @@ from ase.build import bulk
 from numpy.typing import NDArray
 
 from insitu.errors import InsituError, SettingError
-from insitu.frame.frame import Frame, heights
+from insitu.frame.cell import heights
+from insitu.frame.frame import Frame
 
 Array = NDArray[np.float64]
 OBLIQUE = np.array([[4.0, 0.0, 0.0], [2.2, 3.6, 0.0], [-1.7, 1.1, 4.4]])

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from insitu.frame.frame import Frame, heights
+from insitu.frame.cell import heights
+from insitu.frame.frame import Frame
 from insitu.frame.ghosts import check
 from insitu.frame.partners import partners_of
 from insitu.testing.ranks import ThreadRanks, together

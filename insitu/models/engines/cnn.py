@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.frame.neighbors import compiled
+from insitu.frame.compiled import compiled
 
 #: Classes, and features of the dense layer, are padded to these.
 _CLASSES, _HIDDEN = 16, 32

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import SettingError
-from insitu.frame.neighbors import Neighbors, compiled
+from insitu.frame.compiled import compiled
+from insitu.frame.neighbors import Neighbors
 from insitu.models.weights import padded, wide
 
 UNITS = ("spacing", "angstrom")
