@@ -35,8 +35,10 @@ def standard_error(count: NDArray[np.int64], population: Any) -> NDArray[np.floa
     W. G. Cochran, Sampling Techniques (1977), equation 3.8.
     """
     n = count.sum(axis=-1, keepdims=True).astype(float)
-    p = fractions(count)
     of = np.maximum(np.asarray(population, dtype=float)[..., None], n)
+    if (n == of).all() and n.all():
+        return np.zeros(count.shape)
+    p = fractions(count)
     with np.errstate(invalid="ignore", divide="ignore"):
         error: NDArray[np.float64] = np.sqrt(p * (1.0 - p) / (n - 1.0) * (1.0 - n / of))
     # One atom of one is no sample; one of several says nothing of its error.

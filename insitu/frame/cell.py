@@ -48,6 +48,8 @@ def completed(
 def normals(cell: NDArray[np.float64], kept: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return a cell whose vectors of some directions are of 1 Å, normal to those that are kept.
 
+    The cell itself, where all are.
+
     Parameters
     ----------
     cell
@@ -55,6 +57,8 @@ def normals(cell: NDArray[np.float64], kept: NDArray[np.bool_]) -> NDArray[np.fl
     kept
         ``(3,)`` which directions keep theirs.
     """
+    if kept.all():
+        return cell
     box = np.where(kept[:, None], cell, 0.0)
     which = np.flatnonzero(~kept)
     if len(which) == 3:
@@ -78,16 +82,22 @@ def inverse(cell: NDArray[np.float64]) -> NDArray[np.float64]:
     return _geometry(np.asarray(cell, dtype=np.float64).tobytes())[0]
 
 
+def volume(cell: NDArray[np.float64]) -> float:
+    """Return the volume of a cell ``(3, 3)`` [Å³]."""
+    return _geometry(np.asarray(cell, dtype=np.float64).tobytes())[2]
+
+
 def heights(cell: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the distances ``(3,)`` between opposite faces of a cell ``(3, 3)`` [Å], read-only."""
     return _geometry(np.asarray(cell, dtype=np.float64).tobytes())[1]
 
 
 @functools.lru_cache(maxsize=8)
-def _geometry(raw: bytes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return inverse and heights of a cell, which a frame asks for a dozen times."""
-    turned: NDArray[Any] = np.linalg.inv(np.frombuffer(raw).reshape(3, 3))
+def _geometry(raw: bytes) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Return inverse, heights and volume of a cell, which a frame asks for a dozen times."""
+    cell = np.frombuffer(raw).reshape(3, 3)
+    turned: NDArray[Any] = np.linalg.inv(cell)
     height: NDArray[np.float64] = 1.0 / np.linalg.norm(turned, axis=0)
     for array in (turned, height):
         array.flags.writeable = False
-    return turned, height
+    return turned, height, float(abs(np.linalg.det(cell)))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.frame.cell import heights, inverse, normals
+from insitu.frame.cell import heights, inverse, normals, volume
 from insitu.frame.compiled import compiled
 from insitu.frame.frame import Frame
 from insitu.frame.reduce import Ranks
@@ -102,7 +102,7 @@ def spacing(frame: Frame, ranks: Ranks | None = None, device: Device | None = No
     ranks = ranks or Ranks()
     basis = normals(frame.cell, frame.pbc)
     grid = compiled().DensityGrid(
-        inverse(basis), heights(basis), float(abs(np.linalg.det(basis))), frame.pbc.view(np.uint8)
+        inverse(basis), heights(basis), volume(basis), frame.pbc.view(np.uint8)
     )
     atoms = _Atoms(frame) if device is None else _DeviceAtoms(frame, basis, device)
     if not frame.pbc.all():

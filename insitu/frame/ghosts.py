@@ -42,8 +42,10 @@ def unstable(frame: Frame) -> str | None:
     frame
         This rank's frame.
     """
-    own = frame.bounds
-    if not frame.n_local or (np.abs(own) <= np.where(frame.pbc, _STRAYED, np.inf)[_BOTH]).all():
+    own, periodic = frame.bounds.tolist(), frame.pbc.tolist() * 2
+    if not frame.n_local or all(
+        abs(end) <= (_STRAYED if p else np.inf) for end, p in zip(own, periodic, strict=True)
+    ):
         return None
     r = frame.positions[: frame.n_local]
     s = np.abs((r - frame.origin) @ inverse(frame.cell)) * frame.pbc

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,8 @@ class About:
         Element of each atom type in their order; none: not known.
     model_sha256
         Of the model that labelled them.
+    writers
+        Files that the atoms are in.
     """
 
     history: str
@@ -56,6 +58,7 @@ class About:
     codes: Sequence[int]
     species: Sequence[str] = ()
     model_sha256: str = ""
+    writers: int = 1
 
     @property
     def must_agree(self) -> dict[str, str]:
@@ -64,7 +67,7 @@ class About:
             "history": self.history, "classes": ",".join(self.classes),
             "codes": ",".join(map(str, self.codes)), "species": ",".join(self.species),
             "model_sha256": self.model_sha256, "length_unit": self.length_unit,
-            "time_unit": self.time_unit,
+            "time_unit": self.time_unit, "writers": str(self.writers),
         }  # fmt: skip
 
 
@@ -106,6 +109,30 @@ def lay_out(file: h5py.File, about: About) -> None:
 
 def add_atoms(file: h5py.File, n: int) -> None:
     """Create what each atom has, once it is known how many there are."""
+
+    def create(group: h5py.Group, name: str, base: Any, shape: tuple[int, ...]) -> h5py.Dataset:
+        packed = {} if name == "position" else _PACKED
+        return group.create_dataset(
+            "value", (0, n, *shape), base, chunks=(1, min(max(n, _LEAST), _CHUNK), *shape),
+            maxshape=(None, None, *shape), fillvalue=ABSENT[name], **packed,
+        )  # fmt: skip
+
+    add_values(file, create)
+
+
+def add_values(
+    file: h5py.File,
+    create: Callable[[h5py.Group, str, Any, tuple[int, ...]], h5py.Dataset],
+) -> None:
+    """Create what each atom has, with its attributes.
+
+    Parameters
+    ----------
+    file
+        Of :func:`lay_out`.
+    create
+        Makes the dataset ``value`` in a group, of a name in `ABSENT`, of a type and of a shape an atom.
+    """
     about = file["parameters/insitu_atoms"].attrs
     group, clock = file[GROUP], file[f"{GROUP}/box/edges"]
     symbols = [s for s in text(about["species"]).split(",") if s]
@@ -121,11 +148,7 @@ def add_atoms(file: h5py.File, n: int) -> None:
         kinds["species"] = h5py.enum_dtype(names, basetype="i2")
     for name, kind in kinds.items():
         base, shape = kind.subdtype or (kind, ())
-        packed = {} if name == "position" else _PACKED
-        value = group.create_group(name).create_dataset(
-            "value", (0, n, *shape), base, chunks=(1, min(max(n, _LEAST), _CHUNK), *shape),
-            maxshape=(None, None, *shape), fillvalue=ABSENT[name], **packed,
-        )  # fmt: skip
+        value = create(group.create_group(name), name, base, shape)
         group[f"{name}/step"], group[f"{name}/time"] = clock["step"], clock["time"]
         if name == "position" and (unit := text(about["length_unit"])):
             value.attrs["unit"] = unit

@@ -38,6 +38,17 @@ def beside(history: str | os.PathLike[str]) -> Path:
     return Path(history).with_suffix(".atoms.h5md")
 
 
+def check_run(path: Path, file: h5py.File, about: About) -> None:
+    """Raise HistoryError if a file is of another run than the one that wants to continue it."""
+    stored = dict(file["parameters/insitu_atoms"].attrs)
+    for what, mine in about.must_agree.items():
+        if (theirs := text(stored.get(what, "1"))) != mine:
+            raise HistoryError(
+                f"'{path}' has {what} '{theirs}', and this run has '{mine}': remove or rename it, use the "
+                "settings of that run, or if_exists overwrite."
+            )
+
+
 class AtomsFile:
     """The file of a run's atoms; it is open while a frame is written.
 
@@ -64,7 +75,7 @@ class AtomsFile:
                 disk = Journaled(path)
                 try:
                     with h5py.File(disk, "r") as file:
-                        self._check(file, about)
+                        check_run(path, file, about)
                         there = steps(file)
                         self.last_step = int(there[-1]) if len(there) else None
                 finally:
@@ -75,14 +86,14 @@ class AtomsFile:
                     lay_out(file, about)
                 os.replace(temporary, path)
 
-    def _check(self, file: h5py.File, about: About) -> None:
-        stored = dict(file["parameters/insitu_atoms"].attrs)
-        for what, mine in about.must_agree.items():
-            if (theirs := text(stored[what])) != mine:
-                raise HistoryError(
-                    f"'{self.path}' has {what} '{theirs}', and this run has '{mine}': remove or rename it, "
-                    "use the settings of that run, or if_exists overwrite."
-                )
+    @property
+    def capacity(self) -> int:
+        """Places for atoms in each frame."""
+        with (
+            explained(f"file='{self.path}' could not be read"),
+            h5py.File(self.path, "r", locking=False) as file,
+        ):
+            return int(file[f"{GROUP}/id/value"].shape[1]) if f"{GROUP}/id" in file else 0
 
     def keep_before(self, step: int) -> None:
         """Drop frames from a step on, of a run whose clock was set back."""

@@ -22,6 +22,7 @@ from insitu.frame.species import SYMBOLS, elements_of_masses
 from insitu.pipeline.settings import Settings
 
 if TYPE_CHECKING:
+    from insitu.history.particle_layout import About
     from insitu.history.particles import AtomsFile, AtomsFrame
     from insitu.lammps.view import LammpsView
     from insitu.pipeline.recording import Recorder
@@ -73,11 +74,16 @@ class AtomsOutput:
         s = self._settings
         path = beside(free_name(s.file) if s.if_exists == "new" else s.file)
         goes_on = s.if_exists == "overwrite" or (s.if_exists == "append" and Path(s.file).exists())
-        if path.exists() and not goes_on:
-            raise SettingError(
-                f"atoms={self._every}: '{path}' exists, of an earlier run; remove or rename it, or choose "
-                "if_exists overwrite"
-            )
+        for there in filter(Path.exists, self._paths(path)):
+            if not goes_on:
+                raise SettingError(
+                    f"atoms={self._every}: '{there}' exists, of an earlier run; remove or rename it, or "
+                    "choose if_exists overwrite"
+                )
+
+    def _paths(self, path: Path) -> list[Path]:
+        """Return all files that are written, by the path of the first."""
+        return [path]
 
     def keep_before(self, view: LammpsView, frame: Frame) -> None:
         """Make the file ready for a frame that is in the history; on rank 0.
@@ -87,27 +93,34 @@ class AtomsOutput:
         HistoryError
             It cannot be written, or is of another run.
         """
-        from insitu.history.particle_layout import About
         from insitu.history.particles import AtomsFile, beside
 
         history = self._recorder.path
         assert history is not None
         path = beside(history)
         if self._file is None or self._file.path != path:
-            reduced, s = frame.units == "lj", self._settings
-            kinds = s.species or elements_of_masses(view.masses())
-            if len(kinds) != view.setting("ntypes") or not set(kinds) <= set(SYMBOLS[1:]):
-                kinds = ()
-            if path.exists() and s.if_exists not in ("append", "overwrite"):
-                raise HistoryError(f"'{path}' exists, of an earlier run; remove or rename it")
-            about = About(
-                history.name, frame.pbc.tolist(), "" if reduced else "Angstrom",
-                "" if reduced else view.time_unit, self._phases.classes, self._phases.codes, kinds,
-                self._phases.model.sha256,
-            )  # fmt: skip
-            self._file = AtomsFile(path, about, s.if_exists == "append")
+            about = self._about(view, frame, history)
+            self._refuse(path)
+            self._file = AtomsFile(path, about, self._settings.if_exists == "append")
             self._recorder.link(path, "particles/all")
         self._file.keep_before(frame.step)
+
+    def _about(self, view: LammpsView, frame: Frame, history: Path) -> About:
+        from insitu.history.particle_layout import About
+
+        reduced, s = frame.units == "lj", self._settings
+        kinds = s.species or elements_of_masses(view.masses())
+        if len(kinds) != view.setting("ntypes") or not set(kinds) <= set(SYMBOLS[1:]):
+            kinds = ()
+        return About(
+            history.name, frame.pbc.tolist(), "" if reduced else "Angstrom",
+            "" if reduced else view.time_unit, self._phases.classes, self._phases.codes, kinds,
+            self._phases.model.sha256, s.atoms_writers,
+        )  # fmt: skip
+
+    def _refuse(self, path: Path) -> None:
+        if path.exists() and self._settings.if_exists not in ("append", "overwrite"):
+            raise HistoryError(f"'{path}' exists, of an earlier run; remove or rename it")
 
     def __call__(self, view: LammpsView, frame: Frame) -> None:
         """Write the atoms of a frame if it is its turn; all ranks raise or none.
@@ -133,13 +146,39 @@ class AtomsOutput:
         assert atoms is not None
         own = atoms["id"]
         most = int(self._ranks.largest(np.array([own[-1] if len(own) else 0.0], dtype=float))[0])
-        total = round(float(self._ranks.sum(np.array([float(len(own))]))[0]))
-        width = max(1, int(self._settings.atoms_memory * 1e6 / (_COPIES * atoms.itemsize)))
+        self._write(view, frame, atoms, most)
+
+    def _ranges(self, most: int, itemsize: int) -> tuple[int, int]:
+        """Return how many ids are written at a time, and how often that is.
+
+        Raises
+        ------
+        InsituError
+            On all ranks: far too often.
+        """
+        width = max(1, int(self._settings.atoms_memory * 1e6 / (_COPIES * itemsize)))
         if (ranges := -(-most // width)) > _MOST_RANGES:
             raise InsituError(
-                f"atoms={self._every}: the largest id of {total:,} atoms is {most:,}; number them anew "
-                "in the deck (reset_atoms id), or give more atoms_memory"
+                f"atoms={self._every}: the largest id is {most:,}, far more than there are atoms; number "
+                "them anew in the deck (reset_atoms id), or give more atoms_memory"
             )
+        return width, ranges
+
+    def _write(self, view: LammpsView, frame: Frame, atoms: NDArray[Any], most: int) -> None:
+        """Write the atoms of all ranks; collective.
+
+        Parameters
+        ----------
+        view, frame
+            LAMMPS, and this rank's frame.
+        atoms
+            Of this rank, in the order of their ids.
+        most
+            Largest id of all.
+        """
+        own = atoms["id"]
+        total = round(float(self._ranks.sum(np.array([float(len(own))]))[0]))
+        width, ranges = self._ranges(most, atoms.itemsize)
         writer: AtomsFrame | None = None
 
         def begin() -> None:

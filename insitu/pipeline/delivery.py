@@ -18,6 +18,7 @@ from insitu.frame.frame import Frame
 from insitu.frame.packing import Packing
 from insitu.frame.reduce import Ranks
 from insitu.pipeline.atoms_output import AtomsOutput
+from insitu.pipeline.atoms_parts import AtomsParts
 from insitu.pipeline.budget import Budget
 from insitu.pipeline.evaluation import Evaluated, Evaluation
 from insitu.pipeline.events import Events
@@ -72,9 +73,8 @@ class Delivery:
             settings, phases, analyses, evaluation.stages, ranks.size,
             (*(budget.observables() if budget else ()), *overlap),
         )  # fmt: skip
-        self._atoms = (
-            AtomsOutput(settings, phases, ranks, self.recorder) if settings.atoms else None
-        )
+        output = AtomsParts if settings.atoms_writers > 1 else AtomsOutput
+        self._atoms = output(settings, phases, ranks, self.recorder) if settings.atoms else None
         self._write_time = 0.0
 
     def begin(self, view: LammpsView, first_step: int) -> None:

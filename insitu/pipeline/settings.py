@@ -123,7 +123,10 @@ class Settings:
         box, phase and confidence, into a file beside the history (``phases.atoms.h5md``), which is
         linked from it as its H5MD particles.
     atoms_memory
-        What rank 0 gathers of them at a time takes at most so much [MB].
+        What a rank that writes gathers of them at a time takes at most so much [MB].
+    atoms_writers
+        Ranks that write them, each a file of its own; at most as many as there are. With more than one
+        ``phases.atoms.h5md`` shows the files ``phases.atoms.1.h5md`` … as one.
     rdf
         Short for ``analyze rdf cutoff …``: also record the radial distribution function g(r) up to this
         distance [Å], in all and of each pair of atom types.
@@ -166,6 +169,7 @@ class Settings:
     config: str | None = None
     atoms: int | None = None
     atoms_memory: float = 64.0
+    atoms_writers: int = 1
     rdf: float | None = None
     rdf_bins: int = 160
     profile: tuple[str, ...] = ()
@@ -198,6 +202,10 @@ class Settings:
         if not 0.01 <= self.atoms_memory <= MOST_MEMORY:
             raise SettingError(
                 f"atoms_memory={self.atoms_memory:g} is not usable; give 0.01 … {MOST_MEMORY:g} MB"
+            )
+        if self.atoms_writers < 1:
+            raise SettingError(
+                f"atoms_writers={self.atoms_writers} is no number of ranks; give 1 or more"
             )
         if not 0.1 <= self.write_limit <= 86400.0:
             raise SettingError(
@@ -290,7 +298,7 @@ _COLUMN = {"labels": "phase", "confidence": "confidence"}
 _KINDS: dict[str, Any] = {
     "every": int, "every_max": int, "threads": int, "threshold": float, "coverage": float,
     "overhead": float, "first": bool, "types": bool, "rdf": float, "rdf_bins": int, "atoms": int,
-    "atoms_memory": float, "write_limit": float,
+    "atoms_memory": float, "atoms_writers": int, "write_limit": float,
 }  # fmt: skip
 _LISTS = {
     "groups": "names of groups", "neighbors": "names of groups, or numbers of atom types",

@@ -53,7 +53,7 @@ def frames(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     return found
 
 
-def compare(folder: Path, steps: list[int]) -> None:
+def compare(folder: Path, steps: list[int], writers: int = 1) -> None:
     """Compare the atoms with LAMMPS' dump, and their phases with the history's counts."""
     assert check_file(folder / "a.h5") == []
     history, dumped = insitu.open(folder / "a.h5"), frames(folder / "all.dump")
@@ -65,22 +65,24 @@ def compare(folder: Path, steps: list[int]) -> None:
         codes = history["code"].values.tolist()
         for k, step in enumerate(steps):
             bounds, table = dumped[step]
-            n = len(table)
             ids = group["id/value"][k]
-            assert (ids[:n] == table[:, 0]).all()
-            assert (ids[n:] == -1).all()
-            assert (group["type/value"][k, :n] == table[:, 1]).all()
-            assert (group["species/value"][k, :n] == np.where(table[:, 1] == 1, 13, 28)).all()
+            n = ids >= 0
+            assert writers > 1 or n[: len(table)].all()
+            assert (ids[n] == table[:, 0]).all()
+            assert (ids[~n] == -1).all()
+            assert (group["type/value"][k, n] == table[:, 1]).all()
+            assert (group["species/value"][k, n] == np.where(table[:, 1] == 1, 13, 28)).all()
             origin, edges = group["box/offset/value"][k], group["box/edges/value"][k]
-            assert np.abs(group["position/value"][k, :n] + origin - table[:, 2:5]).max() < 2e-5
+            assert np.abs(group["position/value"][k, n] + origin - table[:, 2:5]).max() < 2e-5
+            assert np.isnan(group["position/value"][k, ~n]).all()
             xy = bounds[0, 2]
             assert np.allclose(origin, [bounds[0, 0] - min(0, xy), *bounds[1:, 0]])
             length = bounds[:, 1] - bounds[:, 0] - [abs(xy), 0, 0]
             assert np.allclose(edges, [[length[0], 0, 0], [xy, length[1], 0], [0, 0, length[2]]])
-            phases = group["phase/value"][k, :n]
+            phases = group["phase/value"][k, n]
             counted = [(phases == code).sum() for code in codes]
             assert counted == history["count"].sel(step=step).values.tolist()
-            confidence = group["confidence/value"][k, :n] / 255.0
+            confidence = group["confidence/value"][k, n] / 255.0
             for code, mean in zip(codes, history["confidence"].sel(step=step).values, strict=True):
                 if (phases == code).any():
                     assert confidence[phases == code].mean() == pytest.approx(mean, abs=0.004)
@@ -95,6 +97,54 @@ def test_the_atoms_are_those_of_lammps_own_dump(host: Host, tmp_path: Path) -> N
         run = host.run(folder, deck + DUMP + "run 20\n" + CHANGE + "run 20\n", ranks)
         assert run.code == 0, run.text[-2000:]
         compare(folder, [10, 20, 30, 40])
+
+
+def test_atoms_of_several_writers_are_shown_as_one_file(host: Host, tmp_path: Path) -> None:
+    """Also by a link in the history, and after a restart, which drops the frames that come again."""
+    deck = DECK + host.monitor(5, file="a.h5", atoms=10, atoms_memory=0.01, atoms_writers=2)
+    run = host.run(tmp_path, deck + DUMP + "run 20\n" + CHANGE + "run 20\n", 3)
+    assert run.code == 0, run.text[-2000:]
+    compare(tmp_path, [10, 20, 30, 40], 2)
+    parts = [tmp_path / f"a.atoms.{k}.h5md" for k in (1, 2)]
+    with h5py.File(tmp_path / "a.atoms.h5md") as file:
+        every = file["particles/all/id/value"][3]
+    rows = []
+    for part in parts:
+        with h5py.File(part) as file:
+            rows.append(file["particles/all/id/value"][3])
+            assert file["particles/all/position/step"][:].tolist() == [10, 20, 30, 40]
+    assert np.concatenate(rows).tolist() == every.tolist()
+    assert 0.4 < (rows[0] >= 0).sum() / (every >= 0).sum() < 0.6
+    if not host.plugin:
+        return
+    # The run goes on from its step 20.
+    with h5py.File(tmp_path / "a.h5") as file:
+        before = file["particles/all/position/value"][:2]
+    again = DECK.replace("velocity", "reset_timestep 20\nvelocity") + host.monitor(
+        5, file="a.h5", atoms=10, atoms_memory=0.01, atoms_writers=2, if_exists="append"
+    )
+    run = host.run(tmp_path, again + DUMP + "run 20\n", 3)
+    assert run.code == 0, run.text[-2000:]
+    with h5py.File(tmp_path / "a.h5") as file:
+        group = file["particles/all"]
+        assert group["position/step"][:].tolist() == [10, 20, 30, 40]
+        np.testing.assert_array_equal(group["position/value"][:2], before)
+        assert (group["id/value"][3] >= 0).sum() > (every >= 0).sum()  # nothing was deleted
+    # Other numbers of writers, more writers than ranks, a part that is gone.
+    for writers, ranks, said in ((3, 3, "writers '2', and this run has '3'"), (4, 2, "give 1 … 2")):
+        deck = again.replace("reset_timestep 20", "reset_timestep 40")
+        other = deck.replace("atoms_writers 2", f"atoms_writers {writers}").replace(
+            "atoms_writers=2", f"atoms_writers={writers}"
+        )
+        run = host.run(tmp_path, other + "run 10\n", ranks)
+        assert run.code
+        assert said in run.text
+    parts[1].unlink()
+    run = host.run(tmp_path, deck + "run 10\n", 3)
+    assert run.code
+    assert "does not have the 4 frames" in run.text
+    # The history is none the worse.
+    assert insitu.open(tmp_path / "a.h5").sizes["step"] >= 8
 
 
 def load_with_a_data_file(folder: Path) -> None:
