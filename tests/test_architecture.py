@@ -33,7 +33,8 @@ HOMES = {
     "cupy": {"gpu/device.py"},
     "h5py": {"history/check.py", "history/continuation.py", "history/direct.py", "history/elements.py",
         "history/integrity.py",
-        "history/layout.py", "history/particle_layout.py", "history/particles.py",
+        "history/layout.py", "history/particle_layout.py", "history/particle_parts.py",
+        "history/particles.py",
         "history/storage.py", "history/writer.py", "offline/h5md.py",},
     "matplotlib": {"views/plots.py"},
     "xarray": {

@@ -56,6 +56,20 @@ void owners_of_ghosts(const std::int64_t* ids, std::int64_t n_local, std::int64_
     owners.resize(std::size_t(points - n_local));
     others.clear();
     if (owners.empty()) return;
+    const auto [least, most] = std::minmax_element(ids, ids + points);
+    if (*least >= 0 && *most <= 8 * points) {  // ids hardly apart, of most of a sample: a table by id
+        std::vector<std::int32_t> owner_of(std::size_t(*most) + 1, -1);
+        for (std::int64_t i = 0; i < n_local; ++i) owner_of[std::size_t(ids[i])] = std::int32_t(i);
+        for (std::int64_t i = n_local; i < points; ++i) {
+            std::int32_t& owner = owner_of[std::size_t(ids[i])];
+            if (owner < 0) {
+                owner = std::int32_t(n_local + std::int64_t(others.size()));
+                others.push_back(ids[i]);
+            }
+            owners[std::size_t(i - n_local)] = owner;
+        }
+        return;
+    }
     // Open addressing: id -> owned atom, or place among the others.
     std::size_t size = 16;
     while (size < 2 * std::size_t(points)) size *= 2;

@@ -97,6 +97,24 @@ def test_outermost_atoms_and_places_of_ids(seed: int) -> None:
         assert at == (ids[:first].tolist().index(one) if one in ids[:first] else -1)
 
 
+@given(seed=seeds, spread=st.sampled_from([1, 3, 10**6]))
+@settings(max_examples=60, deadline=None)
+def test_owners_of_ghosts(seed: int, spread: int) -> None:
+    """Ids that are dense, and those of a rank that has few of a large sample."""
+    rng = np.random.default_rng(seed)
+    n, ghosts = (int(k) for k in rng.integers(0, 60, 2))
+    own = rng.permutation(80)[:n].astype(np.int64) * spread + 1
+    ids = np.concatenate([own, rng.integers(0, 80, ghosts) * spread + 1])
+    owners, others = compiled().owners_of_ghosts(ids, n)
+    place = {int(i): k for k, i in enumerate(own)}
+    seen: list[int] = []
+    for one, owner in zip(ids[n:].tolist(), owners.tolist(), strict=True):
+        if one not in place and one not in seen:
+            seen.append(one)
+        assert owner == (place[one] if one in place else n + seen.index(one))
+    assert others.tolist() == seen
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_bounds_tell_of_a_position_that_is_not_finite(bad: float) -> None:
     r = np.ones((5, 3))
