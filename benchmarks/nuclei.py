@@ -48,12 +48,12 @@ velocity around create 4 {seed} mom yes rot yes dist gaussian
 fix hold around npt temp 2 2 0.5 iso 5.68 5.68 5 dilate all
 run 1500
 unfix hold
-velocity around scale 0.92
-fix hold around npt temp 0.92 0.92 0.5 iso 5.68 5.68 5 dilate all
+velocity around scale {temperature}
+fix hold around npt temp {temperature} {temperature} 0.5 iso 5.68 5.68 5 dilate all
 run 1500
 unfix hold
-velocity ball create 1.84 {seed} dist gaussian
-fix hold all npt temp 0.92 0.92 0.5 iso 5.68 5.68 5
+velocity ball create $(2*{temperature}) {seed} dist gaussian
+fix hold all npt temp {temperature} {temperature} 0.5 iso 5.68 5.68 5
 run 500
 dump d all custom 500 nucleus.dump id x y z
 dump_modify d sort id format float %.9g
@@ -118,6 +118,8 @@ def nucleus(r: NDArray, box: NDArray, labels: NDArray[np.int64]) -> tuple[NDArra
     graph = coo_matrix((np.ones(len(a)), (a, b)), (len(r), len(r)))
     _, part = connected_components(graph, directed=False)
     part[labels < 0] = -1
+    if not (part >= 0).any():
+        return None
     largest = part == np.bincount(part[part >= 0]).argmax()
     if not SIZES[0] <= largest.sum() <= SIZES[1]:
         return None
@@ -133,14 +135,20 @@ def main() -> None:
     )
     parser.add_argument("--cells", type=int, default=12)
     parser.add_argument(
-        "--radius", type=float, default=2.7, help="of the ball, in lattice constants"
+        "--radius", type=float, default=3.0, help="of the ball, in lattice constants"
     )
+    parser.add_argument("--temperature", type=float, default=0.85)
     parser.add_argument("--nuclei", type=int, default=3)
     options = parser.parse_args()
     rows: dict[str, list[NDArray]] = {}
     for seed in range(options.nuclei):
         with tempfile.TemporaryDirectory() as folder:
-            deck = DECK.format(cells=options.cells, radius=options.radius, seed=4711 + seed)
+            deck = DECK.format(
+                cells=options.cells,
+                radius=options.radius,
+                temperature=options.temperature,
+                seed=4711 + seed,
+            )
             Path(folder, "in.deck").write_text(deck)
             words = [str(lammps_program()), "-in", "in.deck", "-log", "none", "-screen", "none"]
             subprocess.run(words, cwd=folder, check=True)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Work in a thread: its exchanges are those of the ranks, and its failure is the main thread's."""
 
+import inspect
 import threading
 import time
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from insitu.errors import InsituError
 from insitu.frame.reduce import Ranks
-from insitu.frame.relay import Beside
+from insitu.frame.relay import Beside, Relay
 from insitu.testing.ranks import ThreadRanks, together
 
 
@@ -27,6 +28,17 @@ def exchanges(ranks: Ranks) -> list[Any]:
         ranks.deliver({other: np.array([mine])}, np.float64),
         ranks.trade({other: np.array([mine])}, {before: 1}, np.float64),
     ]  # fmt: skip
+
+
+def test_a_relay_has_every_exchange_of_its_own() -> None:
+    """One that it does not have would be made by the thread, beside those of the main thread."""
+    exchanging = {
+        name
+        for name, method in vars(Ranks).items()
+        if callable(method) and not name.startswith("_") and "_comm" in inspect.getsource(method)
+    }
+    assert len(exchanging) > 8
+    assert exchanging - set(vars(Relay)) == {"local_rank", "come"}  # for the main thread only
 
 
 def test_a_thread_exchanges_as_its_rank_does() -> None:

@@ -12,6 +12,7 @@ from insitu.frame.crystals import Crystal, of_class
 from insitu.training.data import listed
 from insitu.training.data.no_class import FOREIGN, crystals_of_no_class, held_out
 from insitu.training.data.sites import Prints
+from insitu.training.fit.general import train_general
 
 
 def crystals(count: int) -> list[Crystal]:
@@ -138,3 +139,9 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
         listed.read(tmp_path / "b.csv")
     with pytest.raises(SettingError, match=r"leave `table` out"):
         listed.read(tmp_path / "none.csv")
+
+
+def test_further_tables_without_a_first_one_are_refused(tmp_path: Path) -> None:
+    recipe = {"foreign": {"further": ["more.csv"]}, "classes": ["fcc"], "material": []}
+    with pytest.raises(SettingError, match="give both"):
+        train_general(recipe, "x", tmp_path / "out", tmp_path)

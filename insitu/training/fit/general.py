@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from insitu.descriptors.neighbors_map import NeighborsMap
-from insitu.errors import DeckError
+from insitu.errors import DeckError, SettingError
 from insitu.models.card import Card
 from insitu.models.engines.graph import GraphSettings
 from insitu.models.export import save
@@ -243,10 +243,20 @@ def train_general(
 
     Networks are trained from `starts` seeds; the best on the selection set is kept. The arguments
     are those of :func:`insitu.training.fit.train.train`, with the recipe loaded.
+
+    Raises
+    ------
+    SettingError
+        The recipe names further tables of foreign structures and no first one.
     """
     out.mkdir(parents=True, exist_ok=True)
     recipe = recipe | {"classes": classes_of(recipe)}
-    if table := recipe.get("foreign", {}).get("table"):
+    foreign = recipe.get("foreign", {})
+    if foreign.get("further") and not foreign.get("table"):
+        raise SettingError(
+            "[foreign] further names tables of structures beside `table`, which is not given; give both"
+        )
+    if table := foreign.get("table"):
         more = [str(data / t) for t in recipe["foreign"].get("further", [])]
         recipe["foreign"] = recipe["foreign"] | {"table": str(data / table), "further": more}
     for role in ROLES:
