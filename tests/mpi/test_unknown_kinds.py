@@ -4,7 +4,8 @@
 from pathlib import Path
 
 import numpy as np
-from conftest import Host
+import pytest
+from conftest import ONE, Host
 
 import insitu
 from insitu.history.check import check_file
@@ -74,6 +75,7 @@ def kinds(folder: Path) -> np.ndarray:
     return np.loadtxt(folder / "kinds.dump", skiprows=9)
 
 
+@pytest.mark.parametrize("host", ONE, indirect=True)
 def test_two_crystals_are_two_kinds(host: Host, tmp_path: Path) -> None:
     found = []
     for ranks in (1, 2, 3):
