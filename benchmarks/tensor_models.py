@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from insitu.crystal import prediction
+from insitu.crystal import weights as weights_of
 from insitu.crystal.moduli import moduli
 from insitu.crystal.spacegroup import find
 from insitu.crystal.tensor_graph import graph
@@ -113,11 +114,11 @@ def main():
         "composition_only": scores(composition_only(parts["train"], parts["test"], kind, elements), target),
     }  # fmt: skip
     options.out.mkdir(parents=True, exist_ok=True)
-    prediction.FOLDER = options.out
+    weights_of.FOLDER = options.out
     save(nets, options.out / f"{kind}.npz", notes)
     # What is judged is what is shipped: weights of 16 bits, run by NumPy.
-    prediction._loaded.cache_clear()
-    weights, _ = prediction._loaded(kind)
+    weights_of.loaded.cache_clear()
+    weights, _ = weights_of.loaded(kind)
     graphs = [graph(r.cell, r.sites, r.numbers) for r in parts["test"]]
     each = np.array([[prediction.run(w, g, kind) for g in graphs] for w in weights])
     found = each.mean(axis=0)

@@ -8,10 +8,7 @@ point group all the same where spglib is installed, for what rounding leaves.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,13 +19,7 @@ from insitu.crystal.tensor_basis import elastic, harmonics, traceless
 from insitu.crystal.tensor_graph import CENTERS, Graph, graph
 from insitu.crystal.tensors import project
 from insitu.crystal.voigt import from_voigt, to_voigt
-from insitu.errors import ModelError, SettingError
-from insitu.frame.crystals import nearest_distance
-from insitu.frame.species import SYMBOLS
-
-#: Where the shipped models are.
-FOLDER = Path(__file__).parent / "models"
-Weights = dict[str, NDArray[np.float64]]
+from insitu.crystal.weights import Weights, checked, linear, loaded, silu, summed
 
 
 @dataclass(frozen=True)
@@ -99,28 +90,8 @@ def dielectric_tensor(cell: ArrayLike, sites: ArrayLike, numbers: ArrayLike) -> 
 
 def card(kind: str) -> dict[str, Any]:
     """Return what is known of a shipped model: its data, how well it does, its limits."""
-    found: dict[str, Any] = _loaded(kind)[1]
+    found: dict[str, Any] = loaded(kind)[1]
     return found
-
-
-@cache
-def _loaded(kind: str) -> tuple[list[Weights], dict[str, Any]]:
-    path = FOLDER / f"{kind}.npz"
-    try:
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"the model '{path}' cannot be read ({error}); install insitu anew"
-        ) from None
-    notes = json.loads(str(arrays.pop("notes")))
-    nets: list[Weights] = [{} for _ in range(notes["networks"])]
-    for name, value in arrays.items():
-        k, _, key = name.partition("/")
-        nets[int(k)][key] = value.astype(np.float64)
-    for net in nets[1:]:
-        net |= {key: nets[0][key] for key in ("radius", "properties")}
-    return nets, notes
 
 
 def _projected(
@@ -135,25 +106,8 @@ def _projected(
 def _predicted(
     kind: str, cell: ArrayLike, sites: ArrayLike, numbers: ArrayLike
 ) -> tuple[NDArray[np.float64], float]:
-    nets, _ = _loaded(kind)
-    lattice, s = np.asarray(cell, dtype=np.float64), np.asarray(sites, dtype=np.float64)
-    z = np.asarray(numbers, dtype=np.int64)
-    if lattice.shape != (3, 3) or s.ndim != 2 or s.shape[1:] != (3,) or z.shape != (len(s),):
-        raise SettingError(
-            f"cell, sites and numbers have shapes {lattice.shape}, {s.shape} and {z.shape}; give (3, 3), "
-            "(n, 3) and (n,)"
-        )
-    if not len(s) or abs(np.linalg.det(lattice)) < 1e-6:
-        raise SettingError("the crystal has no atoms or no volume; give a unit cell")
-    most = len(nets[0]["radius"])
-    if not (z.min() > 0 and z.max() < most):
-        raise SettingError(
-            f"numbers has {int(z.min())} … {int(z.max())}; give atomic numbers of H … {SYMBOLS[most - 1]}"
-        )
-    if nearest_distance(s, lattice) < 0.3:
-        raise SettingError(
-            "two atoms of the cell are less than 0.3 Å apart; give an ordered structure"
-        )
+    nets, _ = loaded(kind)
+    lattice, s, z = checked(cell, sites, numbers, len(nets[0]["radius"]))
     g = graph(lattice, s, z)
     every = np.array([run(net, g, kind) for net in nets])
     mean = every.mean(axis=0)
@@ -161,20 +115,6 @@ def _predicted(
         return mean, float("nan")
     away = np.linalg.norm(every - mean, axis=1)
     return mean, float(np.sqrt((away**2).mean()) / np.linalg.norm(mean))
-
-
-def _silu(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(x / (1.0 + np.exp(-x)))
-
-
-def _linear(net: Weights, name: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(x @ net[f"{name}.weight"].T + net.get(f"{name}.bias", 0.0))
-
-
-def _summed(values: NDArray[np.float64], where: NDArray[np.int64], n: int) -> NDArray[np.float64]:
-    total = np.zeros((n, *values.shape[1:]))
-    np.add.at(total, where, values)
-    return total
 
 
 def run(net: Weights, g: Graph, kind: str) -> NDArray[np.float64]:
@@ -191,16 +131,14 @@ def run(net: Weights, g: Graph, kind: str) -> NDArray[np.float64]:
         axis=1,
     )
     weight = g.weight[:, None]
-    h = _silu(_linear(net, "embed", z))
+    h = silu(linear(net, "embed", z))
     layers = sum(name.startswith("own.") and name.endswith(".weight") for name in net)
     for k in range(layers):
-        m = _linear(net, f"own.{k}", h)[i] + _linear(net, f"other.{k}", h)[j]
-        gate, value = np.split(m + _linear(net, f"bond.{k}", rbf), 2, axis=1)
-        h = h + 0.2 * _summed(_silu(value) / (1.0 + np.exp(-gate)) * weight, i, n)
-    t = _silu(
-        _linear(net, "own_t", h)[i] + _linear(net, "other_t", h)[j] + _linear(net, "bond_t", rbf)
-    )
-    w = _linear(net, "to_channels", t) * weight
+        m = linear(net, f"own.{k}", h)[i] + linear(net, f"other.{k}", h)[j]
+        gate, value = np.split(m + linear(net, f"bond.{k}", rbf), 2, axis=1)
+        h = h + 0.2 * summed(silu(value) / (1.0 + np.exp(-gate)) * weight, i, n)
+    t = silu(linear(net, "own_t", h)[i] + linear(net, "other_t", h)[j] + linear(net, "bond_t", rbf))
+    w = linear(net, "to_channels", t) * weight
     channels = w.shape[1] // 2
     q = w[:, :channels].T @ harmonics(g.direction, 2) / n
     f = w[:, channels:].T @ harmonics(g.direction, 4) / n
@@ -210,8 +148,8 @@ def run(net: Weights, g: Graph, kind: str) -> NDArray[np.float64]:
         mean_h, np.abs(h - mean_h).mean(axis=0), mean_z, np.abs(z - mean_z).mean(axis=0), z.max(axis=0),
         z.min(axis=0), [unit, np.log(radius.mean()) - unit],
     ]  # fmt: skip
-    x = _silu(_linear(net, "inner", np.concatenate(parts)))
-    out = _linear(net, "outer", _silu(_linear(net, "middle", x)))
+    x = silu(linear(net, "inner", np.concatenate(parts)))
+    out = linear(net, "outer", silu(linear(net, "middle", x)))
     if kind == "dielectric":
         one = np.eye(3).ravel()
         return np.asarray(one + np.exp(out[0]) * (one + (0.1 * out[1:]) @ q @ traceless(2)))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from insitu.crystal import prediction
+from insitu.crystal import prediction, weights
 from insitu.crystal.moduli import moduli, stable
 from insitu.crystal.prediction import card, dielectric_tensor, elastic_tensor, run
 from insitu.crystal.spacegroup import find
@@ -64,7 +64,7 @@ def test_symmetry_holds_without_the_projection(kind: str, name: str) -> None:
     g = graph(cell, sites, z)
     group = find(cell, sites, z, 1e-4)
     assert group is not None
-    for net in prediction._loaded(kind)[0]:
+    for net in weights.loaded(kind)[0]:
         flat = run(net, g, kind)
         t = from_voigt(flat.reshape(6, 6)) if kind == "elastic" else flat.reshape(3, 3)
         assert symmetry_breaking(t, group.rotations, kind) < 1e-9
@@ -112,7 +112,7 @@ def test_numpy_is_torch(kind: str) -> None:
     from insitu.training.data.tensor_tables import Record
     from insitu.training.fit.tensors import Graphs, TensorNetwork
 
-    net = prediction._loaded(kind)[0][0]
+    net = weights.loaded(kind)[0][0]
     elements = np.column_stack([net["radius"], net["properties"]])
     made = TensorNetwork(kind, elements, **card(kind)["shape"])
     made.load_state_dict({k: torch.tensor(v, dtype=torch.float32) for k, v in net.items()})
@@ -134,7 +134,7 @@ def test_numpy_is_torch(kind: str) -> None:
 def test_card_says_what_it_reaches(kind: str) -> None:
     notes = card(kind)
     assert notes["test"]["fnorm"] < 0.6 * notes["mean_tensor"]["fnorm"]
-    assert (prediction.FOLDER / f"{kind}.npz").stat().st_size < 1_000_000
+    assert (weights.FOLDER / f"{kind}.npz").stat().st_size < 1_000_000
 
 
 def test_messages(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -144,10 +144,10 @@ def test_messages(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:  # type: i
         elastic_tensor(4 * np.eye(3), [[0, 0, 0]], [0])
     with pytest.raises(SettingError, match="apart; give an ordered structure"):
         elastic_tensor(4 * np.eye(3), [[0, 0, 0], [0.01, 0, 0]], [1, 1])
-    monkeypatch.setattr(prediction, "FOLDER", tmp_path)
-    prediction._loaded.cache_clear()
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    weights.loaded.cache_clear()
     try:
         with pytest.raises(ModelError, match="install insitu anew"):
             elastic_tensor(4 * np.eye(3), [[0, 0, 0]], [13])
     finally:
-        prediction._loaded.cache_clear()
+        weights.loaded.cache_clear()

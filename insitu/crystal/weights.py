@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Weights of the networks that are shipped for crystals, and the layers by which NumPy runs them."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from insitu.errors import ModelError, SettingError
+from insitu.frame.crystals import nearest_distance
+from insitu.frame.species import SYMBOLS
+
+#: Where the shipped models are.
+FOLDER = Path(__file__).parent / "models"
+Weights = dict[str, NDArray[np.float64]]
+
+
+@cache
+def loaded(kind: str) -> tuple[list[Weights], dict[str, Any]]:
+    """Return the networks of a shipped model, and what is known of it.
+
+    Raises
+    ------
+    ModelError
+        The file cannot be read.
+    """
+    path = FOLDER / f"{kind}.npz"
+    try:
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"the model '{path}' cannot be read ({error}); install insitu anew"
+        ) from None
+    notes = json.loads(str(arrays.pop("notes")))
+    nets: list[Weights] = [{} for _ in range(notes["networks"])]
+    for name, value in arrays.items():
+        k, _, key = name.partition("/")
+        nets[int(k)][key] = value.astype(np.float64)
+    for net in nets[1:]:
+        net |= {key: nets[0][key] for key in ("radius", "properties")}
+    return nets, notes
+
+
+def checked(
+    cell: ArrayLike, sites: ArrayLike, numbers: ArrayLike, most: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return cell, sites and numbers as arrays.
+
+    Parameters
+    ----------
+    cell, sites, numbers
+        ``(3, 3)`` [Å], ``(n, 3)`` fractional coordinates, ``(n,)`` atomic numbers.
+    most
+        Elements have lower numbers.
+
+    Raises
+    ------
+    SettingError
+        A shape is wrong, an element has no place in the tables, or atoms lie on each other.
+    """
+    lattice, s = np.asarray(cell, dtype=np.float64), np.asarray(sites, dtype=np.float64)
+    z = np.asarray(numbers, dtype=np.int64)
+    if lattice.shape != (3, 3) or s.ndim != 2 or s.shape[1:] != (3,) or z.shape != (len(s),):
+        raise SettingError(
+            f"cell, sites and numbers have shapes {lattice.shape}, {s.shape} and {z.shape}; give (3, 3), "
+            "(n, 3) and (n,)"
+        )
+    if not len(s) or abs(np.linalg.det(lattice)) < 1e-6:
+        raise SettingError("the crystal has no atoms or no volume; give a unit cell")
+    if not (z.min() > 0 and z.max() < most):
+        raise SettingError(
+            f"numbers has {int(z.min())} … {int(z.max())}; give atomic numbers of H … {SYMBOLS[most - 1]}"
+        )
+    if nearest_distance(s, lattice) < 0.3:
+        raise SettingError(
+            "two atoms of the cell are less than 0.3 Å apart; give an ordered structure"
+        )
+    return lattice, s, z
+
+
+def silu(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``x / (1 + exp(-x))``."""
+    return np.asarray(x / (1.0 + np.exp(-x)))
+
+
+def linear(net: Weights, name: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what a layer of that name makes of ``(…, i)``: ``(…, o)``."""
+    return np.asarray(x @ net[f"{name}.weight"].T + net.get(f"{name}.bias", 0.0))
+
+
+def normalized(net: Weights, name: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return features ``(…, i)`` with mean 0 and width 1, then scaled and shifted."""
+    away = x - x.mean(axis=-1, keepdims=True)
+    width = np.sqrt((away**2).mean(axis=-1, keepdims=True) + 1e-5)
+    return np.asarray(away / width * net[f"{name}.weight"] + net[f"{name}.bias"])
+
+
+def summed(values: NDArray[np.float64], where: NDArray[np.int64], n: int) -> NDArray[np.float64]:
+    """Return the sums ``(n, …)`` of values ``(e, …)`` by their places ``(e,)``."""
+    total = np.zeros((n, *values.shape[1:]))
+    np.add.at(total, where, values)
+    return total
