@@ -6,6 +6,7 @@
     python benchmarks/crystals.py melts          liquids
     python benchmarks/crystals.py cost           processor time
     python benchmarks/crystals.py example        what the command prints
+    python benchmarks/crystals.py transition FILE    of the history of lammps_inputs/in.martensite
 
 Needs insitu[train,crystal], and pymatgen for the prototypes.
 """
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+import insitu
 from insitu.crystal.finding import find_crystals
 from insitu.frame.crystals import repeated
 from insitu.testing import lattice
@@ -203,14 +205,41 @@ def cost(steps):
         print(f"{len(r):,} atoms: {time.process_time() - before:.2f} s of processor time")
 
 
+def transition(path):
+    """What the history of in.martensite says of the transformation, in stretches of equal length."""
+    history = insitu.open(path)
+    print("| ps | K | bcc, hcp | space groups | symmetry breaking | bulk, shear (GPa) |")
+    print("|---|---|---|---|---|---|")
+    for part in np.array_split(np.arange(len(history.step)), 10):
+        h = history.isel(step=part)
+        share = h.fraction.sel(phase=["bcc", "hcp"]).mean("step").values
+        groups = h.crystal_space_group.values
+        kinds, counts = np.unique(groups[groups > 0], return_counts=True)
+        told = ", ".join(
+            f"{k}: {n}" for n, k in sorted(zip(counts, kinds, strict=True), reverse=True)
+        )
+        b = h.crystal_symmetry_breaking.values
+        bulk, shear = (np.nanmean(h[f"crystal_{m}_modulus"].values) for m in ("bulk", "shear"))
+        print(
+            f"| {float(h.time[0]):.1f} … {float(h.time[-1]):.1f} | {float(h.temperature.mean()):.0f} "
+            f"| {100 * share[0]:.0f} %, {100 * share[1]:.0f} % | {told} | {np.nanmean(b):.3f}, "
+            f"{np.nanmin(b):.3f} … {np.nanmax(b):.3f} | {bulk:.0f}, {shear:.0f} |"
+        )
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("run", "prototypes", "melts", "cost", "example"))
+    parser.add_argument(
+        "what", choices=("run", "prototypes", "melts", "cost", "example", "transition")
+    )
+    parser.add_argument("history", nargs="?", help="of transition: martensite.h5")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--share", type=float, default=1.0, help="of the prototypes")
     parser.add_argument("--first", type=int, default=0, help="number of the first prototype")
     options = parser.parse_args()
-    if options.what == "prototypes":
+    if options.what == "transition":
+        transition(options.history)
+    elif options.what == "prototypes":
         prototypes(options.share, options.first)
     else:
         {"run": run, "melts": melts, "cost": cost, "example": example}[options.what](options.steps)

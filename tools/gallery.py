@@ -26,6 +26,7 @@ BIN = Path(sys.executable).parent
 #: Panels of each deck's picture.
 PANELS = {
     "bain": "phases,temperature,pressure", "nucleus": "phases,clusters", "ice": "phases,profile",
+    "martensite": "phases,crystal_length,crystal_symmetry_breaking,crystal_moduli,temperature",
     "overhead": "phases,budget,temperature", "diffraction": "phases,diffraction,temperature",
 }  # fmt: skip
 WIDTH, COLOURS = 900, 64

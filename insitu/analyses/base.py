@@ -265,6 +265,11 @@ class Analysis(Generic[S]):
         return None
 
     @classmethod
+    def more_panels(cls, name: str) -> dict[str, Panel]:
+        """Return further panels by their names, each ``NAME_what``; drawn where they are asked for."""
+        return {}
+
+    @classmethod
     def show(cls, name: str, history: xarray.Dataset) -> str:
         """Return a line that ``insitu show`` prints for the analysis of that name, or ``""``."""
         return ""

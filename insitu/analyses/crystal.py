@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from insitu.analyses import crystal_panels
 from insitu.analyses.base import Analysis, Observable, Panel, System, setting
+from insitu.analyses.crystal_properties import Properties
 from insitu.crystal.ball_lattice import LEAST, Ball, Lattice, lattice_of, pairs_of
 from insitu.crystal.cells import DENSITY
 from insitu.crystal.files import write
 from insitu.crystal.found import Crystal, assemble
-from insitu.crystal.moduli import moduli
-from insitu.crystal.prediction import elastic_tensor
 from insitu.crystal.region import RADIUS, Box, around, densest, octant
 from insitu.crystal.spacegroup import available
-from insitu.crystal.voigt import to_voigt
+from insitu.crystal.symmetry_distance import SYSTEMS
 from insitu.errors import SettingError, did_you_mean
 from insitu.frame.frame import Frame
 from insitu.frame.lattices import LATTICES
@@ -53,6 +53,15 @@ class CrystalSettings:
         "also predict the elastic tensor, by a network that was trained on DFT at 0 K",
         default=False,
     )
+    dielectric: bool = setting(
+        "also predict the static dielectric tensor, which an insulator has, by a network that was trained "
+        "on DFPT", default=False,
+    )  # fmt: skip
+    parent: str | None = setting(
+        "also tell how far the predicted elastic tensor is from the symmetry of this crystal system, "
+        "||C - P C|| / ||C|| with the projector P in the orientation in which that is least",
+        default=None, allowed=SYSTEMS,
+    )  # fmt: skip
     tolerance: float | None = setting(
         "of the space group; by default 9 standard errors of a site, at least 1 % of the nearest "
         "distance", default=None, unit="Å", low=1e-6, high=5.0,
@@ -136,11 +145,8 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
         )
         for kind, name in zip(self._species[1:].tolist(), names, strict=True):
             self._names.setdefault(kind, name if name in SYMBOLS else "X")
-        if settings.elastic and not all(s in SYMBOLS for s in names):
-            raise SettingError(
-                "elastic=yes: a tensor is predicted for elements, and those of the atom types are not "
-                "known; name them in the order of the types, for example species Ni,Al"
-            )
+        self._properties = Properties(settings.elastic, settings.dielectric, settings.parent)
+        self._properties.check(names)
         masses = system.masses if system.units != "lj" else None
         #: Mass of each species [g/mol].
         self._mass = dict(zip(self._species[1:].tolist(), masses, strict=True)) if masses else {}
@@ -177,16 +183,7 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
             of("cell", "f8", length, "primitive, Niggli-reduced cell in the axes of the box",
                vectors, ("direction", ("x", "y", "z"), "")),
         )  # fmt: skip
-        if settings.elastic:
-            rows, columns = (
-                (self.axis(n), ("xx", "yy", "zz", "yz", "xz", "xy"), "")
-                for n in ("stress", "strain")
-            )
-            self.observables += (
-                of("stiffness", "f8", "GPa", "predicted, in the axes of the box", rows, columns),
-                of("bulk_modulus", "f8", "GPa", "of the predicted tensor, Hill's mean"),
-                of("shear_modulus", "f8", "GPa", "of the predicted tensor, Hill's mean"),
-            )
+        self.observables += self._properties.observables(of, self.axis)
 
     def __call__(self, frame: Frame, neighbors: Neighbors) -> dict[str, Any]:
         """Keep the frame; nothing is summed yet."""
@@ -265,13 +262,8 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
 
     def _values(self, c: Crystal) -> dict[str, Any]:
         mass = sum(self._mass.get(int(z), np.nan) for z in c.kinds)
-        more: dict[str, Any] = {}
-        if self.settings.elastic:
-            stiffness = to_voigt(elastic_tensor(c.cell, c.sites, c.kinds).tensor)
-            m = moduli(stiffness)
-            more = {"stiffness": stiffness, "bulk_modulus": m.bulk, "shear_modulus": m.shear}
         return {
-            **more,
+            **self._properties.of(c),
             "length": c.parameters[:3], "length_error": c.errors[:3], "angle": c.parameters[3:],
             "space_group": c.group.number if c.group else 1, "volume": c.volume,
             "volume_error": c.volume_error, "density": DENSITY * mass / (c.volume * len(c.kinds)),
@@ -282,41 +274,14 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
     @classmethod
     def panel(cls, name: str) -> Panel:
         """Return the volume of a site of each phase over the abscissa."""
+        return crystal_panels.volume(name)
 
-        def draw(axes: Any, view: Any) -> None:
-            volume = view.data[f"{name}_volume"]
-            for k, phase in enumerate(volume[volume.dims[1]].values):
-                if np.isfinite(volume.values[:, k]).any():
-                    view.path(axes, volume.values[:, k], linewidth=1.1, label=str(phase))
-            axes.set_ylabel("Volume of\na site (Å³)")
-            if axes.lines:
-                axes.legend(frameon=False, fontsize=8)
-
-        return Panel(draw, 1.0, lambda data: f"{name}_volume" in data, default=False)
+    @classmethod
+    def more_panels(cls, name: str) -> dict[str, Panel]:
+        """Return the panels of lattice parameters, moduli, symmetry breaking."""
+        return crystal_panels.further(name)
 
     @classmethod
     def show(cls, name: str, history: xarray.Dataset) -> str:
-        """Return space group, parameters and density of the last frame, phase by phase."""
-        last = history.isel(step=-1)
-        groups = last[f"{name}_space_group"]
-        parts = []
-        for k, phase in enumerate(groups[groups.dims[0]].values):
-            if not int(groups[k]):
-                continue
-            a, b, c = last[f"{name}_length"].values[k]
-            alpha, beta, gamma = last[f"{name}_angle"].values[k]
-            text = f"{phase}: space group {int(groups[k])}, a {a:.4f}"
-            text += f", b {b:.4f}" if abs(b - a) > 1e-4 else ""
-            text += f", c {c:.4f}" if abs(c - a) > 1e-4 else ""
-            odd = [
-                (n, v)
-                for n, v in zip("αβγ", (alpha, beta, gamma), strict=True)
-                if abs(v - 90) > 0.01
-            ]
-            text += "".join(f", {n} {v:.2f}°" for n, v in odd)
-            density = float(last[f"{name}_density"].values[k])
-            text += f", {density:.4g} g/cm³" if np.isfinite(density) else ""
-            parts.append(
-                f"{text} ({100 * float(last[f'{name}_share'].values[k]):.0f} % of its atoms)"
-            )
-        return "; ".join(parts) or "no crystal"
+        """Return space group, parameters, density and properties of the last frame, phase by phase."""
+        return crystal_panels.last_frame(name, history)

@@ -9,16 +9,18 @@ from insitu.lazy import attribute
 
 #: Where the names that users call are: imported on first use.
 _HOME = {
+    "closest_symmetry": "insitu.crystal.symmetry_distance",
     "dielectric_tensor": "insitu.crystal.prediction",
     "elastic_tensor": "insitu.crystal.prediction",
     "find_crystals": "insitu.crystal.finding",
 }
 
-__all__ = ["dielectric_tensor", "elastic_tensor", "find_crystals"]
+__all__ = ["closest_symmetry", "dielectric_tensor", "elastic_tensor", "find_crystals"]
 
 if TYPE_CHECKING:
     from insitu.crystal.finding import find_crystals
     from insitu.crystal.prediction import dielectric_tensor, elastic_tensor
+    from insitu.crystal.symmetry_distance import closest_symmetry
 
 
 def __getattr__(name: str) -> Any:

@@ -116,7 +116,12 @@ def find(
     if not tolerance > 0.0:
         raise SettingError(f"tolerance={tolerance} Å; give a length above 0, for example 0.01")
     lattice = np.asarray(cell, dtype=np.float64)
-    given = (lattice, np.asarray(sites, dtype=np.float64), np.asarray(numbers, dtype=np.int64))
+    inside, species = np.asarray(sites, dtype=np.float64), np.asarray(numbers, dtype=np.int64)
+    if (
+        np.linalg.det(lattice) < 0
+    ):  # spglib wants right-handed cells: the same crystal in the opposite axes
+        lattice, inside = -lattice, -inside
+    given = (lattice, inside, species)
     data = _asked("get_symmetry_dataset", given, symprec=tolerance)
     if data is None:
         return None
@@ -131,9 +136,9 @@ def find(
     )
     if kept is None or whole is None:
         return None
-    primitive, inside, kinds = kept
+    primitive, places, kinds = kept
     reduced = niggli(primitive)
-    moved = (np.asarray(inside) @ np.asarray(primitive) @ np.linalg.inv(reduced)) % 1.0
+    moved = (np.asarray(places) @ np.asarray(primitive) @ np.linalg.inv(reduced)) % 1.0
     return SpaceGroup(
         int(data.number), str(data.international), str(data.pointgroup).strip(), tolerance, rotations,
         np.asarray(data.std_lattice, dtype=np.float64),

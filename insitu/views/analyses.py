@@ -41,8 +41,11 @@ def _asked(text: str) -> Iterator[dict[str, Any]]:
 
 def panels_of(histories: Sequence[xarray.Dataset]) -> dict[str, Panel]:
     """Return the panels of all analyses by their names."""
-    made = {name: found.panel(name) for name, found in analyses_of(histories).items()}
-    return {name: panel for name, panel in made.items() if panel is not None}
+    every: dict[str, Panel] = {}
+    for name, found in analyses_of(histories).items():
+        panel = found.panel(name)
+        every |= ({} if panel is None else {name: panel}) | found.more_panels(name)
+    return every
 
 
 def lines(history: xarray.Dataset) -> list[str]:

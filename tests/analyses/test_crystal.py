@@ -10,6 +10,8 @@ from scipy.spatial.transform import Rotation
 from insitu.analyses import crystal as module
 from insitu.analyses.base import System
 from insitu.analyses.crystal import CrystalAnalysis, CrystalSettings
+from insitu.crystal.prediction import dielectric_tensor, elastic_tensor
+from insitu.crystal.symmetry_distance import closest_symmetry
 from insitu.crystal.tensors import rotate
 from insitu.crystal.voigt import from_voigt, to_voigt
 from insitu.errors import SettingError
@@ -116,3 +118,53 @@ def test_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "available", lambda: False)
     with pytest.raises(SettingError, match="pip install 'insitu\\[crystal\\]'"):
         CrystalAnalysis(CrystalSettings(), System(classes=CLASSES))
+
+
+def test_symmetry_breaking_and_dielectric_tensor() -> None:
+    """0 for the cubic cell, that of the tensor itself for the stretched one; turned boxes are alike."""
+    r, cell = lattice("bcc", 2.88, (8, 8, 8))
+    types, phase = np.tile([1, 2], len(r) // 2), np.ones(len(r), dtype=np.int64)
+    turn = Rotation.from_rotvec([0.3, 0.5, -0.2]).as_matrix()
+    given = {"dielectric": True, "parent": "cubic"}
+    found = {}
+    for stretch in (1.0, 1.05):
+        for name, axes in (("box", np.eye(3)), ("turned", turn)):
+            deform = np.diag([1.0, 1.0, stretch]) @ axes.T
+            _, values = analysed(r @ deform, cell @ deform, phase, types, **given)
+            found[stretch, name] = values
+    upright, tetragonal = found[1.0, "box"], found[1.05, "box"]
+    assert upright["crystal/symmetry_breaking"][1] < 1e-6
+    sites = np.array([[0, 0, 0], [0.5, 0.5, 0.5]])
+    stretched = np.diag([2.88, 2.88, 1.05 * 2.88])
+    tensor = elastic_tensor(stretched, sites, [28, 13]).tensor
+    assert tetragonal["crystal/symmetry_breaking"][1] == pytest.approx(
+        closest_symmetry(tensor, "cubic")[0], rel=1e-6
+    )
+    assert tetragonal["crystal/symmetry_breaking"][1] > 0.01
+    assert np.allclose(
+        tetragonal["crystal/dielectric"][1], dielectric_tensor(stretched, sites, [28, 13]).tensor
+    )
+    again = found[1.05, "turned"]
+    assert again["crystal/symmetry_breaking"][1] == pytest.approx(
+        tetragonal["crystal/symmetry_breaking"][1], rel=1e-6
+    )
+    assert np.allclose(
+        again["crystal/dielectric"][1], turn @ tetragonal["crystal/dielectric"][1] @ turn.T
+    )
+    with pytest.raises(SettingError, match="parent=cubic: properties are predicted for elements"):
+        CrystalAnalysis(CrystalSettings(parent="cubic"), System(n_types=1, classes=CLASSES))
+
+
+def test_of_what_no_network_knows_the_properties_are_missing() -> None:
+    """Einsteinium is beyond the tables: the crystal is found, its tensor is not, and the run goes on."""
+    r, cell = lattice("fcc", 5.75, (6, 6, 6))
+    system = System(n_types=1, cell=cell, classes=CLASSES, species=("Es",), masses=(252.0,))
+    settings = CrystalSettings(phase=("fcc",), cutoff=8.0, elastic=True, parent="cubic")
+    a = CrystalAnalysis(settings, system)
+    phase = {"phase": np.zeros(len(r), dtype=np.int64)}
+    frame = replace(Frame.from_arrays(r, cell, True, reach=8.001), results=phase)
+    a(frame, Neighbors(frame, 8.0))
+    values = a.finish(a.together(Ranks()))
+    assert values["crystal/space_group"].tolist() == [225]
+    assert np.isnan(values["crystal/stiffness"]).all()
+    assert np.isnan(values["crystal/symmetry_breaking"]).all()

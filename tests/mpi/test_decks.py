@@ -11,8 +11,12 @@ import pytest
 from conftest import BUILT, Host, Run, require
 
 import insitu
+from insitu.crystal import closest_symmetry, elastic_tensor
+from insitu.crystal.voigt import to_voigt
 from insitu.models.store import load
 from insitu.models.structures import read
+from insitu.views import plots
+from insitu.views.analyses import lines
 
 DECKS = Path(__file__).resolve().parents[2] / "lammps_inputs"
 HOSTS = ["wheel", "debian", *BUILT]
@@ -44,6 +48,7 @@ SIZES: dict[str, dict[str, object]] = {
     "in.omega": {"temperature": 300, "steps": 120, "every": 40},
     "in.ice": {"cells": 2, "length": 6, "melting": 40, "steps": 40, "every": 20},
     "in.expansion": {"cells": 5, "steps": 40, "every": 20},
+    "in.martensite": {"cells": 5, "hot": 300, "steps": 40, "every": 20},
     "in.barriers": {"cells": 4, "quench": 200, "shears": 2, "most": 50},
     "in.job": {"cells": 3, "often": 40, "every": 20, "total": 60},
     "vitrification/in.vitrification_ni": {
@@ -66,7 +71,8 @@ ENSEMBLE = {"cells": 5, "steps": 40, "every": 20}
 POTENTIAL = {
     "in.film": "AlFe_mm.eam.fs", "in.hydride": "NiAlH_jea.eam.alloy",
     "in.unknown": "Zr_mm.eam.fs", "in.ensemble": "Fe_mm.eam.fs", "in.disable": "Si.sw",
-    "in.bain": "Fe_mm.eam.fs", "in.omega": "Ti.meam.spline", "in.barriers": "CuZr_mm.eam.fs",
+    "in.martensite": "Zr_mm.eam.fs", "in.bain": "Fe_mm.eam.fs", "in.omega": "Ti.meam.spline",
+    "in.barriers": "CuZr_mm.eam.fs",
     "vitrification/in.vitrification_ni": "Ni_u3.eam",
     "vitrification/in.vitrification_cuzr": "CuZr_mm.eam.fs",
 }  # fmt: skip
@@ -331,6 +337,32 @@ def test_expansion(done: Done) -> None:
             4 * 26.982 * 1.66054 / box.prod(), rel=1e-3
         )
     assert len(printed) == 2
+
+
+def test_martensite(done: Done) -> None:
+    """Tensor and symmetry breaking of each frame are those of the cell that was found in it."""
+    history = done.history("martensite.h5")
+    assert done.steps("martensite.h5") == done.frames(0, 40)
+    assert history["crystal_stiffness"].attrs["units"] == "GPa"
+    bcc = history.sel(crystal_phase="bcc")
+    assert (bcc["crystal_sites"] == 1).all()
+    for step in bcc["step"].values:
+        frame = bcc.sel(step=step)
+        tensor = elastic_tensor(frame["crystal_cell"].values, [[0, 0, 0]], [40]).tensor
+        assert np.allclose(frame["crystal_stiffness"].values, to_voigt(tensor), atol=1e-6)
+        breaking = float(frame["crystal_symmetry_breaking"])
+        assert breaking == pytest.approx(closest_symmetry(tensor, "cubic")[0], abs=1e-6)
+        assert breaking < 1e-6 if step == 0 else 1e-6 < breaking < 0.1
+    assert np.isnan(history.sel(crystal_phase="hcp")["crystal_symmetry_breaking"]).all()
+    assert any("symmetry breaking 0.0" in line for line in lines(history))
+    panels = ["phases", "crystal_length", "crystal_symmetry_breaking", "crystal_moduli"]
+    axes = plots.phase_history(history, panels=panels).axes
+    for drawn, variable in zip(
+        axes[1:3], ("crystal_length", "crystal_symmetry_breaking"), strict=True
+    ):
+        values = bcc[variable].values.reshape(len(bcc["step"]), -1)[:, 0]
+        assert np.allclose(drawn.lines[0].get_ydata(), values)
+    assert len(axes[3].lines) == 2
 
 
 def test_barriers(done: Done) -> None:

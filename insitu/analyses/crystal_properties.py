@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Properties of a phase's crystal, predicted by networks: what `analyze crystal` adds where asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from insitu.analyses.base import Observable
+from insitu.crystal.found import Crystal
+from insitu.crystal.moduli import moduli
+from insitu.crystal.prediction import dielectric_tensor, elastic_tensor
+from insitu.crystal.symmetry_distance import closest_symmetry
+from insitu.crystal.voigt import to_voigt
+from insitu.errors import SettingError
+from insitu.frame.species import SYMBOLS
+
+
+@dataclass(frozen=True)
+class Properties:
+    """Which properties are predicted.
+
+    Parameters
+    ----------
+    elastic
+        Elastic tensor [GPa], and the moduli of a polycrystal.
+    dielectric
+        Static dielectric tensor of an insulator.
+    parent
+        Crystal system whose symmetry the elastic tensor is compared with; None: it is not.
+    """
+
+    elastic: bool = False
+    dielectric: bool = False
+    parent: str | None = None
+
+    def check(self, names: Sequence[str]) -> None:
+        """Refuse atom types that are no elements.
+
+        Raises
+        ------
+        SettingError
+            A property is asked for, and a species is no element.
+        """
+        asked = [
+            text
+            for text, wanted in (
+                ("elastic=yes", self.elastic), ("dielectric=yes", self.dielectric),
+                (f"parent={self.parent}", self.parent is not None),
+            )
+            if wanted
+        ]  # fmt: skip
+        if asked and not all(s in SYMBOLS for s in names):
+            raise SettingError(
+                f"{asked[0]}: properties are predicted for elements, and those of the atom types are not "
+                "known; name them in the order of the types, for example species Ni,Al"
+            )
+
+    def observables(
+        self, of: Callable[..., Observable], axis: Callable[[str], str]
+    ) -> tuple[Observable, ...]:
+        """Return what is added to the history.
+
+        Parameters
+        ----------
+        of
+            Makes an observable of each phase: name, type, unit, description, further axes.
+        axis
+            Makes a name of an axis the analysis' own.
+        """
+        found: list[Observable] = []
+        if self.elastic:
+            rows, columns = (
+                (axis(n), ("xx", "yy", "zz", "yz", "xz", "xy"), "") for n in ("stress", "strain")
+            )
+            found += [
+                of("stiffness", "f8", "GPa", "predicted, in the axes of the box", rows, columns),
+                of("bulk_modulus", "f8", "GPa", "of the predicted tensor, Hill's mean"),
+                of("shear_modulus", "f8", "GPa", "of the predicted tensor, Hill's mean"),
+            ]
+        if self.dielectric:
+            field, strength = (
+                (axis(n), ("x", "y", "z"), "") for n in ("displacement_field", "electric_field")
+            )
+            about = "predicted, static, in the axes of the box"
+            found.append(of("dielectric", "f8", "", about, field, strength))
+        if self.parent is not None:
+            found.append(
+                of(
+                    "symmetry_breaking", "f8", "",
+                    "norm of the part of the predicted elastic tensor that no orientation of the parent's "
+                    "symmetry allows, relative to the tensor's",
+                )
+            )  # fmt: skip
+        return tuple(found)
+
+    def of(self, crystal: Crystal) -> dict[str, Any]:
+        """Return the properties of a crystal by the names of the observables.
+
+        Of a crystal to which a network does not apply (an element that it does not know, atoms that lie on
+        each other) they are left out, and so NaN in the history: no simulation ends for that.
+        """
+        try:
+            return self._of(crystal)
+        except SettingError:
+            return {}
+
+    def _of(self, crystal: Crystal) -> dict[str, Any]:
+        given = crystal.cell, crystal.sites, crystal.kinds
+        found: dict[str, Any] = {}
+        if self.elastic or self.parent is not None:
+            tensor = elastic_tensor(*given).tensor
+            if self.elastic:
+                stiffness = to_voigt(tensor)
+                m = moduli(stiffness)
+                found |= {"stiffness": stiffness, "bulk_modulus": m.bulk, "shear_modulus": m.shear}
+            if self.parent is not None:
+                found["symmetry_breaking"], _ = closest_symmetry(tensor, self.parent)
+        if self.dielectric:
+            found["dielectric"] = dielectric_tensor(*given).tensor
+        return found
