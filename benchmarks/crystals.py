@@ -19,9 +19,13 @@ from pathlib import Path
 import numpy as np
 
 import insitu
+from insitu.crystal import closest_symmetry, elastic_tensor
 from insitu.crystal.finding import find_crystals
+from insitu.crystal.voigt import from_voigt
 from insitu.frame.crystals import repeated
+from insitu.frame.lattices import LATTICES
 from insitu.testing import lattice
+from insitu.training.data.elastic_runs import Potential, elastic_run
 from insitu.training.data.runs import potentials_folder, read_dump, run_lammps, write_data
 
 #: Crystal: elements of the types, lattice, constant [Å], copies, types of the cell's atoms, pair style,
@@ -225,6 +229,14 @@ def transition(path):
             f"| {100 * share[0]:.0f} %, {100 * share[1]:.0f} % | {told} | {np.nanmean(b):.3f}, "
             f"{np.nanmin(b):.3f} … {np.nanmax(b):.3f} | {bulk:.0f}, {shear:.0f} |"
         )
+    potential = Potential("eam/fs", ("* * {potentials}/Zr_mm.eam.fs Zr",), ("Zr",))
+    cell, sites = np.diag([3.23, 3.23 * np.sqrt(3), 5.17]), np.array(LATTICES["hcp"][1])
+    tensors = {
+        "LAMMPS": from_voigt(elastic_run(cell, sites, [1] * 4, potential).stiffness),
+        "network": elastic_tensor(cell, sites, [40] * 4).tensor,
+    }
+    for who, tensor in tensors.items():
+        print(f"hcp at 0 K, {who}: symmetry breaking {closest_symmetry(tensor, 'cubic')[0]:.3f}")
 
 
 if __name__ == "__main__":
