@@ -57,6 +57,10 @@ class CrystalSettings:
         "also predict the static dielectric tensor, which an insulator has, by a network that was trained "
         "on DFPT", default=False,
     )  # fmt: skip
+    energy: bool = setting(
+        "also predict the formation energy, by a network that was trained on DFT at 0 K",
+        default=False,
+    )
     parent: str | None = setting(
         "also tell how far the predicted elastic tensor is from the symmetry of this crystal system, "
         "||C - P C|| / ||C|| with the projector P in the orientation in which that is least",
@@ -145,7 +149,8 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
         )
         for kind, name in zip(self._species[1:].tolist(), names, strict=True):
             self._names.setdefault(kind, name if name in SYMBOLS else "X")
-        self._properties = Properties(settings.elastic, settings.dielectric, settings.parent)
+        s = settings
+        self._properties = Properties(s.elastic, s.dielectric, s.energy, s.parent)
         self._properties.check(names)
         masses = system.masses if system.units != "lj" else None
         #: Mass of each species [g/mol].

@@ -11,6 +11,7 @@ from insitu.analyses.base import Observable
 from insitu.crystal.found import Crystal
 from insitu.crystal.moduli import moduli
 from insitu.crystal.prediction import dielectric_tensor, elastic_tensor
+from insitu.crystal.scalars import formation_energy
 from insitu.crystal.symmetry_distance import closest_symmetry
 from insitu.crystal.voigt import to_voigt
 from insitu.errors import SettingError
@@ -27,12 +28,15 @@ class Properties:
         Elastic tensor [GPa], and the moduli of a polycrystal.
     dielectric
         Static dielectric tensor of an insulator.
+    energy
+        Formation energy [eV/atom].
     parent
         Crystal system whose symmetry the elastic tensor is compared with; None: it is not.
     """
 
     elastic: bool = False
     dielectric: bool = False
+    energy: bool = False
     parent: str | None = None
 
     def check(self, names: Sequence[str]) -> None:
@@ -47,7 +51,7 @@ class Properties:
             text
             for text, wanted in (
                 ("elastic=yes", self.elastic), ("dielectric=yes", self.dielectric),
-                (f"parent={self.parent}", self.parent is not None),
+                ("energy=yes", self.energy), (f"parent={self.parent}", self.parent is not None),
             )
             if wanted
         ]  # fmt: skip
@@ -85,6 +89,9 @@ class Properties:
             )
             about = "predicted, static, in the axes of the box"
             found.append(of("dielectric", "f8", "", about, field, strength))
+        if self.energy:
+            about = "predicted, from the elements, of the cell with its symmetry imposed"
+            found.append(of("formation_energy", "f8", "eV", about + ", per atom"))
         if self.parent is not None:
             found.append(
                 of(
@@ -119,4 +126,7 @@ class Properties:
                 found["symmetry_breaking"], _ = closest_symmetry(tensor, self.parent)
         if self.dielectric:
             found["dielectric"] = dielectric_tensor(*given).tensor
+        if self.energy:
+            whole = crystal.conventional, crystal.conventional_sites, crystal.conventional_kinds
+            found["formation_energy"] = formation_energy(*whole).value
         return found

@@ -19,7 +19,7 @@ def _crystal(options: argparse.Namespace) -> int:
     from insitu.offline.files import expand
 
     names = ("index", "average", "cif", "species", "topology", "boundary", "units", "tolerance",
-             "least", "most", "elastic")  # fmt: skip
+             "least", "most", "elastic", "energy")  # fmt: skip
     chosen = CrystalOptions(**{name: getattr(options, name) for name in names})
 
     def tell(text: str) -> None:
@@ -56,6 +56,8 @@ def add_crystal(verb: Verb) -> None:
                      help="of the space group (by the scatter of the atoms)")  # fmt: skip
     sub.add_argument("--elastic", action="store_true",
                      help="also predict the elastic tensor (a network trained on DFT at 0 K)")  # fmt: skip
+    sub.add_argument("--energy", action="store_true",
+                     help="also predict the formation energy (trained on DFT at 0 K)")  # fmt: skip
     sub.add_argument("--least", type=int, default=100, metavar="N",
                      help="atoms that a second crystal has to have (100)")  # fmt: skip
     sub.add_argument("--most", type=int, default=5, metavar="N", help="most crystals (5)")

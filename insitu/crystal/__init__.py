@@ -13,13 +13,21 @@ _HOME = {
     "dielectric_tensor": "insitu.crystal.prediction",
     "elastic_tensor": "insitu.crystal.prediction",
     "find_crystals": "insitu.crystal.finding",
+    "formation_energy": "insitu.crystal.scalars",
 }
 
-__all__ = ["closest_symmetry", "dielectric_tensor", "elastic_tensor", "find_crystals"]
+__all__ = [
+    "closest_symmetry",
+    "dielectric_tensor",
+    "elastic_tensor",
+    "find_crystals",
+    "formation_energy",
+]
 
 if TYPE_CHECKING:
     from insitu.crystal.finding import find_crystals
     from insitu.crystal.prediction import dielectric_tensor, elastic_tensor
+    from insitu.crystal.scalars import formation_energy
     from insitu.crystal.symmetry_distance import closest_symmetry
 
 

@@ -30,6 +30,8 @@ class Graph:
         ``(e,)`` in units of `unit`, ``(e, 3)`` unit vectors.
     unit
         (Volume an atom)^(1/3) [Å].
+    reach
+        Bonds are shorter than this, in units of `unit`.
     """
 
     numbers: NDArray[np.int64]
@@ -38,30 +40,33 @@ class Graph:
     length: NDArray[np.float64]
     direction: NDArray[np.float64]
     unit: float
+    reach: float = REACH
 
     @property
     def weight(self) -> NDArray[np.float64]:
         """``(e,)`` of each bond, which goes to 0 with its slope at the reach."""
-        return np.asarray((1.0 - (self.length / REACH) ** 2) ** 2)
+        return np.asarray((1.0 - (self.length / self.reach) ** 2) ** 2)
 
 
-def graph(cell: ArrayLike, sites: ArrayLike, numbers: ArrayLike) -> Graph:
+def graph(cell: ArrayLike, sites: ArrayLike, numbers: ArrayLike, reach: float = REACH) -> Graph:
     """Return the bonds of a crystal.
 
     Parameters
     ----------
     cell, sites, numbers
         ``(3, 3)`` [Å], ``(n, 3)`` fractional coordinates, ``(n,)`` atomic numbers.
+    reach
+        Bonds are shorter than this, in units of (volume an atom)^(1/3).
     """
     lattice, s = np.asarray(cell, dtype=np.float64), np.asarray(sites, dtype=np.float64)
     s = s - np.floor(s)
     unit = float(np.cbrt(abs(np.linalg.det(lattice)) / len(s)))
     heights = 1.0 / np.linalg.norm(np.linalg.inv(lattice), axis=0)
-    shift = steps(np.ceil(REACH * unit / heights).astype(int) + 1) @ lattice
+    shift = steps(np.ceil(reach * unit / heights).astype(int) + 1) @ lattice
     r = s @ lattice
     apart = r[None, :, None] - r[:, None, None] + shift[None, None]
     distance = np.linalg.norm(apart, axis=-1) / unit
-    first, second, image = np.nonzero((distance < REACH) & (distance > 1e-6))
+    first, second, image = np.nonzero((distance < reach) & (distance > 1e-6))
     length = distance[first, second, image]
     direction = apart[first, second, image] / (length * unit)[:, None]
-    return Graph(np.asarray(numbers, dtype=np.int64), first, second, length, direction, unit)
+    return Graph(np.asarray(numbers, dtype=np.int64), first, second, length, direction, unit, reach)

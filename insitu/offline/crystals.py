@@ -16,6 +16,7 @@ from insitu.crystal.finding import Found, averaged, find_crystals
 from insitu.crystal.found import Crystal
 from insitu.crystal.moduli import moduli
 from insitu.crystal.prediction import elastic_tensor
+from insitu.crystal.scalars import formation_energy
 from insitu.crystal.voigt import to_voigt
 from insitu.errors import SettingError, did_you_mean, one_of, writing
 from insitu.frame.species import MASSES, SYMBOLS
@@ -49,6 +50,8 @@ class CrystalOptions:
         Atoms that a crystal has to have, and most crystals.
     elastic
         Also predict the elastic tensor.
+    energy
+        Also predict the formation energy.
     """
 
     index: str = "-1"
@@ -62,6 +65,7 @@ class CrystalOptions:
     least: int = 100
     most: int = 5
     elastic: bool = False
+    energy: bool = False
 
     def __post_init__(self) -> None:
         boundary_of(self.boundary)
@@ -152,7 +156,9 @@ def _of(
     n = len(found.crystals)
     lines = [f"{what}: {n} crystal{'s'[: n != 1]}, {100 * part:.1f} % of {len(kinds):,} atoms"]
     for k, crystal in enumerate(found.crystals):
-        text = describe(crystal, names) + (elastic(crystal, names) if options.elastic else [])
+        text = describe(crystal, names)
+        text += formation(crystal, names) if options.energy else []
+        text += elastic(crystal, names) if options.elastic else []
         lines += [f"     {t}" if j else f"  {k + 1}  {t}" for j, t in enumerate(text)]
     return names, found, lines
 
@@ -226,6 +232,31 @@ def describe(c: Crystal, names: dict[int, str]) -> list[str]:
     return lines
 
 
+def _elements(c: Crystal, names: dict[int, str], option: str) -> list[int]:
+    """Return the atomic numbers of the conventional cell's sites."""
+    if odd := [names[int(z)] for z in c.kinds if names[int(z)] not in SYMBOLS[1:]]:
+        raise SettingError(
+            f"{option} needs elements, and '{odd[0]}' is none; say which the types are with --species"
+        )
+    return [SYMBOLS.index(names[int(z)]) for z in c.conventional_kinds]
+
+
+def formation(c: Crystal, names: dict[int, str]) -> list[str]:
+    """Return a line with the predicted formation energy.
+
+    Raises
+    ------
+    SettingError
+        The species are no elements.
+    """
+    numbers = _elements(c, names, "--energy")
+    found = formation_energy(c.conventional, c.conventional_sites, numbers)
+    return [
+        f"formation energy as DFT at 0 K would have it, predicted: {found.value:.2f} eV/atom (the most "
+        f"alike crystal of training is so to {100 * found.alike:.0f} %)"
+    ]
+
+
 def elastic(c: Crystal, names: dict[int, str]) -> list[str]:
     """Return lines with the predicted elastic tensor in the axes of the standard setting.
 
@@ -234,11 +265,7 @@ def elastic(c: Crystal, names: dict[int, str]) -> list[str]:
     SettingError
         The species are no elements.
     """
-    if odd := [names[int(z)] for z in c.kinds if names[int(z)] not in SYMBOLS[1:]]:
-        raise SettingError(
-            f"--elastic needs elements, and '{odd[0]}' is none; say which the types are with --species"
-        )
-    numbers = [SYMBOLS.index(names[int(z)]) for z in c.conventional_kinds]
+    numbers = _elements(c, names, "--elastic")
     found = elastic_tensor(c.conventional, c.conventional_sites, numbers)
     six = to_voigt(found.tensor)
     m = moduli(six)

@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 from insitu.analyses import crystal as module
 from insitu.analyses.base import System
 from insitu.analyses.crystal import CrystalAnalysis, CrystalSettings
+from insitu.crystal import formation_energy
 from insitu.crystal.prediction import dielectric_tensor, elastic_tensor
 from insitu.crystal.symmetry_distance import closest_symmetry
 from insitu.crystal.tensors import rotate
@@ -125,7 +126,7 @@ def test_symmetry_breaking_and_dielectric_tensor() -> None:
     r, cell = lattice("bcc", 2.88, (8, 8, 8))
     types, phase = np.tile([1, 2], len(r) // 2), np.ones(len(r), dtype=np.int64)
     turn = Rotation.from_rotvec([0.3, 0.5, -0.2]).as_matrix()
-    given = {"dielectric": True, "parent": "cubic"}
+    given = {"dielectric": True, "energy": True, "parent": "cubic"}
     found = {}
     for stretch in (1.0, 1.05):
         for name, axes in (("box", np.eye(3)), ("turned", turn)):
@@ -144,6 +145,9 @@ def test_symmetry_breaking_and_dielectric_tensor() -> None:
     assert np.allclose(
         tetragonal["crystal/dielectric"][1], dielectric_tensor(stretched, sites, [28, 13]).tensor
     )
+    energy = formation_energy(stretched, sites, [28, 13]).value
+    for name in ("box", "turned"):
+        assert found[1.05, name]["crystal/formation_energy"][1] == pytest.approx(energy, abs=1e-5)
     again = found[1.05, "turned"]
     assert again["crystal/symmetry_breaking"][1] == pytest.approx(
         tetragonal["crystal/symmetry_breaking"][1], rel=1e-6
@@ -159,7 +163,9 @@ def test_of_what_no_network_knows_the_properties_are_missing() -> None:
     """Einsteinium is beyond the tables: the crystal is found, its tensor is not, and the run goes on."""
     r, cell = lattice("fcc", 5.75, (6, 6, 6))
     system = System(n_types=1, cell=cell, classes=CLASSES, species=("Es",), masses=(252.0,))
-    settings = CrystalSettings(phase=("fcc",), cutoff=8.0, elastic=True, parent="cubic")
+    settings = CrystalSettings(
+        phase=("fcc",), cutoff=8.0, elastic=True, energy=True, parent="cubic"
+    )
     a = CrystalAnalysis(settings, system)
     phase = {"phase": np.zeros(len(r), dtype=np.int64)}
     frame = replace(Frame.from_arrays(r, cell, True, reach=8.001), results=phase)

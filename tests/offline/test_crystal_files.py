@@ -44,6 +44,11 @@ def test_a_dump_and_its_cif(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["crystal", str(file), "--species", "Ni,Al", "--elastic"]) == 0
     text = capsys.readouterr().out
     assert 100 < float(re.findall(r"bulk (\d+)", text)[0]) < 220  # 158 ± 2 GPa at 300 K
+    assert main(["crystal", str(file), "--species", "Ni,Al", "--energy"]) == 0
+    text = capsys.readouterr().out
+    assert float(re.findall(r"predicted: (\S+) eV/atom", text)[0]) == pytest.approx(-0.64, abs=0.2)
+    assert main(["crystal", str(file), "--energy"]) == 2
+    assert "--energy needs elements" in capsys.readouterr().err
     assert main(["crystal", str(file), "--elastic"]) == 2
     assert "--elastic needs elements" in capsys.readouterr().err
     words = ["crystal", str(file), "--index", ":", "--average", "6", "--cif", str(out)]

@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Published tensors of crystals: tables with structures, read, checked and dealt out by composition.
+"""Published tensors and energies of crystals, with structures: read, checked, dealt out by composition.
 
-Two tables are understood, as matminer 0.4.0's source distribution has them: ``elastic_tensor.csv`` (de Jong
-et al.) and ``dielectric_constant.csv`` (Petousis et al.). They are fetched by whoever trains:
+Three tables are understood, as matminer 0.4.0's source distribution has them: ``elastic_tensor.csv`` (de
+Jong et al.), ``dielectric_constant.csv`` (Petousis et al.) and ``flla_2015.csv`` (formation energies,
+Faber et al.). They are fetched by whoever trains:
 ``pip download --no-deps --no-binary :all: --no-build-isolation matminer==0.4.0``.
 
 References
 ----------
 M. de Jong et al., Sci. Data 2, 150009 (2015), doi:10.1038/sdata.2015.9.
 I. Petousis et al., Sci. Data 4, 160134 (2017), doi:10.1038/sdata.2016.134.
+F. Faber, A. Lindmaa, O. A. von Lilienfeld, R. Armiento, Int. J. Quantum Chem. 115, 1094 (2015),
+doi:10.1002/qua.24917.
 """
 
 from __future__ import annotations
 
+import ast
 import csv
 import hashlib
 import json
@@ -40,7 +44,7 @@ _PARTS = {"test": 0.1, "validation": 0.1}
 
 @dataclass(frozen=True)
 class Record:
-    """A crystal and its tensor.
+    """A crystal and its tensor, or another property.
 
     Parameters
     ----------
@@ -49,7 +53,7 @@ class Record:
     cell, sites, numbers
         ``(3, 3)`` [Å], ``(n, 3)`` fractional, ``(n,)`` atomic numbers.
     tensor
-        Cartesian, in the axes of the cell.
+        Cartesian, in the axes of the cell; a scalar is ``(1,)``.
     """
 
     name: str
@@ -103,6 +107,32 @@ def read(path: str, kind: str) -> list[Record]:
             continue
         cell, sites, numbers = poscar(row["poscar"])
         records.append(Record(row["material_id"], _formula(numbers), cell, sites, numbers, tensor))
+    return records
+
+
+def read_energies(path: str | Path) -> list[Record]:
+    """Return crystals and their formation energies ``(1,)`` [eV/atom].
+
+    Parameters
+    ----------
+    path
+        ``flla_2015.csv``.
+
+    Raises
+    ------
+    SettingError
+        The file cannot be read or has other columns.
+    """
+    records = []
+    for row in rows(path, ("structure", "formation_energy_per_atom", "material_id")):
+        structure = ast.literal_eval(row["structure"])
+        cell = np.array(structure["lattice"]["matrix"], dtype=np.float64)
+        sites = np.array([s["abc"] for s in structure["sites"]], dtype=np.float64)
+        symbols = [s["species"][0]["element"] for s in structure["sites"]]
+        numbers = np.array([SYMBOLS.index(s) for s in symbols], dtype=np.int64)
+        energy = np.array([float(row["formation_energy_per_atom"])])
+        name = row["material_id"]
+        records.append(Record(name, _formula(numbers), cell, sites, numbers, energy))
     return records
 
 

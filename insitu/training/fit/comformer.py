@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Training of the network that predicts scalars of a crystal: a small iComFormer.
+
+Messages between atoms go along bonds; in between, each bond learns of its angles to the three vectors of
+a lattice frame, which makes the graph complete: crystals that differ have graphs that differ.
+
+References
+----------
+K. Yan, C. Fu, X. Qian, X. Qian, S. Ji, ICLR 2024, arXiv:2403.11857.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from insitu.crystal.comformer_graph import (
+    COSINES,
+    LATTICE,
+    LENGTHS,
+    RELATIVE,
+    FramedGraph,
+    framed_graph,
+)
+from insitu.training.data.tensor_tables import Record
+
+log = logging.getLogger(__name__)
+silu, softplus = nn.functional.silu, nn.functional.softplus
+
+
+@dataclass
+class FramedGraphs:
+    """Crystals as arrays of one after another; `at` ``(c + 1,)`` bonds and `of` ``(c + 1,)`` atoms."""
+
+    numbers: Tensor
+    bonds: Tensor
+    length: Tensor
+    direction: Tensor
+    weight: Tensor
+    unit: Tensor
+    target: Tensor
+    frames: list[NDArray[np.float32]]
+    at: NDArray[np.int64]
+    of: NDArray[np.int64]
+
+    @classmethod
+    def make(cls, records: Sequence[Record]) -> FramedGraphs:
+        """Return the graphs of some crystals, and what is to be predicted as ``(c, t)``."""
+        return cls.joined(
+            [framed_graph(r.cell, r.sites, r.numbers) for r in records],
+            np.array([r.tensor for r in records]),
+        )
+
+    @classmethod
+    def joined(cls, found: Sequence[FramedGraph], targets: NDArray[np.float64]) -> FramedGraphs:
+        """Return graphs as one."""
+
+        def joined(parts: list[NDArray[Any]]) -> Tensor:
+            whole = np.concatenate(parts)
+            return torch.tensor(
+                whole, dtype=torch.float32 if whole.dtype.kind == "f" else torch.long
+            )
+
+        graphs = [f.graph for f in found]
+        return cls(
+            joined([g.numbers for g in graphs]),
+            joined([np.stack([g.first, g.second], 1) for g in graphs]),
+            joined([g.length for g in graphs]),
+            joined([g.direction for g in graphs]),
+            joined([g.weight for g in graphs]),
+            torch.tensor([g.unit for g in graphs], dtype=torch.float32),
+            torch.tensor(targets, dtype=torch.float32),
+            [f.frames.astype(np.float32) for f in found],
+            np.cumsum([0, *(len(g.length) for g in graphs)]),
+            np.cumsum([0, *(len(g.numbers) for g in graphs)]),
+        )
+
+    def batch(
+        self, which: NDArray[np.int64], rng: np.random.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Return some of the crystals as one graph, each with its first frame, or one at random."""
+        bonds = np.concatenate([np.arange(self.at[k], self.at[k + 1]) for k in which])
+        atoms = np.concatenate([np.arange(self.of[k], self.of[k + 1]) for k in which])
+        sizes, n_bonds = np.diff(self.of)[which], np.diff(self.at)[which]
+        start = np.cumsum([0, *sizes[:-1]])
+        edge = self.bonds[bonds] + torch.tensor(np.repeat(start, n_bonds))[:, None]
+        crystals = np.arange(len(which))
+        frame = [
+            self.frames[k][0 if rng is None else rng.integers(len(self.frames[k]))] for k in which
+        ]
+        return {
+            "numbers": self.numbers[atoms], "first": edge[:, 0], "second": edge[:, 1],
+            "length": self.length[bonds], "direction": self.direction[bonds],
+            "weight": self.weight[bonds], "unit": self.unit[which], "target": self.target[which],
+            "frame": torch.tensor(np.array(frame)),
+            "crystal": torch.tensor(np.repeat(crystals, sizes)),
+            "bond_crystal": torch.tensor(np.repeat(crystals, n_bonds)),
+        }  # fmt: skip
+
+
+def _mean(values: Tensor, where: Tensor, n: int) -> Tensor:
+    total = torch.zeros((n, *values.shape[1:])).index_add_(0, where, values)
+    count = torch.bincount(where, minlength=n).clamp(min=1).to(values)
+    return total / count.view(-1, *[1] * (values.dim() - 1))
+
+
+def _spread(values: Tensor, centers: NDArray[np.float64]) -> Tensor:
+    width = float(centers[1] - centers[0])
+    middle = torch.tensor(centers, dtype=torch.float32)
+    return torch.exp(-(((values[..., None] - middle) / width) ** 2))
+
+
+class NodeLayer(nn.Module):
+    """Attention of an atom to those it has bonds with, without a softmax."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(width, width)
+        self.own = nn.Linear(width, 2 * width)
+        self.other = nn.Linear(width, 2 * width, bias=False)
+        self.bond = nn.Linear(width, 2 * width, bias=False)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.gate = nn.LayerNorm(width)
+        self.out = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, h: Tensor, e: Tensor, i: Tensor, j: Tensor, weight: Tensor) -> Tensor:
+        """Return the features of the atoms ``(n, width)``."""
+        inner = silu(self.own(h)[i] + self.other(h)[j] + self.bond(e))
+        k, v = inner.chunk(2, 1)
+        gate = torch.sigmoid(self.gate(self.query(h)[i] * self.key(k)))
+        message = gate * self.value(v) * weight
+        total = torch.zeros_like(h).index_add_(0, i, message)
+        update: Tensor = h + silu(self.norm(self.out(total)))
+        return update
+
+
+class EdgeLayer(nn.Module):
+    """What a bond learns of its angles to the three vectors of the lattice frame."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(width, width)
+        self.bond = nn.Linear(width, 2 * width)
+        self.vector = nn.ModuleList(
+            nn.Linear(len(LATTICE), 2 * width, bias=False) for _ in range(3)
+        )
+        self.angle = nn.ModuleList(nn.Linear(len(COSINES), 2 * width, bias=False) for _ in range(3))
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.gate = nn.LayerNorm(width)
+        self.out = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, e: Tensor, vectors: Tensor, cosines: Tensor, of: Tensor) -> Tensor:
+        """Return the features of the bonds ``(e, width)``."""
+        query, own = self.query(e), self.bond(e)
+        total = torch.zeros_like(e)
+        for k, (vector, angle) in enumerate(zip(self.vector, self.angle, strict=True)):
+            long = vector(_spread(vectors[:, k], LATTICE))[of]
+            inner = silu(own + long + angle(_spread(cosines[:, k], COSINES)))
+            a, v = inner.chunk(2, 1)
+            total = total + torch.sigmoid(self.gate(query * self.key(a))) * self.value(v)
+        update: Tensor = e + silu(self.norm(self.out(total)))
+        return update
+
+
+class ComFormer(nn.Module):
+    """Node layer, edge layer, two node layers; then the means of the atoms' features.
+
+    Parameters
+    ----------
+    elements
+        ``(95, p)`` properties, the radius [Å] first.
+    mean, deviation
+        ``(t,)`` of what is predicted, in the training part.
+    width, hidden, dropout
+        Features of an atom or bond, of the last layers, and how many of the latter are left out in
+        training.
+    frame
+        Without it the network knows distances alone.
+    """
+
+    def __init__(
+        self, elements: NDArray[np.float64], mean: Sequence[float], deviation: Sequence[float],
+        width: int = 32, hidden: int = 96, dropout: float = 0.1, frame: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.frame = frame
+        self.radius: Tensor
+        self.properties: Tensor
+        self.mean: Tensor
+        self.deviation: Tensor
+        for name, value in (
+            ("radius", elements[:, 0]), ("properties", elements[:, 1:]), ("mean", mean),
+            ("deviation", deviation),
+        ):  # fmt: skip
+            self.register_buffer(name, torch.tensor(np.asarray(value), dtype=torch.float32))
+        p = elements.shape[1] - 1
+        self.embed = nn.Linear(p, width)
+        self.element = nn.Embedding(len(elements), width)
+        nn.init.normal_(self.element.weight, std=0.1)
+        self.bonds = nn.Linear(len(LENGTHS) + len(RELATIVE), width)
+        self.nodes = nn.ModuleList(NodeLayer(width) for _ in range(3))
+        self.edge = EdgeLayer(width) if frame else nn.Identity()
+        self.inner = nn.Linear(2 * width + 4 * p + 2, hidden)
+        self.middle = nn.Linear(hidden, hidden)
+        self.outer = nn.Linear(hidden, len(mean))
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, b: dict[str, Tensor]) -> Tensor:
+        """Return the scalars ``(c, t)``."""
+        c = len(b["unit"])
+        i, j, of = b["first"], b["second"], b["bond_crystal"]
+        z, radius = self.properties[b["numbers"]], self.radius[b["numbers"]]
+        d = b["length"] * b["unit"][of]
+        basis = [_spread(d, LENGTHS), _spread(d / (radius[i] + radius[j]), RELATIVE)]
+        e = silu(self.bonds(torch.cat(basis, 1)))
+        h = silu(self.embed(z) + self.element(b["numbers"]))
+        weight = b["weight"][:, None]
+        first, *others = self.nodes
+        h = first(h, e, i, j, weight)
+        if self.frame:
+            long = torch.linalg.norm(b["frame"], dim=2)
+            unit = (b["frame"] / long[..., None])[of]
+            cosines = (unit @ b["direction"][:, :, None])[:, :, 0]
+            e = self.edge(e, torch.log(long / b["unit"][:, None]), cosines, of)
+        for layer in others:
+            h = layer(h, e, i, j, weight)
+        mean_h, mean_z = _mean(h, b["crystal"], c), _mean(z, b["crystal"], c)
+        spread_h = _mean((h - mean_h[b["crystal"]]).abs(), b["crystal"], c)
+        spread_z = _mean((z - mean_z[b["crystal"]]).abs(), b["crystal"], c)
+        where = b["crystal"][:, None].expand(-1, z.shape[1])
+        most, least = (
+            torch.zeros(c, z.shape[1]).scatter_reduce(0, where, z, way, include_self=False)
+            for way in ("amax", "amin")
+        )
+        size = torch.log(b["unit"])[:, None]
+        radii = torch.log(_mean(radius[:, None], b["crystal"], c))
+        g = torch.cat([mean_h, spread_h, mean_z, spread_z, most, least, size, radii - size], 1)
+        g = self.drop(silu(self.inner(g)))
+        g = self.drop(silu(self.middle(g)))
+        found: Tensor = self.mean + self.deviation * self.outer(g)
+        return found
+
+
+def predict(net: ComFormer, data: FramedGraphs, *, ties: bool = False) -> NDArray[np.float64]:
+    """Return the scalars of all crystals ``(c, t)``, of the first frame, or the mean over all."""
+    net.eval()
+    found = []
+    with torch.no_grad():
+        for which in np.array_split(np.arange(len(data.unit)), max(1, len(data.unit) // 32)):
+            found.append(net(data.batch(which)).numpy())
+        whole = np.concatenate(found).astype(np.float64)
+        if ties and net.frame:
+            kept = data.frames
+            for k, every in enumerate(kept):
+                more = [whole[k]]
+                for frame in every[1:]:
+                    data.frames = [*kept[:k], frame[None], *kept[k + 1 :]]
+                    more.append(net(data.batch(np.array([k]))).numpy()[0])
+                whole[k] = np.mean(more, axis=0)
+            data.frames = kept
+    return whole
+
+
+def fit(
+    train: FramedGraphs,
+    validation: FramedGraphs,
+    seed: int,
+    epochs: int,
+    elements: NDArray[np.float64],
+    checkpoint: Path,
+    **shape: Any,
+) -> tuple[ComFormer, list[dict[str, float]]]:
+    """Return the network that was best on the validation part, and the scores of the epochs.
+
+    Parameters
+    ----------
+    train, validation
+        The crystals.
+    seed
+        Of weights, order and frames.
+    epochs
+        The rate of learning falls over them.
+    elements
+        ``(95, p)``.
+    checkpoint
+        File to which the best network so far is written.
+    **shape
+        Of :class:`ComFormer`.
+    """
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    mean, deviation = train.target.mean(0), train.target.std(0)
+    net = ComFormer(elements, mean.tolist(), deviation.tolist(), **shape)
+    steps = -(-len(train.unit) // 24)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 2e-3, total_steps=epochs * steps, pct_start=0.2
+    )
+    best, kept, history = np.inf, copy.deepcopy(net.state_dict()), []
+    averaged = {k: v.clone() for k, v in net.state_dict().items()}
+    started = time.process_time()
+    for epoch in range(epochs):
+        net.train()
+        losses = []
+        for which in np.array_split(rng.permutation(len(train.unit)), steps):
+            b = train.batch(which, rng)
+            away = (net(b) - b["target"]) / deviation
+            loss = nn.functional.smooth_l1_loss(away, torch.zeros_like(away), beta=0.2)
+            losses.append(float(loss.detach()))
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            for k, v in net.state_dict().items():
+                averaged[k].mul_(0.99).add_(v.detach(), alpha=0.01)
+        if epoch % 2 and epoch != epochs - 1:
+            continue
+        smooth = copy.deepcopy(net)
+        smooth.load_state_dict(averaged)
+        error = np.abs(predict(smooth, validation) - validation.target.numpy()).mean(axis=0)
+        score = float((error / deviation.numpy()).mean())
+        history.append(
+            {"epoch": epoch, "score": score, "loss": float(np.mean(losses)),
+             **{f"mae{k}": float(v) for k, v in enumerate(error)},
+             "processor_s": time.process_time() - started}
+        )  # fmt: skip
+        log.info("%s", json.dumps(history[-1]))
+        if score < best:
+            best, kept = score, copy.deepcopy(averaged)
+            torch.save({"state": kept, "shape": shape, "history": history}, checkpoint)
+    net.load_state_dict(kept)
+    torch.save({"state": kept, "shape": shape, "history": history}, checkpoint)
+    return net, history

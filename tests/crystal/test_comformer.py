@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The network on lattice frames: invariance, what it tells apart and distances do not, mirror images.
+
+All of it holds for any weights, so it is tested with random ones.
+"""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from insitu.crystal.comformer_graph import framed_graph
+from insitu.crystal.lattice_frame import frames
+from insitu.crystal.spacegroup import find
+from insitu.training.data.element_properties import table
+from insitu.training.fit.comformer import ComFormer, FramedGraphs, predict
+
+FCC = 0.5 * (1 - np.eye(3))
+HCP = np.array([[1, 0, 0], [-0.5, np.sqrt(0.75), 0], [0, 0, np.sqrt(8 / 3)]])
+QUARTZ = 4.913 * np.array([[1, 0, 0], [-0.5, np.sqrt(0.75), 0], [0, 0, 1.1001]])
+
+
+def quartz() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return alpha quartz, of the enantiomorphic space group 152."""
+    u, x, y, z = 0.4697, 0.4135, 0.2669, 0.1191
+    si = [[u, 0, 1 / 3], [0, u, 2 / 3], [-u, -u, 0]]
+    o = [[x, y, z + 1 / 3 - 1 / 3], [-y, x - y, z + 1 / 3], [y - x, -x, z + 2 / 3],
+         [y, x, -z], [x - y, -y, -z + 2 / 3], [-x, y - x, -z + 1 / 3]]  # fmt: skip
+    return QUARTZ, np.array(si + o) % 1.0, np.array([14] * 3 + [8] * 6)
+
+
+#: Cell [Å], sites, atomic numbers.
+CRYSTALS = {
+    "NaCl": (5.64 * FCC, np.array([[0, 0, 0], [0.5, 0.5, 0.5]]), np.array([11, 17])),
+    "ZnS": (5.41 * FCC, np.array([[0, 0, 0], [0.25, 0.25, 0.25]]), np.array([30, 16])),
+    "none": (
+        np.array([[3.3, 0.2, 0.1], [0.3, 4.1, -0.2], [0.1, 0.5, 5.0]]),
+        np.array([[0, 0, 0], [0.41, 0.55, 0.3], [0.7, 0.2, 0.65]]), np.array([22, 8, 8]),
+    ),
+    "quartz": quartz(),
+}  # fmt: skip
+
+
+def network(*, frame: bool = True) -> ComFormer:
+    """Return a network with random weights."""
+    torch.manual_seed(3)
+    net = ComFormer(table(), [0.0, 1.0], [1.0, 2.0], width=16, hidden=24, frame=frame)
+    for name, value in net.named_parameters():
+        if name.endswith(("norm.weight", "gate.weight", "norm.bias", "gate.bias")):
+            torch.nn.init.normal_(value, std=1.0)  # as they are by training, not 1 and 0
+    return net.eval()
+
+
+NET = network()
+
+
+def values(cell, sites, numbers, net: ComFormer = NET, **more) -> NDArray[np.float64]:
+    """Return the mean over the frames."""
+    data = FramedGraphs.joined([framed_graph(cell, sites, numbers, **more)], np.zeros((1, 2)))
+    return predict(net, data, ties=True)[0]
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_invariance(name: str) -> None:
+    """Turned, mirrored, shifted, in another order, as a supercell, as a skewed cell: the same."""
+    cell, sites, z = CRYSTALS[name]
+    expected = values(cell, sites, z)
+    rng = np.random.default_rng(1)
+    turn = Rotation.random(rng=rng).as_matrix()
+    order = rng.permutation(len(z))
+    m = np.array([[1, 1, 0], [0, 1, 0], [-1, 0, 2]])
+    twice = np.concatenate([sites, sites + np.array([0, 0, 1])]) @ np.linalg.inv(m)
+    group = find(cell, sites, z, 0.01)
+    assert group is not None
+    for same in (
+        (cell @ turn.T, sites, z), (-cell, sites, z), (cell, sites[order] + 0.37, z[order]),
+        (m @ cell, twice, np.tile(z, 2)), (group.cell, group.sites, group.numbers),
+        (np.array([[1, 0, 0], [3, 1, 0], [-2, 1, 1]]) @ cell,
+         sites @ np.linalg.inv(np.array([[1, 0, 0], [3, 1, 0], [-2, 1, 1]])), z),
+    ):  # fmt: skip
+        assert np.abs(values(*same) - expected).max() < 1e-6
+
+
+def test_frames_of_lattices() -> None:
+    """Order of the lattice's holohedry over that of the crystal's point group."""
+    for name, count in {"NaCl": 1, "ZnS": 2, "none": 2, "quartz": 4}.items():
+        found = framed_graph(*CRYSTALS[name]).frames
+        assert len(found) == count, name
+        metric = found @ found.transpose(0, 2, 1)
+        assert np.abs(metric - metric[0]).max() < 1e-6
+    identity = np.eye(3)[None]
+    assert len(frames(3.6 * FCC, identity)) == 48
+    assert len(frames(3.6 * FCC, identity, hands=1)) == 24
+    assert len(frames(np.diag([3.0, 4.0, 5.0]), identity)) == 8
+
+
+@pytest.mark.parametrize(("name", "least"), [("none", 1e-4), ("quartz", 2e-6)])
+def test_mirror_images(name: str, least: float) -> None:
+    """Right-handed frames alone tell left from right; over both hands they are the same."""
+    cell, sites, z = CRYSTALS[name]
+    mirror = (-cell, sites, z)
+    turn = Rotation.random(rng=np.random.default_rng(4)).as_matrix()
+    groups = [find(*c, 0.01) for c in (CRYSTALS[name], mirror)]
+    numbers = [g.number for g in groups if g is not None]
+    assert numbers == ([1, 1] if name == "none" else [152, 154]) or numbers == [154, 152]
+    one = values(cell, sites, z, hands=1)
+    assert np.abs(one - values(*mirror, hands=1)).max() > least
+    assert np.abs(one - values(cell @ turn.T, sites, z, hands=1)).max() < 5e-7
+    assert np.abs(values(cell, sites, z) - values(*mirror)).max() < 5e-7
+
+
+def test_a_crystal_with_a_mirror_plane_has_no_hand() -> None:
+    cell, sites, z = CRYSTALS["ZnS"]
+    left, right = values(cell, sites, z, hands=1), values(-cell, sites, z, hands=1)
+    assert np.abs(left - right).max() < 5e-7
+
+
+def test_what_distances_cannot_tell_apart() -> None:
+    """Fcc and ideal hcp: up to the reach each atom has twelve neighbours at the same distance."""
+    length = 2.9
+    fcc = (np.sqrt(2) * length * FCC, np.zeros((1, 3)), np.array([29]))
+    hcp = (length * HCP, np.array([[1 / 3, 2 / 3, 0.25], [2 / 3, 1 / 3, 0.75]]), np.array([29] * 2))
+    lengths = [np.sort(framed_graph(*c).graph.length) for c in (fcc, hcp)]
+    assert lengths[0] == pytest.approx(lengths[1][::2], abs=1e-9)
+    assert lengths[0] == pytest.approx(lengths[1][1::2], abs=1e-9)
+    assert len(lengths[0]) == 12
+    distances = network(frame=False)
+    assert np.abs(values(*fcc, distances) - values(*hcp, distances)).max() < 1e-9
+    assert np.abs(values(*fcc) - values(*hcp)).max() > 1e-3
