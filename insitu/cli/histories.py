@@ -43,8 +43,10 @@ def add_histories(verb: Verb) -> None:
     sub.add_argument("--stacked", action="store_true", help="stacked areas instead of lines")
     sub.add_argument("--panels", metavar="A,B,…",
                      help="of phases, profile, temperature, energy, pressure, rdf, steinhardt, clusters, "
-                     "grains, lattice, diffraction, crystal, unknown, barriers, trigger, budget, overlap, "
-                     "cost and others (phases, profile, temperature, energy: those with data)")  # fmt: skip
+                     "grains, lattice, diffraction, crystal, crystal_length, crystal_moduli, "
+                     "crystal_formation_energy, crystal_symmetry_breaking, unknown, barriers, trigger, "
+                     "budget, overlap, cost and others (phases, profile, temperature, energy: those with "
+                     "data)")  # fmt: skip
     sub.add_argument("--beside", action="store_true", help="draw several files side by side")
     sub.add_argument("--width", type=float, metavar="CM", help="width of the figure in cm (14.7)")
     _match(sub)
