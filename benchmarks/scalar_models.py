@@ -25,10 +25,10 @@ import torch
 
 from insitu.crystal import kernel
 from insitu.crystal import weights as weights_of
-from insitu.crystal.comformer_graph import framed_graph
 from insitu.crystal.moduli import moduli
 from insitu.crystal.voigt import to_voigt
 from insitu.training.data.element_properties import table
+from insitu.training.data.lattice_frames import framed_graph
 from insitu.training.data.tensor_tables import read, read_energies
 from insitu.training.fit.comformer import ComFormer, FramedGraphs, fit, predict
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.crystal.comformer_graph import spread
 from insitu.crystal.tensor_graph import Graph
 from insitu.crystal.weights import Weights
 
+#: Bonds reach so far, in units of (volume an atom)^(1/3): about 14 of each atom.
+REACH = 1.5
 #: Bonds in units of the sum of both radii: up to the first they count in full as contacts, then less.
 _TOUCH, _WIDTH = 1.0, 0.15
 #: Contacts end smoothly at the reach of the bonds, over this length in its unit; so few are none.
@@ -22,6 +23,12 @@ _TAPER, _FEW = 0.15, 0.01
 _LENGTHS = np.linspace(0.8, 1.9, 12)
 #: Column of the properties that is the electronegativity.
 _NEGATIVITY = 0
+
+
+def spread(values: NDArray[np.float64], centers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return values on Gaussians, ``(…, g)``; the width is the distance of the centers."""
+    width = centers[1] - centers[0]
+    return np.asarray(np.exp(-(((values[..., None] - centers) / width) ** 2)))
 
 
 def composition(numbers: NDArray[np.int64], properties: NDArray[np.float64]) -> NDArray[np.float64]:

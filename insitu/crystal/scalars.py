@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from numpy.typing import ArrayLike
 
-from insitu.crystal.comformer_graph import REACH
-from insitu.crystal.kernel import predicted
+from insitu.crystal.kernel import REACH, predicted
 from insitu.crystal.tensor_graph import graph
 from insitu.crystal.weights import checked, loaded
 

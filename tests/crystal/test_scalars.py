@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from insitu.crystal import formation_energy, kernel, weights
-from insitu.crystal.comformer_graph import REACH
+from insitu.crystal.kernel import REACH
 from insitu.crystal.tensor_graph import graph
 from insitu.errors import SettingError
 from insitu.training.data.element_properties import table

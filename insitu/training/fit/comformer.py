@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from insitu.crystal.comformer_graph import (
+from insitu.training.data.lattice_frames import (
     COSINES,
     LATTICE,
     LENGTHS,

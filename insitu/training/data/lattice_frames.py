@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The lattice frame of a crystal: three lattice vectors by which directions are told, with all its ties.
+"""Lattice frames of crystals: three lattice vectors by which directions are told, with all their ties.
 
 The frame is the Niggli-reduced basis of the primitive cell. A lattice with symmetry has several such
 bases, as many as it has operations; those that the crystal's own operations carry into each other show
@@ -12,11 +12,23 @@ K. Yan, C. Fu, X. Qian, X. Qian, S. Ji, ICLR 2024, arXiv:2403.11857 (lattice fra
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from insitu.crystal import spacegroup
+from insitu.crystal.kernel import REACH
+from insitu.crystal.tensor_graph import Graph, graph
+from insitu.errors import SettingError
+
+#: Gaussians: of a bond's length [Å], of its length in units of the sum of both radii, of its cosine to a
+#: lattice vector, and of the logarithm of that vector's length in units of (volume an atom)^(1/3).
+LENGTHS = np.linspace(1.0, 6.5, 20)
+RELATIVE = np.linspace(0.5, 2.5, 14)
+COSINES = np.linspace(-1.0, 1.0, 14)
+LATTICE = np.linspace(-0.3, 2.3, 10)
 #: Lengths that differ by less than this part are tied, and so are cosines that differ by it.
 TIED = 0.01
 #: Combinations by which reduced bases of one lattice can differ.
@@ -77,3 +89,52 @@ def _bases(basis: NDArray[np.float64]) -> NDArray[np.float64]:
         if abs(between[a, c] - cosine[0, 2]) < TIED and abs(between[b, c] - cosine[1, 2]) < TIED
     ]
     return np.array([basis, *(f for f in found if np.abs(f - basis).max() > 1e-9)])
+
+
+@dataclass(frozen=True)
+class FramedGraph:
+    """A crystal's bonds and lattice frames.
+
+    Parameters
+    ----------
+    graph
+        Bonds of the primitive cell.
+    frames
+        ``(f, 3, 3)`` the lattice frames that differ for the crystal [Å], rows are vectors.
+    """
+
+    graph: Graph
+    frames: NDArray[np.float64]
+
+
+def framed_graph(
+    cell: ArrayLike,
+    sites: ArrayLike,
+    numbers: ArrayLike,
+    tolerance: float = 0.01,
+    *,
+    hands: int = 2,
+) -> FramedGraph:
+    """Return the bonds and lattice frames of a crystal's primitive cell.
+
+    Parameters
+    ----------
+    cell, sites, numbers
+        ``(3, 3)`` [Å], ``(n, 3)`` fractional coordinates, ``(n,)`` atomic numbers, of any cell.
+    tolerance
+        Of the space group, which tells the primitive cell and which frames are alike [Å].
+    hands
+        Of :func:`frames`.
+
+    Raises
+    ------
+    SettingError
+        spglib is not installed, or finds no space group.
+    """
+    group = spacegroup.find(cell, sites, numbers, tolerance)
+    if group is None:
+        raise SettingError(
+            f"spglib finds no space group within tolerance={tolerance:g} Å; give another tolerance"
+        )
+    found = graph(group.primitive, group.primitive_sites, group.primitive_numbers, REACH)
+    return FramedGraph(found, frames(group.primitive, group.rotations, hands=hands))

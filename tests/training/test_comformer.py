@@ -10,10 +10,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from insitu.crystal.comformer_graph import framed_graph
-from insitu.crystal.lattice_frame import frames
 from insitu.crystal.spacegroup import find
 from insitu.training.data.element_properties import table
+from insitu.training.data.lattice_frames import framed_graph, frames
 from insitu.training.fit.comformer import ComFormer, FramedGraphs, predict
 
 FCC = 0.5 * (1 - np.eye(3))
