@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyses.base import Analysis, Observable, Panel, System, setting
+from insitu.analyses.diffraction_symmetry import ReadSymmetry, draw_systems, said
 from insitu.diffraction import mesh
 from insitu.diffraction.form_factors import RADIATION, elements_of_types, scattering_factors
 from insitu.diffraction.instrument import Instrument
@@ -69,6 +70,10 @@ class DiffractionSettings:
     window: str = setting(
         "method histogram: what damps the cutoff's ripples", default="lorch", allowed=WINDOWS
     )
+    symmetry: bool = setting(
+        "method mesh: also read crystal system and extinction group from the reflections; needs torch",
+        default=False,
+    )
     memory: float = setting(
         "method mesh: largest that it may take on a rank", default=2000.0, unit="MB", low=1.0
     )
@@ -78,6 +83,11 @@ class DiffractionSettings:
         if self.cutoff is not None and self.method == "mesh":
             raise SettingError(
                 f"cutoff={self.cutoff:g} is of method histogram; give method histogram too, or leave it out"
+            )
+        if self.symmetry and self.method != "mesh":
+            raise SettingError(
+                "symmetry=yes is read from the nodes of the mesh, which method histogram has not; take "
+                "method mesh, or leave it out"
             )
 
     @property
@@ -103,8 +113,10 @@ class Diffraction(Analysis[DiffractionSettings]):
     in Q (3.8 without a window).
 
     A peak is a maximum over the background, at most 1.5 times as broad as the resolution, that stands
-    out of its scatter: a melt has none. Of a group its own atoms scatter; with `histogram` also their pairs
-    with others.
+    out of its scatter: a melt has none. With `symmetry` the reflections of the sample, which are sharp
+    however small the box is, are read as by `insitu.symmetry`: probabilities of the crystal systems and
+    extinction groups, or of `unknown`; it costs more than the pattern. Of a group its own atoms scatter;
+    with `histogram` also their pairs with others.
     """
 
     name = "diffraction"
@@ -140,6 +152,9 @@ class Diffraction(Analysis[DiffractionSettings]):
         # Of the present frame: this rank's fractional coordinates and elements, box, smallest height.
         self._mine, self._box, self._size = np.zeros((0, 4)), np.eye(3), 0.0
         angles = self.instrument.angles
+        self._symmetry = (
+            ReadSymmetry(self.path, self.axis, s.frames, s.peaks) if s.symmetry else None
+        )
         unit = {"xray": "", "neutron": "fm+2", "electron": "Angstrom+2"}[s.radiation]
         along = ((self.axis("two_theta"), tuple(angles.tolist()), "degree"),)
         q = (
@@ -162,6 +177,7 @@ class Diffraction(Analysis[DiffractionSettings]):
             of_peaks("position", "degree", "2θ of the highest peaks, by their angle"),
             of_peaks("area", f"degree {unit}".strip(), "their area over the background"),
             of_peaks("width", "degree", "their full width at half maximum"),
+            *(self._symmetry.observables if self._symmetry else ()),
         )
 
     def __call__(self, frame: Frame, neighbors: Neighbors) -> dict[str, Any]:
@@ -192,7 +208,7 @@ class Diffraction(Analysis[DiffractionSettings]):
         if self._pairs:
             return {}
         atoms = int(ranks.sum(np.array([float(len(self._mine))]))[0])
-        own, text = np.zeros(len(self.instrument.fine)), None
+        own, bright, text = np.zeros(len(self.instrument.fine)), np.zeros((0, 5)), None
         try:  # the same on all ranks
             slabs = mesh.slabs(self._box, self.instrument.q_max, room(atoms, self.settings.memory))
         except InsituError as error:
@@ -204,13 +220,19 @@ class Diffraction(Analysis[DiffractionSettings]):
                 everyone[:, :3], everyone[:, 3].astype(np.int64), self.elements, self._box, share,
                 self.instrument, thread_count(None),
             )  # fmt: skip
+            if self._symmetry:
+                bright = self._symmetry.nodes(
+                    everyone, self._box, self.elements, self.settings.radiation, self.settings.memory,
+                    ranks.rank, ranks.size,
+                )  # fmt: skip
         except Exception as error:
             text = describe(error)
         try:
             ranks.agree(text)
         except InsituError as error:
             return {"rings": own, "trouble": str(error)}
-        return {"rings": ranks.sum(own), "trouble": ""}
+        tables = ranks.gather(bright) if self._symmetry else []
+        return {"rings": ranks.sum(own), "trouble": "", "bright": tables}
 
     def finish(self, sums: Mapping[str, Any]) -> dict[str, Any]:
         """Return the mean pattern, its structure factor and its peaks.
@@ -235,6 +257,8 @@ class Diffraction(Analysis[DiffractionSettings]):
                 volume = abs(float(np.linalg.det(self._box)))
                 seen = from_rings(sums["rings"], float(centres.sum()), volume, instrument)
             self._seen.append(seen)
+            if self._symmetry:
+                self._symmetry.add(sums["bright"])
         angles = instrument.angles
         nothing, listed = np.full(len(angles), np.nan), np.full((3, s.peaks), np.nan)
         values: dict[str, Any] = {
@@ -255,11 +279,18 @@ class Diffraction(Analysis[DiffractionSettings]):
         values |= {
             self.path(n): v for n, v in zip(("position", "area", "width"), listed, strict=True)
         }
+        if self._symmetry:
+            q = instrument.q(
+                np.array([listed[0] - 0.5 * listed[2], listed[0], listed[0] + 0.5 * listed[2]])
+            )
+            values |= self._symmetry.values(float(centres.sum()), q[1], q[2] - q[0])
         return values
 
     def restore(self, values: Mapping[str, NDArray[Any]]) -> None:
         """Begin the mean anew: the patterns of earlier frames are not in the history one by one."""
         self._seen.clear()
+        if self._symmetry:
+            self._symmetry.forget()
 
     @classmethod
     def panel(cls, name: str) -> Panel:
@@ -285,6 +316,13 @@ class Diffraction(Analysis[DiffractionSettings]):
             beside.tick_params(labelleft=False)
             beside.set_title("√I, first, last", fontsize=7)
             axes.set_ylim(angles[0], angles[-1])
+            if f"{name}_system" in view.data:
+                ticks = [t for t in axes.get_yticks() if angles[0] <= t <= angles[-1]]
+                # Room above the image, within the panel.
+                axes.set_ylim(angles[0], angles[-1] + 0.22 * (angles[-1] - angles[0]))
+                axes.set_yticks(ticks)
+                strip = axes.inset_axes((0.0, 0.84, 1.0, 0.08), sharex=axes)
+                draw_systems(strip, view.data[f"{name}_system"].values[order], x)
 
         def has_data(history: xarray.Dataset) -> bool:
             return f"{name}_intensity" in history and history.sizes["step"] > 1
@@ -293,16 +331,23 @@ class Diffraction(Analysis[DiffractionSettings]):
 
     @classmethod
     def show(cls, name: str, history: xarray.Dataset) -> str:
-        """Return the Bragg peaks of the last frame."""
+        """Return the Bragg peaks of the last frame, and the symmetry where it was read."""
         if f"{name}_position" not in history:
             return ""
         last = history.isel(step=-1)
         at, area = last[f"{name}_position"].values, last[f"{name}_area"].values
         known = np.isfinite(at)
         if not known.any():
-            return "no Bragg peaks in the last frame"
+            return "; ".join(filter(None, ["no Bragg peaks in the last frame", said(name, last)]))
         highest = float(np.nanmax(area))
         words = [
             f"{t:.2f}° ({a / highest:.0%})" for t, a in zip(at[known], area[known], strict=True)
         ]
-        return f"Bragg peaks of the last frame at {', '.join(words)} of the largest area"
+        if f"{name}_hkl" in last:
+            hkl = last[f"{name}_hkl"].values[known]
+            words = [
+                f"{''.join(map(str, index))} {text}" if index.any() else text
+                for index, text in zip(hkl, words, strict=True)
+            ]
+        peaks = f"Bragg peaks of the last frame at {', '.join(words)} of the largest area"
+        return "; ".join(filter(None, [peaks, said(name, last)]))

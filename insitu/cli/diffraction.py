@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from insitu.cli.histories import Verb
@@ -27,6 +28,13 @@ def _diffraction(options: argparse.Namespace) -> int:
         for cell in found.cells:
             lengths = " ".join(f"{v:.4f}" for v in cell.lengths)
             print(f"  {cell.kind} cell that fits best: {lengths} Å")
+        if not options.lines:
+            continue
+        print("    2theta       d  height  hkl")
+        for line in found.lines[: options.lines]:
+            angle = 2 * math.degrees(math.asin(min(line.q * used / (4 * math.pi), 1.0)))
+            hkl = " ".join(map(str, line.hkl)) if line.hkl else "-"
+            print(f"  {angle:8.3f} {2 * math.pi / line.q:7.4f} {line.height:7.1%}  {hkl}")
     return 0
 
 
@@ -46,3 +54,6 @@ def add_diffraction(verb: Verb) -> None:
     sub.add_argument("--wavelength", type=float, metavar="L",
                      help="wavelength [Å] (the file's, else 1.5406, Cu K-alpha1)")  # fmt: skip
     sub.add_argument("--top", type=int, default=5, metavar="N", help="groups that are printed (5)")
+    sub.add_argument("--lines", type=int, default=20, metavar="N",
+                     help="lines that are printed, from small angles on, with indices on the most probable "
+                     "system's cell (20)")  # fmt: skip

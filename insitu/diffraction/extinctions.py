@@ -73,7 +73,7 @@ def allowed(conditions: str, hkl: Array) -> Array:
 
 
 @cache
-def _equivalents(kind: str) -> tuple[Array, ...]:
+def equivalents(kind: str) -> tuple[Array, ...]:
     """Matrices that give the reflections of the same spacing (without Friedel's pairs)."""
     if kind == "orthorhombic":
         return tuple(np.diag([1, *signs]).astype(float) for signs in product((1, -1), repeat=2))
@@ -110,7 +110,7 @@ def tables(kind: str) -> tuple[Array, Array]:
     else:
         grid_used = grid[:, 0] >= grid[:, 1]
     hkl = grid[grid_used]
-    images = np.array([hkl @ m for m in _equivalents(kind)])
+    images = np.array([hkl @ m for m in equivalents(kind)])
     code = np.rint(images + 100) @ np.array([1.0, 1000.0, 1e6])
     opposite = np.rint(100 - images) @ np.array([1.0, 1000.0, 1e6])
     unique = np.minimum(code, opposite)  # Friedel's pairs count once

@@ -31,7 +31,7 @@ class Features:
     summary : array, shape (33,)
         About lines and lattices.
     lattices : list of Lattice
-        The best of each kind.
+        Of each kind the one with the best evidence for a group.
     """
 
     observed: Array
@@ -62,7 +62,6 @@ def describe(pattern: Array) -> Features:
         found = index(lines, kind, 5)
         if not found:
             continue
-        best.append(found[0])
         totals, classes = [], np.zeros(0, dtype=int)
         for lattice in found:
             classes, seen, unseen = evidence(lines, lattice)
@@ -71,6 +70,7 @@ def describe(pattern: Array) -> Features:
             observed[classes[better]], missing[classes[better]] = seen[better], unseen[better]
         top = classes[np.argmax(observed[classes] + missing[classes])]
         chosen = found[int(np.argmax(totals))]
+        best.append(chosen)
         count = len(predicted(kind, chosen.abc, float(q[-1]))[1])
         part[:] = (
             found[0].score / used, chosen.score / used, observed[top] / n, missing[top] / n,

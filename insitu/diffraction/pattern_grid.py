@@ -19,6 +19,9 @@ REFERENCE = 1.5406
 STEP = 0.02
 #: Centres of the uniform grid [degrees].
 ANGLES = 5.0 + STEP * (np.arange(4250) + 0.5)
+#: Full width at half maximum of lines that are made [degrees].
+LINE_WIDTH = 0.12
+LONGEST_TAIL = 150  # points
 #: Bins in ln Q, from 0.40 to 5.80 1/Å.
 BINS = 2560
 LN_Q = (float(np.log(0.40)), float(np.log(5.80)))
@@ -139,3 +142,43 @@ def on_uniform_grid(two_theta: Array, intensity: Array, wavelength: float) -> Ar
     )
     out[outside] = 0.0
     return out
+
+
+def pattern_of_lines(q: Array, intensity: Array, strain: float = 0.0) -> Array:
+    """Return the pattern that a powder of crystals with some reflections has, with narrow lines.
+
+    Parameters
+    ----------
+    q : array, shape (n,)
+        [1/Å] Of each reflection, equivalent ones one by one.
+    intensity : array, shape (n,)
+        |F|^2.
+    strain : float
+        Full width at half maximum of the crystals' strains, which broadens the lines further.
+
+    Returns
+    -------
+    array, shape (4250,)
+        On `ANGLES`, with the Lorentz-polarisation factor of a powder; zero where no line is near.
+    """
+    sine = q * REFERENCE / (4 * np.pi)
+    seen = (sine > np.sin(np.radians(ANGLES[0] / 2))) & (sine < np.sin(np.radians(ANGLES[-1] / 2)))
+    sine, values = sine[seen], intensity[seen]
+    cosine = np.sqrt(1 - sine**2)
+    values = values * (1 + (1 - 2 * sine**2) ** 2) / (sine**2 * cosine)
+    place = (2 * np.degrees(np.arcsin(sine)) - ANGLES[0]) / STEP
+    left = place.astype(np.int64)
+    share = place - left
+    lines = np.bincount(left, values * (1 - share), minlength=len(ANGLES) + 1)
+    lines += np.bincount(left + 1, values * share, minlength=len(ANGLES) + 1)
+    (at,) = np.nonzero(lines[:-1])
+    # A strain e moves a line by 2 e tan(theta).
+    by_strain = np.degrees(2 * strain * np.tan(np.radians(ANGLES[at]) / 2))
+    width = np.hypot(LINE_WIDTH, by_strain)[:, None]
+    offsets = np.arange(-LONGEST_TAIL, LONGEST_TAIL + 1)
+    shape = np.exp(-4 * np.log(2) * (offsets * STEP / width) ** 2) * (LINE_WIDTH / width)
+    places = at[:, None] + offsets + LONGEST_TAIL
+    out: Array = np.bincount(
+        places.ravel(), (lines[at, None] * shape).ravel(), minlength=len(ANGLES) + 2 * LONGEST_TAIL
+    )
+    return out[LONGEST_TAIL : LONGEST_TAIL + len(ANGLES)]

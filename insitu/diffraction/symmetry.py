@@ -10,10 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from insitu.diffraction.extinctions import SYSTEMS_OF
 from insitu.diffraction.features import describe
 from insitu.diffraction.groups import EXTINCTION_GROUPS, SYSTEMS
-from insitu.diffraction.indexing import Lattice
-from insitu.diffraction.pattern_grid import Array, network_input, on_uniform_grid
+from insitu.diffraction.hkl import indices
+from insitu.diffraction.indexing import Lattice, to_q
+from insitu.diffraction.lines import find_lines
+from insitu.diffraction.pattern_grid import (
+    ANGLES,
+    Array,
+    network_input,
+    on_uniform_grid,
+    pattern_of_lines,
+)
 from insitu.errors import ModelError, SettingError
 from insitu.models.store import ARTIFACTS
 
@@ -22,8 +31,13 @@ if TYPE_CHECKING:
 
 #: The network, beside its card.
 ARTIFACT = ARTIFACTS / "powder-symmetry" / "network.pt"
+#: Kind of the lattice of each crystal system that is indexed.
+KIND_OF = {system: kind for kind, systems in SYSTEMS_OF.items() for system in systems}
 #: Least number of points of a pattern.
 LEAST_POINTS = 100
+#: Of reflections: how many lines the network gets, if there are as many, and the Q where the last one is
+#: [1/Å], 87 degrees of Cu K-alpha1; fewer than the last number are no crystal.
+_ENOUGH, _LAST_Q, _FEWEST = 30, 5.61, 3
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,26 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Line:
+    """A line of the pattern.
+
+    Attributes
+    ----------
+    q : float
+        4 pi sin(theta) / wavelength [1/Å], the zero of the angle corrected by that of the lattice.
+    height : float
+        Over the background; of the highest 1.
+    hkl : tuple of int or None
+        Indices on the cell of the most probable system, allowed by its most probable group; None: it has
+        none, there is no such cell, or the pattern is unknown.
+    """
+
+    q: float
+    height: float
+    hkl: tuple[int, int, int] | None
+
+
+@dataclass(frozen=True)
 class Symmetry:
     """What `symmetry` finds.
 
@@ -75,15 +109,30 @@ class Symmetry:
     cells : list of Cell
         The lattice of each kind, orthorhombic to cubic, that explains the lines best; whether it is the
         crystal's is for `systems` to say. Empty without lines.
+    lines : list of Line
+        By their place.
     """
 
     systems: dict[str, float]
     groups: list[Candidate]
     unknown: float
     cells: list[Cell]
+    lines: list[Line]
+
+    @property
+    def system(self) -> str:
+        """The most probable crystal system."""
+        return max(self.systems, key=lambda name: self.systems[name])
+
+    @property
+    def cell(self) -> Cell | None:
+        """The cell of the most probable system; None where it has none, or where the pattern is unknown."""
+        kind = KIND_OF.get(self.system)
+        known = [cell for cell in self.cells if cell.kind == kind] if self.unknown <= 0.5 else []
+        return known[0] if known else None
 
     def __str__(self) -> str:
-        system = max(self.systems, key=lambda name: self.systems[name])
+        system = self.system
         if self.unknown > 0.5:
             return f"unknown ({self.unknown:.0%}): no single crystal"
         best = self.groups[0]
@@ -185,15 +234,64 @@ def symmetry(two_theta: ArrayLike, intensity: ArrayLike, *, wavelength: float = 
             f"two_theta from {x[0]:g} to {x[-1]:g} with wavelength={wavelength} holds nothing between "
             "5 and 90 degrees of Cu K-alpha1 (d from 17.7 to 1.09 Å); give a pattern of this range"
         )
+    return _read(pattern)
+
+
+def symmetry_of_reflections(q: ArrayLike, intensity: ArrayLike, strain: float = 0.0) -> Symmetry:
+    """Crystal system and extinction group from Bragg reflections of a sample.
+
+    They are taken as lines of a powder. Symmetry has no scale: where a simple structure has few lines
+    within the angles that the network reads, all lengths are taken larger, so that it has more there.
+
+    Parameters
+    ----------
+    q : array, shape (n,)
+        [1/Å] Of each reflection, equivalent ones one by one.
+    intensity : array, shape (n,)
+        |F|² on any scale.
+    strain : float
+        Full width at half maximum of the strains of the box, as it fluctuates: lines that are split by less
+        are one.
+
+    Returns
+    -------
+    Symmetry
+        Without reflections ``unknown`` is 1, and nothing is known of systems and groups: all are alike.
+
+    Raises
+    ------
+    ModelError
+        torch is not installed.
+    """
+    places, heights = np.asarray(q, dtype=float), np.asarray(intensity, dtype=float)
+    scale, pattern = 1.0, np.zeros(len(ANGLES))
+    if len(places):
+        scale = max(float(places.max()) / _LAST_Q, 1.0)
+        pattern = pattern_of_lines(places / scale, heights, strain)
+        angles = find_lines(pattern).angles
+        if len(angles) > _ENOUGH:
+            last = 2.0 * np.pi * float(np.sqrt(to_q(angles[_ENOUGH])))
+            scale = max(scale * last / _LAST_Q, 1.0)
+            pattern = pattern_of_lines(places / scale, heights, strain)
+    if len(find_lines(pattern).angles) < _FEWEST:
+        n = len(EXTINCTION_GROUPS)
+        groups = [Candidate(g.name, 1.0 / n, g.space_groups) for g in EXTINCTION_GROUPS]
+        return Symmetry(dict.fromkeys(SYSTEMS, 1.0 / len(SYSTEMS)), groups, 1.0, [], [])
+    return _read(pattern, 1.0 / scale)
+
+
+def _read(pattern: Array, scale: float = 1.0) -> Symmetry:
+    """Return what the network says of a pattern on `ANGLES`; `scale` times its lengths are true."""
     import torch
 
+    network = _network()
     features = describe(pattern)
     inputs = [network_input(pattern[None])] + [
         values[None].astype(np.float32)
         for values in (features.observed, features.missing, features.summary)
     ]
     with torch.no_grad():
-        scores = _network()(*(torch.from_numpy(v) for v in inputs)).numpy()[0].astype(float)
+        scores = network(*(torch.from_numpy(v) for v in inputs)).numpy()[0].astype(float)
     p = np.exp(scores - scores.max())
     p /= p.sum()
     unknown, groups = float(p[-1]), p[:-1] / max(p[:-1].sum(), 1e-300)
@@ -201,15 +299,29 @@ def symmetry(two_theta: ArrayLike, intensity: ArrayLike, *, wavelength: float = 
         name: float(sum(groups[k] for k, g in enumerate(EXTINCTION_GROUPS) if g.system == name))
         for name in SYSTEMS
     }
+    order = np.argsort(-groups, kind="stable").tolist()
     candidates = [
         Candidate(EXTINCTION_GROUPS[k].name, float(groups[k]), EXTINCTION_GROUPS[k].space_groups)
-        for k in np.argsort(-groups, kind="stable")
+        for k in order
     ]
-    return Symmetry(systems, candidates, unknown, [_cell(lattice) for lattice in features.lattices])
+    cells = [_cell(lattice, scale) for lattice in features.lattices]
+    found = Symmetry(systems, candidates, unknown, cells, [])
+    best = next(EXTINCTION_GROUPS[k] for k in order if EXTINCTION_GROUPS[k].system == found.system)
+    lines, zero = find_lines(pattern), 0.0
+    hkl = np.zeros((len(lines.angles), 3), dtype=np.int64)
+    if found.cell is not None:
+        lattice = features.lattices[cells.index(found.cell)]
+        hkl, zero = indices(lines.angles, lattice, best.conditions), lattice.zero
+    q = 2 * np.pi * np.sqrt(to_q(lines.angles - zero)) / scale
+    found.lines.extend(
+        Line(float(place), float(height), tuple(index.tolist()) if index.any() else None)
+        for place, height, index in zip(q, lines.heights, hkl, strict=True)
+    )
+    return found
 
 
-def _cell(lattice: Lattice) -> Cell:
-    """Axes of a lattice; of a hexagonal one a = 2 / sqrt(3 A)."""
+def _cell(lattice: Lattice, scale: float) -> Cell:
+    """Axes of a lattice, multiplied by `scale`; of a hexagonal one a = 2 / sqrt(3 A)."""
     factors = np.array([4 / 3, 4 / 3, 1]) if lattice.kind == "hexagonal" else np.ones(3)
-    a, b, c = np.sqrt(factors / lattice.abc)
+    a, b, c = scale * np.sqrt(factors / lattice.abc)
     return Cell(lattice.kind, (float(a), float(b), float(c)))

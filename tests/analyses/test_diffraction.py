@@ -33,6 +33,7 @@ from insitu.views.analyses import lines
             "caglioti": (0.05, -0.06, 0.07),
             "two_theta": (20.0, 60.0),
         },
+        {"spacing": 0.2, "symmetry": True},
     ],
 )
 def test_contract(settings: dict[str, object]) -> None:
@@ -106,15 +107,51 @@ def replace_many(sample: Sample) -> Sample:
 def test_settings_that_do_not_fit_are_refused() -> None:
     with pytest.raises(SettingError, match="cutoff=9 is of method histogram"):
         DiffractionSettings(cutoff=9.0)
+    with pytest.raises(SettingError, match="symmetry=yes is read from the nodes of the mesh"):
+        DiffractionSettings(method="histogram", symmetry=True)
     with pytest.raises(SettingError, match="units lj"):
         Diffraction(DiffractionSettings(), System(1, units="lj"))
     with pytest.raises(SettingError, match="no masses"):
         Diffraction(DiffractionSettings(), System(1))
 
 
-def test_panel_and_line_of_a_history(tmp_path: Path) -> None:
+def test_symmetry_of_the_last_frames_and_its_loss() -> None:
+    """Copper, cold and hot, then atoms anywhere, which no frame of the window may outlive."""
+    analysis = made(copper(0.1), frames=2, symmetry=True)
+    (names,) = (o.axes[0][1] for o in analysis.observables if o.path == "diffraction/system")
+    (groups,) = (o.axes[0][1] for o in analysis.observables if o.path == "diffraction/group")
+    for sigma in (0.1, 0.25):
+        values = evaluate(analysis, copper(sigma)).values
+        system, group = values["diffraction/system"], values["diffraction/group"]
+        assert names[int(np.argmax(system))] == "cubic"
+        assert groups[int(np.argmax(group))] == "cubic F - - -"
+        assert system.sum() == pytest.approx(1.0)
+        assert group.sum() == pytest.approx(1.0 - system[-1])
+        assert values["diffraction/cell"] == pytest.approx([3.615] * 3, rel=1e-3)
+        assert values["diffraction/hkl"][:3].tolist() == [[1, 1, 1], [2, 0, 0], [2, 2, 0]]
+    for _ in range(2):
+        values = evaluate(analysis, copper(5.0)).values
+    assert values["diffraction/system"][-1] == 1.0
+    assert values["diffraction/reflections"] == 0.0
+    assert np.isnan(values["diffraction/cell"]).all()
+    assert not values["diffraction/hkl"].any()
+    analysis.restore({})
+    values = evaluate(analysis, copper(0.1)).values
+    assert names[int(np.argmax(values["diffraction/system"]))] == "cubic"
+
+
+def test_symmetry_needs_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SettingError, match=r"symmetry=yes needs torch.*pip install 'insitu"):
+        made(copper(0.1), symmetry=True)
+
+
+@pytest.mark.parametrize("symmetry", [False, True])
+def test_panel_and_line_of_a_history(tmp_path: Path, symmetry: bool) -> None:
     sample = copper(0.1)
-    settings = make(analyze="diffraction two_theta 30,80 spacing 0.1")
+    settings = make(
+        analyze=f"diffraction two_theta 30,80 spacing 0.1 symmetry {'yes' if symmetry else 'no'}"
+    )
     (asked,) = settings.analyses
     analysis = Diffraction(asked.settings, System(1, cell=sample.cell, species=("Cu",)), asked.name)
     series = Series.create(
@@ -133,6 +170,16 @@ def test_panel_and_line_of_a_history(tmp_path: Path) -> None:
     image = figure.axes[1].collections[0].get_array()
     assert image.size == 2 * 501
     (line,) = lines(data)
+    if symmetry:
+        assert data["diffraction_system"].dims == ("step", "crystal_system")
+        assert re.fullmatch(
+            r"diffraction: Bragg peaks of the last frame at 111 43\.3\d° \(100%\), 200 50\.\d\d° .*; "
+            r"symmetry cubic \d+%, cell (3\.61\d ){3}Å; extinction groups cubic F - - - \d+%, .*",
+            line,
+        )
+        (strip,) = (a for a in figure.axes[1].child_axes if a.get_legend())
+        assert [t.get_text() for t in strip.get_legend().get_texts()] == ["cubic"]
+        return
     assert re.fullmatch(
         r"diffraction: Bragg peaks of the last frame at 43\.3\d° \(100%\), 50\.\d\d° .*", line
     )

@@ -193,6 +193,13 @@ def test_the_command_reads_columns_and_cif(
     assert "cubic F - - -" in first
     assert "space groups 196, 202, 209, 216, 225" in first
     assert first.splitlines()[1:] == second.splitlines()[1:]
+    rows = [line.split() for line in first[first.index("2theta") :].splitlines()[1:]]
+    assert [row[3:] for row in rows[:3]] == [["1", "1", "1"], ["2", "0", "0"], ["2", "2", "0"]]
+    d = [3.615 / 3**0.5, 3.615 / 2, 3.615 / 8**0.5]
+    assert [float(row[1]) for row in rows[:3]] == pytest.approx(d, rel=1e-3)
+    assert [float(row[0]) for row in rows[:3]] == pytest.approx([43.32, 50.45, 74.13], abs=0.03)
+    assert main(["diffraction", "cu.xy", "--lines", "0"]) == 0
+    assert "2theta" not in capsys.readouterr().out
     Path("empty.xy").write_text("nothing\n")
     assert main(["diffraction", "empty.xy"]) == 2
     assert "no two columns of numbers" in capsys.readouterr().err

@@ -91,3 +91,36 @@ def test_a_mesh_that_is_too_large_ends_the_run_on_all_ranks(host: Host, tmp_path
         run = host.run(tmp_path, deck + "run 20\n", 3)
         assert run.code != 0
         assert message in run.text, run.text[-2000:]
+
+
+def test_the_symmetry_of_a_run_does_not_depend_on_the_ranks(host: Host, tmp_path: Path) -> None:
+    deck = """units metal
+lattice bcc 2.87
+region b block 0 7 0 7 0 7
+create_box 1 b
+create_atoms 1 box
+displace_atoms all random 0.12 0.12 0.12 11 units box
+mass 1 55.85
+pair_style zero 5.0
+pair_coeff * *
+comm_modify cutoff 9.2
+timestep 0.001
+fix move all nve
+"""
+    deck += host.monitor(
+        10, file="s.h5", analyze="diffraction two_theta 20,80 frames 2 symmetry yes"
+    )
+    found = {}
+    for ranks in (1, 3):
+        folder = tmp_path / str(ranks)
+        folder.mkdir()
+        run = host.run(folder, deck + "run 20\n", ranks)
+        assert run.code == 0, run.text[-2000:]
+        assert check_file(folder / "s.h5") == []
+        found[ranks] = insitu.open(folder / "s.h5")
+    one = found[1]
+    assert one["diffraction_system"].sel(crystal_system="cubic").values.min() > 0.8
+    assert one["diffraction_hkl"].values[-1, :3].tolist() == [[1, 1, 0], [2, 0, 0], [2, 1, 1]]
+    for name in ("system", "group", "cell", "reflections"):
+        a, b = (found[ranks][f"diffraction_{name}"].values for ranks in (3, 1))
+        assert np.abs(a - b).max() < 1e-5

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The part of the analysis `diffraction` that reads the symmetry of the sample from its reflections."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.analyses.base import Observable
+from insitu.diffraction import mesh
+from insitu.diffraction.groups import EXTINCTION_GROUPS, SYSTEMS
+from insitu.diffraction.powder import room
+from insitu.diffraction.reflections import bright_nodes, reach, reflections, strain
+from insitu.errors import SettingError
+from insitu.frame.threads import thread_count
+
+if TYPE_CHECKING:
+    import xarray
+
+    from insitu.diffraction.symmetry import Symmetry
+
+#: What the probabilities are of; the last: no single crystal.
+KNOWN = (*SYSTEMS, "unknown")
+_COLORS = dict(
+    zip(
+        KNOWN,
+        ("#7f7f7f", "#bcbd22", "#17a2b8", "#9467bd", "#2ca02c", "#ff7f0e", "#1f77b4", "#dddddd"),
+        strict=True,
+    )
+)
+
+
+class ReadSymmetry:
+    """Reflections of the last frames, and the symmetry that they show together.
+
+    Parameters
+    ----------
+    path, axis
+        Of the analysis: where a quantity is, and how an axis is called.
+    frames
+        So many last frames are read together.
+    peaks
+        Number of peaks that are listed.
+
+    Raises
+    ------
+    SettingError
+        torch is not installed.
+    """
+
+    def __init__(
+        self, path: Callable[[str], str], axis: Callable[[str], str], frames: int, peaks: int
+    ) -> None:
+        if importlib.util.find_spec("torch") is None:
+            raise SettingError(
+                "symmetry=yes needs torch, which is not installed; pip install 'insitu[torch]' (CPU build: "
+                "docs/installation.md), or leave it out"
+            )
+        self._path, self._peaks = path, peaks
+        self._seen: deque[tuple[NDArray[np.float64], NDArray[np.float64]]] = deque(maxlen=frames)
+        groups = tuple(g.name for g in EXTINCTION_GROUPS)
+        listed = (axis("peak"), tuple(range(1, peaks + 1)), "")
+        self.observables = (
+            Observable(
+                path("system"), (len(KNOWN),), "f8", "", "probability of the crystal systems",
+                axes=((axis("crystal_system"), KNOWN, ""),),
+            ),
+            Observable(
+                path("group"), (len(groups),), "f4", "", "probability of the extinction groups",
+                axes=((axis("extinction_group"), groups, ""),),
+            ),
+            Observable(
+                path("cell"), (3,), "f8", "Angstrom", "a, b, c of the most probable system's cell",
+                axes=((axis("cell_axis"), ("a", "b", "c"), ""),),
+            ),
+            Observable(path("reflections"), (), "f8", "", "Bragg reflections of a frame, mean"),
+            Observable(
+                path("hkl"), (peaks, 3), "i8", "", "indices of the peaks on that cell; 0 0 0: none",
+                axes=(listed, (axis("index"), ("h", "k", "l"), "")),
+            ),
+        )  # fmt: skip
+
+    @staticmethod
+    def nodes(
+        atoms: NDArray[np.float64], box: NDArray[np.float64], elements: Sequence[str],
+        radiation: str, memory: float, rank: int, size: int,
+    ) -> NDArray[np.float64]:  # fmt: skip
+        """Return a rank's share of the bright nodes ``(k, 5)``.
+
+        Parameters
+        ----------
+        atoms
+            ``(n, 4)`` fractional coordinates and element of all atoms.
+        box
+            ``(3, 3)`` the periodic box [Å].
+        elements
+            Symbols.
+        radiation
+            Of the instrument.
+        memory
+            The setting [MB].
+        rank, size
+            This rank, and how many there are.
+        """
+        if not len(atoms):
+            return np.zeros((0, 5))
+        q_max = reach(abs(float(np.linalg.det(box))), len(atoms))
+        slabs = mesh.slabs(box, q_max, room(len(atoms), memory), len(elements))
+        kinds = atoms[:, 3].astype(np.int64)
+        share = mesh.deal(slabs, size)[rank]
+        return bright_nodes(
+            atoms[:, :3], kinds, elements, box, share, radiation, q_max, thread_count(None)
+        )
+
+    def add(self, tables: Sequence[NDArray[np.float64]]) -> None:
+        """Take the nodes of a frame, all ranks', in an order that does not depend on the ranks."""
+        nodes = np.concatenate(tables)
+        self._seen.append(reflections(nodes[np.lexsort(nodes[:, 2::-1].T)]))
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._seen.clear()
+
+    def values(
+        self, atoms: float, q: NDArray[np.float64], widths: NDArray[np.float64]
+    ) -> dict[str, NDArray[Any] | float]:
+        """Return the values of the observables.
+
+        Parameters
+        ----------
+        atoms
+            Number of atoms of the sample.
+        q, widths
+            ``(peaks,)`` places of the peaks of the pattern and their full widths [1/Å]; NaN: none.
+        """
+        from insitu.diffraction.symmetry import symmetry_of_reflections
+
+        places = np.concatenate([np.zeros(0), *(s[0] for s in self._seen)])
+        heights = np.concatenate([np.zeros(0), *(s[1] for s in self._seen)])
+        found = symmetry_of_reflections(places, heights, strain(atoms))
+        known = 1.0 - found.unknown
+        names = {g.name: g.probability for g in found.groups}
+        cell = found.cell
+        return {
+            self._path("system"): np.array(
+                [*(known * found.systems[s] for s in SYSTEMS), found.unknown]
+            ),
+            self._path("group"): np.array([known * names[g.name] for g in EXTINCTION_GROUPS]),
+            self._path("cell"): np.array(cell.lengths) if cell else np.full(3, np.nan),
+            self._path("reflections"): len(places) / max(len(self._seen), 1),
+            self._path("hkl"): _hkl(found, q, widths),
+        }
+
+
+def _hkl(found: Symmetry, q: NDArray[np.float64], widths: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the indices ``(peaks, 3)`` of the highest line within each peak's width."""
+    out = np.zeros((len(q), 3), dtype=np.int64)
+    lines = [line for line in found.lines if line.hkl is not None]
+    for k, (place, width) in enumerate(zip(q, widths, strict=True)):
+        near = [line for line in lines if abs(line.q - place) <= 0.5 * width]
+        if near:
+            out[k] = max(near, key=lambda line: line.height).hkl or 0
+    return out
+
+
+def said(name: str, last: xarray.Dataset) -> str:
+    """Return what `insitu show` says of the symmetry in a frame of a history; "" if it was not read."""
+    if f"{name}_system" not in last:
+        return ""
+    systems = last[f"{name}_system"]
+    best = int(np.argmax(systems.values))
+    word, p = KNOWN[best], float(systems[best])
+    if word == "unknown":
+        return f"symmetry unknown ({p:.0%}): no single crystal"
+    groups = last[f"{name}_group"]
+    order = np.argsort(-groups.values)[:3]
+    listed = ", ".join(f"{groups[groups.dims[-1]].values[k]} {float(groups[k]):.0%}" for k in order)
+    cell = " ".join(f"{v:.4g}" for v in last[f"{name}_cell"].values)
+    where = "" if "nan" in cell else f", cell {cell} Å"
+    return f"symmetry {word} {p:.0%}{where}; extinction groups {listed}"
+
+
+def draw_systems(axes: Any, systems: NDArray[np.float64], x: NDArray[np.float64]) -> None:
+    """Draw the probabilities of the systems as areas over one another, and name those that are likely once.
+
+    Parameters
+    ----------
+    axes
+        Of matplotlib.
+    systems
+        ``(n, 8)``.
+    x
+        ``(n,)`` the abscissa, increasing.
+    """
+    edges = np.concatenate(
+        [[1.5 * x[0] - 0.5 * x[1]], 0.5 * (x[1:] + x[:-1]), [1.5 * x[-1] - 0.5 * x[-2]]]
+    )
+    below = np.zeros(len(x))
+    for k, name in enumerate(KNOWN):
+        above = below + np.nan_to_num(systems[:, k])
+        axes.stairs(
+            above, edges, baseline=below, fill=True, color=_COLORS[name],
+            label=name if np.nanmax(systems[:, k]) > 0.3 else None,
+        )  # fmt: skip
+        below = above
+    axes.set_ylim(0.0, 1.0)
+    axes.set_yticks([])
+    axes.tick_params(labelbottom=False, bottom=False)
+    axes.legend(frameon=False, fontsize=7, ncols=len(KNOWN), loc="lower left", bbox_to_anchor=(0, 0.98),
+                borderaxespad=0.1, handlelength=1.0)  # fmt: skip

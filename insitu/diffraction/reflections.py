@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Bragg reflections of a sample: the nodes of its box that outshine all others.
+
+The peaks of a powder pattern are as broad as the box is small, so that those of some thousand atoms
+overlap. But a crystal that fits a periodic box scatters into few nodes, about as many times brighter than
+the others as there are atoms. Their places are known exactly, whatever the size of the box: sharp lines,
+without the thermal diffuse scattering, and none of a melt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insitu.diffraction.form_factors import scattering_factors
+from insitu.diffraction.mesh import MOST_NODES, Slab, amplitudes
+
+#: Reflections are looked for up to this Q times (V/N)^(1/3): of fcc and bcc twelve lines or more.
+_REACH = 26.0
+#: |F|²/N of a node of a disordered sample is that of an atom, times S(Q), with the exponential
+#: distribution: so many times that of an atom it is on one node in 10^5 at most, in the first ring of a
+#: melt.
+_BRIGHTEST = 30.0
+#: Nodes beside a reflection have less than this part of N <f²>, by thermal diffuse scattering.
+_LEAST = 0.003
+#: Full width at half maximum of the strains of a box that is free, of a hot crystal, times the root of the
+#: number of atoms. (Box lengths of Cu at 0.9 T_m differ by 0.3 of it, root mean square.)
+_STRAIN = 0.25
+_INDEX = 1 << 14  # beyond all indices
+
+
+def reach(volume: float, atoms: float) -> float:
+    """Return up to which Q reflections are looked for [1/Å].
+
+    Parameters
+    ----------
+    volume
+        Of the periodic box [Å³].
+    atoms
+        Number of atoms.
+    """
+    most = 2.0 * np.pi * (0.99 * MOST_NODES / (4.0 * volume)) ** (1 / 3)
+    return float(min(_REACH * (max(atoms, 1.0) / volume) ** (1 / 3), most))
+
+
+def strain(atoms: float) -> float:
+    """Return the full width at half maximum of the strains with which a box of some atoms fluctuates."""
+    return float(_STRAIN / np.sqrt(max(atoms, 1.0)))
+
+
+def bright_nodes(
+    fractional: NDArray[np.float64], kinds: NDArray[np.int64], elements: Sequence[str],
+    cell: NDArray[np.float64], slabs: Sequence[Slab], radiation: str, q_max: float, threads: int = 1,
+) -> NDArray[np.float64]:  # fmt: skip
+    """Return the nodes of some slabs that are brighter than any of a disordered sample.
+
+    Parameters
+    ----------
+    fractional
+        ``(n, 3)`` fractional coordinates of all atoms.
+    kinds
+        ``(n,)`` index into `elements`.
+    elements
+        Symbols.
+    cell
+        ``(3, 3)`` vectors of the periodic box as rows [Å].
+    slabs
+        Of h ≥ 0.
+    radiation
+        ``xray``, ``neutron`` or ``electron``.
+    q_max
+        Largest Q [1/Å].
+    threads
+        OpenMP threads of the transform.
+
+    Returns
+    -------
+    nodes
+        ``(k, 5)``: h, k, l, Q [1/Å], and intensity |F|²/N; also that of Q = 0.
+    """
+    inverse = np.linalg.inv(cell)
+    metric = inverse.T @ inverse
+    parts = [fractional[kinds == k] for k in range(len(elements))]
+    atoms = max(len(fractional), 1)
+    table = np.linspace(0.0, q_max, 1024)
+    factors = scattering_factors(elements, table, radiation)
+    mean = np.array([len(p) for p in parts]) @ factors**2 / atoms
+    least = max(_BRIGHTEST, _LEAST * atoms)
+    found = [np.zeros((0, 5))]
+    for slab in slabs:
+        f_of = [amplitudes(part, slab, threads) for part in parts]
+        k, l = slab.indices(1)[:, None], slab.indices(2)[None, :]  # noqa: E741
+        within = metric[1, 1] * k * k + 2 * metric[1, 2] * k * l + metric[2, 2] * l * l
+        across = 2 * (metric[0, 1] * k + metric[0, 2] * l)
+        for row, h in enumerate(slab.indices(0)):
+            q = 2.0 * np.pi * np.sqrt(np.maximum(metric[0, 0] * h * h + h * across + within, 0.0))
+            # No node is brighter than if all atoms of each element scattered as one.
+            most = sum(np.abs(a[row]) * f.max() for a, f in zip(f_of, np.abs(factors), strict=True))
+            those = (most**2 > least * atoms * mean.min()) & (q <= q_max)
+            if not those.any():
+                continue
+            q = q[those]
+            total = sum(
+                np.interp(q, table, f) * a[row][those] for a, f in zip(f_of, factors, strict=True)
+            )
+            intensity = np.abs(total) ** 2 / atoms
+            bright = intensity > least * np.interp(q, table, mean)
+            kl = np.argwhere(those)[bright] + np.array(slab.low[1:])
+            found.append(np.column_stack([np.full(len(kl), h), kl, q[bright], intensity[bright]]))
+        del f_of
+    return np.concatenate(found)
+
+
+def reflections(nodes: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return Bragg reflections ``(m,)``: Q [1/Å] and intensity, of the whole reciprocal space.
+
+    Of a particle, a film or a grain a reflection is spread over some nodes. Each node belongs to the
+    brightest one that is reached uphill from neighbour to neighbour; Q is the centroid.
+
+    Parameters
+    ----------
+    nodes
+        ``(k, 5)`` of :func:`bright_nodes`, h ≥ 0.
+    """
+    half = nodes[:, 0] > 0
+    mates = nodes[half] * np.array([-1.0, -1.0, -1.0, 1.0, 1.0])
+    every = np.concatenate([nodes, mates])
+    if not len(every):
+        return np.zeros(0), np.zeros(0)
+    weights = np.array([1 << 30, 1 << 15, 1])
+    code = (every[:, :3].astype(np.int64) + _INDEX) @ weights
+    order = np.argsort(code)
+    every, code = every[order], code[order]
+    intensity = every[:, 4]
+    uphill, best = np.arange(len(code)), intensity.copy()
+    for step in product((-1, 0, 1), repeat=3):
+        there = code + np.array(step) @ weights
+        at = np.minimum(np.searchsorted(code, there), len(code) - 1)
+        higher = (code[at] == there) & (intensity[at] > best)
+        uphill[higher], best[higher] = at[higher], intensity[at[higher]]
+    while (uphill != uphill[uphill]).any():
+        uphill = uphill[uphill]
+    total = np.bincount(uphill, intensity, minlength=len(code))
+    moment = np.bincount(uphill, intensity * every[:, 3], minlength=len(code))
+    tops = (total > 0) & (
+        every[:, 3] > 1e-9
+    )  # but for the one around Q = 0, which is of the outline
+    return np.asarray(moment[tops] / total[tops]), np.asarray(total[tops], dtype=np.float64)
