@@ -172,7 +172,7 @@ def row(name: str, what: str, kelvin: float, group: int, folder: Path) -> str:
 def cost(cells: int) -> None:
     """Print processor times for copper of 4 cells³ atoms: pattern, reflections, and what reads them."""
     from insitu.diffraction import mesh, powder_pattern
-    from insitu.diffraction.reflections import bright_nodes, reach, reflections
+    from insitu.diffraction.reflections import bright_nodes, reach, reflections, vectors
     from insitu.diffraction.symmetry import symmetry_of_reflections
     from insitu.testing import lattice
 
@@ -186,7 +186,8 @@ def cost(cells: int) -> None:
     nodes = bright_nodes(
         r @ np.linalg.inv(cell), np.zeros(len(r), int), ["Cu"], cell, slabs, "xray", q_max
     )
-    found = reflections(nodes)
+    hkl, intensity = reflections(nodes)
+    found = np.linalg.norm(vectors(hkl, cell), axis=1), intensity
     looked = time.process_time()
     symmetry_of_reflections(*found)
     first = time.process_time()

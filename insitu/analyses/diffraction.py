@@ -208,7 +208,7 @@ class Diffraction(Analysis[DiffractionSettings]):
         if self._pairs:
             return {}
         atoms = int(ranks.sum(np.array([float(len(self._mine))]))[0])
-        own, bright, text = np.zeros(len(self.instrument.fine)), np.zeros((0, 5)), None
+        own, bright, text = np.zeros(len(self.instrument.fine)), np.zeros((0, 4)), None
         try:  # the same on all ranks
             slabs = mesh.slabs(self._box, self.instrument.q_max, room(atoms, self.settings.memory))
         except InsituError as error:
@@ -258,7 +258,7 @@ class Diffraction(Analysis[DiffractionSettings]):
                 seen = from_rings(sums["rings"], float(centres.sum()), volume, instrument)
             self._seen.append(seen)
             if self._symmetry:
-                self._symmetry.add(sums["bright"])
+                self._symmetry.add(sums["bright"], self._box)
         angles = instrument.angles
         nothing, listed = np.full(len(angles), np.nan), np.full((3, s.peaks), np.nan)
         values: dict[str, Any] = {
@@ -283,7 +283,7 @@ class Diffraction(Analysis[DiffractionSettings]):
             q = instrument.q(
                 np.array([listed[0] - 0.5 * listed[2], listed[0], listed[0] + 0.5 * listed[2]])
             )
-            values |= self._symmetry.values(float(centres.sum()), q[1], q[2] - q[0])
+            values |= self._symmetry.values(q[1], q[2] - q[0])
         return values
 
     def restore(self, values: Mapping[str, NDArray[Any]]) -> None:

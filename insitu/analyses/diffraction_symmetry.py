@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from insitu.analyses.base import Observable
 from insitu.diffraction import mesh
 from insitu.diffraction.groups import EXTINCTION_GROUPS, SYSTEMS
 from insitu.diffraction.powder import room
-from insitu.diffraction.reflections import bright_nodes, reach, reflections, strain
+from insitu.diffraction.reflections import bright_nodes, one_lattice, reach, reflections, vectors
 from insitu.errors import SettingError
 from insitu.frame.threads import thread_count
 
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 
 #: What the probabilities are of; the last: no single crystal.
 KNOWN = (*SYSTEMS, "unknown")
+#: A frame with fewer reflections is not read: no crystal has so few, but in a melt a node may be bright by
+#: chance.
+_FEWEST = 6
+#: It is a mixture where less of the intensity than this is explained by one cell, or is on one lattice.
+_OF_ONE = 0.85
+#: Where the box differs by so much from that of the frame before, its vectors are others.
+_FLIPPED = 0.2
 _COLORS = dict(
     zip(
         KNOWN,
@@ -33,6 +41,15 @@ _COLORS = dict(
         strict=True,
     )
 )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Reflections of a frame: indices ``(m, 3)`` on its box ``(3, 3)``, and intensities."""
+
+    hkl: NDArray[np.float64]
+    intensity: NDArray[np.float64]
+    box: NDArray[np.float64]
 
 
 class ReadSymmetry:
@@ -62,7 +79,7 @@ class ReadSymmetry:
                 "docs/installation.md), or leave it out"
             )
         self._path, self._peaks = path, peaks
-        self._seen: deque[tuple[NDArray[np.float64], NDArray[np.float64]]] = deque(maxlen=frames)
+        self._seen: deque[_Seen] = deque(maxlen=frames)
         groups = tuple(g.name for g in EXTINCTION_GROUPS)
         listed = (axis("peak"), tuple(range(1, peaks + 1)), "")
         self.observables = (
@@ -90,7 +107,7 @@ class ReadSymmetry:
         atoms: NDArray[np.float64], box: NDArray[np.float64], elements: Sequence[str],
         radiation: str, memory: float, rank: int, size: int,
     ) -> NDArray[np.float64]:  # fmt: skip
-        """Return a rank's share of the bright nodes ``(k, 5)``.
+        """Return a rank's share of the bright nodes ``(k, 4)``.
 
         Parameters
         ----------
@@ -108,7 +125,7 @@ class ReadSymmetry:
             This rank, and how many there are.
         """
         if not len(atoms):
-            return np.zeros((0, 5))
+            return np.zeros((0, 4))
         q_max = reach(abs(float(np.linalg.det(box))), len(atoms))
         slabs = mesh.slabs(box, q_max, room(len(atoms), memory), len(elements))
         kinds = atoms[:, 3].astype(np.int64)
@@ -117,32 +134,49 @@ class ReadSymmetry:
             atoms[:, :3], kinds, elements, box, share, radiation, q_max, thread_count(None)
         )
 
-    def add(self, tables: Sequence[NDArray[np.float64]]) -> None:
-        """Take the nodes of a frame, all ranks', in an order that does not depend on the ranks."""
+    def add(self, tables: Sequence[NDArray[np.float64]], box: NDArray[np.float64]) -> None:
+        """Take a frame: the nodes of all ranks, in an order that does not depend on these, and the box."""
         nodes = np.concatenate(tables)
-        self._seen.append(reflections(nodes[np.lexsort(nodes[:, 2::-1].T)]))
+        if (
+            self._seen
+            and np.abs(np.linalg.solve(self._seen[-1].box, box) - np.eye(3)).max() > _FLIPPED
+        ):
+            self._seen.clear()
+        self._seen.append(_Seen(*reflections(nodes[np.lexsort(nodes[:, 2::-1].T)]), box))
 
     def forget(self) -> None:
         """Begin anew."""
         self._seen.clear()
 
+    def _read(self) -> Symmetry:
+        """Return the symmetry that the frames show together."""
+        from insitu.diffraction.symmetry import symmetry_of_reflections
+
+        last = self._seen[-1] if self._seen else None
+        if last is None or len(last.hkl) < _FEWEST:
+            return symmetry_of_reflections(np.zeros(0), np.zeros(0))
+        # In the mean box: lines of a box that fluctuates, or is compressed meanwhile, stay sharp.
+        box = np.mean([s.box for s in self._seen], axis=0)
+        q = vectors(np.concatenate([s.hkl for s in self._seen]), box)
+        heights = np.concatenate([s.intensity for s in self._seen])
+        found = symmetry_of_reflections(np.linalg.norm(q, axis=1), heights)
+        # Crystals of one kind have one cell by their lines, a single crystal one lattice in space.
+        single = one_lattice(vectors(last.hkl, last.box), last.intensity)
+        if max(found.explained, single) < _OF_ONE:
+            return replace(found, unknown=1.0)
+        return found
+
     def values(
-        self, atoms: float, q: NDArray[np.float64], widths: NDArray[np.float64]
+        self, q: NDArray[np.float64], widths: NDArray[np.float64]
     ) -> dict[str, NDArray[Any] | float]:
         """Return the values of the observables.
 
         Parameters
         ----------
-        atoms
-            Number of atoms of the sample.
         q, widths
             ``(peaks,)`` places of the peaks of the pattern and their full widths [1/Å]; NaN: none.
         """
-        from insitu.diffraction.symmetry import symmetry_of_reflections
-
-        places = np.concatenate([np.zeros(0), *(s[0] for s in self._seen)])
-        heights = np.concatenate([np.zeros(0), *(s[1] for s in self._seen)])
-        found = symmetry_of_reflections(places, heights, strain(atoms))
+        found = self._read()
         known = 1.0 - found.unknown
         names = {g.name: g.probability for g in found.groups}
         cell = found.cell
@@ -152,7 +186,8 @@ class ReadSymmetry:
             ),
             self._path("group"): np.array([known * names[g.name] for g in EXTINCTION_GROUPS]),
             self._path("cell"): np.array(cell.lengths) if cell else np.full(3, np.nan),
-            self._path("reflections"): len(places) / max(len(self._seen), 1),
+            self._path("reflections"): sum(len(s.hkl) for s in self._seen)
+            / max(len(self._seen), 1),
             self._path("hkl"): _hkl(found, q, widths),
         }
 
@@ -160,7 +195,7 @@ class ReadSymmetry:
 def _hkl(found: Symmetry, q: NDArray[np.float64], widths: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the indices ``(peaks, 3)`` of the highest line within each peak's width."""
     out = np.zeros((len(q), 3), dtype=np.int64)
-    lines = [line for line in found.lines if line.hkl is not None]
+    lines = [line for line in found.lines if line.hkl is not None and found.cell is not None]
     for k, (place, width) in enumerate(zip(q, widths, strict=True)):
         near = [line for line in lines if abs(line.q - place) <= 0.5 * width]
         if near:

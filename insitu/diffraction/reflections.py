@@ -10,7 +10,7 @@ without the thermal diffuse scattering, and none of a melt.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,9 @@ _REACH = 26.0
 _BRIGHTEST = 30.0
 #: Nodes beside a reflection have less than this part of N <f²>, by thermal diffuse scattering.
 _LEAST = 0.003
-#: Full width at half maximum of the strains of a box that is free, of a hot crystal, times the root of the
-#: number of atoms. (Box lengths of Cu at 0.9 T_m differ by 0.3 of it, root mean square.)
-_STRAIN = 0.25
+#: A lattice is spanned by three of so many shortest reflections that have this part of the brightest's
+#: intensity; what is so near to it (in indices) is on it.
+_TRIED, _STRONG, _NEAR = 24, 0.02, 0.12
 _INDEX = 1 << 14  # beyond all indices
 
 
@@ -44,11 +44,6 @@ def reach(volume: float, atoms: float) -> float:
     """
     most = 2.0 * np.pi * (0.99 * MOST_NODES / (4.0 * volume)) ** (1 / 3)
     return float(min(_REACH * (max(atoms, 1.0) / volume) ** (1 / 3), most))
-
-
-def strain(atoms: float) -> float:
-    """Return the full width at half maximum of the strains with which a box of some atoms fluctuates."""
-    return float(_STRAIN / np.sqrt(max(atoms, 1.0)))
 
 
 def bright_nodes(
@@ -79,7 +74,7 @@ def bright_nodes(
     Returns
     -------
     nodes
-        ``(k, 5)``: h, k, l, Q [1/Å], and intensity |F|²/N; also that of Q = 0.
+        ``(k, 4)``: h, k, l, and intensity |F|²/N; also that of Q = 0.
     """
     inverse = np.linalg.inv(cell)
     metric = inverse.T @ inverse
@@ -89,7 +84,7 @@ def bright_nodes(
     factors = scattering_factors(elements, table, radiation)
     mean = np.array([len(p) for p in parts]) @ factors**2 / atoms
     least = max(_BRIGHTEST, _LEAST * atoms)
-    found = [np.zeros((0, 5))]
+    found = [np.zeros((0, 4))]
     for slab in slabs:
         f_of = [amplitudes(part, slab, threads) for part in parts]
         k, l = slab.indices(1)[:, None], slab.indices(2)[None, :]  # noqa: E741
@@ -109,32 +104,31 @@ def bright_nodes(
             intensity = np.abs(total) ** 2 / atoms
             bright = intensity > least * np.interp(q, table, mean)
             kl = np.argwhere(those)[bright] + np.array(slab.low[1:])
-            found.append(np.column_stack([np.full(len(kl), h), kl, q[bright], intensity[bright]]))
+            found.append(np.column_stack([np.full(len(kl), h), kl, intensity[bright]]))
         del f_of
     return np.concatenate(found)
 
 
 def reflections(nodes: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return Bragg reflections ``(m,)``: Q [1/Å] and intensity, of the whole reciprocal space.
+    """Return Bragg reflections of the whole reciprocal space: h, k, l ``(m, 3)``, intensities ``(m,)``.
 
     Of a particle, a film or a grain a reflection is spread over some nodes. Each node belongs to the
-    brightest one that is reached uphill from neighbour to neighbour; Q is the centroid.
+    brightest one that is reached uphill from neighbour to neighbour; h, k, l are those of the centroid.
 
     Parameters
     ----------
     nodes
-        ``(k, 5)`` of :func:`bright_nodes`, h ≥ 0.
+        ``(k, 4)`` of :func:`bright_nodes`, h ≥ 0.
     """
     half = nodes[:, 0] > 0
-    mates = nodes[half] * np.array([-1.0, -1.0, -1.0, 1.0, 1.0])
-    every = np.concatenate([nodes, mates])
+    every = np.concatenate([nodes, nodes[half] * np.array([-1.0, -1.0, -1.0, 1.0])])
     if not len(every):
-        return np.zeros(0), np.zeros(0)
+        return np.zeros((0, 3)), np.zeros(0)
     weights = np.array([1 << 30, 1 << 15, 1])
     code = (every[:, :3].astype(np.int64) + _INDEX) @ weights
     order = np.argsort(code)
     every, code = every[order], code[order]
-    intensity = every[:, 4]
+    intensity = every[:, 3]
     uphill, best = np.arange(len(code)), intensity.copy()
     for step in product((-1, 0, 1), repeat=3):
         there = code + np.array(step) @ weights
@@ -144,8 +138,57 @@ def reflections(nodes: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
     while (uphill != uphill[uphill]).any():
         uphill = uphill[uphill]
     total = np.bincount(uphill, intensity, minlength=len(code))
-    moment = np.bincount(uphill, intensity * every[:, 3], minlength=len(code))
-    tops = (total > 0) & (
-        every[:, 3] > 1e-9
-    )  # but for the one around Q = 0, which is of the outline
-    return np.asarray(moment[tops] / total[tops]), np.asarray(total[tops], dtype=np.float64)
+    moment = [np.bincount(uphill, intensity * every[:, a], minlength=len(code)) for a in range(3)]
+    # But for the one around Q = 0, which is of the outline.
+    tops = np.flatnonzero((total > 0) & every[:, :3].any(axis=1))
+    return np.stack(moment, axis=1)[tops] / total[tops, None], total[tops].astype(np.float64)
+
+
+def vectors(hkl: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the scattering vectors Q ``(m, 3)`` of reflections [1/Å].
+
+    Parameters
+    ----------
+    hkl
+        ``(m, 3)``.
+    cell
+        ``(3, 3)`` vectors of the periodic box as rows [Å].
+    """
+    found: NDArray[np.float64] = 2.0 * np.pi * hkl @ np.linalg.inv(cell).T
+    return found
+
+
+def one_lattice(q: NDArray[np.float64], intensity: NDArray[np.float64]) -> float:
+    """Return which part of the intensity is on one lattice: 1 of a single crystal, less of several.
+
+    Three of the shortest reflections span the lattice; of all such choices the one that explains most
+    counts.
+
+    Parameters
+    ----------
+    q
+        ``(m, 3)`` scattering vectors [1/Å].
+    intensity
+        ``(m,)``.
+    """
+    if not len(q):
+        return 0.0
+    length = np.linalg.norm(q, axis=1)
+    strong = np.flatnonzero(intensity > _STRONG * intensity.max())
+    short: list[NDArray[np.float64]] = []
+    for one in q[strong[np.argsort(length[strong], kind="stable")]]:
+        apart = [min(np.linalg.norm(one - b), np.linalg.norm(one + b)) for b in short]
+        if min(apart, default=np.inf) > 0.1 * np.linalg.norm(one):
+            short.append(one)
+        if len(short) == _TRIED:
+            break
+    if len(short) < 3:
+        return 0.0
+    spans = np.array(short)[np.array(list(combinations(range(len(short)), 3)))]
+    flat = np.abs(np.linalg.det(spans)) < 0.15 * np.linalg.norm(spans, axis=2).prod(axis=1)
+    best = 0.0
+    for inverse in np.array_split(np.linalg.inv(spans[~flat]), 8):
+        h = np.einsum("mi,nij->nmj", q, inverse)
+        on_it = (np.abs(h - np.rint(h)) < _NEAR).all(axis=2)
+        best = max(best, float((on_it @ intensity).max(initial=0.0)))
+    return best / float(intensity.sum())

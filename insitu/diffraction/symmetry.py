@@ -131,6 +131,12 @@ class Symmetry:
         known = [cell for cell in self.cells if cell.kind == kind] if self.unknown <= 0.5 else []
         return known[0] if known else None
 
+    @property
+    def explained(self) -> float:
+        """Part of the lines, by their heights, that has indices on the cell; 0 where there is no cell."""
+        total = sum(line.height for line in self.lines)
+        return sum(line.height for line in self.lines if line.hkl) / total if total else 0.0
+
     def __str__(self) -> str:
         system = self.system
         if self.unknown > 0.5:
@@ -249,9 +255,6 @@ def symmetry_of_reflections(q: ArrayLike, intensity: ArrayLike, strain: float = 
         [1/Å] Of each reflection, equivalent ones one by one.
     intensity : array, shape (n,)
         |F|² on any scale.
-    strain : float
-        Full width at half maximum of the strains of the box, as it fluctuates: lines that are split by less
-        are one.
 
     Returns
     -------
@@ -267,12 +270,12 @@ def symmetry_of_reflections(q: ArrayLike, intensity: ArrayLike, strain: float = 
     scale, pattern = 1.0, np.zeros(len(ANGLES))
     if len(places):
         scale = max(float(places.max()) / _LAST_Q, 1.0)
-        pattern = pattern_of_lines(places / scale, heights, strain)
+        pattern = pattern_of_lines(places / scale, heights)
         angles = find_lines(pattern).angles
         if len(angles) > _ENOUGH:
             last = 2.0 * np.pi * float(np.sqrt(to_q(angles[_ENOUGH])))
             scale = max(scale * last / _LAST_Q, 1.0)
-            pattern = pattern_of_lines(places / scale, heights, strain)
+            pattern = pattern_of_lines(places / scale, heights)
     if len(find_lines(pattern).angles) < _FEWEST:
         n = len(EXTINCTION_GROUPS)
         groups = [Candidate(g.name, 1.0 / n, g.space_groups) for g in EXTINCTION_GROUPS]
