@@ -240,11 +240,13 @@ def draw_systems(axes: Any, systems: NDArray[np.float64], x: NDArray[np.float64]
         above = below + np.nan_to_num(systems[:, k])
         axes.stairs(
             above, edges, baseline=below, fill=True, color=_COLORS[name],
-            label=name if np.nanmax(systems[:, k]) > 0.3 else None,
+            label=name if np.nanmax(systems[:, k], initial=0.0) > 0.5 else None,
         )  # fmt: skip
         below = above
     axes.set_ylim(0.0, 1.0)
     axes.set_yticks([])
     axes.tick_params(labelbottom=False, bottom=False)
-    axes.legend(frameon=False, fontsize=7, ncols=len(KNOWN), loc="lower left", bbox_to_anchor=(0, 0.98),
-                borderaxespad=0.1, handlelength=1.0)  # fmt: skip
+    axes.legend(
+        frameon=False, fontsize=6.5, ncols=len(KNOWN), loc="lower left", bbox_to_anchor=(0, 0.98),
+        borderaxespad=0.1, handlelength=0.9, handletextpad=0.4, columnspacing=0.9,
+    )  # fmt: skip

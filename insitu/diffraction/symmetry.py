@@ -18,6 +18,7 @@ from insitu.diffraction.indexing import Lattice, to_q
 from insitu.diffraction.lines import find_lines
 from insitu.diffraction.pattern_grid import (
     ANGLES,
+    REFERENCE,
     Array,
     network_input,
     on_uniform_grid,
@@ -35,9 +36,11 @@ ARTIFACT = ARTIFACTS / "powder-symmetry" / "network.pt"
 KIND_OF = {system: kind for kind, systems in SYSTEMS_OF.items() for system in systems}
 #: Least number of points of a pattern.
 LEAST_POINTS = 100
-#: Of reflections: how many lines the network gets, if there are as many, and the Q where the last one is
-#: [1/Å], 87 degrees of Cu K-alpha1; fewer than the last number are no crystal.
-_ENOUGH, _LAST_Q, _FEWEST = 30, 5.61, 3
+#: Symmetry has no scale: with fewer lines than the first number within the grid, lengths are taken larger,
+#: so that there are up to so many as the second, the last one at this Q [1/Å], 87 degrees of Cu K-alpha1.
+_FEW, _ENOUGH, _LAST_Q = 12, 30, 5.61
+#: Fewer lines of reflections are no crystal.
+_FEWEST = 3
 
 
 @dataclass(frozen=True)
@@ -240,10 +243,25 @@ def symmetry(two_theta: ArrayLike, intensity: ArrayLike, *, wavelength: float = 
             f"two_theta from {x[0]:g} to {x[-1]:g} with wavelength={wavelength} holds nothing between "
             "5 and 90 degrees of Cu K-alpha1 (d from 17.7 to 1.09 Å); give a pattern of this range"
         )
+    # How much larger all lengths may be taken without an end of the pattern within the grid.
+    ends = np.sin(np.radians([x[-1], ANGLES[-1]]) / 2)
+    most = float(ends[0] / ends[1]) * REFERENCE / wavelength
+    if most > 1.0 and 0 < len(find_lines(pattern).angles) < _FEW:
+        scale = most
+        found = find_lines(on_uniform_grid(x, y, wavelength * scale)).angles
+        if len(found) > _ENOUGH:
+            scale = _fewer(scale, found)
+        return _read(on_uniform_grid(x, y, wavelength * scale), 1.0 / scale)
     return _read(pattern)
 
 
-def symmetry_of_reflections(q: ArrayLike, intensity: ArrayLike, strain: float = 0.0) -> Symmetry:
+def _fewer(scale: float, angles: Array) -> float:
+    """Return the scale of lengths, at least 1, at which as many lines as are wanted are within the grid."""
+    last = 2.0 * np.pi * float(np.sqrt(to_q(angles[_ENOUGH])))
+    return max(scale * last / _LAST_Q, 1.0)
+
+
+def symmetry_of_reflections(q: ArrayLike, intensity: ArrayLike) -> Symmetry:
     """Crystal system and extinction group from Bragg reflections of a sample.
 
     They are taken as lines of a powder. Symmetry has no scale: where a simple structure has few lines
@@ -273,8 +291,7 @@ def symmetry_of_reflections(q: ArrayLike, intensity: ArrayLike, strain: float = 
         pattern = pattern_of_lines(places / scale, heights)
         angles = find_lines(pattern).angles
         if len(angles) > _ENOUGH:
-            last = 2.0 * np.pi * float(np.sqrt(to_q(angles[_ENOUGH])))
-            scale = max(scale * last / _LAST_Q, 1.0)
+            scale = _fewer(scale, angles)
             pattern = pattern_of_lines(places / scale, heights)
     if len(find_lines(pattern).angles) < _FEWEST:
         n = len(EXTINCTION_GROUPS)

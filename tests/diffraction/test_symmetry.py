@@ -120,6 +120,24 @@ def test_a_wavelength_is_only_another_scale_of_angles() -> None:
     np.testing.assert_allclose(areas(moved, b.angles), areas(given, b.angles), rtol=0.02)
 
 
+@pytest.mark.parametrize("name", ["copper", "iron"])
+def test_lines_beyond_the_grid_count_where_there_are_few(name: str) -> None:
+    """With a molybdenum tube a metal has a dozen lines, not four: its group is clear, its cell the same."""
+    *crystal, _, number = CRYSTALS[name]
+    grid = np.arange(4, 90, 0.01)
+    intensity = pattern(*crystal, grid=grid, wavelength=0.7093, width=0.08)
+    found = insitu.symmetry(grid, intensity, wavelength=0.7093)
+    assert number in found.groups[0].space_groups
+    assert found.groups[0].probability > 0.6
+    assert found.cell is not None
+    assert found.cell.lengths == pytest.approx(crystal[2], rel=1e-3)
+    for line in found.lines:
+        assert line.hkl is not None
+        assert line.q == pytest.approx(
+            2 * np.pi / crystal[2][0] * np.linalg.norm(line.hkl), rel=2e-3
+        )
+
+
 def test_a_halo_and_noise_are_unknown() -> None:
     rng = np.random.default_rng(0)
     halo = 0.2 + np.exp(-(((GRID - 30) / 6) ** 2)) + 0.3 * np.exp(-(((GRID - 52) / 8) ** 2))

@@ -43,6 +43,7 @@ SIZES: dict[str, dict[str, object]] = {
     "in.lattice": {"cells": 4, "steps": 40, "every": 20},
     "in.grains": {"side": 6, "steps": 40, "every": 20},
     "in.diffraction": {"cells": 4, "steps": 60, "every": 20},
+    "in.symmetry": {"cells": 4, "steps": 40, "every": 20, "strain": 0.02, "hot": 400},
     "in.unknown": {"cells": 6, "steps": 20, "every": 10, "again": "no"},
     "in.bain": {"cells": 4, "steps": 40, "every": 20, "strain": 0.02},
     "in.omega": {"temperature": 300, "steps": 120, "every": 40},
@@ -72,7 +73,7 @@ POTENTIAL = {
     "in.film": "AlFe_mm.eam.fs", "in.hydride": "NiAlH_jea.eam.alloy",
     "in.unknown": "Zr_mm.eam.fs", "in.ensemble": "Fe_mm.eam.fs", "in.disable": "Si.sw",
     "in.martensite": "Zr_mm.eam.fs", "in.bain": "Fe_mm.eam.fs", "in.omega": "Ti.meam.spline",
-    "in.barriers": "CuZr_mm.eam.fs",
+    "in.barriers": "CuZr_mm.eam.fs", "in.symmetry": "Fe_mm.eam.fs",
     "vitrification/in.vitrification_ni": "Ni_u3.eam",
     "vitrification/in.vitrification_cuzr": "CuZr_mm.eam.fs",
 }  # fmt: skip
@@ -302,6 +303,21 @@ def test_diffraction(done: Done) -> None:
     assert 36 < float(last["two_theta"][int(np.argmax(last.values))]) < 39.5
     first = history["diffraction_position"].isel(step=-1, peak=0)
     assert float(first) == pytest.approx(37.8, abs=1.0)
+
+
+def test_symmetry(done: Done) -> None:
+    """fcc iron: the indices of its peaks, and of its reflections in every frame."""
+    history = done.history("symmetry.h5")
+    assert done.steps("symmetry.h5") == done.frames(0, 100)
+    hkl = history["diffraction_hkl"].values
+    assert hkl[0, :3].tolist() in (
+        [[1, 1, 1], [2, 0, 0], [2, 2, 0]],
+        [[1, 0, 1], [1, 1, 0], [0, 0, 2]],
+    )
+    systems = history["diffraction_system"]
+    high = systems.sel(crystal_system=["cubic", "tetragonal"]).sum("crystal_system")
+    assert float(high[0]) > 0.8
+    assert systems.values.sum(axis=1) == pytest.approx(1.0)
 
 
 def test_unknown(done: Done) -> None:
