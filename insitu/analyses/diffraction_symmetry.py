@@ -6,7 +6,6 @@ from __future__ import annotations
 import importlib.util
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +15,8 @@ from insitu.analyses.base import Observable
 from insitu.diffraction import mesh
 from insitu.diffraction.groups import EXTINCTION_GROUPS, SYSTEMS
 from insitu.diffraction.powder import room
-from insitu.diffraction.reflections import bright_nodes, one_lattice, reach, reflections, vectors
+from insitu.diffraction.reflections import bright_nodes, reach, reflections
+from insitu.diffraction.sample import Reflections, symmetry_of_frames
 from insitu.errors import SettingError
 from insitu.frame.threads import thread_count
 
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
 
 #: What the probabilities are of; the last: no single crystal.
 KNOWN = (*SYSTEMS, "unknown")
-#: A frame with fewer reflections is not read: no crystal has so few, but in a melt a node may be bright by
-#: chance.
-_FEWEST = 6
-#: It is a mixture where less of the intensity than this is explained by one cell, or is on one lattice.
-_OF_ONE = 0.85
-#: Where the box differs by so much from that of the frame before, its vectors are others.
-_FLIPPED = 0.2
 _COLORS = dict(
     zip(
         KNOWN,
@@ -41,15 +34,6 @@ _COLORS = dict(
         strict=True,
     )
 )
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """Reflections of a frame: indices ``(m, 3)`` on its box ``(3, 3)``, and intensities."""
-
-    hkl: NDArray[np.float64]
-    intensity: NDArray[np.float64]
-    box: NDArray[np.float64]
 
 
 class ReadSymmetry:
@@ -79,7 +63,7 @@ class ReadSymmetry:
                 "docs/installation.md), or leave it out"
             )
         self._path, self._peaks = path, peaks
-        self._seen: deque[_Seen] = deque(maxlen=frames)
+        self._seen: deque[Reflections] = deque(maxlen=frames)
         groups = tuple(g.name for g in EXTINCTION_GROUPS)
         listed = (axis("peak"), tuple(range(1, peaks + 1)), "")
         self.observables = (
@@ -137,34 +121,14 @@ class ReadSymmetry:
     def add(self, tables: Sequence[NDArray[np.float64]], box: NDArray[np.float64]) -> None:
         """Take a frame: the nodes of all ranks, in an order that does not depend on these, and the box."""
         nodes = np.concatenate(tables)
-        if (
-            self._seen
-            and np.abs(np.linalg.solve(self._seen[-1].box, box) - np.eye(3)).max() > _FLIPPED
-        ):
+        found = Reflections(*reflections(nodes[np.lexsort(nodes[:, 2::-1].T)]), box)
+        if self._seen and not found.continues(self._seen[-1]):
             self._seen.clear()
-        self._seen.append(_Seen(*reflections(nodes[np.lexsort(nodes[:, 2::-1].T)]), box))
+        self._seen.append(found)
 
     def forget(self) -> None:
         """Begin anew."""
         self._seen.clear()
-
-    def _read(self) -> Symmetry:
-        """Return the symmetry that the frames show together."""
-        from insitu.diffraction.symmetry import symmetry_of_reflections
-
-        last = self._seen[-1] if self._seen else None
-        if last is None or len(last.hkl) < _FEWEST:
-            return symmetry_of_reflections(np.zeros(0), np.zeros(0))
-        # In the mean box: lines of a box that fluctuates, or is compressed meanwhile, stay sharp.
-        box = np.mean([s.box for s in self._seen], axis=0)
-        q = vectors(np.concatenate([s.hkl for s in self._seen]), box)
-        heights = np.concatenate([s.intensity for s in self._seen])
-        found = symmetry_of_reflections(np.linalg.norm(q, axis=1), heights)
-        # Crystals of one kind have one cell by their lines, a single crystal one lattice in space.
-        single = one_lattice(vectors(last.hkl, last.box), last.intensity)
-        if max(found.explained, single) < _OF_ONE:
-            return replace(found, unknown=1.0)
-        return found
 
     def values(
         self, q: NDArray[np.float64], widths: NDArray[np.float64]
@@ -176,7 +140,7 @@ class ReadSymmetry:
         q, widths
             ``(peaks,)`` places of the peaks of the pattern and their full widths [1/Å]; NaN: none.
         """
-        found = self._read()
+        found = symmetry_of_frames(list(self._seen))
         known = 1.0 - found.unknown
         names = {g.name: g.probability for g in found.groups}
         cell = found.cell

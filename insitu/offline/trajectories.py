@@ -110,6 +110,16 @@ def _kind(head: bytes) -> str:
     return ""
 
 
+def holds_atoms(path: str) -> bool:
+    """Return whether a file is a trajectory or a configuration by its beginning or its ending."""
+    if not Path(path).is_file():
+        return False
+    head = Stream(path, _HEAD).head()
+    if _kind(head) or head.startswith(_HDF5) or trajectory_kind(head):
+        return True
+    return is_for_mdanalysis(path) or Path(path).suffix in (".extxyz", ".traj", ".vasp", ".poscar")
+
+
 def _is_xyz_of_types(head: bytes) -> bool:
     """Return whether a file begins as LAMMPS' `dump xyz`, which has types where others have elements."""
     return bool(re.match(rb"\s*\d+[ \t]*\r?\n[^\n]*\n[ \t]*\d+([ \t]+[-+.\deE]+){3}\s", head))
