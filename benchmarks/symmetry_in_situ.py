@@ -88,10 +88,11 @@ FRAMES = 10
 ANALYSIS = f"analyze diffraction frames {FRAMES} two_theta 10,90 symmetry yes"
 
 
-def deck(m: Material, kelvin: float, kind: str) -> str:
-    """Return a deck: kind crystal, melt, or half (molten)."""
+def deck(m: Material, kelvin: float, kind: str, apart: float = 0.1) -> str:
+    """Return a deck: kind crystal, melt, or half (molten); frames are so far apart [ps]."""
     step = 0.002 if min(m.masses) > 20 else 0.001
     picosecond = round(1 / step)
+    every = round(apart / step)
     hot = 2.2 * m.melting
     lines = [
         "units metal", f"atom_style {'charge' if 'charge' in m.pair else 'atomic'}", f"lattice {m.lattice}",
@@ -116,8 +117,8 @@ def deck(m: Material, kelvin: float, kind: str) -> str:
     lines += [
         f"fix m all npt temp {kelvin} {kelvin} 0.1 aniso 0 0 1.0",
         f"run {(1 if kind == 'half' else 2) * picosecond}",
-        f"fix p all insitu {picosecond // 10} file run.h5 if_exists overwrite first yes {ANALYSIS}",
-        f"run {(FRAMES - 1) * picosecond // 10}",
+        f"fix p all insitu {every} file run.h5 if_exists overwrite first yes {ANALYSIS}",
+        f"run {(FRAMES - 1) * every}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -228,6 +229,10 @@ def main() -> int:
             samples.append((name, what, kelvin, m.group if part < 1 else 0, deck(m, kelvin, kind)))
     if not options.only:
         m = MATERIALS["Cu"]
+        alloy = MATERIALS["NiAl"]
+        hot = 0.9 * alloy.melting
+        text = deck(alloy, hot, "crystal", 1.0)
+        samples.append(("NiAl", "B2, 0.9 T_m, frames 1 ps apart", hot, alloy.group, text))
         samples.append(("Cu", "half molten", m.melting, 225, deck(m, m.melting, "half")))
         samples.append(("Cu", "fcc beside bcc", 300, 0, two_crystals()))
     for name, what, kelvin, group, text in samples:

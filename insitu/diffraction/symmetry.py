@@ -246,7 +246,7 @@ def symmetry(two_theta: ArrayLike, intensity: ArrayLike, *, wavelength: float = 
     # How much larger all lengths may be taken without an end of the pattern within the grid.
     ends = np.sin(np.radians([x[-1], ANGLES[-1]]) / 2)
     most = float(ends[0] / ends[1]) * REFERENCE / wavelength
-    if most > 1.0 and 0 < len(find_lines(pattern).angles) < _FEW:
+    if most > 1.02 and 0 < len(find_lines(pattern).angles) < _FEW:
         scale = most
         found = find_lines(on_uniform_grid(x, y, wavelength * scale)).angles
         if len(found) > _ENOUGH:
