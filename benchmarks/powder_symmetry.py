@@ -8,6 +8,7 @@
     and test sets
     python benchmarks/powder_symmetry.py combine WORK                   # the last step; writes the artefact
     python benchmarks/powder_symmetry.py tables WORK [--measured FILE]  # the tables of the card
+    python benchmarks/powder_symmetry.py monoclinic WORK      # how often a monoclinic cell is right
 
 WORK is a folder for what lies between the steps. Evidence can run in several processes, each with its own
 `--first`. Each step uses one core. FILE (npz: two_theta, intensity, labels230) holds measured patterns.
@@ -119,12 +120,47 @@ def tables(options: argparse.Namespace) -> None:
         rows("measured, final", {k: v[~third] for k, v in whole.items()})
 
 
+def monoclinic_cells(options: argparse.Namespace) -> None:
+    """Print how often the best monoclinic lattice of random monoclinic crystals is theirs."""
+    from insitu.diffraction.indexing import index
+    from insitu.diffraction.lines import find_lines
+    from insitu.diffraction.monoclinic import reduced
+    from insitu.diffraction.symmetry import CLEAR
+    from insitu.training.symmetry import render, structures
+
+    members = [k for k, g in enumerate(EXTINCTION_GROUPS) if g.system == "monoclinic"]
+    crystals, _ = library.make_classes(np.repeat(members, options.crystals), 99_000_000)
+    which = np.arange(len(crystals))
+    print(
+        "| patterns | crystals | right | shown | right of those | seconds each |\n|---|---|---|---|---|---|"
+    )
+    for name, perfect in (("perfect", True), ("as measured", False)):
+        cells = crystals.cells.astype(float)
+        rng = np.random.default_rng(3)
+        if not perfect:  # the strain of the cells is drawn first
+            systems = np.array([structures.system_of(int(g)) for g in crystals.numbers])
+            cells = render._strained(cells, systems, np.random.default_rng(3))
+        true = reduced(render.reciprocal_metric(cells)[:, [0, 1, 2, 4]])
+        patterns = render.render(crystals, which, rng, render.Instrument(perfect))
+        begin, rows = time.process_time(), []
+        for pattern, own in zip(patterns, true, strict=True):
+            found = index(find_lines(pattern), "monoclinic", 1)
+            same = found and np.allclose(reduced(found[0].abc[None])[0, :3], own[:3], rtol=0.01)
+            rows.append((bool(same), bool(found) and found[0].score >= CLEAR))
+        right, shown = np.array(rows).T
+        each = (time.process_time() - begin) / len(rows)
+        print(
+            f"| {name} | {len(rows)} | {right.mean():.0%} | {shown.mean():.0%} | {right[shown].mean():.0%} "
+            f"| {each:.1f} |", flush=True,
+        )  # fmt: skip
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     steps = {"library": make_library, "fit": run_fit, "evidence": make_evidence, "combine": run_combine,
-             "tables": tables}  # fmt: skip
+             "tables": tables, "monoclinic": monoclinic_cells}  # fmt: skip
     parser.add_argument("step", choices=steps)
     parser.add_argument("work", type=Path, metavar="WORK")
     parser.add_argument("--shards", type=int, default=11)
@@ -132,6 +168,7 @@ def main() -> int:
     parser.add_argument("--patterns", type=int, default=2500)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--measured", type=Path)
+    parser.add_argument("--crystals", type=int, default=16, help="of each monoclinic group (16)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     steps[options.step](options)

@@ -128,8 +128,8 @@ def two_crystals() -> str:
     return f"""units metal
 lattice fcc 3.61
 region box block 0 8 0 8 0 16
-region lower block INF INF INF INF -0.1 7.9
 create_box 1 box
+region lower block INF INF INF INF -0.1 7.9
 create_atoms 1 region lower
 lattice bcc 2.888
 region upper block INF INF INF INF 10.01 INF

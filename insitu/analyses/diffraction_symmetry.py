@@ -23,7 +23,7 @@ from insitu.frame.threads import thread_count
 if TYPE_CHECKING:
     import xarray
 
-    from insitu.diffraction.symmetry import Symmetry
+    from insitu.diffraction.found_symmetry import Symmetry
 
 #: What the probabilities are of; the last: no single crystal.
 KNOWN = (*SYSTEMS, "unknown")
@@ -79,6 +79,7 @@ class ReadSymmetry:
                 path("cell"), (3,), "f8", "Angstrom", "a, b, c of the most probable system's cell",
                 axes=((axis("cell_axis"), ("a", "b", "c"), ""),),
             ),
+            Observable(path("beta"), (), "f8", "degree", "angle of that cell, 90 unless monoclinic"),
             Observable(path("reflections"), (), "f8", "", "Bragg reflections of a frame, mean"),
             Observable(
                 path("hkl"), (peaks, 3), "i8", "", "indices of the peaks on that cell; 0 0 0: none",
@@ -150,6 +151,7 @@ class ReadSymmetry:
             ),
             self._path("group"): np.array([known * names[g.name] for g in EXTINCTION_GROUPS]),
             self._path("cell"): np.array(cell.lengths) if cell else np.full(3, np.nan),
+            self._path("beta"): cell.beta if cell else np.nan,
             self._path("reflections"): sum(len(s.hkl) for s in self._seen)
             / max(len(self._seen), 1),
             self._path("hkl"): _hkl(found, q, widths),
@@ -180,7 +182,9 @@ def said(name: str, last: xarray.Dataset) -> str:
     order = np.argsort(-groups.values)[:3]
     listed = ", ".join(f"{groups[groups.dims[-1]].values[k]} {float(groups[k]):.0%}" for k in order)
     cell = " ".join(f"{v:.4g}" for v in last[f"{name}_cell"].values)
-    where = "" if "nan" in cell else f", cell {cell} Å"
+    beta = float(last[f"{name}_beta"])
+    angle = f", β {beta:.2f}°" if abs(beta - 90) > 1e-3 else ""
+    where = "" if "nan" in cell else f", cell {cell} Å{angle}"
     return f"symmetry {word} {p:.0%}{where}; extinction groups {listed}"
 
 

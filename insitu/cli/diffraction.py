@@ -13,7 +13,7 @@ from insitu.cli.histories import Verb
 from insitu.errors import SettingError
 
 if TYPE_CHECKING:
-    from insitu.diffraction.symmetry import Symmetry
+    from insitu.diffraction.found_symmetry import Symmetry
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -61,7 +61,8 @@ def _report(name: str, found: Symmetry, wavelength: float, options: argparse.Nam
         print(f"  {group.probability:6.1%}  {group.name:28s} space groups {numbers}")
     for cell in found.cells:
         lengths = " ".join(f"{v:.4f}" for v in cell.lengths)
-        print(f"  {cell.kind} cell that fits best: {lengths} Å")
+        beta = f", beta {cell.beta:.3f}°" if cell.kind == "monoclinic" else ""
+        print(f"  {cell.kind} cell that fits best: {lengths} Å{beta}")
     if not options.lines:
         return
     print("    2theta       d  height  hkl")

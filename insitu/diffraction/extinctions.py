@@ -75,6 +75,8 @@ def allowed(conditions: str, hkl: Array) -> Array:
 @cache
 def equivalents(kind: str) -> tuple[Array, ...]:
     """Matrices that give the reflections of the same spacing (without Friedel's pairs)."""
+    if kind == "monoclinic":
+        return (np.eye(3),)
     if kind == "orthorhombic":
         return tuple(np.diag([1, *signs]).astype(float) for signs in product((1, -1), repeat=2))
     swap = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1.0]])

@@ -22,8 +22,8 @@ def indices(angles: Array, lattice: Lattice, conditions: str) -> Array:
         2theta of Cu K-alpha1 [degrees].
     lattice : Lattice
     conditions : str
-        Of an `ExtinctionGroup` of this lattice. Orthorhombic ones hold in the order of the axes that leaves
-        the fewest lines without indices.
+        Of an `ExtinctionGroup` of this lattice; "": all lines are allowed. Orthorhombic ones hold in the
+        order of the axes that leaves the fewest lines without indices.
 
     Returns
     -------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Lattices that explain the lines of a powder pattern: orthorhombic and higher, by trial of small indices.
+"""Lattices that explain the lines of a powder pattern, monoclinic and higher, by trial of small indices.
 
 The lowest lines get small indices in all ways that matter; each choice gives a lattice. A lattice is
 scored by
@@ -13,9 +13,11 @@ from itertools import combinations
 
 import numpy as np
 
+from insitu.diffraction import monoclinic
 from insitu.diffraction.lines import Lines
 from insitu.diffraction.pattern_grid import REFERENCE, Array
 
+#: Kinds that the network was fitted with; "monoclinic" is indexed, too.
 KINDS = ("orthorhombic", "tetragonal", "hexagonal", "cubic")
 #: Density of lines in q of a primitive lattice: this times sqrt(q) over the volume of the reciprocal cell.
 _DENSITY = {
@@ -23,6 +25,7 @@ _DENSITY = {
     "tetragonal": np.pi / 8,
     "hexagonal": np.pi / 12,
     "cubic": np.pi / 24,
+    "monoclinic": np.pi / 2,
 }
 LINES = 20  # lowest lines that a lattice is judged by
 TOLERANCE = 0.07  # of a line in the search [degrees]
@@ -37,9 +40,10 @@ class Lattice:
     Attributes
     ----------
     kind : str
-        One of `KINDS`.
+        One of `KINDS`, or "monoclinic".
     abc : array, shape (3,)
-        A, B, C of 1/d^2 = A h^2 + B k^2 + C l^2 (hexagonal: A (h^2 + hk + k^2)) [1/Å^2].
+        A, B, C of 1/d^2 = A h^2 + B k^2 + C l^2 (hexagonal: A (h^2 + hk + k^2)) [1/Å^2]; monoclinic, shape
+        (4,): also D, of D h l.
     zero : float
         Error of the angles [degrees].
     score : float
@@ -72,48 +76,13 @@ def _assignments(kind: str) -> Array:
     """Inverse matrices that take the q of some lines to the constants, shape (n, m, m)."""
     if kind == "cubic":
         sums = np.array(
-            [
-                1,
-                2,
-                3,
-                4,
-                5,
-                6,
-                8,
-                9,
-                10,
-                11,
-                12,
-                13,
-                14,
-                16,
-                17,
-                18,
-                19,
-                20,
-                21,
-                22,
-                24,
-                26,
-                27,
-                30,
-                32.0,
-            ]
+            [*range(1, 7), *range(8, 15), *range(16, 23), 24, 26, 27, 30, 32], dtype=float
         )
         return (1 / sums)[:, None, None]
     if kind == "orthorhombic":
         small = [v for v in np.ndindex(3, 3, 3) if any(v) and v != (2, 2, 2)]
-        small += [
-            (3, 1, 0),
-            (3, 0, 1),
-            (0, 3, 1),
-            (1, 3, 0),
-            (0, 1, 3),
-            (1, 0, 3),
-            (4, 0, 0),
-            (0, 4, 0),
-            (0, 0, 4),
-        ]
+        small += [(3, 1, 0), (3, 0, 1), (0, 3, 1), (1, 3, 0), (0, 1, 3), (1, 0, 3)]
+        small += [(4, 0, 0), (0, 4, 0), (0, 0, 4)]
         rows = np.array(small) ** 2.0
         triples = np.array([t for t in np.ndindex(*(len(rows),) * 3) if len(set(t)) == 3])
         matrices = rows[triples]
@@ -139,11 +108,13 @@ def _weights(heights: Array) -> Array:
 
 
 def _candidates(kind: str, q: Array, heights: Array) -> Array:
-    """Constants A, B, C of lattices from the lowest lines, shape (n, 3)."""
+    """Constants A, B, C (monoclinic: and D) of lattices from the lowest lines, shape (n, 3 or 4)."""
     last = q[min(LINES, len(q)) - 1]
     strong = heights > 0.03
     if strong.sum() >= 6:
         q = q[strong]
+    if kind == "monoclinic":
+        return monoclinic.candidates(q, last, 12 * min(LINES, len(q)), SHORTEST, LONGEST)
     inverse = _assignments(kind)
     if kind == "cubic":
         a = (q[: min(8, len(q)), None] * inverse[:, 0, 0][None]).ravel()
@@ -184,22 +155,34 @@ def _plane(kind: str, reach: int) -> Array:
 def _scores(kind: str, abc: Array, q: Array, tolerance: Array, weight: Array, reach: int) -> Array:
     """How much better than by chance lattices explain lines, shape (n,)."""
     abc32, q32 = abc.astype(np.float32), q.astype(np.float32)
-    plane = abc32[:, :2] @ _plane(kind, reach).T
-    square = (q32[None, :, None] - plane[:, None, :]) / abc32[:, 2, None, None]
+    third_constant = abc32[:, 2]
+    if kind == "monoclinic":
+        plane = abc32[:, [0, 2, 3]] @ monoclinic.net(reach).T
+        third_constant = abc32[:, 1]
+        volume = np.sqrt(monoclinic.squared_volume(abc))
+    else:
+        plane = abc32[:, :2] @ _plane(kind, reach).T
+        volume = np.sqrt(abc.prod(1))
+    square = (q32[None, :, None] - plane[:, None, :]) / third_constant[:, None, None]
     third = np.maximum(square, 0)  # the index l, then its square
     np.sqrt(third, out=third)
     np.rint(third, out=third)
     third *= third
     square -= third
     np.abs(square, out=square)
-    miss = square.min(-1) * abc32[:, 2, None]
-    density = _DENSITY[kind] * np.sqrt(q)[None] / np.sqrt(abc.prod(1))[:, None]
+    miss = square.min(-1) * third_constant[:, None]
+    density = _DENSITY[kind] * np.sqrt(q)[None] / volume[:, None]
     chance = np.clip(density * 2 * tolerance[None], 1e-3, 0.9)
     return np.where(miss < tolerance[None], -np.log(chance), -UNEXPLAINED) @ weight
 
 
 def predicted(kind: str, abc: Array, q_max: float) -> tuple[Array, Array]:
-    """Return indices (not negative, shape (n, 3)) and 1/d^2 of the lines of a primitive lattice."""
+    """Return indices, shape (n, 3), and 1/d^2 of the lines of a primitive lattice.
+
+    They are not negative, but for l of monoclinic ones.
+    """
+    if kind == "monoclinic":
+        return monoclinic.lines_of(abc, q_max)
     scale = 4 / 3 if kind == "hexagonal" else 1.0
     top = np.floor(np.sqrt(q_max / abc * scale)).astype(int)
     top = np.minimum(top, 40)
@@ -223,6 +206,8 @@ def _design(kind: str, hkl: Array) -> Array:
         return np.asarray((h * h + k * k + l * l)[:, None])
     if kind == "orthorhombic":
         return np.stack([h * h, k * k, l * l], 1)
+    if kind == "monoclinic":
+        return np.stack([h * h, k * k, l * l, h * l], 1)
     return np.stack([h * h + k * k + (h * k if kind == "hexagonal" else 0), l * l], 1)
 
 
@@ -255,9 +240,11 @@ def refine(
             [np.column_stack([design, slope[good]]) * weight[:, None], [0.0] * size + [0.3]]
         )
         solution = np.linalg.lstsq(full, np.append(q[good] * weight, 0.0), rcond=None)[0]
-        if (solution[:size] <= 0).any():
+        if (solution[: min(size, 3)] <= 0).any():
             break
-        abc = solution[:size][{1: [0, 0, 0], 2: [0, 0, 1], 3: [0, 1, 2]}[size]]
+        if kind == "monoclinic" and monoclinic.squared_volume(solution[None, :4])[0] <= 0:
+            break
+        abc = solution[:size][{1: [0, 0, 0], 2: [0, 0, 1], 3: [0, 1, 2], 4: [0, 1, 2, 3]}[size]]
         zero = float(solution[size])
     score = _scores(kind, abc[None], q - zero * slope, 0.04 * slope, _weights(heights), 9)[0]
     return abc, zero, float(score)
@@ -270,7 +257,7 @@ def index(lines: Lines, kind: str, keep: int = 6) -> list[Lattice]:
     ----------
     lines : Lines
     kind : str
-        One of `KINDS`.
+        One of `KINDS`, or "monoclinic".
     keep : int
         How many at most.
 
@@ -301,19 +288,23 @@ def _same(first: Array, second: Array) -> bool:
 
 
 def _search(kind: str, angles: Array, heights: Array, keep: int) -> list[Array]:
-    """Constants of the most promising lattices, at most twice as many as are kept."""
+    """Constants of the most promising lattices, more than are kept."""
     q, slope, weight = to_q(angles), _slope(angles), _weights(heights)
     tolerance = TOLERANCE * slope
     abc = _candidates(kind, q, heights)
     if not len(abc):
         return []
-    for first, last, reach, best in ((2, 7, 4, 4000), (0, 10, 5, 400), (0, LINES, 7, 3 * keep)):
+    steps = ((2, 7, 4, 4000), (0, 10, 5, 400), (0, LINES, 7, 3 * keep))
+    if kind == "monoclinic":
+        steps = ((0, 10, 4, 12000), (0, 16, 5, 3000), (0, LINES, 7, 300))
+    for first, last, reach, best in steps:
         if len(abc) > best or last == LINES:
             part = slice(first, last)
             score = _scores(kind, abc, q[part], tolerance[part], weight[part], reach)
             abc = abc[np.argsort(-score)[:best]]
     tried: list[Array] = []
+    most = 60 if kind == "monoclinic" else 2 * keep
     for row in abc:
-        if len(tried) < 2 * keep and not any(_same(row, other) for other in tried):
+        if len(tried) < most and not any(_same(row, other) for other in tried):
             tried.append(row)
     return tried

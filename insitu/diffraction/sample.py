@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from insitu.diffraction import mesh
 from insitu.diffraction.form_factors import RADIATION, elements_of
+from insitu.diffraction.found_symmetry import Symmetry
 from insitu.diffraction.powder import period, room
 from insitu.diffraction.reflections import bright_nodes, one_lattice, reach, reflections, vectors
-from insitu.diffraction.symmetry import Symmetry, symmetry_of_reflections
+from insitu.diffraction.symmetry import symmetry_of_reflections
 from insitu.errors import SettingError, one_of
 from insitu.frame.frame import Frame
 from insitu.frame.threads import thread_count

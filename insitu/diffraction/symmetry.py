@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from insitu.diffraction.extinctions import SYSTEMS_OF
 from insitu.diffraction.features import describe
+from insitu.diffraction.found_symmetry import Candidate, Cell, Line, Symmetry
 from insitu.diffraction.groups import EXTINCTION_GROUPS, SYSTEMS
 from insitu.diffraction.hkl import indices
-from insitu.diffraction.indexing import Lattice, to_q
+from insitu.diffraction.indexing import Lattice, index, to_q
 from insitu.diffraction.lines import find_lines
+from insitu.diffraction.monoclinic import axes
 from insitu.diffraction.pattern_grid import (
     ANGLES,
     REFERENCE,
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 #: The network, beside its card.
 ARTIFACT = ARTIFACTS / "powder-symmetry" / "network.pt"
-#: Kind of the lattice of each crystal system that is indexed.
-KIND_OF = {system: kind for kind, systems in SYSTEMS_OF.items() for system in systems}
+#: Least score of a monoclinic lattice: of random crystals four of five lattices above it are right.
+CLEAR = 38.0
 #: Least number of points of a pattern.
 LEAST_POINTS = 100
 #: Symmetry has no scale: with fewer lines than the first number within the grid, lengths are taken larger,
@@ -41,111 +41,6 @@ LEAST_POINTS = 100
 _FEW, _ENOUGH, _LAST_Q = 12, 30, 5.61
 #: Fewer lines of reflections are no crystal.
 _FEWEST = 3
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An extinction group that a pattern may have.
-
-    Attributes
-    ----------
-    name : str
-        Crystal system and extinction symbol in one setting, such as "cubic F - - -".
-    probability : float
-    space_groups : tuple of int
-        Space groups that it allows, 1-based.
-    """
-
-    name: str
-    probability: float
-    space_groups: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A lattice that explains lines of the pattern.
-
-    Attributes
-    ----------
-    kind : str
-        "orthorhombic", "tetragonal", "hexagonal" (of trigonal groups too) or "cubic".
-    lengths : tuple of float
-        a, b, c [Å].
-    """
-
-    kind: str
-    lengths: tuple[float, float, float]
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of the pattern.
-
-    Attributes
-    ----------
-    q : float
-        4 pi sin(theta) / wavelength [1/Å], the zero of the angle corrected by that of the lattice.
-    height : float
-        Over the background; of the highest 1.
-    hkl : tuple of int or None
-        Indices on the cell of the most probable system, allowed by its most probable group; None: it has
-        none, there is no such cell, or the pattern is unknown.
-    """
-
-    q: float
-    height: float
-    hkl: tuple[int, int, int] | None
-
-
-@dataclass(frozen=True)
-class Symmetry:
-    """What `symmetry` finds.
-
-    Attributes
-    ----------
-    systems : dict
-        Probability of each of the seven crystal systems, if it is one crystal; sum 1.
-    groups : list of Candidate
-        All 101 extinction groups, best first; sum 1.
-    unknown : float
-        Probability that it is no single crystal: a melt, noise, a mixture.
-    cells : list of Cell
-        The lattice of each kind, orthorhombic to cubic, that explains the lines best; whether it is the
-        crystal's is for `systems` to say. Empty without lines.
-    lines : list of Line
-        By their place.
-    """
-
-    systems: dict[str, float]
-    groups: list[Candidate]
-    unknown: float
-    cells: list[Cell]
-    lines: list[Line]
-
-    @property
-    def system(self) -> str:
-        """The most probable crystal system."""
-        return max(self.systems, key=lambda name: self.systems[name])
-
-    @property
-    def cell(self) -> Cell | None:
-        """The cell of the most probable system; None where it has none, or where the pattern is unknown."""
-        kind = KIND_OF.get(self.system)
-        known = [cell for cell in self.cells if cell.kind == kind] if self.unknown <= 0.5 else []
-        return known[0] if known else None
-
-    @property
-    def explained(self) -> float:
-        """Part of the lines, by their heights, that has indices on the cell; 0 where there is no cell."""
-        total = sum(line.height for line in self.lines)
-        return sum(line.height for line in self.lines if line.hkl) / total if total else 0.0
-
-    def __str__(self) -> str:
-        system = self.system
-        if self.unknown > 0.5:
-            return f"unknown ({self.unknown:.0%}): no single crystal"
-        best = self.groups[0]
-        return f"{system} {self.systems[system]:.0%}; {best.name} {best.probability:.0%}"
 
 
 @lru_cache(maxsize=1)
@@ -324,14 +219,18 @@ def _read(pattern: Array, scale: float = 1.0) -> Symmetry:
         Candidate(EXTINCTION_GROUPS[k].name, float(groups[k]), EXTINCTION_GROUPS[k].space_groups)
         for k in order
     ]
-    cells = [_cell(lattice, scale) for lattice in features.lattices]
+    lines, zero = find_lines(pattern), 0.0
+    lattices = list(features.lattices)
+    if max(systems, key=lambda name: systems[name]) == "monoclinic" and unknown <= 0.5:
+        lattices += [one for one in index(lines, "monoclinic", 1) if one.score >= CLEAR]
+    cells = [_cell(lattice, scale) for lattice in lattices]
     found = Symmetry(systems, candidates, unknown, cells, [])
     best = next(EXTINCTION_GROUPS[k] for k in order if EXTINCTION_GROUPS[k].system == found.system)
-    lines, zero = find_lines(pattern), 0.0
     hkl = np.zeros((len(lines.angles), 3), dtype=np.int64)
     if found.cell is not None:
-        lattice = features.lattices[cells.index(found.cell)]
-        hkl, zero = indices(lines.angles, lattice, best.conditions), lattice.zero
+        lattice = lattices[cells.index(found.cell)]
+        conditions = "" if lattice.kind == "monoclinic" else best.conditions
+        hkl, zero = indices(lines.angles, lattice, conditions), lattice.zero
     q = 2 * np.pi * np.sqrt(to_q(lines.angles - zero)) / scale
     found.lines.extend(
         Line(float(place), float(height), tuple(index.tolist()) if index.any() else None)
@@ -342,6 +241,11 @@ def _read(pattern: Array, scale: float = 1.0) -> Symmetry:
 
 def _cell(lattice: Lattice, scale: float) -> Cell:
     """Axes of a lattice, multiplied by `scale`; of a hexagonal one a = 2 / sqrt(3 A)."""
+    if lattice.kind == "monoclinic":
+        *lengths, beta = axes(lattice.abc)
+        return Cell(
+            lattice.kind, (scale * lengths[0], scale * lengths[1], scale * lengths[2]), beta
+        )
     factors = np.array([4 / 3, 4 / 3, 1]) if lattice.kind == "hexagonal" else np.ones(3)
     a, b, c = scale * np.sqrt(factors / lattice.abc)
     return Cell(lattice.kind, (float(a), float(b), float(c)))

@@ -16,7 +16,7 @@ from insitu.offline.topology import completed
 from insitu.offline.trajectories import read_many
 
 if TYPE_CHECKING:
-    from insitu.diffraction.symmetry import Symmetry
+    from insitu.diffraction.found_symmetry import Symmetry
 
 
 def symmetry_of_files(
