@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from insitu.analyses import diffraction_views
 from insitu.analyses.base import Analysis, Observable, Panel, System, setting
-from insitu.analyses.diffraction_symmetry import ReadSymmetry, draw_systems, said
+from insitu.analyses.diffraction_symmetry import ReadSymmetry
 from insitu.diffraction import mesh
 from insitu.diffraction.form_factors import RADIATION, elements_of_types, scattering_factors
 from insitu.diffraction.instrument import Instrument
@@ -295,59 +296,9 @@ class Diffraction(Analysis[DiffractionSettings]):
     @classmethod
     def panel(cls, name: str) -> Panel:
         """Return the pattern over the abscissa as an image, and the first and the last one beside it."""
-
-        def draw(axes: Any, view: Any) -> None:
-            pattern = view.data[f"{name}_intensity"]
-            order = np.argsort(view.x, kind="stable")
-            angles, x = pattern[pattern.dims[-1]].values, view.x[order].astype(float)
-            # The square root, as in plots of diffractometers: weak peaks are seen beside strong ones.
-            shown = np.sqrt(np.maximum(pattern.values[order], 0.0))
-            axes.pcolormesh(
-                x, angles, shown.T, cmap="magma_r", vmin=0.0, shading="nearest", rasterized=True,
-                vmax=float(np.nanmax(shown, initial=1e-12)),
-            )  # fmt: skip
-            axes.set_ylabel("2θ\n(degrees)")
-            axes.grid(visible=False)
-            beside = axes.inset_axes((1.02, 0.0, 0.22, 1.0), sharey=axes)
-            for k, color in ((0, "#999999"), (-1, "#c0392b")):
-                beside.plot(shown[k], angles, color=color, linewidth=0.8)
-            beside.set_xticks([])
-            beside.set_xlim(left=0.0)
-            beside.tick_params(labelleft=False)
-            beside.set_title("√I, first, last", fontsize=7)
-            axes.set_ylim(angles[0], angles[-1])
-            if f"{name}_system" in view.data:
-                ticks = [t for t in axes.get_yticks() if angles[0] <= t <= angles[-1]]
-                # Room above the image, within the panel.
-                axes.set_ylim(angles[0], angles[-1] + 0.22 * (angles[-1] - angles[0]))
-                axes.set_yticks(ticks)
-                strip = axes.inset_axes((0.0, 0.84, 1.0, 0.08), sharex=axes)
-                draw_systems(strip, view.data[f"{name}_system"].values[order], x)
-
-        def has_data(history: xarray.Dataset) -> bool:
-            return f"{name}_intensity" in history and history.sizes["step"] > 1
-
-        return Panel(draw, 2.4, has_data, default=False)
+        return diffraction_views.panel(name)
 
     @classmethod
     def show(cls, name: str, history: xarray.Dataset) -> str:
         """Return the Bragg peaks of the last frame, and the symmetry where it was read."""
-        if f"{name}_position" not in history:
-            return ""
-        last = history.isel(step=-1)
-        at, area = last[f"{name}_position"].values, last[f"{name}_area"].values
-        known = np.isfinite(at)
-        if not known.any():
-            return "; ".join(filter(None, ["no Bragg peaks in the last frame", said(name, last)]))
-        highest = float(np.nanmax(area))
-        words = [
-            f"{t:.2f}° ({a / highest:.0%})" for t, a in zip(at[known], area[known], strict=True)
-        ]
-        if f"{name}_hkl" in last:
-            hkl = last[f"{name}_hkl"].values[known]
-            words = [
-                f"{''.join(map(str, index))} {text}" if index.any() else text
-                for index, text in zip(hkl, words, strict=True)
-            ]
-        peaks = f"Bragg peaks of the last frame at {', '.join(words)} of the largest area"
-        return "; ".join(filter(None, [peaks, said(name, last)]))
+        return diffraction_views.show(name, history)

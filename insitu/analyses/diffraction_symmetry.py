@@ -21,19 +21,10 @@ from insitu.errors import SettingError
 from insitu.frame.threads import thread_count
 
 if TYPE_CHECKING:
-    import xarray
-
     from insitu.diffraction.found_symmetry import Symmetry
 
 #: What the probabilities are of; the last: no single crystal.
 KNOWN = (*SYSTEMS, "unknown")
-_COLORS = dict(
-    zip(
-        KNOWN,
-        ("#7f7f7f", "#bcbd22", "#17a2b8", "#9467bd", "#2ca02c", "#ff7f0e", "#1f77b4", "#dddddd"),
-        strict=True,
-    )
-)
 
 
 class ReadSymmetry:
@@ -167,54 +158,3 @@ def _hkl(found: Symmetry, q: NDArray[np.float64], widths: NDArray[np.float64]) -
         if near:
             out[k] = max(near, key=lambda line: line.height).hkl or 0
     return out
-
-
-def said(name: str, last: xarray.Dataset) -> str:
-    """Return what `insitu show` says of the symmetry in a frame of a history; "" if it was not read."""
-    if f"{name}_system" not in last:
-        return ""
-    systems = last[f"{name}_system"]
-    best = int(np.argmax(systems.values))
-    word, p = KNOWN[best], float(systems[best])
-    if word == "unknown":
-        return f"symmetry unknown ({p:.0%}): no single crystal"
-    groups = last[f"{name}_group"]
-    order = np.argsort(-groups.values)[:3]
-    listed = ", ".join(f"{groups[groups.dims[-1]].values[k]} {float(groups[k]):.0%}" for k in order)
-    cell = " ".join(f"{v:.4g}" for v in last[f"{name}_cell"].values)
-    beta = float(last[f"{name}_beta"])
-    angle = f", β {beta:.2f}°" if abs(beta - 90) > 1e-3 else ""
-    where = "" if "nan" in cell else f", cell {cell} Å{angle}"
-    return f"symmetry {word} {p:.0%}{where}; extinction groups {listed}"
-
-
-def draw_systems(axes: Any, systems: NDArray[np.float64], x: NDArray[np.float64]) -> None:
-    """Draw the probabilities of the systems as areas over one another, and name those that are likely once.
-
-    Parameters
-    ----------
-    axes
-        Of matplotlib.
-    systems
-        ``(n, 8)``.
-    x
-        ``(n,)`` the abscissa, increasing.
-    """
-    edges = np.concatenate(
-        [[1.5 * x[0] - 0.5 * x[1]], 0.5 * (x[1:] + x[:-1]), [1.5 * x[-1] - 0.5 * x[-2]]]
-    )
-    below = np.zeros(len(x))
-    for k, name in enumerate(KNOWN):
-        above = below + np.nan_to_num(systems[:, k])
-        axes.stairs(
-            above, edges, baseline=below, fill=True, color=_COLORS[name],
-            label=name if np.nanmax(systems[:, k], initial=0.0) > 0.5 else None,
-        )  # fmt: skip
-        below = above
-    axes.set_ylim(0.0, 1.0)
-    axes.set_yticks([])
-    axes.tick_params(labelbottom=False, bottom=False)
-    axes.legend(
-        frameon=False, fontsize=6.5, ncols=len(KNOWN), loc="lower left", bbox_to_anchor=(0, 0.98),
-        borderaxespad=0.1, handlelength=0.9, handletextpad=0.4, columnspacing=0.9,
-    )  # fmt: skip
