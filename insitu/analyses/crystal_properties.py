@@ -9,7 +9,7 @@ from typing import Any
 
 from insitu.analyses.base import Observable
 from insitu.crystal.found import Crystal
-from insitu.crystal.moduli import moduli
+from insitu.crystal.moduli import moduli, stable
 from insitu.crystal.prediction import dielectric_tensor, elastic_tensor
 from insitu.crystal.scalars import formation_energy
 from insitu.crystal.symmetry_distance import closest_symmetry
@@ -120,8 +120,10 @@ class Properties:
             tensor = elastic_tensor(*given).tensor
             if self.elastic:
                 stiffness = to_voigt(tensor)
-                m = moduli(stiffness)
-                found |= {"stiffness": stiffness, "bulk_modulus": m.bulk, "shear_modulus": m.shear}
+                found["stiffness"] = stiffness
+                if stable(stiffness):  # else it has no moduli of a polycrystal
+                    m = moduli(stiffness)
+                    found |= {"bulk_modulus": m.bulk, "shear_modulus": m.shear}
             if self.parent is not None:
                 found["symmetry_breaking"], _ = closest_symmetry(tensor, self.parent)
         if self.dielectric:

@@ -14,7 +14,7 @@ from insitu.crystal.cells import DENSITY, parameters
 from insitu.crystal.files import cif_of
 from insitu.crystal.finding import Found, averaged, find_crystals
 from insitu.crystal.found import Crystal
-from insitu.crystal.moduli import moduli
+from insitu.crystal.moduli import moduli, stable
 from insitu.crystal.prediction import elastic_tensor
 from insitu.crystal.scalars import formation_energy
 from insitu.crystal.voigt import to_voigt
@@ -268,9 +268,12 @@ def elastic(c: Crystal, names: dict[int, str]) -> list[str]:
     numbers = _elements(c, names, "--elastic")
     found = elastic_tensor(c.conventional, c.conventional_sites, numbers)
     six = to_voigt(found.tensor)
-    m = moduli(six)
+    if stable(six):
+        m = moduli(six)
+        told = f"bulk {m.bulk:.0f}, shear {m.shear:.0f}"
+    else:
+        told = "not positive definite, so either no stable crystal or one that the network does not know"
     return [
-        f"elastic tensor as DFT at 0 K would have it, predicted [GPa]: bulk {m.bulk:.0f}, shear "
-        f"{m.shear:.0f}; xx yy zz yz xz xy",
+        f"elastic tensor as DFT at 0 K would have it, predicted [GPa]: {told}; xx yy zz yz xz xy",
         *("".join(f"{v:8.1f}" if abs(v) > 0.05 else f"{'·':>8}" for v in row) for row in six),
     ]

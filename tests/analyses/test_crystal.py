@@ -174,3 +174,21 @@ def test_of_what_no_network_knows_the_properties_are_missing() -> None:
     assert values["crystal/space_group"].tolist() == [225]
     assert np.isnan(values["crystal/stiffness"]).all()
     assert np.isnan(values["crystal/symmetry_breaking"]).all()
+
+
+def test_a_tensor_that_is_not_positive_definite_has_no_moduli() -> None:
+    r, cell = lattice("sc", 3.0, (8, 8, 8))
+    stretch = np.diag([1, 1, 7 / 3])
+    system = System(
+        n_types=1, cell=cell, classes=("sc", "unknown"), species=("Po",), masses=(209.0,)
+    )
+    a = CrystalAnalysis(CrystalSettings(cutoff=9.0, elastic=True), system)
+    phase = {"phase": np.zeros(len(r), dtype=np.int64)}
+    frame = replace(
+        Frame.from_arrays(r @ stretch, cell @ stretch, True, reach=9.001), results=phase
+    )
+    a(frame, Neighbors(frame, 9.0))
+    values = a.finish(a.together(Ranks()))
+    assert values["crystal/space_group"].tolist() == [123]
+    assert np.linalg.eigvalsh(values["crystal/stiffness"][0]).min() < 0
+    assert np.isnan([values["crystal/bulk_modulus"][0], values["crystal/shear_modulus"][0]]).all()

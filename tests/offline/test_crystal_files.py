@@ -28,6 +28,17 @@ def dump(path: Path, frames: int, shift: bool = False) -> None:
     path.write_text(text)
 
 
+def test_a_tensor_that_is_not_positive_definite(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Simple tetragonal polonium of twice the height: moduli of it would be nonsense."""
+    ase.io.write(tmp_path / "po.cif", ase.Atoms("Po", cell=[3, 3, 7], pbc=True))
+    assert main(["crystal", str(tmp_path / "po.cif"), "--elastic"]) == 0
+    text = capsys.readouterr().out
+    assert "not positive definite" in text
+    assert "bulk" not in text
+
+
 def test_a_dump_and_its_cif(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One frame, and the mean of several, from which the atoms' scatter is gone."""
     file, out = tmp_path / "a.dump", tmp_path / "a.cif"
