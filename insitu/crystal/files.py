@@ -8,6 +8,7 @@ from pathlib import Path
 from insitu.crystal.cells import cif
 from insitu.crystal.found import Crystal
 from insitu.errors import InsituError
+from insitu.frame.species import SYMBOLS
 
 #: First line of a file of ours.
 HEAD = "found by insitu: mean positions of a crystal's atoms, symmetry imposed"
@@ -25,12 +26,16 @@ def cif_of(c: Crystal, names: dict[int, str], number: int = 1) -> str:
     number
         Of the block.
     """
-    symbols = [names[int(z)] for z in c.conventional_kinds]
+    named = [names[int(z)] for z in c.conventional_kinds]
+    # Readers of CIF files take no other names than those of elements, and X for one that is not known.
+    symbols = [n if n in SYMBOLS[1:] else "X" for n in named]
     group = "none" if c.group is None else f"{c.group.symbol} ({c.group.number})"
     notes = [
         HEAD,
         f"space group {group} within {c.tolerance:.4f} Angstrom",
     ]
+    if "X" in symbols:
+        notes.append(f"X: {', '.join(dict.fromkeys(n for n in named if n not in SYMBOLS[1:]))}")
     return cif(c.conventional, c.conventional_sites, symbols, name=f"crystal_{number}", notes=notes)
 
 

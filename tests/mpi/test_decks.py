@@ -309,11 +309,11 @@ def test_symmetry(done: Done) -> None:
     """fcc iron: the indices of its peaks, and of its reflections in every frame."""
     history = done.history("symmetry.h5")
     assert done.steps("symmetry.h5") == done.frames(0, 100)
-    hkl = history["diffraction_hkl"].values
-    assert hkl[0, :3].tolist() in (
-        [[1, 1, 1], [2, 0, 0], [2, 2, 0]],
-        [[1, 0, 1], [1, 1, 0], [0, 0, 2]],
-    )
+    h, k, m = history["diffraction_hkl"].values[0, :3].T
+    # (edge / distance)² of fcc in its own cell, or in the tetragonal one of half the volume, where two
+    # peaks may have come apart.
+    cubic, halved = (h**2 + k**2 + m**2).tolist(), (2 * (h**2 + k**2) + m**2).tolist()
+    assert cubic == [3, 4, 8] or halved in ([3, 4, 8], [3, 4, 4])
     systems = history["diffraction_system"]
     high = systems.sel(crystal_system=["cubic", "tetragonal"]).sum("crystal_system")
     assert float(high[0]) > 0.8

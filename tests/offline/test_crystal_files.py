@@ -72,6 +72,13 @@ def test_a_dump_and_its_cif(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert atoms.cell.cellpar() == pytest.approx([2.88] * 3 + [90] * 3, rel=1e-3)
     assert main([*words, "--species", "Ni,Al"]) == 2
     assert "exists" in capsys.readouterr().err
+    # Elements that nobody told are X, which readers of CIF files take.
+    unnamed = tmp_path / "x.cif"
+    assert main([*words[:-1], str(unnamed)]) == 0
+    atoms = ase.io.read(unnamed)
+    assert atoms.get_chemical_symbols() == ["X", "X"]
+    assert "# X: type" in unnamed.read_text()
+    assert len({tuple(r) for r in atoms.get_scaled_positions().round(2).tolist()}) == 2
 
 
 def test_cells_in_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
