@@ -121,6 +121,7 @@ def _predicted(name: str, last: xarray.Dataset, k: int) -> list[str]:
     for quantity, text in (
         ("bulk_modulus", "predicted bulk {:.0f} GPa"), ("shear_modulus", "shear {:.0f} GPa"),
         ("formation_energy", "formation energy {:.2f} eV/atom"),
+        ("formation_alike", "by one alike to {:.2f}"),
         ("symmetry_breaking", "symmetry breaking {:.3f}"),
     ):  # fmt: skip
         variable = f"{name}_{quantity}"
@@ -128,5 +129,7 @@ def _predicted(name: str, last: xarray.Dataset, k: int) -> list[str]:
             found.append(", " + text.format(float(last[variable].values[k])))
     variable = f"{name}_dielectric"
     if variable in last and np.isfinite(last[variable].values[k]).all():
-        found.append(f", dielectric constant {np.trace(last[variable].values[k]) / 3:.1f}")
+        found.append(
+            f", dielectric constant if an insulator {np.trace(last[variable].values[k]) / 3:.1f}"
+        )
     return found

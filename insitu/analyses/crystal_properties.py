@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +93,10 @@ class Properties:
         if self.energy:
             about = "predicted, from the elements, of the cell with its symmetry imposed"
             found.append(of("formation_energy", "f8", "eV", about + ", per atom"))
+            about = (
+                "likeness of the most alike crystal that it was trained on, 0 … 1: worse if small"
+            )
+            found.append(of("formation_alike", "f8", "", about))
         if self.parent is not None:
             found.append(
                 of(
@@ -108,27 +113,36 @@ class Properties:
         Of a crystal to which a network does not apply (an element that it does not know, atoms that lie on
         each other) they are left out, and so NaN in the history: no simulation ends for that.
         """
-        try:
-            return self._of(crystal)
-        except SettingError:
-            return {}
-
-    def _of(self, crystal: Crystal) -> dict[str, Any]:
-        given = crystal.cell, crystal.sites, crystal.kinds
         found: dict[str, Any] = {}
-        if self.elastic or self.parent is not None:
-            tensor = elastic_tensor(*given).tensor
-            if self.elastic:
-                stiffness = to_voigt(tensor)
-                found["stiffness"] = stiffness
-                if stable(stiffness):  # else it has no moduli of a polycrystal
-                    m = moduli(stiffness)
-                    found |= {"bulk_modulus": m.bulk, "shear_modulus": m.shear}
-            if self.parent is not None:
-                found["symmetry_breaking"], _ = closest_symmetry(tensor, self.parent)
-        if self.dielectric:
-            found["dielectric"] = dielectric_tensor(*given).tensor
-        if self.energy:
-            whole = crystal.conventional, crystal.conventional_sites, crystal.conventional_kinds
-            found["formation_energy"] = formation_energy(*whole).value
+        for of in (self._elastic, self._dielectric, self._energy):
+            with suppress(SettingError):
+                found |= of(crystal)
         return found
+
+    def _elastic(self, crystal: Crystal) -> dict[str, Any]:
+        if not self.elastic and self.parent is None:
+            return {}
+        found: dict[str, Any] = {}
+        tensor = elastic_tensor(crystal.cell, crystal.sites, crystal.kinds).tensor
+        if self.elastic:
+            stiffness = to_voigt(tensor)
+            found["stiffness"] = stiffness
+            if stable(stiffness):  # else it has no moduli of a polycrystal
+                m = moduli(stiffness)
+                found |= {"bulk_modulus": m.bulk, "shear_modulus": m.shear}
+        if self.parent is not None:
+            found["symmetry_breaking"], _ = closest_symmetry(tensor, self.parent)
+        return found
+
+    def _dielectric(self, crystal: Crystal) -> dict[str, Any]:
+        if not self.dielectric:
+            return {}
+        found = dielectric_tensor(crystal.cell, crystal.sites, crystal.kinds)
+        return {"dielectric": found.tensor}
+
+    def _energy(self, crystal: Crystal) -> dict[str, Any]:
+        if not self.energy:
+            return {}
+        whole = crystal.conventional, crystal.conventional_sites, crystal.conventional_kinds
+        found = formation_energy(*whole)
+        return {"formation_energy": found.value, "formation_alike": found.alike}

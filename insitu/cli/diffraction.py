@@ -30,6 +30,10 @@ def _diffraction(options: argparse.Namespace) -> int:
     def tell(text: str) -> None:
         print(f"insitu: {text}", file=sys.stderr)
 
+    if options.wavelength is not None and not options.wavelength > 0.0:
+        raise SettingError(
+            f"--wavelength {options.wavelength:g} is no length; give for example 1.5406"
+        )
     given = [name for name in options.files if options.species or holds_atoms(name)]
     if given:
         if len(given) < len(options.files):

@@ -62,7 +62,8 @@ def checked(
     Raises
     ------
     SettingError
-        A shape is wrong, an element has no place in the tables, or atoms lie on each other.
+        A shape is wrong, a number is not finite, an element has no place in the tables, or atoms lie on
+        each other.
     """
     lattice, s = np.asarray(cell, dtype=np.float64), np.asarray(sites, dtype=np.float64)
     z = np.asarray(numbers, dtype=np.int64)
@@ -71,6 +72,8 @@ def checked(
             f"cell, sites and numbers have shapes {lattice.shape}, {s.shape} and {z.shape}; give (3, 3), "
             "(n, 3) and (n,)"
         )
+    if not (np.isfinite(lattice).all() and np.isfinite(s).all()):
+        raise SettingError("cell or sites hold what is no finite number; give a unit cell")
     if not len(s) or abs(np.linalg.det(lattice)) < 1e-6:
         raise SettingError("the crystal has no atoms or no volume; give a unit cell")
     if not (z.min() > 0 and z.max() < most):

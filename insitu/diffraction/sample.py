@@ -147,6 +147,8 @@ def sample_symmetry(
     ('cubic', 'cubic F - - -')
     """
     one_of("radiation", radiation, tuple(RADIATION))
+    if not memory > 0.0:
+        raise SettingError(f"memory={memory:g} is no size; give for example 2000 MB")
     given = np.asarray(positions, dtype=np.float64)
     several = given if given.ndim == 3 else given[None]
     cells = [cell] * len(several)

@@ -13,6 +13,7 @@ import numpy as np
 from insitu.errors import HistoryError
 from insitu.history.elements import damage, elements, opened, text
 from insitu.history.integrity import half_written, verify
+from insitu.history.particle_parts import absent
 from insitu.history.storage import leftovers
 
 #: What H5MD 1.1 allows at the root of a file.
@@ -121,11 +122,14 @@ def _particles(file: h5py.File, path: Path) -> list[str]:
         return [f"its atoms are in '{beside}', which is missing; copy both files together"]
     try:
         steps = file["particles/all/box/edges/step"][()]
+        lost = absent(file["particles/all/id/value"]) if len(steps) else []
     except (KeyError, OSError) as error:
         return [
             f"its atoms in '{beside}' cannot be read ({damage(error)}): close it where this program has it "
             "open, or copy it again"
         ]
+    if lost:
+        return [f"'{lost[0]}', a part of '{beside}', is missing; copy all parts together"]
     left = set(steps.tolist()) - set(next(iter(elements(file).values()))["step"][()].tolist())
     return [f"'{beside}' has atoms of step {min(left)}, which the history has not"] if left else []
 

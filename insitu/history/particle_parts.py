@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from insitu.history.file_access import explained
 from insitu.history.particle_layout import ABSENT, GROUP, About, add_values, lay_out, steps
 from insitu.history.particles import check_run
+from insitu.history.storage import leftovers
 
 #: Virtual datasets are newer than HDF5 1.8.
 _LIBVER = ("earliest", "v110")
@@ -66,6 +67,8 @@ class PartsFile:
                         zip(step.tolist(), time.tolist(), edges, offset, strict=True)
                     )
                     self._places = [int(p) for p in file["parameters/insitu_atoms"].attrs["places"]]
+                for rest in leftovers(path):  # of a writer that was killed
+                    rest.unlink(missing_ok=True)
             else:
                 self._write()
 
@@ -85,6 +88,8 @@ class PartsFile:
         if len(kept) < len(self._frames):
             with explained(f"file='{self.path}': frames could not be dropped"):
                 self._frames = kept
+                if not kept:  # the parts begin anew
+                    self._places = [0] * len(self._places)
                 self._write()
 
     def append(
@@ -146,11 +151,28 @@ class PartsFile:
         for k, (low, high) in enumerate(pairwise(ends)):
             if high > low:
                 there = f"{GROUP}/{name}/value"
-                source = h5py.VirtualSource(
-                    part_of(self.path, k + 1).name, there, (frames, high - low, *shape), base
-                )
-                layout[:, low:high] = source
+                # HDF5 takes %b in a name for a pattern. Without its limits a source that has a frame more,
+                # which is not shown yet, could not be read.
+                name_of = part_of(self.path, k + 1).name.replace("%", "%%")
+                size = high - low
+                source = h5py.VirtualSource(name_of, there, (frames, size, *shape), base)
+                layout[:, low:high] = source[:frames, :size]
         return group.create_virtual_dataset("value", layout, fillvalue=ABSENT[name])
+
+
+def absent(dataset: h5py.Dataset) -> list[str]:
+    """Return which files of a virtual dataset are not beside its own: their atoms would not be there.
+
+    Parameters
+    ----------
+    dataset
+        Any; one that is not virtual has none.
+    """
+    if not dataset.is_virtual:
+        return []
+    folder = Path(os.path.realpath(dataset.file.filename)).parent
+    names = [s.file_name.replace("%%", "%") for s in dataset.virtual_sources()]
+    return [name for name in names if not (folder / name).exists()]
 
 
 def frames_of(path: Path) -> list[int]:

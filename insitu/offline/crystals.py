@@ -190,9 +190,8 @@ def _with_error(value: float, error: float, digits: int = 4) -> str:
 
 def density(c: Crystal, names: dict[int, str]) -> float:
     """Return the density of a crystal [g/cm³]; NaN where an element has no mass, or is not known."""
-    masses = [
-        MASSES[SYMBOLS.index(names[int(z)])] if names[int(z)] in SYMBOLS else 0.0 for z in c.kinds
-    ]
+    known = dict(zip(SYMBOLS, MASSES, strict=False))  # the last elements have none
+    masses = [known.get(names[int(z)], 0.0) for z in c.kinds]
     if not all(masses):
         return float("nan")
     return DENSITY * sum(masses) / (c.volume * len(c.kinds))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import SettingError
+from insitu.history.particle_parts import absent
 from insitu.offline.configuration import Configuration
 from insitu.offline.dump_frame import Tell, Wanted
 
@@ -128,6 +129,11 @@ class H5MDFile:
             if isinstance(item, h5py.Dataset) or (isinstance(item, h5py.Group) and "value" in item)
         }
         r = known.pop("position")
+        if lost := absent(r.value):
+            raise SettingError(
+                f"'{self._path}' shows atoms that are in '{lost[0]}', which is not beside it; copy all "
+                "parts into one folder"
+            )
         box = group.get("box")
         edges = Element(box["edges"]) if box is not None and "edges" in box else None
         pbc = np.zeros(3, dtype=bool)

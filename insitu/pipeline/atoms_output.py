@@ -7,6 +7,7 @@ gathers no more at a time than `atoms_memory` allows.
 
 from __future__ import annotations
 
+import glob
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,8 +120,15 @@ class AtomsOutput:
         )  # fmt: skip
 
     def _refuse(self, path: Path) -> None:
-        if path.exists() and self._settings.if_exists not in ("append", "overwrite"):
+        """Refuse a file of an earlier run, or remove what is not overwritten of one."""
+        how = self._settings.if_exists
+        if path.exists() and how not in ("append", "overwrite"):
             raise HistoryError(f"'{path}' exists, of an earlier run; remove or rename it")
+        if how == "overwrite":  # one that had more writers
+            for part in path.parent.glob(f"{glob.escape(path.stem)}.*{path.suffix}"):
+                number = part.name.removeprefix(f"{path.stem}.").removesuffix(path.suffix)
+                if number.isdecimal() and part not in self._paths(path):
+                    part.unlink()
 
     def __call__(self, view: LammpsView, frame: Frame) -> None:
         """Write the atoms of a frame if it is its turn; all ranks raise or none.

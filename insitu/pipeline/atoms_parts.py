@@ -71,6 +71,11 @@ class AtomsParts(AtomsOutput):
         if self._shown is None or self._shown.path != path:
             about = self._about(view, frame, history)
             self._refuse(path)
+            there = [p for p in self._paths(path)[1:] if p.exists()]
+            if there and not path.exists() and self._settings.if_exists == "append":
+                raise HistoryError(
+                    f"'{path}' is not there, which shows '{there[0]}': copy it back, or remove its parts"
+                )
             self._shown = PartsFile(path, about, self._settings.if_exists == "append")
             self._recorder.link(path, "particles/all")
         self._shown.keep_before(frame.step)
@@ -114,14 +119,17 @@ class AtomsParts(AtomsOutput):
             self._file.keep_before(0 if last is None else last + 1)
             return
         about = self._about(view, frame, history)
-        self._file = AtomsFile(part, about, frames > 0)
-        self._file.keep_before(0 if last is None else last + 1)
-        if len(frames_of(part)) != frames:
+        if frames == 0 or part.exists():
+            self._file = AtomsFile(part, about, frames > 0)
+            self._file.keep_before(0 if last is None else last + 1)
+            found = frames_of(part)
+            if len(found) == frames and found[-1:] == ([last] if frames else []):
+                return
             self._file = None
-            raise HistoryError(
-                f"'{part}' does not have the {frames} frames of '{path}'; copy it back, or remove '{path}' "
-                "and all its parts"
-            )
+        raise HistoryError(
+            f"'{part}' does not have the {frames} frames of '{path}'; copy it back, or remove '{path}' "
+            "and all its parts"
+        )
 
     def _share(self, frame: Frame, time: float, atoms: NDArray[Any], most: int) -> str | None:
         """Give all atoms to their writers; return what went wrong on this rank; collective."""

@@ -132,3 +132,10 @@ def test_what_is_like_nothing_says_so() -> None:
         formation_energy(4 * np.eye(3), [[0, 0, 0]], [99])
     with pytest.raises(SettingError, match="apart; give an ordered structure"):
         formation_energy(4 * np.eye(3), [[0, 0, 0], [0.01, 0, 0]], [1, 1])
+
+
+def test_numbers_that_are_not_finite_are_refused() -> None:
+    """They had no end: an infinite cell has infinitely many images."""
+    for cell, sites in ((np.full((3, 3), np.nan), [[0, 0, 0]]), (4 * np.eye(3), [[0, np.inf, 0]])):
+        with pytest.raises(SettingError, match="no finite number"):
+            formation_energy(cell, sites, [13])

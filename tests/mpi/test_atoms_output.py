@@ -11,7 +11,9 @@ import pytest
 from conftest import ONE, Host, require
 
 import insitu
+from insitu.errors import SettingError
 from insitu.history.check import check_file
+from insitu.offline.trajectories import read_file
 
 HEAD = """units metal
 lattice fcc 4.05 origin 0.1 0.1 0.1
@@ -129,7 +131,8 @@ def test_atoms_of_several_writers_are_shown_as_one_file(host: Host, tmp_path: Pa
         assert group["position/step"][:].tolist() == [10, 20, 30, 40]
         np.testing.assert_array_equal(group["position/value"][:2], before)
         assert (group["id/value"][3] >= 0).sum() > (every >= 0).sum()  # nothing was deleted
-    # Other numbers of writers, more writers than ranks, a part that is gone.
+        del group  # it keeps the file of the atoms open
+    # Other numbers of writers, more writers than ranks.
     for writers, ranks, said in ((3, 3, "writers '2', and this run has '3'"), (4, 2, "give 1 … 2")):
         deck = again.replace("reset_timestep 20", "reset_timestep 40")
         other = deck.replace("atoms_writers 2", f"atoms_writers {writers}").replace(
@@ -138,12 +141,23 @@ def test_atoms_of_several_writers_are_shown_as_one_file(host: Host, tmp_path: Pa
         run = host.run(tmp_path, other + "run 10\n", ranks)
         assert run.code
         assert said in run.text
-    parts[1].unlink()
+    # A part that is gone: nobody takes its places for atoms, and nothing is written in its stead.
+    parts[1].rename(tmp_path / "away")
+    assert "a.atoms.2.h5md" in check_file(tmp_path / "a.h5")[0]
+    with pytest.raises(SettingError, match="copy all parts"):
+        list(read_file(str(tmp_path / "a.atoms.h5md"), lambda _: True, print))
     run = host.run(tmp_path, deck + "run 10\n", 3)
     assert run.code
     assert "does not have the 4 frames" in run.text
-    # The history is none the worse.
-    assert insitu.open(tmp_path / "a.h5").sizes["step"] >= 8
+    assert not parts[1].exists()
+    # The file that shows them is gone: the parts are not begun anew.
+    (tmp_path / "away").rename(parts[1])
+    (tmp_path / "a.atoms.h5md").rename(tmp_path / "away")
+    sizes = [p.stat().st_size for p in parts]
+    run = host.run(tmp_path, deck + "run 10\n", 3)
+    assert run.code
+    assert "copy it back, or remove its parts" in run.text
+    assert [p.stat().st_size for p in parts] == sizes
 
 
 def load_with_a_data_file(folder: Path) -> None:
