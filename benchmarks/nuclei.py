@@ -21,13 +21,14 @@ import argparse
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import insitu
 from insitu.bench.samples import lammps_program
+from insitu.offline.ptm import structures
+from insitu.offline.trajectories import read_frames
 
 DECK = """units lj
 atom_style atomic
@@ -64,24 +65,13 @@ NEAR = 1.5
 SIZES = (100, 1500)
 
 
-def frames(path: Path) -> list[tuple[NDArray, NDArray]]:
-    """Return positions and lengths of the box of each frame."""
-    found = []
-    for part in path.read_text().split("ITEM: TIMESTEP\n")[1:]:
-        head, rows = part.split("ITEM: ATOMS", 1)
-        bounds = np.array([line.split() for line in head.splitlines()[4:7]], dtype=float)
-        table = np.array([line.split() for line in rows.splitlines()[1:]], dtype=float)
-        found.append((table[:, 1:4] - bounds[:, 0], bounds[:, 1] - bounds[:, 0]))
-    return found
-
-
 def methods(r: NDArray, box: NDArray) -> dict[str, NDArray[np.int64]]:
     """Return labels by each method: 0 … 2 for the phases of a nucleus, −1 for all else."""
     found = {
-        "PTM, no limit": by_ovito(r, box, 0.0),
-        "PTM, RMSD 0.15": by_ovito(r, box, 0.15),
-        "PTM, RMSD 0.10": by_ovito(r, box, 0.10),
-        "a-CNA": by_ovito(r, box, None),
+        "PTM, no limit": by_ovito(r, box, "ptm"),
+        "PTM, RMSD 0.15": by_ovito(r, box, "ptm", 0.15),
+        "PTM, RMSD 0.10": by_ovito(r, box, "ptm", 0.10),
+        "a-CNA": by_ovito(r, box, "cna"),
     }
     made = insitu.classify(r, np.diag(box), True, device="cpu")
     place = np.array([PHASES.index(c) if c in PHASES else -1 for c in made.classes])
@@ -90,20 +80,10 @@ def methods(r: NDArray, box: NDArray) -> dict[str, NDArray[np.int64]]:
     return found
 
 
-def by_ovito(r: NDArray, box: NDArray, rmsd: float | None) -> NDArray[np.int64]:
+def by_ovito(r: NDArray, box: NDArray, method: str, rmsd: float = 0.0) -> NDArray[np.int64]:
     """Return labels by PTM with a limit on the RMSD (0: none), or by a-CNA."""
-    from ovito.data import DataCollection
-    from ovito.modifiers import CommonNeighborAnalysisModifier as Cna
-    from ovito.modifiers import PolyhedralTemplateMatchingModifier as Ptm
-
-    data = DataCollection()
-    data.create_cell(np.hstack([np.diag(box), np.zeros((3, 1))]), (True, True, True))
-    data.create_particles(count=len(r)).create_property("Position", data=r)
-    modifier: Any = Cna() if rmsd is None else Ptm(rmsd_cutoff=rmsd)
-    data.apply(modifier)
-    numbers = np.full(100, -1)
-    numbers[[int(getattr(modifier.Type, c.upper())) for c in PHASES]] = range(len(PHASES))
-    return numbers[np.asarray(data.particles["Structure Type"])]
+    names = structures(r, np.diag(box), True, method, rmsd=rmsd)
+    return np.array([PHASES.index(n) if n in PHASES else -1 for n in names.tolist()])
 
 
 def nucleus(r: NDArray, box: NDArray, labels: NDArray[np.int64]) -> tuple[NDArray, NDArray] | None:
@@ -152,7 +132,8 @@ def main() -> None:
             Path(folder, "in.deck").write_text(deck)
             words = [str(lammps_program()), "-in", "in.deck", "-log", "none", "-screen", "none"]
             subprocess.run(words, cwd=folder, check=True)
-            for r, box in frames(Path(folder, "nucleus.dump")):
+            for atoms in read_frames(str(Path(folder, "nucleus.dump")), ":"):
+                r, box = atoms.positions, atoms.cell.lengths()
                 for name, labels in methods(r, box).items():
                     if (found := nucleus(r, box, labels)) is not None:
                         shares = [np.bincount(part, minlength=3) / len(part) for part in found]

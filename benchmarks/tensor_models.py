@@ -27,7 +27,7 @@ from insitu.crystal.tensors import symmetry_breaking
 from insitu.crystal.voigt import from_voigt
 from insitu.training.data.element_properties import table
 from insitu.training.data.tensor_tables import read
-from insitu.training.fit.tensors import Graphs, TensorNetwork, fit, save, scores
+from insitu.training.fit.tensors import TensorNetwork, fit, graphs, save, scores
 
 FILES = {"elastic": "elastic_tensor.csv", "dielectric": "dielectric_constant.csv"}
 SOURCES = {
@@ -81,7 +81,7 @@ def main():
     for seed in options.seeds.split(","):
         path = options.work / f"{kind}_{seed}.pt"
         if not path.exists():
-            data = data or {p: Graphs.make(parts[p], kind) for p in ("train", "validation")}
+            data = data or {p: graphs(parts[p], kind) for p in ("train", "validation")}
             net, history = fit(
                 data["train"],
                 data["validation"],

@@ -37,16 +37,21 @@ def further(name: str) -> dict[str, Panel]:
 
 def _of_phases(variable: str, label: str) -> Panel:
     def draw(axes: Any, view: Any) -> None:
-        values = view.data[variable]
-        for k, phase in enumerate(values[values.dims[1]].values):
-            if np.isfinite(values.values[:, k]).any():
-                view.path(
-                    axes, values.values[:, k], linewidth=1.1, color=view.color(str(phase)),
-                    label=str(phase),
-                )  # fmt: skip
+        _lines(axes, view, variable)
         _finish(axes, label)
 
     return Panel(draw, 1.0, lambda data: variable in data, default=False)
+
+
+def _lines(axes: Any, view: Any, variable: str, style: str = "-", more: str = "") -> None:
+    """Draw one line for each phase of which there is something."""
+    values = view.data[variable]
+    for k, phase in enumerate(values[values.dims[1]].values):
+        if np.isfinite(values.values[:, k]).any():
+            view.path(
+                axes, values.values[:, k], linewidth=1.1, color=view.color(str(phase)),
+                linestyle=style, label=f"{phase}{more}",
+            )  # fmt: skip
 
 
 def _lengths(name: str) -> Panel:
@@ -72,14 +77,7 @@ def _lengths(name: str) -> Panel:
 def _moduli(name: str) -> Panel:
     def draw(axes: Any, view: Any) -> None:
         for quantity, style in _MODULI.items():
-            values = view.data[f"{name}_{quantity}"]
-            for k, phase in enumerate(values[values.dims[1]].values):
-                if np.isfinite(values.values[:, k]).any():
-                    text = f"{phase} {quantity.split('_')[0]}"
-                    view.path(
-                        axes, values.values[:, k], linewidth=1.1, color=view.color(str(phase)),
-                        linestyle=style, label=text,
-                    )  # fmt: skip
+            _lines(axes, view, f"{name}_{quantity}", style, f" {quantity.split('_')[0]}")
         _finish(axes, "Moduli\n(GPa)")
 
     return Panel(draw, 1.0, lambda data: f"{name}_bulk_modulus" in data, default=False)

@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyses.base import Observable
-from insitu.diffraction import mesh
 from insitu.diffraction.groups import EXTINCTION_GROUPS, SYSTEMS
-from insitu.diffraction.powder import room
-from insitu.diffraction.reflections import bright_nodes, reach, reflections
-from insitu.diffraction.sample import Reflections, symmetry_of_frames
+from insitu.diffraction.reflections import reflections
+from insitu.diffraction.sample import Reflections, follow, nodes_of, symmetry_of_frames
 from insitu.errors import SettingError
 from insitu.frame.threads import thread_count
 
@@ -102,21 +100,15 @@ class ReadSymmetry:
         """
         if not len(atoms):
             return np.zeros((0, 4))
-        q_max = reach(abs(float(np.linalg.det(box))), len(atoms))
-        slabs = mesh.slabs(box, q_max, room(len(atoms), memory), len(elements))
         kinds = atoms[:, 3].astype(np.int64)
-        share = mesh.deal(slabs, size)[rank]
-        return bright_nodes(
-            atoms[:, :3], kinds, elements, box, share, radiation, q_max, thread_count(None)
-        )
+        threads = thread_count(None)
+        return nodes_of(atoms[:, :3], kinds, elements, box, radiation, memory, threads, rank, size)
 
     def add(self, tables: Sequence[NDArray[np.float64]], box: NDArray[np.float64]) -> None:
         """Take a frame: the nodes of all ranks, in an order that does not depend on these, and the box."""
         nodes = np.concatenate(tables)
-        found = Reflections(*reflections(nodes[np.lexsort(nodes[:, 2::-1].T)]), box)
-        if self._seen and not found.continues(self._seen[-1]):
-            self._seen.clear()
-        self._seen.append(found)
+        ordered = nodes[np.lexsort(nodes[:, 2::-1].T)]
+        follow(self._seen, Reflections(*reflections(ordered), box))
 
     def forget(self) -> None:
         """Begin anew."""

@@ -28,14 +28,14 @@ def cif_of(c: Crystal, names: dict[int, str], number: int = 1) -> str:
     """
     named = [names[int(z)] for z in c.conventional_kinds]
     # Readers of CIF files take no other names than those of elements, and X for one that is not known.
-    symbols = [n if n in SYMBOLS[1:] else "X" for n in named]
+    symbols = [n if n in SYMBOLS else "X" for n in named]
     group = "none" if c.group is None else f"{c.group.symbol} ({c.group.number})"
     notes = [
         HEAD,
         f"space group {group} within {c.tolerance:.4f} Angstrom",
     ]
-    if "X" in symbols:
-        notes.append(f"X: {', '.join(dict.fromkeys(n for n in named if n not in SYMBOLS[1:]))}")
+    if odd := dict.fromkeys(n for n in named if n not in SYMBOLS):
+        notes.append(f"X: {', '.join(odd)}")
     return cif(c.conventional, c.conventional_sites, symbols, name=f"crystal_{number}", notes=notes)
 
 

@@ -19,7 +19,7 @@ from insitu.crystal.tensor_basis import elastic, harmonics, traceless
 from insitu.crystal.tensor_graph import CENTERS, Graph, graph
 from insitu.crystal.tensors import project
 from insitu.crystal.voigt import from_voigt, to_voigt
-from insitu.crystal.weights import Weights, checked, linear, loaded, silu, summed
+from insitu.crystal.weights import Weights, checked, loaded
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,20 @@ def _predicted(
     return mean, float(np.sqrt((away**2).mean()) / np.linalg.norm(mean))
 
 
+def _silu(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(x / (1.0 + np.exp(-x)))
+
+
+def _linear(net: Weights, name: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(x @ net[f"{name}.weight"].T + net.get(f"{name}.bias", 0.0))
+
+
+def _summed(values: NDArray[np.float64], where: NDArray[np.int64], n: int) -> NDArray[np.float64]:
+    total = np.zeros((n, *values.shape[1:]))
+    np.add.at(total, where, values)
+    return total
+
+
 def run(net: Weights, g: Graph, kind: str) -> NDArray[np.float64]:
     """Return the tensor of one network: ``(36,)`` in Voigt notation, or ``(9,)``."""
     i, j, n = g.first, g.second, len(g.numbers)
@@ -131,14 +145,16 @@ def run(net: Weights, g: Graph, kind: str) -> NDArray[np.float64]:
         axis=1,
     )
     weight = g.weight[:, None]
-    h = silu(linear(net, "embed", z))
+    h = _silu(_linear(net, "embed", z))
     layers = sum(name.startswith("own.") and name.endswith(".weight") for name in net)
     for k in range(layers):
-        m = linear(net, f"own.{k}", h)[i] + linear(net, f"other.{k}", h)[j]
-        gate, value = np.split(m + linear(net, f"bond.{k}", rbf), 2, axis=1)
-        h = h + 0.2 * summed(silu(value) / (1.0 + np.exp(-gate)) * weight, i, n)
-    t = silu(linear(net, "own_t", h)[i] + linear(net, "other_t", h)[j] + linear(net, "bond_t", rbf))
-    w = linear(net, "to_channels", t) * weight
+        m = _linear(net, f"own.{k}", h)[i] + _linear(net, f"other.{k}", h)[j]
+        gate, value = np.split(m + _linear(net, f"bond.{k}", rbf), 2, axis=1)
+        h = h + 0.2 * _summed(_silu(value) / (1.0 + np.exp(-gate)) * weight, i, n)
+    t = _silu(
+        _linear(net, "own_t", h)[i] + _linear(net, "other_t", h)[j] + _linear(net, "bond_t", rbf)
+    )
+    w = _linear(net, "to_channels", t) * weight
     channels = w.shape[1] // 2
     q = w[:, :channels].T @ harmonics(g.direction, 2) / n
     f = w[:, channels:].T @ harmonics(g.direction, 4) / n
@@ -148,8 +164,8 @@ def run(net: Weights, g: Graph, kind: str) -> NDArray[np.float64]:
         mean_h, np.abs(h - mean_h).mean(axis=0), mean_z, np.abs(z - mean_z).mean(axis=0), z.max(axis=0),
         z.min(axis=0), [unit, np.log(radius.mean()) - unit],
     ]  # fmt: skip
-    x = silu(linear(net, "inner", np.concatenate(parts)))
-    out = linear(net, "outer", silu(linear(net, "middle", x)))
+    x = _silu(_linear(net, "inner", np.concatenate(parts)))
+    out = _linear(net, "outer", _silu(_linear(net, "middle", x)))
     if kind == "dielectric":
         one = np.eye(3).ravel()
         return np.asarray(one + np.exp(out[0]) * (one + (0.1 * out[1:]) @ q @ traceless(2)))

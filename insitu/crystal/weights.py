@@ -85,27 +85,3 @@ def checked(
             "two atoms of the cell are less than 0.3 Å apart; give an ordered structure"
         )
     return lattice, s, z
-
-
-def silu(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ``x / (1 + exp(-x))``."""
-    return np.asarray(x / (1.0 + np.exp(-x)))
-
-
-def linear(net: Weights, name: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what a layer of that name makes of ``(…, i)``: ``(…, o)``."""
-    return np.asarray(x @ net[f"{name}.weight"].T + net.get(f"{name}.bias", 0.0))
-
-
-def normalized(net: Weights, name: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return features ``(…, i)`` with mean 0 and width 1, then scaled and shifted."""
-    away = x - x.mean(axis=-1, keepdims=True)
-    width = np.sqrt((away**2).mean(axis=-1, keepdims=True) + 1e-5)
-    return np.asarray(away / width * net[f"{name}.weight"] + net[f"{name}.bias"])
-
-
-def summed(values: NDArray[np.float64], where: NDArray[np.int64], n: int) -> NDArray[np.float64]:
-    """Return the sums ``(n, …)`` of values ``(e, …)`` by their places ``(e,)``."""
-    total = np.zeros((n, *values.shape[1:]))
-    np.add.at(total, where, values)
-    return total

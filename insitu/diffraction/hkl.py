@@ -39,8 +39,8 @@ def indices(angles: Array, lattice: Lattice, conditions: str) -> Array:
         return found
     where = to_angle(q) + lattice.zero
     orders = list(permutations(range(3))) if lattice.kind == "orthorhombic" else [(0, 1, 2)]
+    images = np.array([hkl @ m for m in equivalents(lattice.kind)])
     for order in orders:
-        images = np.array([hkl @ m for m in equivalents(lattice.kind)])
         may = np.array([allowed(conditions, image[:, order]) for image in images]).any(0)
         away = np.where(may, np.abs(angles[:, None] - where), np.inf)
         nearest = away.min(axis=1, keepdims=True)

@@ -9,7 +9,7 @@ memory and are dealt out to ranks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,22 @@ class Slab:
     def indices(self, axis: int) -> NDArray[np.int64]:
         """Return h, k or l of the nodes."""
         return np.arange(self.count[axis]) + self.low[axis]
+
+    def squares(self, cell: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[np.float64]]]:
+        """Yield h and, of the nodes of this h, |K|² = |Q / 2π|² ``(k, l)`` [1/Å²], plane by plane.
+
+        Parameters
+        ----------
+        cell
+            ``(3, 3)`` vectors of the periodic box as rows [Å].
+        """
+        inverse = np.linalg.inv(cell)
+        metric = inverse.T @ inverse
+        k, l = self.indices(1)[:, None], self.indices(2)[None, :]  # noqa: E741
+        within = metric[1, 1] * k * k + 2 * metric[1, 2] * k * l + metric[2, 2] * l * l
+        across = 2 * (metric[0, 1] * k + metric[0, 2] * l)
+        for h in self.indices(0).tolist():
+            yield h, metric[0, 0] * h * h + h * across + within
 
 
 def library() -> Any:

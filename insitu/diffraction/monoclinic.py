@@ -86,25 +86,14 @@ def candidates(q: Array, last: float, most: float, shortest: float, longest: flo
     nets = []
     for h, l in _ANGLE:  # noqa: E741
         d = np.abs((q[None] - (a * h * h + c * l * l)[:, None]) / (h * l))
-        nets.append(
-            np.stack(
-                [np.broadcast_to(a[:, None], d.shape), np.broadcast_to(c[:, None], d.shape), d], -1
-            )
-        )
-    net = np.concatenate([n.reshape(-1, 3) for n in nets])
-    # Orthogonal nets are those of orthorhombic lattices.
-    net = net[
-        (net[:, 2] <= _WIDEST * np.sqrt(net[:, 0] * net[:, 1]))
-        & (net[:, 2] > 0.01 * np.sqrt(net[:, 0] * net[:, 1]))
-    ]
-    net = _distinct(net)
+        nets.append(_rows(a[:, None], c[:, None], d))
+    net = np.concatenate(nets)
+    net = _distinct(net[_skew(*net.T)])
     found = []
     a, c, d = net.T
     for h, k, l in _AXIS:  # noqa: E741
         b = (q[None] - (a * h * h + c * l * l + d * h * l)[:, None]) / (k * k)
-        rows = np.stack([*(np.broadcast_to(v[:, None], b.shape) for v in (a,)), b,
-                         *(np.broadcast_to(v[:, None], b.shape) for v in (c, d))], -1)  # fmt: skip
-        found.append(rows.reshape(-1, 4))
+        found.append(_rows(a[:, None], b, c[:, None], d[:, None]))
     # Lines (h, k, l) and (h, k, -l) together give the angle and the axis.
     higher, lower = np.triu_indices(len(q), 1)[::-1]
     for h, k, l in _PAIRS:  # noqa: E741
@@ -112,18 +101,25 @@ def candidates(q: Array, last: float, most: float, shortest: float, longest: flo
         b = ((q[higher] + q[lower])[None] / 2 - (base[:, :1] * h * h + base[:, 1:] * l * l)) / (
             k * k
         )
-        columns = (base[:, :1], b, base[:, 1:], d[None])
-        found.append(np.stack([np.broadcast_to(v, b.shape) for v in columns], -1).reshape(-1, 4))
+        found.append(_rows(base[:, :1], b, base[:, 1:], d[None]))
     abcd = np.concatenate(found)
-    abcd = abcd[
-        (abcd[:, 3] <= _WIDEST * np.sqrt(abcd[:, 0] * abcd[:, 2]))
-        & (abcd[:, 3] > 0.01 * np.sqrt(abcd[:, 0] * abcd[:, 2]))
-    ]
+    abcd = abcd[_skew(abcd[:, 0], abcd[:, 2], abcd[:, 3])]
     abcd = abcd[(abcd[:, 1] > low) & (abcd[:, 1] < high)]
     square = squared_volume(abcd)
     fine = square > 0
     expected = np.pi / 3 * last**1.5 / np.sqrt(np.where(fine, square, 1.0))
     return _distinct(abcd[fine & (expected < most)])
+
+
+def _rows(*columns: Array) -> Array:
+    """Return columns that go together as rows, shape (n, number of columns)."""
+    return np.stack(np.broadcast_arrays(*columns), -1).reshape(-1, len(columns))
+
+
+def _skew(a: Array, c: Array, d: Array) -> Array:
+    """Return which nets are monoclinic ones: orthogonal nets are those of orthorhombic lattices."""
+    scale = np.sqrt(a * c)
+    return np.asarray((d <= _WIDEST * scale) & (d > 0.01 * scale))
 
 
 def _distinct(rows: Array) -> Array:

@@ -76,8 +76,6 @@ def bright_nodes(
     nodes
         ``(k, 4)``: h, k, l, and intensity |F|²/N; also that of Q = 0.
     """
-    inverse = np.linalg.inv(cell)
-    metric = inverse.T @ inverse
     parts = [fractional[kinds == k] for k in range(len(elements))]
     atoms = max(len(fractional), 1)
     table = np.linspace(0.0, q_max, 1024)
@@ -87,11 +85,8 @@ def bright_nodes(
     found = [np.zeros((0, 4))]
     for slab in slabs:
         f_of = [amplitudes(part, slab, threads) for part in parts]
-        k, l = slab.indices(1)[:, None], slab.indices(2)[None, :]  # noqa: E741
-        within = metric[1, 1] * k * k + 2 * metric[1, 2] * k * l + metric[2, 2] * l * l
-        across = 2 * (metric[0, 1] * k + metric[0, 2] * l)
-        for row, h in enumerate(slab.indices(0)):
-            q = 2.0 * np.pi * np.sqrt(np.maximum(metric[0, 0] * h * h + h * across + within, 0.0))
+        for row, (h, square) in enumerate(slab.squares(cell)):
+            q = 2.0 * np.pi * np.sqrt(np.maximum(square, 0.0))
             # No node is brighter than if all atoms of each element scattered as one.
             most = sum(np.abs(a[row]) * f.max() for a, f in zip(f_of, np.abs(factors), strict=True))
             those = (most**2 > least * atoms * mean.min()) & (q <= q_max)

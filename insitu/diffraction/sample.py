@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -82,12 +82,48 @@ def reflections_of(
     frame = Frame.from_arrays(positions, cell, pbc, reach=0.0)
     elements, kinds = elements_of(species, frame.n_local)
     box = period(frame.cell, frame.pbc)
-    q_max = reach(abs(float(np.linalg.det(box))), frame.n_local)
-    slabs = mesh.slabs(box, q_max, room(frame.n_local, memory), len(elements))
     inside = (frame.positions - frame.origin) @ np.linalg.inv(box)
     threads = thread_count(threads, len(os.sched_getaffinity(0)))
-    nodes = bright_nodes(inside, kinds, elements, box, slabs, radiation, q_max, threads)
+    nodes = nodes_of(inside, kinds, elements, box, radiation, memory, threads)
     return Reflections(*reflections(nodes), box)
+
+
+def nodes_of(
+    fractional: NDArray[np.float64], kinds: NDArray[np.int64], elements: Sequence[str],
+    box: NDArray[np.float64], radiation: str, memory: float, threads: int, rank: int = 0, size: int = 1,
+) -> NDArray[np.float64]:  # fmt: skip
+    """Return a rank's share of the bright nodes ``(k, 4)`` of a sample.
+
+    Parameters
+    ----------
+    fractional, kinds
+        ``(n, 3)`` fractional coordinates of all atoms, ``(n,)`` index into `elements`.
+    elements
+        Symbols.
+    box
+        ``(3, 3)`` the periodic box [Å].
+    radiation, memory, threads
+        As of :func:`sample_symmetry`.
+    rank, size
+        This rank, and how many there are.
+
+    Raises
+    ------
+    InsituError
+        `memory` does not suffice, or there are too many nodes.
+    """
+    n = len(fractional)
+    q_max = reach(abs(float(np.linalg.det(box))), n)
+    slabs = mesh.slabs(box, q_max, room(n, memory), len(elements))
+    share = mesh.deal(slabs, size)[rank]
+    return bright_nodes(fractional, kinds, elements, box, share, radiation, q_max, threads)
+
+
+def follow(seen: MutableSequence[Reflections], found: Reflections) -> None:
+    """Add a frame to those before it; it begins anew if the vectors of its box are others."""
+    if seen and not found.continues(seen[-1]):
+        seen.clear()
+    seen.append(found)
 
 
 def sample_symmetry(
@@ -160,8 +196,5 @@ def sample_symmetry(
             )
     frames: list[Reflections] = []
     for one, its_cell in zip(several, cells, strict=True):
-        found = reflections_of(one, its_cell, pbc, species, radiation, memory, threads)
-        if frames and not found.continues(frames[-1]):
-            frames.clear()
-        frames.append(found)
+        follow(frames, reflections_of(one, its_cell, pbc, species, radiation, memory, threads))
     return symmetry_of_frames(frames)

@@ -52,18 +52,12 @@ def rings(
     fine, step = instrument.fine, instrument.fine_spacing
     factors = scattering_factors(elements, instrument.q(fine), instrument.radiation)
     parts = [fractional[kinds == k] for k in range(len(elements))]
-    inverse = np.linalg.inv(cell)
-    metric = inverse.T @ inverse  # |K|² = h·metric·h, K = Q / 2π
     found = np.zeros(len(fine) + 1)
     sines = np.sin(np.radians(fine[[0, -1]]) / 2) * 2.0 / instrument.wavelength
     low, high = sines**2
     for slab in slabs:
         f_of = [amplitudes(part, slab, threads) for part in parts]
-        k, l = slab.indices(1)[:, None], slab.indices(2)[None, :]  # noqa: E741
-        within = metric[1, 1] * k * k + 2 * metric[1, 2] * k * l + metric[2, 2] * l * l
-        across = 2 * (metric[0, 1] * k + metric[0, 2] * l)
-        for row, h in enumerate(slab.indices(0)):
-            square = metric[0, 0] * h * h + h * across + within
+        for row, (h, square) in enumerate(slab.squares(cell)):
             those = np.flatnonzero((square >= low) & (square < high))
             sine = 0.5 * instrument.wavelength * np.sqrt(square.ravel()[those])
             at = (2.0 * np.degrees(np.arcsin(sine)) - fine[0]) / step

@@ -56,6 +56,7 @@ class PartsFile:
         self._about = about
         #: Step, time, cell vectors and corner of each frame.
         self._frames: list[tuple[int, float, NDArray[np.float64], NDArray[np.float64]]] = []
+        #: Of each part: places for atoms, as many as it had at most.
         self._places: list[int] = [0] * about.writers
         with explained(f"file='{path}' could not be opened for writing"):
             if continues and path.exists():
@@ -94,7 +95,7 @@ class PartsFile:
 
     def append(
         self, step: int, time: float, cell: NDArray[np.float64], origin: NDArray[np.float64],
-        places: Sequence[int],
+        atoms: Sequence[int],
     ) -> None:  # fmt: skip
         """Show a frame that all parts have.
 
@@ -104,8 +105,8 @@ class PartsFile:
             Step of the simulation, after that of the last frame, and time.
         cell, origin
             ``(3, 3)`` cell vectors as rows, ``(3,)`` corner, in the unit of length.
-        places
-            Of each part: places for atoms in a frame of it.
+        atoms
+            Of each part: how many it has in the frame.
 
         Raises
         ------
@@ -115,7 +116,7 @@ class PartsFile:
         with explained(f"file='{self.path}': the atoms of step {step} could not be written"):
             before = self._frames, self._places
             self._frames = [*self._frames, (step, time, cell, origin)]
-            self._places = [max(a, b) for a, b in zip(self._places, places, strict=True)]
+            self._places = [max(a, b) for a, b in zip(self._places, atoms, strict=True)]
             try:
                 self._write()
             except BaseException:

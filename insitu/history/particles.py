@@ -86,15 +86,6 @@ class AtomsFile:
                     lay_out(file, about)
                 os.replace(temporary, path)
 
-    @property
-    def capacity(self) -> int:
-        """Places for atoms in each frame."""
-        with (
-            explained(f"file='{self.path}' could not be read"),
-            h5py.File(self.path, "r", locking=False) as file,
-        ):
-            return int(file[f"{GROUP}/id/value"].shape[1]) if f"{GROUP}/id" in file else 0
-
     def keep_before(self, step: int) -> None:
         """Drop frames from a step on, of a run whose clock was set back."""
         if self.last_step is None or step > self.last_step:

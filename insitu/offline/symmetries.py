@@ -44,7 +44,7 @@ def symmetry_of_files(
     InsituError
         What diffraction or torch need is not installed.
     """
-    from insitu.diffraction.sample import Reflections, reflections_of, symmetry_of_frames
+    from insitu.diffraction.sample import Reflections, follow, reflections_of, symmetry_of_frames
 
     frames: list[Reflections] = []
     numbers: list[int] = []
@@ -65,12 +65,9 @@ def symmetry_of_files(
             )
         length = ANGSTROM[c.units or "metal"]
         cell = c.cell * length if c.pbc.any() or np.any(c.cell) else None
-        found = reflections_of(c.positions * length, cell, c.pbc, kinds)
-        if frames and not found.continues(frames[-1]):
-            frames.clear()
-            numbers.clear()
-        frames.append(found)
+        follow(frames, reflections_of(c.positions * length, cell, c.pbc, kinds))
         numbers.append(number)
+    numbers = numbers[-len(frames) :]
     name = Path(files[-1]).name
     what = (
         f"{name} frame {numbers[0]}"

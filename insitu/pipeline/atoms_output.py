@@ -24,6 +24,7 @@ from insitu.pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from insitu.history.particle_layout import About
+    from insitu.history.particle_parts import PartsFile
     from insitu.history.particles import AtomsFile, AtomsFrame
     from insitu.lammps.view import LammpsView
     from insitu.pipeline.recording import Recorder
@@ -55,7 +56,9 @@ class AtomsOutput:
         assert settings.atoms
         self._every, self._settings = settings.atoms, settings
         self._phases, self._ranks, self._recorder = phases, ranks, recorder
+        #: What this rank writes, and on rank 0 what is shown of all.
         self._file: AtomsFile | None = None
+        self._shown: AtomsFile | PartsFile | None = None
         self._checked = False
 
     def check(self, view: LammpsView) -> None:
@@ -94,17 +97,24 @@ class AtomsOutput:
         HistoryError
             It cannot be written, or is of another run.
         """
-        from insitu.history.particles import AtomsFile, beside
+        from insitu.history.particles import beside
 
         history = self._recorder.path
         assert history is not None
         path = beside(history)
-        if self._file is None or self._file.path != path:
+        if self._shown is None or self._shown.path != path:
             about = self._about(view, frame, history)
             self._refuse(path)
-            self._file = AtomsFile(path, about, self._settings.if_exists == "append")
+            self._shown = self._opened(path, about, self._settings.if_exists == "append")
             self._recorder.link(path, "particles/all")
-        self._file.keep_before(frame.step)
+        self._shown.keep_before(frame.step)
+
+    def _opened(self, path: Path, about: About, continues: bool) -> AtomsFile | PartsFile:
+        """Return the file to which the history has a link."""
+        from insitu.history.particles import AtomsFile
+
+        self._file = AtomsFile(path, about, continues)
+        return self._file
 
     def _about(self, view: LammpsView, frame: Frame, history: Path) -> About:
         from insitu.history.particle_layout import About

@@ -9,6 +9,7 @@ files is dropped before the next one.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from insitu.pipeline.atoms_output import AtomsOutput
 from insitu.pipeline.settings import Settings
 
 if TYPE_CHECKING:
+    from insitu.history.particle_layout import About
     from insitu.history.particle_parts import PartsFile
     from insitu.history.particles import AtomsFrame
     from insitu.lammps.view import LammpsView
@@ -53,53 +55,43 @@ class AtomsParts(AtomsOutput):
         self._rank_of = np.arange(self._writers) * ranks.size // self._writers
         mine = np.flatnonzero(self._rank_of == ranks.rank)
         self._mine: int | None = int(mine[0]) if len(mine) else None
-        self._shown: PartsFile | None = None
+        self._parts: PartsFile | None = None
 
     def _paths(self, path: Path) -> list[Path]:
         from insitu.history.particle_parts import part_of
 
         return [path, *(part_of(path, k + 1) for k in range(self._writers))]
 
-    def keep_before(self, view: LammpsView, frame: Frame) -> None:
-        """Make the file that shows all parts ready for a frame that is in the history; on rank 0."""
+    def _opened(self, path: Path, about: About, continues: bool) -> PartsFile:
         from insitu.history.particle_parts import PartsFile
-        from insitu.history.particles import beside
 
-        history = self._recorder.path
-        assert history is not None
-        path = beside(history)
-        if self._shown is None or self._shown.path != path:
-            about = self._about(view, frame, history)
-            self._refuse(path)
-            there = [p for p in self._paths(path)[1:] if p.exists()]
-            if there and not path.exists() and self._settings.if_exists == "append":
-                raise HistoryError(
-                    f"'{path}' is not there, which shows '{there[0]}': copy it back, or remove its parts"
-                )
-            self._shown = PartsFile(path, about, self._settings.if_exists == "append")
-            self._recorder.link(path, "particles/all")
-        self._shown.keep_before(frame.step)
+        there = [p for p in self._paths(path)[1:] if p.exists()]
+        if there and not path.exists() and continues:
+            raise HistoryError(
+                f"'{path}' is not there, which shows '{there[0]}': copy it back, or remove its parts"
+            )
+        self._parts = PartsFile(path, about, continues)
+        return self._parts
 
     def _write(self, view: LammpsView, frame: Frame, atoms: NDArray[Any], most: int) -> None:
         told = b""
-        if self._shown is not None:
-            s = self._shown
+        if self._parts is not None:
+            s = self._parts
             told = json.dumps(
                 [str(self._recorder.path), self._recorder.last_time, s.last_step, s.frames]
             ).encode()
         history, time, last, frames = json.loads(self._ranks.from_first([told])[0])
         open_ = partial(self._open, view, frame, Path(history), last, frames)
         self._ranks.agree(guarded(open_) if self._mine is not None else None)
-        trouble = self._share(frame, time, atoms, most)
+        # Ids of a writer, and the atoms that each has.
+        span = max(1, -(-most // self._writers))
+        mine = np.bincount((atoms["id"] - 1) // span, minlength=self._writers)
+        counts = self._ranks.sum(mine.astype(float)).astype(int).tolist()
+        trouble = self._share(frame, time, atoms, span, counts)
         complete = not self._ranks.any(trouble is not None)
-        places = np.zeros(self._writers)
-        if complete and self._mine is not None:
-            assert self._file is not None
-            places[self._mine] = self._file.capacity
-        places = self._ranks.sum(places)
-        if complete and self._shown is not None:
-            where = frame.cell, frame.origin, places.astype(int).tolist()
-            trouble = guarded(partial(self._shown.append, frame.step, time, *where))
+        if complete and self._parts is not None:
+            where = frame.cell, frame.origin, counts
+            trouble = guarded(partial(self._parts.append, frame.step, time, *where))
         if self._ranks.any(trouble is not None) and self._file is not None:
             undone = guarded(partial(self._file.keep_before, frame.step))
             trouble = trouble or undone
@@ -131,13 +123,11 @@ class AtomsParts(AtomsOutput):
             "and all its parts"
         )
 
-    def _share(self, frame: Frame, time: float, atoms: NDArray[Any], most: int) -> str | None:
+    def _share(
+        self, frame: Frame, time: float, atoms: NDArray[Any], span: int, counts: Sequence[int]
+    ) -> str | None:
         """Give all atoms to their writers; return what went wrong on this rank; collective."""
         own = atoms["id"]
-        span = max(1, -(-most // self._writers))
-        counts = self._ranks.sum(
-            np.bincount((own - 1) // span, minlength=self._writers).astype(float)
-        )
         width, ranges = self._ranges(span, atoms.itemsize)
         writer: AtomsFrame | None = None
 
@@ -145,7 +135,7 @@ class AtomsParts(AtomsOutput):
             nonlocal writer
             if self._mine is not None:
                 assert self._file is not None
-                n = int(counts[self._mine])
+                n = counts[self._mine]
                 writer = self._file.frame(frame.step, time, frame.cell, frame.origin, n)
 
         trouble = guarded(begin)

@@ -252,8 +252,8 @@ namespace {
 using Grid = DensityGrid;
 
 void check(const In<double, 2>& positions, std::int64_t n, const In<double, 1>& origin) {
-    if (positions.shape(1) != 3 || n < 0 || n > std::int64_t(positions.shape(0)) || origin.shape(0) != 3)
-        throw std::invalid_argument("no such atoms");
+    check_atoms(positions, 0, n);
+    if (origin.shape(0) != 3) throw std::invalid_argument("an origin is (3,)");
 }
 
 nb::ndarray<nb::numpy, double, nb::ndim<1>> counts_of(const Grid& grid, In<double, 2> positions,

@@ -41,11 +41,6 @@ struct Fractions {
     double o[3], h[9];
 };
 
-void check(const In<double, 2>& positions, std::int64_t first, std::int64_t last) {
-    if (positions.shape(1) != 3 || first < 0 || first > last || last > std::int64_t(positions.shape(0)))
-        throw std::invalid_argument("no such atoms");
-}
-
 template <class Positions>
 void check(const Positions& positions, const In<std::uint8_t, 1>& pbc) {
     if (positions.shape(1) != 3 || pbc.shape(0) != 3) throw std::invalid_argument("positions are (n, 3)");
@@ -59,7 +54,7 @@ void check_cell(const In<double, 2>& cell) {
 // or if a position is not finite.
 nb::ndarray<nb::numpy, double, nb::ndim<1>> bounds(In<double, 2> positions, std::int64_t n,
                                                    In<double, 1> origin, In<double, 2> inverse) {
-    check(positions, 0, n);
+    check_atoms(positions, 0, n);
     const Fractions fractions(origin, inverse);
     constexpr double inf = std::numeric_limits<double>::infinity();
     std::vector<double> found{inf, inf, inf, -inf, -inf, -inf};
@@ -121,7 +116,7 @@ std::int64_t inside(const double* s, std::size_t n, const double* least, const d
 nb::ndarray<nb::numpy, std::int64_t, nb::ndim<1>> count_inside(
     In<double, 2> positions, std::int64_t n, In<double, 1> origin, In<double, 2> inverse,
     In<std::uint8_t, 1> pbc, In<double, 2> regions) {
-    check(positions, 0, n);
+    check_atoms(positions, 0, n);
     if (pbc.shape(0) != 3 || regions.shape(1) != 6) throw std::invalid_argument("regions are (m, 6)");
     const Fractions fractions(origin, inverse);
     std::vector<std::int64_t> found(regions.shape(0), 0);
@@ -213,7 +208,7 @@ nb::tuple images(In<double, 2> positions, In<double, 1> origin, In<double, 2> in
 nb::ndarray<nb::numpy, std::int32_t, nb::ndim<1>> outermost(In<double, 2> positions, std::int64_t first,
                                                             std::int64_t last, In<double, 1> origin,
                                                             In<double, 2> inverse, int most) {
-    check(positions, first, last);
+    check_atoms(positions, first, last);
     const Fractions fractions(origin, inverse);
     std::vector<std::pair<double, std::int32_t>> kept;  // a heap, the nearest of them first
     const auto nearer = [](const auto& a, const auto& b) { return a.first > b.first; };

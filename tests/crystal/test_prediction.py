@@ -110,7 +110,7 @@ def test_numpy_is_torch(kind: str) -> None:
     import torch
 
     from insitu.training.data.tensor_tables import Record
-    from insitu.training.fit.tensors import Graphs, TensorNetwork
+    from insitu.training.fit.tensors import TensorNetwork, graphs
 
     net = weights.loaded(kind)[0][0]
     elements = np.column_stack([net["radius"], net["properties"]])
@@ -122,7 +122,7 @@ def test_numpy_is_torch(kind: str) -> None:
         Record(n, n, np.array(c), np.array(s), np.array(z), blank)
         for n, (c, s, z) in CRYSTALS.items()
     ]
-    data = Graphs.make(records, kind)
+    data = graphs(records, kind)
     with torch.no_grad():
         found = made(data.batch(np.arange(len(records)))).numpy()
     for record, row in zip(records, found, strict=True):

@@ -29,7 +29,7 @@ def write(
         frame = part.frame(step, 0.1 * step, CELL, ORIGIN, n)
         frame.put(atoms)
         frame.end()
-    shown.append(step, 0.1 * step, CELL, ORIGIN, [p.capacity for p in parts])
+    shown.append(step, 0.1 * step, CELL, ORIGIN, sizes)
 
 
 def begun(path: Path, continues: bool = False) -> tuple[PartsFile, list[AtomsFile]]:

@@ -34,6 +34,7 @@ from insitu.training.data.lattice_frames import (
     framed_graph,
 )
 from insitu.training.data.tensor_tables import Record
+from insitu.training.fit.crystal_batches import Crystals, mean_by
 
 log = logging.getLogger(__name__)
 silu, softplus = nn.functional.silu, nn.functional.softplus
@@ -41,18 +42,10 @@ silu, softplus = nn.functional.silu, nn.functional.softplus
 
 @dataclass
 class FramedGraphs:
-    """Crystals as arrays of one after another; `at` ``(c + 1,)`` bonds and `of` ``(c + 1,)`` atoms."""
+    """Crystals, and the lattice frames of each ``(f, 3, 3)`` [Å]."""
 
-    numbers: Tensor
-    bonds: Tensor
-    length: Tensor
-    direction: Tensor
-    weight: Tensor
-    unit: Tensor
-    target: Tensor
+    crystals: Crystals
     frames: list[NDArray[np.float32]]
-    at: NDArray[np.int64]
-    of: NDArray[np.int64]
 
     @classmethod
     def make(cls, records: Sequence[Record]) -> FramedGraphs:
@@ -65,54 +58,22 @@ class FramedGraphs:
     @classmethod
     def joined(cls, found: Sequence[FramedGraph], targets: NDArray[np.float64]) -> FramedGraphs:
         """Return graphs as one."""
-
-        def joined(parts: list[NDArray[Any]]) -> Tensor:
-            whole = np.concatenate(parts)
-            return torch.tensor(
-                whole, dtype=torch.float32 if whole.dtype.kind == "f" else torch.long
-            )
-
         graphs = [f.graph for f in found]
-        return cls(
-            joined([g.numbers for g in graphs]),
-            joined([np.stack([g.first, g.second], 1) for g in graphs]),
-            joined([g.length for g in graphs]),
-            joined([g.direction for g in graphs]),
-            joined([g.weight for g in graphs]),
-            torch.tensor([g.unit for g in graphs], dtype=torch.float32),
-            torch.tensor(targets, dtype=torch.float32),
-            [f.frames.astype(np.float32) for f in found],
-            np.cumsum([0, *(len(g.length) for g in graphs)]),
-            np.cumsum([0, *(len(g.numbers) for g in graphs)]),
-        )
+        more = {"direction": [g.direction for g in graphs]}
+        frames = [f.frames.astype(np.float32) for f in found]
+        return cls(Crystals.joined(graphs, targets, more), frames)
+
+    def __len__(self) -> int:
+        return len(self.frames)
 
     def batch(
         self, which: NDArray[np.int64], rng: np.random.Generator | None = None
     ) -> dict[str, Tensor]:
         """Return some of the crystals as one graph, each with its first frame, or one at random."""
-        bonds = np.concatenate([np.arange(self.at[k], self.at[k + 1]) for k in which])
-        atoms = np.concatenate([np.arange(self.of[k], self.of[k + 1]) for k in which])
-        sizes, n_bonds = np.diff(self.of)[which], np.diff(self.at)[which]
-        start = np.cumsum([0, *sizes[:-1]])
-        edge = self.bonds[bonds] + torch.tensor(np.repeat(start, n_bonds))[:, None]
-        crystals = np.arange(len(which))
         frame = [
             self.frames[k][0 if rng is None else rng.integers(len(self.frames[k]))] for k in which
         ]
-        return {
-            "numbers": self.numbers[atoms], "first": edge[:, 0], "second": edge[:, 1],
-            "length": self.length[bonds], "direction": self.direction[bonds],
-            "weight": self.weight[bonds], "unit": self.unit[which], "target": self.target[which],
-            "frame": torch.tensor(np.array(frame)),
-            "crystal": torch.tensor(np.repeat(crystals, sizes)),
-            "bond_crystal": torch.tensor(np.repeat(crystals, n_bonds)),
-        }  # fmt: skip
-
-
-def _mean(values: Tensor, where: Tensor, n: int) -> Tensor:
-    total = torch.zeros((n, *values.shape[1:])).index_add_(0, where, values)
-    count = torch.bincount(where, minlength=n).clamp(min=1).to(values)
-    return total / count.view(-1, *[1] * (values.dim() - 1))
+        return {**self.crystals.batch(which), "frame": torch.tensor(np.array(frame))}
 
 
 def _spread(values: Tensor, centers: NDArray[np.float64]) -> Tensor:
@@ -239,16 +200,16 @@ class ComFormer(nn.Module):
             e = self.edge(e, torch.log(long / b["unit"][:, None]), cosines, of)
         for layer in others:
             h = layer(h, e, i, j, weight)
-        mean_h, mean_z = _mean(h, b["crystal"], c), _mean(z, b["crystal"], c)
-        spread_h = _mean((h - mean_h[b["crystal"]]).abs(), b["crystal"], c)
-        spread_z = _mean((z - mean_z[b["crystal"]]).abs(), b["crystal"], c)
+        mean_h, mean_z = mean_by(h, b["crystal"], c), mean_by(z, b["crystal"], c)
+        spread_h = mean_by((h - mean_h[b["crystal"]]).abs(), b["crystal"], c)
+        spread_z = mean_by((z - mean_z[b["crystal"]]).abs(), b["crystal"], c)
         where = b["crystal"][:, None].expand(-1, z.shape[1])
         most, least = (
             torch.zeros(c, z.shape[1]).scatter_reduce(0, where, z, way, include_self=False)
             for way in ("amax", "amin")
         )
         size = torch.log(b["unit"])[:, None]
-        radii = torch.log(_mean(radius[:, None], b["crystal"], c))
+        radii = torch.log(mean_by(radius[:, None], b["crystal"], c))
         g = torch.cat([mean_h, spread_h, mean_z, spread_z, most, least, size, radii - size], 1)
         g = self.drop(silu(self.inner(g)))
         g = self.drop(silu(self.middle(g)))
@@ -261,7 +222,7 @@ def predict(net: ComFormer, data: FramedGraphs, *, ties: bool = False) -> NDArra
     net.eval()
     found = []
     with torch.no_grad():
-        for which in np.array_split(np.arange(len(data.unit)), max(1, len(data.unit) // 32)):
+        for which in np.array_split(np.arange(len(data)), max(1, len(data) // 32)):
             found.append(net(data.batch(which)).numpy())
         whole = np.concatenate(found).astype(np.float64)
         if ties and net.frame:
@@ -304,9 +265,9 @@ def fit(
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    mean, deviation = train.target.mean(0), train.target.std(0)
+    mean, deviation = train.crystals.target.mean(0), train.crystals.target.std(0)
     net = ComFormer(elements, mean.tolist(), deviation.tolist(), **shape)
-    steps = -(-len(train.unit) // 24)
+    steps = -(-len(train) // 24)
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, 2e-3, total_steps=epochs * steps, pct_start=0.2
@@ -317,7 +278,7 @@ def fit(
     for epoch in range(epochs):
         net.train()
         losses = []
-        for which in np.array_split(rng.permutation(len(train.unit)), steps):
+        for which in np.array_split(rng.permutation(len(train)), steps):
             b = train.batch(which, rng)
             away = (net(b) - b["target"]) / deviation
             loss = nn.functional.smooth_l1_loss(away, torch.zeros_like(away), beta=0.2)
@@ -333,7 +294,9 @@ def fit(
             continue
         smooth = copy.deepcopy(net)
         smooth.load_state_dict(averaged)
-        error = np.abs(predict(smooth, validation) - validation.target.numpy()).mean(axis=0)
+        error = np.abs(predict(smooth, validation) - validation.crystals.target.numpy()).mean(
+            axis=0
+        )
         score = float((error / deviation.numpy()).mean())
         history.append(
             {"epoch": epoch, "score": score, "loss": float(np.mean(losses)),

@@ -8,7 +8,6 @@ import json
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,73 +20,19 @@ from insitu.crystal.tensor_basis import elastic, harmonics, traceless
 from insitu.crystal.tensor_graph import CENTERS, graph
 from insitu.crystal.voigt import to_voigt
 from insitu.training.data.tensor_tables import Record
+from insitu.training.fit.crystal_batches import Crystals, mean_by
 
 log = logging.getLogger(__name__)
 
 
-@dataclass
-class Graphs:
-    """Crystals as arrays of one after another; `at` ``(c + 1,)`` bonds and `of` ``(c + 1,)`` atoms."""
-
-    numbers: Tensor
-    bonds: Tensor
-    length: Tensor
-    y2: Tensor
-    y4: Tensor
-    weight: Tensor
-    unit: Tensor
-    target: Tensor
-    at: NDArray[np.int64]
-    of: NDArray[np.int64]
-
-    @classmethod
-    def make(cls, records: Sequence[Record], kind: str) -> Graphs:
-        """Return the graphs of some crystals, and their tensors as ``(c, 36)`` or ``(c, 9)``."""
-        found = [graph(r.cell, r.sites, r.numbers) for r in records]
-
-        def joined(parts: list[NDArray[Any]]) -> Tensor:
-            whole = np.concatenate(parts)
-            return torch.tensor(
-                whole, dtype=torch.float32 if whole.dtype.kind == "f" else torch.long
-            )
-
-        targets = [
-            to_voigt(r.tensor).ravel() if kind == "elastic" else r.tensor.ravel() for r in records
-        ]
-        return cls(
-            joined([g.numbers for g in found]),
-            joined([np.stack([g.first, g.second], 1) for g in found]),
-            joined([g.length for g in found]),
-            joined([harmonics(g.direction, 2) for g in found]),
-            joined([harmonics(g.direction, 4) for g in found]),
-            joined([g.weight for g in found]),
-            torch.tensor([g.unit for g in found], dtype=torch.float32),
-            torch.tensor(np.array(targets), dtype=torch.float32),
-            np.cumsum([0, *(len(g.length) for g in found)]),
-            np.cumsum([0, *(len(g.numbers) for g in found)]),
-        )
-
-    def batch(self, which: NDArray[np.int64]) -> dict[str, Tensor]:
-        """Return some of the crystals as one graph."""
-        bonds = np.concatenate([np.arange(self.at[k], self.at[k + 1]) for k in which])
-        atoms = np.concatenate([np.arange(self.of[k], self.of[k + 1]) for k in which])
-        sizes, n_bonds = np.diff(self.of)[which], np.diff(self.at)[which]
-        start = np.cumsum([0, *sizes[:-1]])
-        edge = self.bonds[bonds] + torch.tensor(np.repeat(start, n_bonds))[:, None]
-        crystals = np.arange(len(which))
-        return {
-            "numbers": self.numbers[atoms], "first": edge[:, 0], "second": edge[:, 1],
-            "length": self.length[bonds], "y2": self.y2[bonds], "y4": self.y4[bonds],
-            "weight": self.weight[bonds], "unit": self.unit[which], "target": self.target[which],
-            "crystal": torch.tensor(np.repeat(crystals, sizes)),
-            "bond_crystal": torch.tensor(np.repeat(crystals, n_bonds)),
-        }  # fmt: skip
-
-
-def _mean(values: Tensor, where: Tensor, n: int) -> Tensor:
-    total = torch.zeros((n, *values.shape[1:])).index_add_(0, where, values)
-    count = torch.bincount(where, minlength=n).clamp(min=1).to(values)
-    return total / count.view(-1, *[1] * (values.dim() - 1))
+def graphs(records: Sequence[Record], kind: str) -> Crystals:
+    """Return the graphs of some crystals, and their tensors as ``(c, 36)`` or ``(c, 9)``."""
+    found = [graph(r.cell, r.sites, r.numbers) for r in records]
+    targets = [
+        to_voigt(r.tensor).ravel() if kind == "elastic" else r.tensor.ravel() for r in records
+    ]
+    more = {f"y{k}": [harmonics(g.direction, k) for g in found] for k in (2, 4)}
+    return Crystals.joined(found, np.array(targets), more)
 
 
 class TensorNetwork(nn.Module):
@@ -164,16 +109,16 @@ class TensorNetwork(nn.Module):
             torch.zeros(c, k, 9).index_add_(0, b["bond_crystal"], w[:, k:] * b["y4"][:, None])
             / atoms
         )
-        mean_h, mean_z = _mean(h, b["crystal"], c), _mean(z, b["crystal"], c)
-        spread_h = _mean((h - mean_h[b["crystal"]]).abs(), b["crystal"], c)
-        spread_z = _mean((z - mean_z[b["crystal"]]).abs(), b["crystal"], c)
+        mean_h, mean_z = mean_by(h, b["crystal"], c), mean_by(z, b["crystal"], c)
+        spread_h = mean_by((h - mean_h[b["crystal"]]).abs(), b["crystal"], c)
+        spread_z = mean_by((z - mean_z[b["crystal"]]).abs(), b["crystal"], c)
         where = b["crystal"][:, None].expand(-1, z.shape[1])
         most, least = (
             torch.zeros(c, z.shape[1]).scatter_reduce(0, where, z, way, include_self=False)
             for way in ("amax", "amin")
         )
         unit = torch.log(b["unit"])[:, None]
-        radius = _mean(self.radius[b["numbers"]][:, None], b["crystal"], c)
+        radius = mean_by(self.radius[b["numbers"]][:, None], b["crystal"], c)
         g = torch.cat(
             [mean_h, spread_h, mean_z, spread_z, most, least, unit, torch.log(radius) - unit], 1
         )
@@ -206,7 +151,7 @@ def scores(found: NDArray[np.float64], target: NDArray[np.float64]) -> dict[str,
     }
 
 
-def predict(net: TensorNetwork, data: Graphs) -> NDArray[np.float64]:
+def predict(net: TensorNetwork, data: Crystals) -> NDArray[np.float64]:
     """Return the tensors of all crystals."""
     net.eval()
     n = len(data.unit)
@@ -216,7 +161,7 @@ def predict(net: TensorNetwork, data: Graphs) -> NDArray[np.float64]:
 
 
 def fit(
-    train: Graphs, validation: Graphs, kind: str, seed: int, epochs: int, minutes: float,
+    train: Crystals, validation: Crystals, kind: str, seed: int, epochs: int, minutes: float,
     elements: NDArray[np.float64], **shape: Any,
 ) -> tuple[TensorNetwork, list[dict[str, float]]]:  # fmt: skip
     """Return the network of the best validation epoch, and the scores of all epochs.
