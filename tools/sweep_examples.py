@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""LAMMPS' own example decks, each without and with `fix insitu`.
+"""LAMMPS' own example decks, each without and with the analysis.
 
     python tools/sweep_examples.py /usr/share/doc/lammps/examples --out sweep.jsonl
+    python tools/sweep_examples.py /usr/share/doc/lammps/examples --lmp /usr/bin/lmp --python
 
-Each deck runs in a copy of its folder with the `lmp` of this environment, its runs cut to a few steps. One
+Each deck runs in a copy of its folder with the `lmp` of this environment, or with another
+one that has the package PYTHON (`--python`), its runs cut to a few steps. One
 that does not run by itself (a missing package, longer than the limit) is left out. One line of
 JSON a deck tells the outcome: `same` (thermo output identical), `differs`, `refused` (one clear message),
 `traceback`, `crash`, `hang`. A sweep that was interrupted goes on where it was.
@@ -38,11 +40,18 @@ def shortened(lines: list[str], steps: int) -> list[str]:
     return [RUN.sub(short, line) for line in lines]
 
 
-def with_fix(lines: list[str], fix: str) -> list[str] | None:
+FIX = ("fix sweep all insitu 20 file sweep.h5 first yes",)
+PYTHON = (
+    "python sweep here \"import insitu; sweep = insitu.monitor(file='sweep.h5', first=True)\"",
+    "fix sweep all python/invoke 20 end_of_step sweep",
+)
+
+
+def with_fix(lines: list[str], fix: tuple[str, ...]) -> list[str] | None:
     """Return the deck with the fix before its first run; None where there is none at the top level."""
     for at, line in enumerate(lines):
         if STARTS.match(line):
-            return [*lines[:at], fix, *lines[at:]]
+            return [*lines[:at], *fix, *lines[at:]]
     return None
 
 
@@ -89,7 +98,7 @@ def run(lmp: list[str], folder: Path, deck: list[str], limit: float) -> tuple[in
 def tried(path: Path, options: argparse.Namespace) -> dict[str, object]:
     """Return what one deck does without and with the fix."""
     lines = shortened(path.read_text(errors="replace").splitlines(), options.steps)
-    fixed = with_fix(lines, options.fix)
+    fixed = with_fix(lines, PYTHON if options.python else FIX)
     if fixed is None:
         return {"outcome": "no run"}
     lmp = options.lmp.split()
@@ -130,7 +139,9 @@ def main() -> None:
         "--limit", type=float, default=30.0, help="longest run by itself [30 s of a core]"
     )
     parser.add_argument("--lmp", default=str(Path(sys.executable).with_name("lmp")))
-    parser.add_argument("--fix", default="fix sweep all insitu 20 file sweep.h5 first yes")
+    parser.add_argument(
+        "--python", action="store_true", help="by fix python/invoke, not fix insitu"
+    )
     parser.add_argument("--part", default="0/1", help="every n-th deck from the k-th on: k/n")
     options = parser.parse_args()
     part, parts = (int(word) for word in options.part.split("/"))

@@ -56,14 +56,15 @@ def steps(most: NDArray[np.int64] | int) -> NDArray[np.int64]:
 
 
 def _within(cell: NDArray[np.float64], reach: float) -> NDArray[np.int64]:
-    """Return the lattice steps ``(m, 3)`` to all cells that a distance reaches from a cell."""
+    """Return the lattice steps ``(m, 3)`` to all cells that a distance reaches from a site of a cell."""
     heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
-    return steps(np.ceil(reach / heights).astype(int) + 1)
+    return steps(np.floor(reach / heights).astype(int) + 1)
 
 
 def nearest(sites: NDArray[np.float64], cell: NDArray[np.float64], k: int) -> NDArray[np.float64]:
     """Return the k nearest distances ``(n, k)`` of each site, in units of (volume an atom)^(1/3)."""
-    cell, reach = unit(sites, cell), 2.4
+    cell, reach = unit(sites, cell), max(1.3, 2.4 * float(np.cbrt(k / _SHELLS)))
+    sites = sites % 1.0
     while True:
         at = (sites[:, None] + _within(cell, reach)[None]).reshape(-1, 3) @ cell
         d = np.linalg.norm(at[None] - (sites @ cell)[:, None], axis=-1)
@@ -84,6 +85,7 @@ def neighbors_of(
 ) -> NDArray[np.float64]:
     """Return the vectors ``(k, 3)`` from a site to its nearest, in units of (volume an atom)^(1/3)."""
     cell, reach = unit(sites, cell), 2.3
+    sites = sites % 1.0
     while True:
         v = ((sites - sites[which])[:, None] + _within(cell, reach)[None]).reshape(-1, 3) @ cell
         d = np.linalg.norm(v, axis=1)

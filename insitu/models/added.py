@@ -29,7 +29,7 @@ from insitu.models.weights import torch_for
 #: Copies of a prototype: largest displacement [nearest distance], strain, and how many; those by which the
 #: limit is set, and those by which the class is judged, with displacements of 300 K.
 _HOT, _STRAIN, COPIES = 0.08, 0.03, 24
-#: Displacements up to which a copy is not strained.
+#: Displacements up to which only every other copy is strained.
 _COLD = 0.004
 _LIMIT_HOT, _LIMIT_COPIES = 0.06, 8
 _JUDGED, _JUDGED_COPIES = (0.02, 0.03, 0.04), 2
@@ -40,6 +40,9 @@ _ATOMS, _KNOWN_ATOMS, _OTHER_ATOMS = 120, 120, 60
 _REJECTED, _LOST = 0.01, (3e-4, 6e-4)
 #: Logarithm of odds by which they pass: all of a perfect crystal's sites of one kind score the same.
 _MARGIN = 0.5
+#: Atoms between a class and others that the fit sees, and how far towards the others they are. The frozen
+#: features know little of what was never seen: without these a class ends where its rivals begin.
+_BETWEEN, _TOWARDS = 4000, (0.5, 1.0)
 #: Recall below which a class cannot be told from others.
 _WORST = 0.7
 #: Hidden features: for so few classes, and for more.
@@ -116,9 +119,9 @@ def copies(
         Of both.
     """
     for crystal in structure.prototypes:
-        # Dense near none, and those without strain: there the network itself is surest that it is no class.
-        for sigma in most * np.linspace(0.0, 1.0, many) ** 2:
-            some = strain if sigma > _COLD else 0.0
+        # Dense near none, also without strain: there the network itself is surest that it is no class.
+        for k, sigma in enumerate(most * np.linspace(0.0, 1.0, many) ** 2):
+            some = strain if sigma > _COLD or k % 2 else 0.0
             r, cell, _ = displaced(crystal, float(sigma), some, rng, background.HEIGHT)
             yield r, cell, np.ones(3, bool), np.ones(len(r), bool)
     shots = structure.snapshots
@@ -191,7 +194,9 @@ def extend(
         see(r, cell, True, None, _OTHER_ATOMS) for r, cell in background.no_class(rng, prototypes)
     ]
     own = [of(s, _HOT, examples, _STRAIN) for s in structures]
-    seen = Seen.together([*kept, *rest, *own])
+    others = Seen.together([*kept, *rest])
+    between = [part.towards(others, _BETWEEN // len(own), _TOWARDS, rng) for part in own]
+    seen = Seen.together([others, *between, *own])
     labels = np.full(len(seen.last), -1)
     at = len(seen.last)
     for k, part in reversed(list(enumerate(own))):

@@ -19,11 +19,12 @@ from insitu.frame.crystals import (
     stacked,
 )
 from insitu.frame.lattices import LATTICES
+from insitu.frame.random_symmetry import symmetric_crystal
 
 Array = NDArray[np.float64]
-#: Numbers of configurations: of each lattice and stacking; of shuffled lattices and of random crystals; of
-#: glasses and of gases.
-OF_A_LATTICE, OF_NO_CLASS, OF_DISORDER = 14, 80, 6
+#: Numbers of configurations: of each lattice and stacking; of shuffled lattices and of random crystals
+#: without symmetry; of those with some; of glasses and of gases.
+OF_A_LATTICE, OF_NO_CLASS, OF_SYMMETRY, OF_DISORDER = 14, 80, 200, 6
 #: Of each lattice beyond melting; of each added prototype with its atoms moved elsewhere, or deformed.
 OF_A_MELT, OF_NEARLY = 6, 8
 #: Root mean square difference of 18 nearest distances below which a crystal is like an added class.
@@ -91,6 +92,19 @@ def _nearly(crystal: Crystal, rng: np.random.Generator) -> Crystal:
     return sites + u * float(nearest(sites, cell, 1).min()) * unit @ np.linalg.inv(cell), cell
 
 
+def _crystals(rng: np.random.Generator, added: list[Crystal]) -> Iterator[Crystal]:
+    """Yield made-up crystals, and some that are nearly the added ones."""
+    for _ in range(OF_NO_CLASS):
+        yield random_crystal(rng)
+        yield shuffled(rng)
+    for _ in range(OF_SYMMETRY):
+        yield symmetric_crystal(rng)
+    for k in range(OF_NEARLY * len(added)):
+        crystal = _nearly(added[k % len(added)], rng)
+        if float(nearest(*crystal, 1).min()) >= _CLOSEST:
+            yield crystal
+
+
 def no_class(rng: np.random.Generator, added: list[Crystal]) -> Iterator[tuple[Array, Array]]:
     """Yield positions and cells of crystals that are like no class.
 
@@ -102,13 +116,7 @@ def no_class(rng: np.random.Generator, added: list[Crystal]) -> Iterator[tuple[A
         Prototypes of the added classes: none is like them, some are nearly.
     """
     shapes = np.concatenate([shape(*c) for c in added]) if added else np.empty((0, 18))
-    for k in range(2 * OF_NO_CLASS + OF_NEARLY * len(added)):
-        if k >= 2 * OF_NO_CLASS:
-            crystal = _nearly(added[k % len(added)], rng)
-            if float(nearest(*crystal, 1).min()) < _CLOSEST:
-                continue
-        else:
-            crystal = shuffled(rng) if k % 2 else random_crystal(rng)
+    for crystal in _crystals(rng, added):
         if len(shapes):
             apart = shape(*crystal)[:, None] - shapes[None]
             if (np.sqrt((apart**2).mean(axis=-1)) < _ALIKE).any():

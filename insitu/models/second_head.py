@@ -56,6 +56,36 @@ class Seen:
             np.concatenate([p.scores for p in parts]),
         )
 
+    def towards(
+        self, others: Seen, many: int, share: tuple[float, float], rng: np.random.Generator
+    ) -> Seen:
+        """Return so many points between pairs of these atoms and others: mixtures of all that is seen.
+
+        Parameters
+        ----------
+        others
+            At the other ends.
+        many
+            How many.
+        share
+            Least and largest part of the way.
+        rng
+            Of pairs and parts.
+
+        References
+        ----------
+        Verma et al., "Manifold mixup", ICML 2019, arXiv:1806.05236, whose points here are of no class.
+        """
+        i, j = rng.integers(len(self.last), size=many), rng.integers(len(others.last), size=many)
+        t = rng.uniform(*share, (many, 1)).astype(np.float32)
+        mixed = (
+            mine[i] * (1 - t) + other[j] * t
+            for mine, other in (
+                (self.layers, others.layers), (self.last, others.last), (self.scores, others.scores)
+            )
+        )  # fmt: skip
+        return Seen(*mixed)
+
     def merged(self, classes: int) -> Floats:
         """Return the scores ``(n, C)`` of so many classes, and one of none where the network has such."""
         own, others = self.scores[:, :classes], self.scores[:, classes:]
