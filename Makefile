@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # make demo       environment, build, a real melting run with in-situ analysis, a table and a plot
-# make test       all tests but the slow ones, JOBS=2 files at a time; make test-full: all
+# make test       all tests but the slow ones, JOBS=2 at a time; make test-full: all
 # make test-hosts  releases of LAMMPS built from source (RELEASES), and the MPI tests on them; with
 #                  KOKKOS=double or KOKKOS=mixed built with the package KOKKOS
 # make lint       ruff, mypy, codespell, licence headers, links and docstrings of the documentation
@@ -12,7 +12,7 @@ PYTHON ?= python3
 # into .venv before, or set TORCH to what pip is to install.
 TORCH  ?= torch==2.13.0
 RANKS  ?= 2
-# Files of tests that run at a time; each MPI test has two or three ranks.
+# Tests that run at a time; those with several ranks run one after another.
 JOBS   ?= 2
 RELEASES ?= 20260704 20250204
 KOKKOS ?=
@@ -62,10 +62,10 @@ hosts:
 	@sh tools/debian_slurm.sh
 
 test: $(VENV)/test hosts lint
-	$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not full"
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m "not full"
 
 test-full: $(VENV)/test hosts lint
-	$(BIN)/pytest -n $(JOBS) --dist loadfile
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup
 
 test-hosts: $(VENV)/test hosts
 	@for release in $(RELEASES); do \

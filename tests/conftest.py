@@ -33,6 +33,23 @@ SPY = Path(__file__).parent / "spy"
 DROPPED = ("INSITU_", "PMI_", "OMPI_", "LAMMPS_PLUGIN_PATH", "PYTHON")
 REQUIRED = bool(os.environ.get("INSITU_REQUIRE_HOSTS"))
 
+#: Folders of tests that start several processes each: LAMMPS' ranks, jobs of a cluster.
+OF_RANKS = ("mpi", "slurm")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers: tests of ranks one after another, the files of the others beside them.
+
+    Ranks wait for each other with busy loops: on two cores, two such tests at a time take longer than one
+    after the other.
+    """
+    if not hasattr(config, "workerinput"):  # of xdist
+        return
+    for item in items:
+        folder, name = item.path.parent.name, str(item.path)
+        item.add_marker(pytest.mark.xdist_group("ranks" if folder in OF_RANKS else name))
+
 
 @dataclass
 class Run:
