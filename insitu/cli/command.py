@@ -13,6 +13,7 @@ from insitu.cli.crystal import add_crystal
 from insitu.cli.diffraction import add_diffraction
 from insitu.cli.histories import Run, add_histories
 from insitu.cli.jobs import add_jobs
+from insitu.cli.saddles import add_saddles
 from insitu.cli.train import add_train
 from insitu.errors import InsituError, SettingError
 
@@ -95,6 +96,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("name", nargs="?", help="analysis whose settings are printed")
 
     add_train(verb)
+    add_saddles(verb)
     add_bench(verb)
 
     text = "Check LAMMPS, MPI, GPU and packages; say what to do. Exit code 1: something is not ok."

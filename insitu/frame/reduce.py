@@ -328,6 +328,15 @@ def workers() -> Iterator[Executor | None]:
         yield pool
 
 
+def only_this_rank() -> Any:
+    """Return the communicator of this rank alone, for a LAMMPS of its own; None without mpi4py."""
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError):
+        return None
+    return MPI.COMM_SELF
+
+
 def mpi_libraries() -> list[str]:
     """Return the MPI libraries that this process has loaded (their real paths)."""
     try:
