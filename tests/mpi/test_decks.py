@@ -51,6 +51,7 @@ SIZES: dict[str, dict[str, object]] = {
     "in.expansion": {"cells": 5, "steps": 40, "every": 20},
     "in.martensite": {"cells": 5, "hot": 300, "steps": 40, "every": 20},
     "in.barriers": {"cells": 4, "quench": 200, "shears": 2, "most": 50},
+    "in.hot_glass": {"cells": 4, "quench": 100, "copies": 2, "between": 20, "most": 30},
     "in.job": {"cells": 3, "often": 40, "every": 20, "total": 60},
     "vitrification/in.vitrification_ni": {
         "cells": 3,
@@ -73,7 +74,7 @@ POTENTIAL = {
     "in.film": "AlFe_mm.eam.fs", "in.hydride": "NiAlH_jea.eam.alloy",
     "in.unknown": "Zr_mm.eam.fs", "in.ensemble": "Fe_mm.eam.fs", "in.disable": "Si.sw",
     "in.martensite": "Zr_mm.eam.fs", "in.bain": "Fe_mm.eam.fs", "in.omega": "Ti.meam.spline",
-    "in.barriers": "CuZr_mm.eam.fs", "in.symmetry": "Fe_mm.eam.fs",
+    "in.barriers": "CuZr_mm.eam.fs", "in.hot_glass": "CuZr_mm.eam.fs", "in.symmetry": "Fe_mm.eam.fs",
     "vitrification/in.vitrification_ni": "Ni_u3.eam",
     "vitrification/in.vitrification_cuzr": "CuZr_mm.eam.fs",
 }  # fmt: skip
@@ -392,6 +393,27 @@ def test_barriers(done: Done) -> None:
         barriers = np.array([float(row.split()[5]) for row in rows])
         mean = float(history["barriers_mean"].isel(step=k - 1))
         assert barriers.mean() == pytest.approx(mean, abs=1e-4)  # a dump has 6 digits
+
+
+def test_hot_glass(done: Done) -> None:
+    """Quenched copies are analysed, and the run goes on as if there were none."""
+    history = done.history("hot_glass.h5")
+    assert done.steps("hot_glass.h5") == [21, 41]
+    assert (history["temperature"] == 0).all()
+    row = r"^ *(\d+) +(\S+) +(-\S+) +(-\S+) *$"
+    rows = re.findall(row, done.output("in.hot_glass"), re.M)
+    hot = [r for r in rows if float(r[1]) > 0]
+    for step in ("20", "40"):
+        seen = [r for r in hot if r[0] == step]
+        assert len(seen) >= 2  # at the end of the run, and where the minimisation begins
+        assert len(set(seen)) == 1
+    assert hot[-1][0] == "70"  # the last copy's minimisation, with the velocities of the run
+    total = [float(r[3]) for r in hot if r[0] in ("0", "20", "40")]
+    assert np.ptp(total) < 0.01  # conserved over the copies: 256 atoms, fix nve
+    for k, mean in enumerate(history["barriers_mean"].values):
+        text = (done.folder / f"hot_glass.{k + 1}.dump").read_text()
+        rows = text.split("ITEM: ATOMS")[-1].splitlines()[1:]
+        assert np.mean([float(r.split()[5]) for r in rows]) == pytest.approx(mean, abs=1e-4)
 
 
 def test_film(done: Done) -> None:
