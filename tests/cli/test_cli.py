@@ -23,6 +23,7 @@ VERBS = (
     "classify",
     "models",
     "train",
+    "saddles",
     "submit",
     "diffraction",
 )
