@@ -435,7 +435,8 @@ def picture(folder: Path, seed: int, found: Found, out: Path) -> None:
     d = d2min(run[0], run[last], *pairs_of(run[0], NEAR))
     barrier = -found.fields[seed]
     x, y, z = ((run[0].fractions() % 1.0) @ run[0].cell).T
-    cut = np.abs(z - run[0].cell[2, 2] / 2) < 3.0
+    from_it = (z - z[d.argmax()]) / run[0].cell[2, 2]  # a slice through the largest D²min
+    cut = np.abs(from_it - np.rint(from_it)) * run[0].cell[2, 2] < 3.0
     drawn = right.scatter(x[cut], y[cut], c=barrier[cut], s=14, cmap="viridis", linewidths=0,
                           vmin=np.quantile(barrier, 0.02), vmax=np.quantile(barrier, 0.98))  # fmt: skip
     top = cut & (d >= np.quantile(d, 0.95))
