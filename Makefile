@@ -62,10 +62,10 @@ hosts:
 	@sh tools/debian_slurm.sh
 
 test: $(VENV)/test hosts lint
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m "not full"
+	$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not full"
 
 test-full: $(VENV)/test hosts lint
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 test-hosts: $(VENV)/test hosts
 	@for release in $(RELEASES); do \

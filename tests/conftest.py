@@ -33,22 +33,24 @@ SPY = Path(__file__).parent / "spy"
 DROPPED = ("INSITU_", "PMI_", "OMPI_", "LAMMPS_PLUGIN_PATH", "PYTHON")
 REQUIRED = bool(os.environ.get("INSITU_REQUIRE_HOSTS"))
 
-#: Folders of tests that start several processes each: LAMMPS' ranks, jobs of a cluster.
-OF_RANKS = ("mpi", "slurm")
+#: Tests that start several processes each: LAMMPS' ranks, jobs of a cluster.
+OF_RANKS = ("tests/mpi/", "tests/slurm/")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several workers: tests of ranks one after another, the files of the others beside them.
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Return what gives tests to workers: those of ranks one after another, other files beside them.
 
-    Ranks wait for each other with busy loops: on two cores, two such tests at a time take longer than one
+    Ranks wait for each other in busy loops: on two cores, two such tests at a time take longer than one
     after the other.
     """
-    if not hasattr(config, "workerinput"):  # of xdist
-        return
-    for item in items:
-        folder, name = item.path.parent.name, str(item.path)
-        item.add_marker(pytest.mark.xdist_group("ranks" if folder in OF_RANKS else name))
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "ranks" if nodeid.startswith(OF_RANKS) else nodeid.split("::", 1)[0]
+
+    return Scheduling(config, log)  # type: ignore[arg-type]
 
 
 @dataclass
