@@ -95,7 +95,7 @@ fi
 if [ ! -x "$build/lmp" ]; then
     set --
     command -v ninja >/dev/null 2>&1 && set -- -G Ninja
-    for package in PYTHON PLUGIN MANYBODY MOLECULE EXTRA-FIX REPLICA SHOCK; do
+    for package in PYTHON PLUGIN MANYBODY MOLECULE EXTRA-FIX PTM REPLICA SHOCK; do
         set -- "$@" -D "PKG_$package=on"
     done
     for unused in JPEG PNG GZIP FFMPEG CURL; do

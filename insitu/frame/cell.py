@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from insitu.errors import SettingError
+from insitu.frame.given import real
 
 
 def completed(
@@ -21,7 +22,7 @@ def completed(
         if periodic.any():
             raise SettingError("cell is None with pbc=True; give the cell, or pbc=False")
         cell = np.zeros((3, 3))
-    box = np.array(cell, dtype=np.float64)
+    box = real("numbers of the cell", cell)
     if box.shape == (3,):
         box = np.diag(box)
     if box.shape != (3, 3):

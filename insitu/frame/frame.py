@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from insitu.errors import SettingError
 from insitu.frame.cell import completed, heights, inverse
 from insitu.frame.compiled import compiled
-from insitu.frame.images import check_finite, check_length, check_positions
+from insitu.frame.given import flags, integers, real
+from insitu.frame.images import check_finite, check_images, check_length, check_positions
 
 
 @dataclass(frozen=True)
@@ -204,24 +205,25 @@ class Frame:
         InsituError
             A position is not finite.
         """
-        r = np.array(positions, dtype=np.float64, order="C", ndmin=2)
+        r = np.atleast_2d(real("positions", positions))
         if r.size == 0:
             r = r.reshape(0, 3)
         check_positions(r)
         n = len(r)
-        flags = np.asarray(pbc, dtype=bool)
-        if flags.shape not in ((), (1,), (3,)):
-            raise SettingError(f"pbc has shape {flags.shape}; give one flag or three")
-        periodic = np.broadcast_to(flags, (3,)).copy()
-        tags = np.arange(1, n + 1) if ids is None else np.asarray(ids)
-        tags = tags.astype(np.int64)
+        given_pbc = flags("pbc", pbc)
+        if given_pbc.shape not in ((), (1,), (3,)):
+            raise SettingError(f"pbc has shape {given_pbc.shape}; give one flag or three")
+        periodic = np.broadcast_to(given_pbc, (3,)).copy()
+        tags = np.arange(1, n + 1) if ids is None else integers("ids", ids)
         # Before any arithmetic: wrapping would spread one bad number over the sample.
         check_finite(r, tags)
-        kinds = np.ones(n, dtype=np.int32) if types is None else np.asarray(types).astype(np.int32)
+        kinds = np.ones(n, dtype=np.int32)
+        if types is not None:
+            kinds = integers("types", types).astype(np.int32)
         check_length("types", kinds, n)
         check_length("ids", tags, n)
         # A copy: a frame's arrays become read-only, the caller's must not.
-        given = np.array(more.pop("origin", np.zeros(3)), dtype=np.float64)
+        given = real("coordinates of the origin", more.pop("origin", np.zeros(3)))
         box, origin = completed(cell, periodic, r, given)
         compiled().wrap(r, origin, inverse(box), box, periodic.view(np.uint8))
         bare = cls(
@@ -245,10 +247,16 @@ class Frame:
             Images are made for all points within this distance of the cell [Å].
         """
         assert not self.n_ghost
+        part = reach / heights(self.cell)
+        check_images(self.n_local, self.pbc, part)
         owner, ghosts = compiled().images(
-            self.positions, self.origin, inverse(self.cell), self.cell, self.pbc.view(np.uint8),
-            reach / heights(self.cell),
-        )  # fmt: skip
+            self.positions,
+            self.origin,
+            inverse(self.cell),
+            self.cell,
+            self.pbc.view(np.uint8),
+            part,
+        )
         return replace(
             self,
             positions=np.concatenate([self.positions, ghosts.reshape(-1, 3)]),

@@ -14,6 +14,8 @@ from insitu.errors import InsituError, SettingError
 FAR = 1e100
 #: What lies on the border but for rounding, in fractional coordinates, stays where it is.
 _BORDER = 1e-12
+#: Images of a small sample, at most; also 100 of each atom of a large one.
+_MOST_IMAGES = 1e7
 
 
 def check_positions(positions: Any) -> None:
@@ -48,6 +50,26 @@ def check_length(name: str, values: NDArray[Any], n: int) -> None:
     """Raise SettingError if there is not one value an atom; `name` says of what."""
     if values.shape != (n,):
         raise SettingError(f"{name} have shape {values.shape}; give ({n},), one an atom")
+
+
+def check_images(n: int, pbc: NDArray[np.bool_], part: NDArray[np.float64]) -> None:
+    """Raise SettingError if a cell is so thin that its images could not be held.
+
+    Parameters
+    ----------
+    n
+        Number of atoms.
+    pbc, part
+        ``(3,)`` which directions are periodic, and how far images are looked for, as a part of the cell's
+        heights.
+    """
+    most = n * float(np.prod(np.where(pbc, 1.0 + 2.0 * part, 1.0)))
+    if not most < max(_MOST_IMAGES, 100.0 * n):
+        k = int(np.argmax(np.where(pbc, part, 0.0)))
+        raise SettingError(
+            f"the cell is so thin (along vector {k}: 1/{part[k]:.3g} of the range of the analysis) that it "
+            "would have too many images; correct the cell, or set a direction non-periodic"
+        )
 
 
 def periods_outside(s: Any, pbc: Any, xp: Any) -> Any:

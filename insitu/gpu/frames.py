@@ -11,9 +11,11 @@ from numpy.typing import ArrayLike
 from insitu.errors import SettingError
 from insitu.frame.cell import heights
 from insitu.frame.frame import Frame
+from insitu.frame.given import integers
 from insitu.frame.images import (
     FAR,
     check_finite,
+    check_images,
     check_length,
     check_positions,
     images,
@@ -45,6 +47,9 @@ def frame_on_device(
         A position is not finite.
     """
     xp = device.xp
+    kind = str(getattr(positions, "dtype", ""))
+    if "complex" in kind or "bool" in kind:
+        raise SettingError(f"positions are of the type {kind}; give real numbers")
     r = device.array(positions, np.float64)
     check_positions(r)
     if cell is None:
@@ -57,11 +62,13 @@ def frame_on_device(
     s = r @ device.array(np.linalg.inv(box), np.float64)
     outside = periods_outside(s, device.array(bare.pbc, np.float64), xp)
     r, s = r - outside @ there, s - outside
-    owner, shift = images(s, bare.pbc, reach / heights(box), xp)
+    part = reach / heights(box)
+    check_images(len(s), bare.pbc, part)
+    owner, shift = images(s, bare.pbc, part, xp)
     everyone = xp.concatenate([xp.arange(n), owner])
     kinds = np.ones(n, dtype=np.int32)
     if types is not None:  # with species, of the ghosts as well
-        kinds = np.asarray(types).astype(np.int32)
+        kinds = integers("types", types).astype(np.int32)
         check_length("types", kinds, n)
         kinds = kinds[device.read(everyone)]
     return Frame(

@@ -7,6 +7,7 @@ import fcntl
 import io
 import itertools
 import os
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,11 @@ from insitu.errors import HistoryError, InsituError, SettingError, StorageError,
 from insitu.history import IF_EXISTS
 from insitu.history.elements import damage, opened
 from insitu.history.integrity import half_written, verify
+
+#: What HDF5 says of a file that was cut or changed, where the file system has said nothing.
+_DAMAGED = re.compile(
+    "truncated file|file signature|superblock|address|B-tree|object header|heap|checksum"
+)
 
 
 class Disk(io.FileIO):
@@ -221,6 +227,11 @@ def explained(what: str) -> Iterator[None]:
     except InsituError:
         raise
     except (OSError, RuntimeError) as error:  # h5py raises either, depending on the call
+        if getattr(error, "errno", None) is None and _DAMAGED.search(str(error)):
+            raise StorageError(
+                f"{what}, for it is damaged ({damage(error)}): copy it back from where it is whole, or "
+                "remove it (if_exists overwrite), or give another file name."
+            ) from error
         raise StorageError(
             f"{what} ({error}); look at the space, the quota and the permissions there."
         ) from error

@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from insitu.history.elements import damage
 from insitu.history.file_access import explained
 from insitu.history.particle_layout import ABSENT, GROUP, About, add_values, lay_out, steps
 from insitu.history.particles import check_run
@@ -174,6 +175,20 @@ def absent(dataset: h5py.Dataset) -> list[str]:
     folder = Path(os.path.realpath(dataset.file.filename)).parent
     names = [s.file_name.replace("%%", "%") for s in dataset.virtual_sources()]
     return [name for name in names if not (folder / name).exists()]
+
+
+def damaged(dataset: h5py.Dataset) -> str:
+    """Return which file of a virtual dataset cannot be opened, and why; ``""`` if all can."""
+    if not dataset.is_virtual:
+        return ""
+    folder = Path(os.path.realpath(dataset.file.filename)).parent
+    for source in dataset.virtual_sources():
+        path = folder / source.file_name.replace("%%", "%")
+        try:
+            h5py.File(path, "r", locking=False).close()
+        except OSError as error:
+            return f"'{path}' ({damage(error)})"
+    return ""
 
 
 def frames_of(path: Path) -> list[int]:

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import re
+import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,8 @@ from insitu.errors import SettingError
 from insitu.frame.species import SYMBOLS
 from insitu.offline.configuration import Configuration
 from insitu.offline.dump_frame import Tell, Wanted
-from insitu.offline.streams import Stream
+from insitu.offline.soundness import shown, whole
+from insitu.offline.text_ends import check_data, cut_text, whole_frames
 
 #: What ASE's readers may call the step.
 _STEPS = ("step", "timestep", "Timestep", "Step")
@@ -50,14 +50,29 @@ def by_ase(path: str, wanted: Wanted, kind: str, tell: Tell) -> Iterator[Configu
     number = 0
     index = ":"
     if ".xyz" in path or ".extxyz" in path:
-        index = f":{_whole_frames(path, tell)}"
+        index = f":{whole_frames(path, tell)}"
+    elif kind != "data" and (line := cut_text(path)):
+        tell(
+            f"'{path}' ends within the line '{shown(line)}', shorter than those before it: it may have "
+            "been cut, and its last number with it"
+        )
     try:
         if kind == "data":
-            frames: Any = [ase.io.read(path, format="lammps-data", **_style(path))]
+            style = check_data(path)
+            known = {} if style is None else {"atom_style": style}
+            frames: Any = iter([ase.io.read(path, format="lammps-data", **known)])
         else:
-            frames = ase.io.iread(path, index=index)
-        for atoms in frames:
-            yield from_atoms(atoms) if wanted(number) else None
+            frames = iter(ase.io.iread(path, index=index))
+        while True:
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                atoms = next(frames, None)
+            for text in {shown(str(w.message), 160) for w in said if w.category is UserWarning}:
+                tell(f"'{path}', frame {number}: ASE says: {text}")
+            if atoms is None:
+                break
+            where = f"'{path}', frame {number}"
+            yield from_atoms(atoms, where) if wanted(number) else None
             number += 1
     except SettingError:
         raise
@@ -67,11 +82,18 @@ def by_ase(path: str, wanted: Wanted, kind: str, tell: Tell) -> Iterator[Configu
             "(.xyz, .cif, .vasp …), or convert it to extended XYZ"
         ) from None
     except Exception as error:  # each of ASE's readers has errors of its own
-        after = f"after {number} frames " if number else ""
-        text = (str(error).strip().splitlines() or [""])[0][:160]
+        text = shown((str(error).strip().splitlines() or [""])[0], 160)
+        if number and path.lower().endswith(".traj"):  # binary: what follows is lost
+            tell(
+                f"'{path}': frame {number} is cut or damaged ({text}) and left out, with what follows it; "
+                "the frames before it are complete"
+            )
+            return
+        after = f"after {number} frame{'s' * (number > 1)} " if number else ""
         raise SettingError(
-            f"'{path}' cannot be read by ASE {after}({type(error).__name__}: {text}); compare the file "
-            "with its format's description, or convert it to a LAMMPS dump or extended XYZ"
+            f"'{path}' cannot be read by ASE {after}({type(error).__name__}: {text}); copy it anew if it "
+            "was cut, else compare it with its format's description, or convert it to a LAMMPS dump or "
+            "extended XYZ"
         ) from None
     if not number:
         raise SettingError(
@@ -79,47 +101,8 @@ def by_ase(path: str, wanted: Wanted, kind: str, tell: Tell) -> Iterator[Configu
         )
 
 
-def _whole_frames(path: str, tell: Tell) -> str | int:
-    """Return how many frames of an XYZ file are complete, ``""`` where it cannot be told."""
-    stream, frames, left, text = Stream(path), 0, -1, b""
-    try:
-        while more := stream.read():
-            lines = (text + more).split(b"\n")
-            text = lines.pop()
-            for line in lines:
-                if left > 0:
-                    left -= 1
-                elif line.strip():
-                    left = int(line) + 1
-                frames += left == 0
-                left = -1 if left == 0 else left
-        if left == 1 and not frames and text.strip():
-            return 1  # a file of one frame need not end with a newline
-        if left > 0 or text.strip():
-            tell(
-                f"'{path}': frame {frames} is incomplete (the file ends in it) and left out; the "
-                "frames before it are complete"
-            )
-        return frames
-    except (ValueError, SettingError):
-        return ""
-    finally:
-        stream.close()
-
-
-def _style(path: str) -> dict[str, Any]:
-    """Return the atom style that a data file names, `atomic` or `molecular` … by its columns if not."""
-    rows = Path(path).read_text(errors="replace").splitlines()
-    at = next((k for k, row in enumerate(rows) if re.match(r"\s*Atoms\b", row)), None)
-    if at is None or "#" in rows[at]:
-        return {}
-    first = next((row.split("#")[0].split() for row in rows[at + 1 :] if row.strip()), [])
-    styles = {5: "atomic", 8: "atomic", 6: "charge", 9: "charge", 7: "full", 10: "full"}
-    return {"atom_style": styles.get(len(first), "atomic")}
-
-
-def from_atoms(atoms: Any) -> Configuration:
-    """Return what an ``ase.Atoms`` says; atomic numbers of 0 (X) are no elements."""
+def from_atoms(atoms: Any, where: str = "ase.Atoms") -> Configuration:
+    """Return what an ``ase.Atoms`` says; atomic numbers of 0 (X) are no elements; `where` for messages."""
     arrays, info = atoms.arrays, atoms.info
     numbers = np.asarray(atoms.numbers)
     step = next((int(info[k]) for k in _STEPS if k in info and np.ndim(info[k]) == 0), None)
@@ -132,8 +115,8 @@ def from_atoms(atoms: Any) -> Configuration:
         step,
         float(time) if isinstance(time, int | float | np.number) else None,
         "",
-        np.asarray(arrays["id"], dtype=np.int64) if "id" in arrays else None,
-        np.asarray(arrays["type"], dtype=np.int32) if _whole(arrays.get("type")) else None,
+        whole(arrays["id"], "id", where, np.int64) if "id" in arrays else None,
+        whole(arrays["type"], "type", where, np.int32) if _whole(arrays.get("type")) else None,
         np.array(SYMBOLS)[numbers] if len(numbers) and numbers.all() else None,
         {k: v for k, v in arrays.items() if v.ndim == 1 and v.dtype.kind in "iuf"},
     )

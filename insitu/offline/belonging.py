@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from insitu.errors import SettingError, did_you_mean
 from insitu.frame.species import SYMBOLS
 from insitu.offline.configuration import Configuration
+from insitu.offline.soundness import listed
 
 #: A mask ``(n,)``, or elements: symbols or atomic numbers.
 Neighbors = NDArray[np.bool_] | str | Sequence[str | int] | Sequence[bool] | int
@@ -46,8 +47,7 @@ def of_configuration(
         else:
             mine = np.zeros(len(c), dtype=bool)
         if len(c) and not mine.any():
-            there = [] if c.types is None else [str(t) for t in np.unique(c.types)]
-            there += [] if c.names is None else sorted(set(c.names.tolist()))
+            there = [listed(v) for v in (c.types, c.names) if v is not None]
             raise SettingError(
                 f"{setting} {','.join(words)}: '{file}' has no atoms of '{word}'; it has: "
                 f"{', '.join(there) or 'neither types nor elements'}"

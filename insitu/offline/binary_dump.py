@@ -14,6 +14,7 @@ from insitu.errors import SettingError
 from insitu.frame.units import ANGSTROM
 from insitu.offline.configuration import Configuration
 from insitu.offline.dump_frame import CutError, Header, Tell, Wanted, make, restricted
+from insitu.offline.soundness import shown
 from insitu.offline.streams import Stream
 
 #: Names of the format at the beginning of each frame.
@@ -139,13 +140,17 @@ class BinaryDump:
             header.cell, header.origin = numbers[:3].copy(), numbers[3].copy()
         else:
             bounds = np.array(self._get("6d")).reshape(3, 2)
-            header.cell, header.origin = restricted(
-                bounds, self._get("3d") if tilted else (0.0,) * 3
-            )
+            tilts = self._get("3d") if tilted else (0.0,) * 3
+            try:
+                header.cell, header.origin = restricted(bounds, tilts)
+            except ValueError as error:
+                raise self._wrong(f"of the box {error}") from None
         width = self._get("i")
         self._units = header.units = self._words() or self._units
         if header.units and header.units not in ANGSTROM:
-            raise self._wrong(f"units '{header.units}' are not known; known: {', '.join(ANGSTROM)}")
+            raise self._wrong(
+                f"units '{shown(header.units, 20)}' are not known; known: {', '.join(ANGSTROM)}"
+            )
         if self._take(1) != b"\0":
             header.time = self._get("d")
         header.columns = self._words().split()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from insitu.errors import SettingError
 from insitu.offline.configuration import Configuration
+from insitu.offline.soundness import shown, whole
 
 #: Tells what was left out.
 Tell = Callable[[str], None]
@@ -59,11 +60,18 @@ def restricted(
         ``(3, 2)`` of the box around it, as dumps have them.
     tilts
         xy, xz, yz.
+
+    Raises
+    ------
+    ValueError
+        An end is below its beginning.
     """
     xy, xz, yz = tilts
     low = bounds[:, 0] - np.array([min(0.0, xy, xz, xy + xz), min(0.0, yz), 0.0])
     high = bounds[:, 1] - np.array([max(0.0, xy, xz, xy + xz), max(0.0, yz), 0.0])
     size = high - low
+    if (size < 0).any():
+        raise ValueError(f"an end is below its beginning: {low.tolist()}, {high.tolist()}")
     cell = np.array([[size[0], 0.0, 0.0], [xy, size[1], 0.0], [xz, yz, size[2]]])
     return cell, low
 
@@ -76,29 +84,46 @@ def make(
     Raises
     ------
     SettingError
-        There are no positions, or the cell is none.
+        There are no positions, or two columns of a name; an id or a type is no whole number.
     """
     assert header.cell is not None
+    if len(set(header.columns)) < len(header.columns):
+        twice = next(c for c in header.columns if header.columns.count(c) > 1)
+        raise SettingError(
+            f"{where} has the column {shown(twice)} twice; which is meant? Name one of them otherwise in "
+            "its line ITEM: ATOMS"
+        )
     found = next((p for p in POSITIONS if all(c in values for c in p[0])), None)
     if found is None:
         raise SettingError(
-            f"{where} has the columns {' '.join(header.columns)}, and no positions; dump x y z, xs ys zs, "
-            "xu yu zu or xsu ysu zsu"
+            f"{where} has the columns {shown(' '.join(header.columns), 200)}, and no positions; dump "
+            "x y z, xs ys zs, xu yu zu or xsu ysu zsu"
         )
     r = np.stack([values[c] for c in found[0]], axis=1).astype(np.float64)
     if found[1]:
-        r = r @ header.cell + header.origin
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is found later
+            r = r @ header.cell + header.origin
     kinds = values.get("type")
     labels = None
     if kinds is not None and kinds.dtype.kind in "SU":  # labels of types
-        labels, which = np.unique(kinds.astype("U"), return_inverse=True)
+        labels, which = np.unique(_text(kinds), return_inverse=True)
         kinds, labels = which + 1, labels[which]
     names = values.get("element", values.get("typelabel", labels))
     ids = values.get("id")
     more = {k: v for k, v in values.items() if v.dtype.kind not in "SU"} if everything else {}
     return Configuration(
         r, header.cell, header.origin, header.pbc, header.step, header.time, header.units,
-        None if ids is None else ids.astype(np.int64),
-        None if kinds is None else kinds.astype(np.int32),
-        None if names is None else names.astype("U"), more,
+        None if ids is None else whole(ids, "id", where, np.int64),
+        None if kinds is None else whole(kinds, "type", where, np.int32),
+        None if names is None else _text(names), more,
     )  # fmt: skip
+
+
+def _text(names: NDArray[Any]) -> NDArray[np.str_]:
+    """Return names as text."""
+    if names.dtype.kind == "U":
+        return names
+    try:
+        return names.astype("U")  # ASCII, fast
+    except UnicodeDecodeError:
+        return np.char.decode(names, "utf-8", "replace")

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ from insitu.offline.configuration import Configuration
 from insitu.offline.expression import atoms_of
 from insitu.offline.options import Options
 from insitu.offline.output import Output, own_words
+from insitu.offline.soundness import listed
 from insitu.offline.topology import completed
 from insitu.offline.trajectories import first_step, read_many
 
@@ -190,9 +192,7 @@ def _elements(
         return np.array([0, *(SYMBOLS.index(s) for s in species)])[c.types]
     if c.numbers is not None:
         return c.numbers
-    what = (
-        "no types" if c.types is None else f"types {', '.join(map(str, np.unique(c.types)))} only"
-    )
+    what = "no types" if c.types is None else f"types {listed(c.types)} only"
     raise SettingError(
         f"model '{model.card.name}' tells species apart ({known}) and '{file}' has {what}: say which "
         f"elements they are, for example --species {known}"
@@ -204,7 +204,7 @@ def _check_types(types: NDArray[np.int32], file: str, species: Sequence[str]) ->
     if len(types) and not 1 <= types.min() <= types.max() <= len(species):
         raise SettingError(
             f"--species {','.join(species)} names {len(species)} elements and '{file}' has the types "
-            f"{', '.join(map(str, np.unique(types)))}; give one for each type 1, 2, …"
+            f"{listed(types)}; give one for each type 1, 2, …"
         )
 
 
@@ -224,7 +224,9 @@ def _in_order(
         workers = max(getattr(executor, "num_workers", 1), 1)
     for file, number, whole, kept, sample in samples if alone else ():
         started = time.perf_counter()
-        yield file, number, whole, kept, sample.classify(model)
+        with _named(file, number):
+            found = sample.classify(model)
+        yield file, number, whole, kept, found
         spent += time.perf_counter() - started
         if workers > 1 and spent > _ALONE:
             break
@@ -255,7 +257,17 @@ def _in_order(
 
 def _finished(item: Waiting) -> Done:
     file, number, whole, kept, result = item
-    return file, number, whole, kept, result.result()
+    with _named(file, number):
+        return file, number, whole, kept, result.result()
+
+
+@contextmanager
+def _named(file: str, number: int) -> Iterator[None]:
+    """Have errors say which frame they are of."""
+    try:
+        yield
+    except InsituError as error:
+        raise type(error)(f"'{file}', frame {number}: {error}") from None
 
 
 #: The model of a worker process, and how it was asked for.

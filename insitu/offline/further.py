@@ -24,7 +24,10 @@ from insitu.frame.halo import Halo
 from insitu.frame.neighbors import Neighbors
 from insitu.frame.reduce import Ranks
 from insitu.offline.configuration import Configuration
+from insitu.offline.soundness import listed, repeated
 from insitu.pipeline.build import further_of
+
+_MOST_TYPES = 1000
 
 
 class Further:
@@ -64,6 +67,7 @@ class Further:
         if c.types is None and c.names is not None:
             self._names = tuple(np.unique(c.names).tolist())
         n_types = len(self._names) or (1 if c.types is None else int(c.types.max(initial=1)))
+        self._check(c, n_types)
         bare = self._frame(c, 0, None)
         system = AnalysedSystem(
             n_types=n_types, units=units, cell=bare.cell if box is None else box[0],
@@ -87,6 +91,19 @@ class Further:
         for a in self.analyses:
             if a.state:
                 a.restore({})
+
+    @staticmethod
+    def _check(c: Configuration, n_types: int) -> None:
+        """Refuse what no analysis could make sense of."""
+        if (again := repeated(c)) is not None:
+            raise SettingError(
+                f"--analyze: several atoms have the id {again}, by which analyses tell them apart; correct "
+                "the ids, or leave their column out"
+            )
+        if n_types > _MOST_TYPES or (c.types is not None and c.types.min(initial=1) < 1):
+            raise SettingError(
+                f"--analyze: the atoms have the types {listed(c.types)}; give 1, 2, … up to {_MOST_TYPES}"  # type: ignore[arg-type]
+            )
 
     def _species(self, c: Configuration, n_types: int) -> tuple[str, ...]:
         """Return the element of each type, where all atoms of a type have one and the file says it."""
@@ -121,6 +138,7 @@ class Further:
         found
             Phases of its atoms.
         """
+        self._check(c, 1)
         analysed = found.analysed
         bare = self._frame(c, step, None if analysed.all() else analysed)
         kinds = len(self._names) or self.analyses[0].system.n_types

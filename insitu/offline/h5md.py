@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import SettingError
-from insitu.history.particle_parts import absent
+from insitu.history.particle_parts import absent, damaged
 from insitu.offline.configuration import Configuration
 from insitu.offline.dump_frame import Tell, Wanted
+from insitu.offline.soundness import shown, whole
 
 #: Units that files name [Å] and [ps]; these are the units of `metal`.
 _LENGTH = {"Angstrom": 1.0, "angstrom": 1.0, "Å": 1.0, "nm": 10.0, "pm": 0.01, "m": 1e10}
@@ -29,7 +30,7 @@ def is_h5md(path: str) -> bool:
     try:
         with h5py.File(path, "r", locking=False) as file:
             return "h5md" in file
-    except OSError:
+    except (OSError, RuntimeError, KeyError, ValueError):
         return True  # damaged: reading it says how
 
 
@@ -114,8 +115,11 @@ class H5MDFile:
                 yield from self._frames(file, wanted)
         except SettingError:
             raise
-        except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:
-            what = " ".join(str(error).split())[:120]
+        except (
+            OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError, MemoryError,
+            OverflowError, AttributeError,
+        ) as error:  # fmt: skip
+            what = shown(" ".join(str(error).split()), 120)
             raise SettingError(
                 f"'{self._path}' is HDF5 but cannot be read as H5MD ({what}); copy it anew, or dump the "
                 "frames as text"
@@ -133,6 +137,10 @@ class H5MDFile:
             raise SettingError(
                 f"'{self._path}' shows atoms that are in '{lost[0]}', which is not beside it; copy all "
                 "parts into one folder"
+            )
+        if broken := damaged(r.value):
+            raise SettingError(
+                f"'{self._path}' shows atoms that are in {broken}, which is damaged; copy that one anew"
             )
         box = group.get("box")
         edges = Element(box["edges"]) if box is not None and "edges" in box else None
@@ -198,12 +206,13 @@ class H5MDFile:
             n: v for n, v in values.items() if v is not None and v.shape[:1] == positions.shape[:1]
         }
         ids = mine.pop("id", None)
-        types, names = _species(known.get("species"), mine.pop("species", None))
+        where = f"'{self._path}', frame {k}"
+        types, names = _species(known.get("species"), mine.pop("species", None), where)
         if (own := mine.get("type")) is not None and own.ndim == 1 and own.dtype.kind in "iu":
-            types = mine.pop("type").astype(np.int32)  # species are elements there
+            types = whole(mine.pop("type"), "type", where, np.int32)  # species are elements there
         c = Configuration(
             positions, cell, np.zeros(3), pbc if cell.any() else np.zeros(3, dtype=bool), step, time,
-            style, None if ids is None else ids.astype(np.int64), types, names,
+            style, None if ids is None else whole(ids, "id", where, np.int64), types, names,
             _columns(mine) if self._everything else {},
         )  # fmt: skip
         if ids is not None and (fill := known["id"].value.fillvalue) < 0:
@@ -212,7 +221,7 @@ class H5MDFile:
 
 
 def _species(
-    element: Element | None, values: NDArray[Any] | None
+    element: Element | None, values: NDArray[Any] | None, where: str
 ) -> tuple[NDArray[np.int32] | None, NDArray[np.str_] | None]:
     """Return types and names of the atoms, where the file has them."""
     if element is None or values is None or values.ndim != 1:
@@ -220,7 +229,7 @@ def _species(
     if values.dtype.kind in "SUO":
         names = np.array([_text(v) for v in values])
         return np.unique(names, return_inverse=True)[1].astype(np.int32) + 1, names
-    types = values.astype(np.int32)
+    types = whole(values, "species", where, np.int32)
     if words := h5py.check_enum_dtype(element.value.dtype):
         by_number = {number: word for word, number in words.items()}
         return types, np.array([by_number.get(t, str(t)) for t in types.tolist()])

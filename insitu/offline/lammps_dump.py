@@ -26,6 +26,7 @@ from insitu.offline.dump_frame import (
     make,
     restricted,
 )  # fmt: skip
+from insitu.offline.soundness import shown
 from insitu.offline.streams import Stream
 
 _SKIP, _NUMBER, _WORD = 0, 1, 2
@@ -123,7 +124,7 @@ class TextDump:
                 continue
             if not line.startswith(b"ITEM: "):
                 raise self._wrong(
-                    f"'{line[:60].decode(errors='replace')}' stands where a frame should begin or go on "
+                    f"'{shown(line)}' stands where a frame should begin or go on "
                     "(ITEM: …); the file is no LAMMPS dump, or was changed"
                 )
             words = line.decode(errors="replace").split()[1:]
@@ -140,7 +141,9 @@ class TextDump:
                 header.units = self._demand()
                 if header.units not in ANGSTROM:
                     known = ", ".join(ANGSTROM)
-                    raise self._wrong(f"units '{header.units}' are not known; known: {known}")
+                    raise self._wrong(
+                        f"units '{shown(header.units)}' are not known; known: {known}"
+                    )
             elif item == "TIME":
                 header.time = self._number(float)
             elif item == "TIMESTEP":
@@ -151,8 +154,8 @@ class TextDump:
                 self._box(header, words[2:])
             else:
                 raise self._wrong(
-                    f"'ITEM: {' '.join(words)}' is not of a dump of atoms; give a dump of the styles atom "
-                    "or custom"
+                    f"'ITEM: {shown(' '.join(words))}' is not of a dump of atoms; give a dump of the "
+                    "styles atom or custom"
                 )
         if header.atoms is None or header.atoms < 0 or header.cell is None:
             raise self._wrong(
@@ -165,7 +168,7 @@ class TextDump:
         try:
             return kind(text)
         except ValueError:
-            raise self._wrong(f"'{text[:60]}' is no number; dump the frame anew") from None
+            raise self._wrong(f"'{shown(text)}' is no number; dump the frame anew") from None
 
     def _box(self, header: Header, words: list[str]) -> None:
         rows = []
@@ -174,19 +177,24 @@ class TextDump:
             try:
                 rows.append([float(w) for w in text.split()])
             except ValueError:
-                raise self._wrong(f"'{text[:60]}' are no bounds of a box") from None
+                raise self._wrong(
+                    f"'{shown(text)}' are no bounds of a box; correct the line, or dump the frame anew"
+                ) from None
         widths = {len(r) for r in rows}
         general = words[:2] == ["abc", "origin"]
         if widths not in ({2}, {3}, {4}) or general != (widths == {4}):
             raise self._wrong(
-                "the bounds of the box have not 2, 3 (tilted) or 4 numbers a line each"
+                "the bounds of the box have not 2, 3 (tilted) or 4 numbers a line each; correct them"
             )
         box = np.array(rows)
         if general:
             header.cell, header.origin = box[:, :3].copy(), box[:, 3].copy()
         else:
             tilts = box[:, 2] if box.shape[1] == 3 else np.zeros(3)
-            header.cell, header.origin = restricted(box[:, :2], (tilts[0], tilts[1], tilts[2]))
+            try:
+                header.cell, header.origin = restricted(box[:, :2], (tilts[0], tilts[1], tilts[2]))
+            except ValueError as error:
+                raise self._wrong(f"of the box {error}; correct the bounds") from None
         flags = [w for w in words if len(w) == 2 and set(w) <= set("pfsm")]
         if len(flags) == 3:  # old dumps have none: periodic
             header.pbc = np.array([w == "pp" for w in flags])
@@ -257,15 +265,15 @@ class TextDump:
             self._at += again
             raise CutError(f"{rows} of {header.atoms} rows")
         self._line += 1
-        text = line[:80].decode(errors="replace")
+        text, columns = shown(line, 80), shown(" ".join(header.columns), 200)
         n = len(header.columns)
         if column < n and column < len(line.split()):
             raise self._wrong(
-                f"'{line.split()[column][:40].decode(errors='replace')}' cannot be the column "
-                f"{header.columns[column]} of '{text}'; correct the row"
+                f"'{shown(line.split()[column], 40)}' cannot be the column "
+                f"{shown(header.columns[column])} of '{text}'; correct the row"
             )
         raise self._wrong(
-            f"'{text}' has {len(line.split())} columns and the frame {n} ({' '.join(header.columns)}); "
+            f"'{text}' has {len(line.split())} columns and the frame {n} ({columns}); "
             "correct the row"
         )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Trajectories and topologies that MDAnalysis reads, such as DCD, XTC, TRR, PDB, GRO: its home but for XTC.
+"""Trajectories and topologies that MDAnalysis reads, such as DCD, PDB, GRO: its home but for XTC and TRR.
 
 DCD, XTC and TRR are read frame by frame, from the first to the last: no list of offsets is made, so nothing
 is written beside the trajectory. MDAnalysis' guesses of elements, types and times are not taken.
@@ -22,7 +22,9 @@ from insitu.frame.species import SYMBOLS
 from insitu.offline import xtc_frames
 from insitu.offline.configuration import Configuration
 from insitu.offline.dump_frame import Tell, Wanted
+from insitu.offline.soundness import shown
 from insitu.offline.streams import Stream
+from insitu.offline.text_ends import check_pdb, cut_text
 
 #: Endings of formats that are left to MDAnalysis; DCD, XTC and TRR are told by their first bytes.
 _ENDINGS = (
@@ -81,6 +83,11 @@ def by_mdanalysis(
         MDAnalysis is not installed, or cannot read the file.
     """
     _present(path)
+    if re.search(r"\.(pdb|ent)$", path.lower()):
+        if said := check_pdb(path):
+            tell(said)
+    elif path.lower().endswith(".gro") and (line := cut_text(path)):
+        raise SettingError(f"'{path}' was cut in its last line, '{shown(line)}'; copy it anew")
     reader = {"dcd": _dcd, "xtc": _xtc, "trr": _trr}.get(kind, _universe)
     frames, number = reader(path, wanted), 0
     try:
@@ -155,7 +162,7 @@ def _present(path: str) -> None:
 
 def _line(error: BaseException) -> str:
     """Return the first line of an error."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    return shown((str(error).strip().splitlines() or [type(error).__name__])[0], 160)
 
 
 def _made(
@@ -223,20 +230,13 @@ def _rest_of_dcd(path: str) -> int:
 
 
 def _xtc(path: str, wanted: Wanted) -> Frames:
-    for frame in xtc_frames.frames(path, wanted):
+    for frame in xtc_frames.frames(path, "xtc", wanted):
         yield None if frame is None else _of_gromacs(frame)
 
 
 def _trr(path: str, wanted: Wanted) -> Frames:
-    from MDAnalysis.lib.formats.libmdaxdr import TRRFile
-
-    number = 0
-    with TRRFile(path) as file:
-        for frame in file:
-            if not frame.hasx:  # it may have velocities or forces only
-                continue
-            yield _of_gromacs(frame) if wanted(number) else None
-            number += 1
+    for frame in xtc_frames.frames(path, "trr", wanted):
+        yield None if frame is None else _of_gromacs(frame)
 
 
 def _of_gromacs(frame: Any) -> Configuration:

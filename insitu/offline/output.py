@@ -24,6 +24,10 @@ from insitu.offline import labels_file
 from insitu.offline.configuration import Configuration
 from insitu.offline.further import Further
 from insitu.offline.options import Options
+from insitu.offline.soundness import listed
+
+#: Each has columns of its own in the history.
+_MOST_TYPES = 1000
 
 
 @contextmanager
@@ -34,6 +38,22 @@ def own_words() -> Iterator[None]:
     except HistoryError as error:
         text = re.sub(r"if_exists(?:=| )'?(\w+)'?", r"--if-exists \1", str(error))
         raise HistoryError(text.replace("file='", "--out '")) from None
+
+
+def _types(types: NDArray[np.int32], file: str) -> int:
+    """Return how many types are counted.
+
+    Raises
+    ------
+    SettingError
+        They are not those of LAMMPS, 1, 2, …, or far too many.
+    """
+    if len(types) and not 1 <= types.min() <= types.max() <= _MOST_TYPES:
+        raise SettingError(
+            f"--types: '{file}' has the types {listed(types)}; types 1 … {_MOST_TYPES} are counted: "
+            "correct them, or leave --types out"
+        )
+    return int(types.max(initial=0))
 
 
 class Output:
@@ -107,7 +127,7 @@ class Output:
             if self._options.types:
                 if types is None:
                     raise SettingError(f"--types: '{file}' has no column type; leave --types out")
-                self._n_types = int(types.max(initial=0))
+                self._n_types = _types(types, file)
             self._analyzer = Phases(self._model, self._options.sureness, (), self._n_types)
             if self._options.analyze:
                 units = c.units or self._options.units or "metal"
@@ -126,7 +146,7 @@ class Output:
             )
             return
         a = self._analyzer
-        if self._n_types and (types is None or int(types.max(initial=0)) > self._n_types):
+        if self._n_types and (types is None or _types(types, file) > self._n_types):
             raise SettingError(
                 f"--types: '{file}' has other types at step {step} than 1 … {self._n_types} of the first "
                 "frame; leave --types out"

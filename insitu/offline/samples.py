@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from insitu.errors import SettingError
+from insitu.frame.given import flags, integers, real
 from insitu.frame.species import SYMBOLS
+from insitu.gpu.device import in_device_memory
 
 _NUMBER = {symbol: z for z, symbol in enumerate(SYMBOLS)}
 
@@ -65,8 +67,12 @@ def sample_of(
                 "pbc is not given: which directions are periodic? Give one flag or three "
                 "(insitu.classify(positions, cell, pbc)), or a sample that knows it: an ase.Atoms"
             )
+        if species is not None:
+            species = integers("species", species)
+        if not in_device_memory(given):
+            given = real("positions", given)
         return Sample(given, cell, pbc, species)
-    if found.cell is None and cell is None and pbc is not None and np.any(pbc):
+    if found.cell is None and cell is None and pbc is not None and flags("pbc", pbc).any():
         raise SettingError(
             f"pbc={pbc}, and the {type(given).__name__} has no cell; give cell, or leave pbc out"
         )
@@ -75,7 +81,7 @@ def sample_of(
         found.positions,
         found.cell if own else cell,
         (found.pbc if own else True) if pbc is None else pbc,
-        found.species if species is None else species,
+        found.species if species is None else integers("species", species),
         found.origin if own else (0.0, 0.0, 0.0),
     )
 

@@ -12,6 +12,7 @@ from insitu.errors import SettingError
 from insitu.offline.configuration import Configuration
 from insitu.offline.dump_frame import Tell
 from insitu.offline.mdanalysis_files import is_for_mdanalysis, topology_of
+from insitu.offline.soundness import repeated
 from insitu.offline.trajectories import read_file
 
 Item = tuple[str, int, Configuration]
@@ -31,6 +32,10 @@ class Topology:
 
     def __init__(self, path: str, atoms: Configuration) -> None:
         self.path = path
+        if (again := repeated(atoms)) is not None:
+            raise SettingError(
+                f"--topology {path}: several atoms have the id {again}; correct the ids"
+            )
         if atoms.ids is not None:
             order = np.argsort(atoms.ids, kind="stable")
             atoms = replace(atoms)

@@ -16,12 +16,15 @@ from insitu.offline.configuration import Configuration
 from insitu.offline.dump_frame import Tell, Wanted
 from insitu.offline.lammps_dump import TextDump
 from insitu.offline.mdanalysis_files import by_mdanalysis, is_for_mdanalysis, trajectory_kind
+from insitu.offline.soundness import check
 from insitu.offline.streams import Stream
+from insitu.offline.xyz_dump import XyzDump, is_xyz_of_types
 
 #: Bytes by which the format of a file is told.
 _HEAD = 1 << 16
 _PROGRAMS = {"gz": "gzip", "xz": "xz", "bz2": "bzip2", "zst": "zstd"}
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_DUMPS = {"text": TextDump, "binary": BinaryDump, "xyz": XyzDump}
 #: Is told how many bytes were read.
 Reached = Callable[[int], None]
 
@@ -66,10 +69,10 @@ def read_file(
             else f"'{path}' is empty; give a file with configurations"
         )
     kind = _kind(head)
-    if kind in ("text", "binary"):
+    if kind in _DUMPS:
         stream = Stream(path)
         try:
-            reader = (TextDump if kind == "text" else BinaryDump)(stream, tell, everything)
+            reader = _DUMPS[kind](stream, tell, everything)
             for found in reader.frames(wanted):
                 reached(stream.position)
                 yield found
@@ -92,18 +95,20 @@ def read_file(
             f"'{path}' is {binary.upper() or 'no LAMMPS dump'}, which is not read from "
             f"{stream.compression}; unpack it ({_PROGRAMS[stream.compression]} -d)"
         )
-    if binary or is_for_mdanalysis(path) or _is_xyz_of_types(head):
+    if binary or is_for_mdanalysis(path):
         yield from by_mdanalysis(path, binary, wanted, tell)
     else:
         yield from by_ase(path, wanted, kind, tell)
 
 
 def _kind(head: bytes) -> str:
-    """Return ``text`` or ``binary`` for a dump, ``data`` for a LAMMPS data file, else ``""``."""
+    """Return ``text``, ``binary`` or ``xyz`` for a dump, ``data`` for a LAMMPS data file, else ``""``."""
     if head.lstrip().startswith(b"ITEM:"):
         return "text"
     if is_binary_dump(head):
         return "binary"
+    if is_xyz_of_types(head):
+        return "xyz"
     lines = head[:4000].decode(errors="replace").splitlines()[1:12]
     if any(re.match(r"\s*\d+\s+atoms\s*(#.*)?$", line) for line in lines):
         return "data"
@@ -118,11 +123,6 @@ def holds_atoms(path: str) -> bool:
     if _kind(head) or head.startswith(_HDF5) or trajectory_kind(head):
         return True
     return is_for_mdanalysis(path) or Path(path).suffix in (".extxyz", ".traj", ".vasp", ".poscar")
-
-
-def _is_xyz_of_types(head: bytes) -> bool:
-    """Return whether a file begins as LAMMPS' `dump xyz`, which has types where others have elements."""
-    return bool(re.match(rb"\s*\d+[ \t]*\r?\n[^\n]*\n[ \t]*\d+([ \t]+[-+.\deE]+){3}\s", head))
 
 
 def first_step(path: str) -> int | None:
@@ -205,10 +205,15 @@ def read_many(
         def at(position: int, before: int = before) -> None:
             reached(before + position)
 
-        number = 0
+        number, odd = 0, ""
         for found in read_file(file, wanted, tell, everything, at):
             if found is not None:
                 given += 1
+                step = "" if found.step is None else f" (step {found.step})"
+                said = check(found, f"'{file}', frame {number}{step}")
+                if said and not odd:  # once for a file
+                    odd = said
+                    tell(said)
                 yield file, number, found
             number, seen = number + 1, seen + 1
             if stop is not None and seen >= stop:

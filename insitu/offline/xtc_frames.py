@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""XTC files, unpacked in a process of their own.
+"""XTC and TRR files, unpacked in a process of their own.
 
-The library that MDAnalysis has for them trusts the packed numbers: a damaged file makes it write beyond its
-memory, and the whole process is aborted. Here that is the child's end, and an error of the frame.
+The library that MDAnalysis has for them trusts what they say: a damaged XTC file makes it write beyond its
+memory, a damaged TRR file divide by no atoms, and the whole process is aborted. Here that is the child's
+end, and an error of the frame.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 import subprocess
 import sys
@@ -23,6 +25,7 @@ _HEAD = struct.Struct("<qqf9f")
 #: Processor time that a frame may take [s]; damaged ones may loop for ever.
 _LONGEST = 120
 _END = -2
+_NUMBERS = {"xtc": "packed numbers", "trr": "headers"}
 
 
 class Frame(NamedTuple):
@@ -34,13 +37,13 @@ class Frame(NamedTuple):
     time: float
 
 
-def frames(path: str, wanted: Wanted) -> Generator[Frame | None, None, None]:
+def frames(path: str, kind: str, wanted: Wanted) -> Generator[Frame | None, None, None]:
     """Yield the frames of a file; None for one that is not wanted.
 
     Parameters
     ----------
-    path
-        The file.
+    path, kind
+        The file, ``xtc`` or ``trr``.
     wanted
         Whether frame k is wanted.
 
@@ -49,7 +52,7 @@ def frames(path: str, wanted: Wanted) -> Generator[Frame | None, None, None]:
     OSError
         A frame cannot be unpacked.
     """
-    command = [sys.executable, "-P", "-m", "insitu.offline.xtc_frames", path]
+    command = [sys.executable, "-P", "-m", "insitu.offline.xtc_frames", kind, path]
     child = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
@@ -67,7 +70,7 @@ def frames(path: str, wanted: Wanted) -> Generator[Frame | None, None, None]:
             if len(head) < _HEAD.size:
                 if (status := child.wait()) > 0:  # a library that aborts leaves a signal
                     raise ImportError(f"{sys.executable} -m {__name__} ends with status {status}")
-                raise OSError("its packed numbers are damaged")
+                raise OSError(f"its {_NUMBERS[kind]} are damaged")
             n, step, time, *box = _HEAD.unpack(head)
             if n == _END:
                 return
@@ -75,7 +78,7 @@ def frames(path: str, wanted: Wanted) -> Generator[Frame | None, None, None]:
                 raise OSError(child.stdout.read().decode(errors="replace"))
             raw = child.stdout.read(12 * n)
             if len(raw) < 12 * n:
-                raise OSError("its packed numbers are damaged")
+                raise OSError(f"its {_NUMBERS[kind]} are damaged")
             x = np.frombuffer(raw, dtype=np.float32).reshape(n, 3)
             edges = np.reshape(np.array(box, dtype=np.float32), (3, 3))
             yield Frame(x, edges, step, time) if n else None
@@ -87,15 +90,15 @@ def frames(path: str, wanted: Wanted) -> Generator[Frame | None, None, None]:
         child.wait()
 
 
-def _serve(path: str, asked: IO[bytes], told: IO[bytes]) -> None:
+def _serve(kind: str, path: str, asked: IO[bytes], told: IO[bytes]) -> None:
     """Unpack a frame for each byte that comes in."""
     import resource
 
-    from MDAnalysis.lib.formats.libmdaxdr import XTCFile
+    from MDAnalysis.lib.formats.libmdaxdr import TRRFile, XTCFile
 
-    nothing = [0.0] * 9
+    nothing, whole = [0.0] * 9, 0
     try:
-        with XTCFile(path) as file:
+        with (XTCFile if kind == "xtc" else TRRFile)(path) as file:
             for word in iter(lambda: asked.read(1), b""):
                 used = resource.getrusage(resource.RUSAGE_SELF)
                 limit = int(used.ru_utime + used.ru_stime) + _LONGEST
@@ -106,7 +109,13 @@ def _serve(path: str, asked: IO[bytes], told: IO[bytes]) -> None:
                 resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
                 try:
                     frame = file.read()
+                    while kind == "trr" and not frame.hasx:  # velocities or forces only
+                        whole = file._bytes_tell()
+                        frame = file.read()
+                    whole = file._bytes_tell()
                 except StopIteration:
+                    if rest := os.path.getsize(path) - whole:
+                        raise OSError(f"the file ends {rest} bytes into it") from None
                     told.write(_HEAD.pack(_END, 0, 0.0, *nothing))
                     break
                 x = np.ascontiguousarray(frame.x, dtype="<f4")[
@@ -123,4 +132,4 @@ def _serve(path: str, asked: IO[bytes], told: IO[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1], sys.stdin.buffer, sys.stdout.buffer)
+    _serve(sys.argv[1], sys.argv[2], sys.stdin.buffer, sys.stdout.buffer)

@@ -9,9 +9,11 @@ import h5py
 import numpy as np
 import pytest
 
+from insitu.errors import HistoryError, SettingError
 from insitu.history.particle_layout import ATOM, GROUP, About
 from insitu.history.particle_parts import PartsFile, absent, part_of
 from insitu.history.particles import AtomsFile
+from insitu.offline.trajectories import read_many
 
 ABOUT = About("a.h5", [True] * 3, "Angstrom", "ps", ["fcc", "unknown"], [1, 0], ["Al"], "x", 2)
 CELL, ORIGIN = 10.0 * np.eye(3), np.zeros(3)
@@ -87,3 +89,18 @@ def test_a_part_that_is_not_beside_it_is_named(tmp_path: Path) -> None:
     part_of(path, 2).unlink()
     with h5py.File(path) as file:
         assert absent(file[f"{GROUP}/id/value"]) == ["a.atoms.2.h5md"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
+def test_a_part_that_was_cut_is_named_as_damaged(tmp_path: Path, share: float) -> None:
+    """By who writes on, and by who reads; the disk is not to blame."""
+    path = tmp_path / "a.atoms.h5md"
+    write(*begun(path), 10, (3, 3))
+    part = part_of(path, 2)
+    raw = part.read_bytes()
+    part.write_bytes(raw[: int(share * len(raw))])
+    with pytest.raises(HistoryError, match=r"a\.atoms\.2\.h5md.* damaged .*copy it back") as error:
+        AtomsFile(part, ABOUT, True)
+    assert "quota" not in str(error.value)
+    with pytest.raises(SettingError, match=r"a\.atoms\.2\.h5md' \(.* which is damaged"):
+        list(read_many([str(path)], ":", print))
