@@ -63,6 +63,10 @@ class Disk(io.FileIO):
                 self.write(data)
             self.check()
 
+    def keep_on(self) -> None:
+        """Keep what is written from now on, after `put`; asks nothing of the file system."""
+        self._kept = []
+
     def drop(self) -> None:
         """Forget what was kept."""
         self._kept = None

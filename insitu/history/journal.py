@@ -87,7 +87,7 @@ class Journaled(Disk):
             Something could not be written; the file is what it was before.
         """
         try:
-            self.check()
+            self.put()
             os.fsync(self.fileno())
             journal = journal_of(self._path)
             if self._changes:
@@ -106,8 +106,9 @@ class Journaled(Disk):
         journal.unlink(missing_ok=True)
 
     def rollback(self) -> None:
-        """Leave the file as it was before."""
+        """Leave the file as it was before; also what was kept in memory is gone."""
         self._changes.clear()
+        self.drop()
         super().truncate(self._before)
 
     def _carry_out(self, changes: list[tuple[int, bytes]]) -> None:

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from insitu.history.elements import damage
 from insitu.history.file_access import explained
 from insitu.history.particle_layout import ABSENT, GROUP, About, add_values, lay_out, steps
-from insitu.history.particles import check_run
+from insitu.history.particles import check_run, made, placed
+from insitu.history.patience import Patience
 from insitu.history.storage import leftovers
 
 #: Virtual datasets are newer than HDF5 1.8.
@@ -45,6 +46,8 @@ class PartsFile:
         What is the same in all frames; `about.writers` parts.
     continues
         Frames that are there stay. If not, a new file takes the place of one that is there.
+    limit
+        How long the file system is waited for at a time [s]; None: for as long as it takes.
 
     Raises
     ------
@@ -52,15 +55,18 @@ class PartsFile:
         The file cannot be written, or is of another run.
     """
 
-    def __init__(self, path: Path, about: About, continues: bool) -> None:
+    def __init__(
+        self, path: Path, about: About, continues: bool, limit: float | None = None
+    ) -> None:
         self.path = path
+        self._patience = Patience(limit)
         self._about = about
         #: Step, time, cell vectors and corner of each frame.
         self._frames: list[tuple[int, float, NDArray[np.float64], NDArray[np.float64]]] = []
         #: Of each part: places for atoms, as many as it had at most.
         self._places: list[int] = [0] * about.writers
         with explained(f"file='{path}' could not be opened for writing"):
-            if continues and path.exists():
+            if continues and self._patience(path.exists):
                 with h5py.File(path, "r", locking=False) as file:
                     check_run(path, file, about)
                     box = file[f"{GROUP}/box"]
@@ -125,24 +131,20 @@ class PartsFile:
                 raise
 
     def _write(self) -> None:
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-        try:
-            with h5py.File(temporary, "w", libver=_LIBVER) as file:
-                lay_out(file, self._about)
-                file["parameters/insitu_atoms"].attrs["places"] = np.array(self._places, "i8")
-                box, n = file[f"{GROUP}/box"], len(self._frames)
-                columns = list(zip(*self._frames, strict=True)) or [()] * 4
-                for name, values in zip(_CLOCK, (*columns[2:], *columns[:2]), strict=True):
-                    box[name].resize(n, axis=0)
-                    if n:
-                        box[name][...] = np.array(values)
-                if n:
-                    add_values(file, self._virtual)
-            with open(temporary, "rb") as written:
-                os.fsync(written.fileno())
-            os.replace(temporary, self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        # Made in memory: HDF5 lets one thread in at a time, and none while the file system hangs.
+        self._patience(placed, self.path, made(self._fill, _LIBVER))
+
+    def _fill(self, file: h5py.File) -> None:
+        lay_out(file, self._about)
+        file["parameters/insitu_atoms"].attrs["places"] = np.array(self._places, "i8")
+        box, n = file[f"{GROUP}/box"], len(self._frames)
+        columns = list(zip(*self._frames, strict=True)) or [()] * 4
+        for name, values in zip(_CLOCK, (*columns[2:], *columns[:2]), strict=True):
+            box[name].resize(n, axis=0)
+            if n:
+                box[name][...] = np.array(values)
+        if n:
+            add_values(file, self._virtual)
 
     def _virtual(
         self, group: h5py.Group, name: str, base: Any, shape: tuple[int, ...]

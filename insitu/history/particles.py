@@ -7,7 +7,10 @@ itself, without observables: readers take the k-th sample of an observable for t
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ from insitu.history.particle_layout import (
     lay_out,
     steps,
 )  # fmt: skip
+from insitu.history.patience import Patience
 
 _LIBVER = ("earliest", "v108")
 
@@ -36,6 +40,27 @@ _LIBVER = ("earliest", "v108")
 def beside(history: str | os.PathLike[str]) -> Path:
     """Return the file of the atoms of a history: ``phases.h5`` has ``phases.atoms.h5md``."""
     return Path(history).with_suffix(".atoms.h5md")
+
+
+def made(change: Callable[[h5py.File], object], libver: tuple[str, str] = _LIBVER) -> bytes:
+    """Return the bytes of a new HDF5 file, of which the file system knows nothing yet."""
+    image = io.BytesIO()
+    with h5py.File(image, "w", libver=libver) as file:
+        change(file)
+    return image.getvalue()
+
+
+def placed(path: Path, content: bytes) -> None:
+    """Give a file that content, at once."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def check_run(path: Path, file: h5py.File, about: About) -> None:
@@ -60,6 +85,8 @@ class AtomsFile:
         What is the same in all frames.
     continues
         Frames that are there stay. If not, a new file takes the place of one that is there.
+    limit
+        How long the file system is waited for at a time [s]; None: for as long as it takes.
 
     Raises
     ------
@@ -67,31 +94,32 @@ class AtomsFile:
         The file cannot be written, or is of another run.
     """
 
-    def __init__(self, path: Path, about: About, continues: bool) -> None:
+    def __init__(
+        self, path: Path, about: About, continues: bool, limit: float | None = None
+    ) -> None:
         self.path = path
+        #: Makes every call that could hang: never within HDF5, which lets one thread in at a time.
+        self.patience = Patience(limit)
         self.last_step: int | None = None
         with explained(f"file='{path}' could not be opened for writing"):
-            if continues and path.exists():
-                disk = Journaled(path)
+            if continues and self.patience(path.exists):
+                disk = self.patience(Journaled, path)
                 try:
                     with h5py.File(disk, "r") as file:
                         check_run(path, file, about)
                         there = steps(file)
                         self.last_step = int(there[-1]) if len(there) else None
                 finally:
-                    disk.close()
+                    self.patience(disk.close)
             else:
-                temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-                with h5py.File(temporary, "w", libver=_LIBVER) as file:
-                    lay_out(file, about)
-                os.replace(temporary, path)
+                self.patience(placed, path, made(lambda file: lay_out(file, about)))
 
     def keep_before(self, step: int) -> None:
         """Drop frames from a step on, of a run whose clock was set back."""
         if self.last_step is None or step > self.last_step:
             return
         with explained(f"file='{self.path}': frames could not be dropped"):
-            change, complete = _Change(self.path), False
+            change, complete = _Change(self.path, self.patience), False
             try:
                 there = steps(change.file)
                 kept = int((there < step).sum())
@@ -125,33 +153,53 @@ class AtomsFile:
 
 
 class _Change:
-    """The file open for a change that holds when `end` is told that it is complete."""
+    """The file open for a change that holds when `end` is told that it is complete.
 
-    def __init__(self, path: Path) -> None:
-        self._disk = Journaled(path)
+    What HDF5 writes is kept in memory, and goes to the file after HDF5 has returned.
+    """
+
+    def __init__(self, path: Path, patience: Patience) -> None:
+        self._patience = patience
+        self._disk = patience(Journaled, path)
         try:
+            patience(self._disk.keep)
             self.file = h5py.File(self._disk, "r+", libver=_LIBVER, rdcc_nbytes=8 << 20)
         except BaseException:
-            self._disk.close()
+            self._give_up()
             raise
 
-    def check(self) -> None:
-        """Raise the first error that the disk has had."""
-        self._disk.check()
+    def flush(self) -> None:
+        """Write what was kept.
+
+        Raises
+        ------
+        OSError
+            It cannot be written.
+        """
+        try:
+            self._patience(self._disk.put)
+        finally:  # also what HDF5 writes when it closes a file that is given up
+            self._disk.keep_on()
+
+    def _give_up(self) -> None:
+        """Close the file, unless the file system does not answer."""
+        with suppress(OSError):
+            self._patience(self._disk.close)
+        self._disk.abandoned = self._patience.gone
 
     def end(self, complete: bool) -> None:
         """Make the change hold, or undo it."""
         try:
             self.file.close()
             if complete:
-                self._disk.commit()
+                self._patience(self._disk.commit)
         except BaseException:
             complete = False
             raise
         finally:
-            if not complete:
-                self._disk.rollback()
-            self._disk.close()
+            if not complete and not self._patience.gone:
+                self._patience(self._disk.rollback)
+            self._give_up()
 
 
 class AtomsFrame:
@@ -164,7 +212,7 @@ class AtomsFrame:
         self._atoms, self._step, self._filled = atoms, step, 0
         self._what = f"file='{atoms.path}': the atoms of step {step} could not be written"
         with explained(self._what):
-            self._change = _Change(atoms.path)
+            self._change = _Change(atoms.path, atoms.patience)
             try:
                 self._begin(step, time, cell, origin, n)
             except BaseException:
@@ -196,12 +244,8 @@ class AtomsFrame:
             They cannot be written.
         """
         with explained(self._what):
-            try:
-                self._put(atoms)
-            except OSError:
-                self._change.check()  # HDF5 reads what it believes to have written
-                raise
-            self._change.check()
+            self._put(atoms)
+            self._change.flush()
 
     def _put(self, atoms: NDArray[Any]) -> None:
         group = self._change.file[GROUP]

@@ -113,7 +113,7 @@ class AtomsOutput:
         """Return the file to which the history has a link."""
         from insitu.history.particles import AtomsFile
 
-        self._file = AtomsFile(path, about, continues)
+        self._file = AtomsFile(path, about, continues, self._settings.write_limit)
         return self._file
 
     def _about(self, view: LammpsView, frame: Frame, history: Path) -> About:

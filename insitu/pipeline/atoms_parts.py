@@ -70,7 +70,7 @@ class AtomsParts(AtomsOutput):
             raise HistoryError(
                 f"'{path}' is not there, which shows '{there[0]}': copy it back, or remove its parts"
             )
-        self._parts = PartsFile(path, about, continues)
+        self._parts = PartsFile(path, about, continues, self._settings.write_limit)
         return self._parts
 
     def _write(self, view: LammpsView, frame: Frame, atoms: NDArray[Any], most: int) -> None:
@@ -112,7 +112,7 @@ class AtomsParts(AtomsOutput):
             return
         about = self._about(view, frame, history)
         if frames == 0 or part.exists():
-            self._file = AtomsFile(part, about, frames > 0)
+            self._file = AtomsFile(part, about, frames > 0, self._settings.write_limit)
             self._file.keep_before(0 if last is None else last + 1)
             found = frames_of(part)
             if len(found) == frames and found[-1:] == ([last] if frames else []):

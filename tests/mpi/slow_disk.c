@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Preloaded by a test: while a file `disturbed` is in the current folder, calls that write to files whose name
- * has "phases.h5" do what SLOW_DISK says: hang (for an hour), slow (each takes 50 ms), full (EDQUOT).
+ * has "phases.h5" (or what SLOW_FILES says) do what SLOW_DISK says: hang (for an hour), slow (each takes 50 ms), full (EDQUOT).
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -16,7 +16,8 @@ static int mine(int descriptor) {
     ssize_t n = readlink(link, name, sizeof name - 1);
     if (n < 0) return 0;
     name[n] = 0;
-    return strstr(name, "phases.h5") != NULL;
+    const char *which = getenv("SLOW_FILES");
+    return strstr(name, which ? which : "phases.h5") != NULL;
 }
 
 /* Return 1 if the call is to fail. */

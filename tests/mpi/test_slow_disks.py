@@ -37,11 +37,13 @@ def deck(host: Host, potentials: Path, **settings: object) -> str:
     )  # fmt: skip
 
 
-def run(host: Host, folder: Path, text: str, disturbance: Path, how: str) -> Run:
+def run(
+    host: Host, folder: Path, text: str, disturbance: Path, how: str, which: str = "phases.h5"
+) -> Run:
     words = host.command(2, "-in", "in.deck")
     (folder / "in.deck").write_text(text)
     at = words.index(host.program)  # LAMMPS' processes only: a launcher writes as well
-    preload = ["env", f"LD_PRELOAD={disturbance}", f"SLOW_DISK={how}"]
+    preload = ["env", f"LD_PRELOAD={disturbance}", f"SLOW_DISK={how}", f"SLOW_FILES={which}"]
     return host.start(folder, [*words[:at], *preload, *words[at:]], 300, {})
 
 
@@ -108,3 +110,21 @@ def test_stop_is_stop(potentials: Path, tmp_path: Path, disturbance: Path) -> No
     assert f"has not answered for {LIMIT:g} s" in ended.text
     assert "the deck goes on" not in ended.text
     assert steps(tmp_path) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("writers", "which"), [(1, ".atoms.h5md"), (2, ".atoms.2.h5md")])
+def test_atoms_whose_write_hangs(
+    potentials: Path, tmp_path: Path, disturbance: Path, writers: int, which: str
+) -> None:
+    """It is an error of all ranks after the limit; history and atoms have the frames before it."""
+    host = require("wheel")
+    text = deck(host, potentials, atoms=1, **({"atoms_writers": writers} if writers > 1 else {}))
+    ended = run(host, tmp_path, text, disturbance, "hang", which)
+    assert ended.code != 0
+    assert f"has not answered for {LIMIT:g} s" in ended.text
+    assert "the atoms of step 5 could not be written" in ended.text
+    assert steps(tmp_path) == [1, 2, 3, 4, 5]
+    with h5py.File(tmp_path / "phases.atoms.h5md") as file:
+        assert file["particles/all/position/step"][:].tolist() == [1, 2, 3, 4]
+        ids = file["particles/all/id/value"][()]
+        assert [sorted(row[row > 0].tolist()) for row in ids] == [list(range(1, 109))] * 4
