@@ -78,6 +78,7 @@ def test_the_block_of_freud(folder: Path) -> None:
     names: dict[str, np.ndarray] = {}
     exec(blocks("python")[6][1], names)
     assert names["largest"] == names["fcc"].sum() > 490
+    assert 0.45 < names["q6"] < 0.575
 
 
 @pytest.mark.parametrize("number", range(3))
