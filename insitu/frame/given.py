@@ -19,9 +19,10 @@ _KINDS = {
 
 def _array(name: str, values: Any) -> NDArray[Any]:
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        hidden = int(np.ma.getmaskarray(values).sum())
         raise SettingError(
-            f"{name} are a masked array, {int(np.ma.count_masked(values))} of its values are masked; give "
-            "values for all (of some atoms: values[mask])"
+            f"{name} are a masked array, {hidden} of its values are masked; give values for all (of some "
+            "atoms: values[mask])"
         )
     unit = getattr(values, "units", getattr(values, "unit", None))
     if unit is not None and hasattr(values, "shape"):

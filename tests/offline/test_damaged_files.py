@@ -232,7 +232,7 @@ def test_changed_anywhere(
 
 @pytest.mark.full
 @MANY
-@given(name=st.sampled_from(list(MADE)), edits=EDITS)
+@given(name=st.sampled_from(FAST), edits=EDITS)
 def test_changed_anywhere_many(
     wholes: Wholes, tmp_path: Path, name: str, edits: list[tuple[float, int, int]]
 ) -> None:
@@ -240,16 +240,26 @@ def test_changed_anywhere_many(
 
 
 @pytest.mark.full
+@settings(FEW, max_examples=60)
+@given(name=st.sampled_from([n for n in MADE if n not in FAST]), edits=EDITS)
+def test_changed_anywhere_in_files_that_are_slow_to_read(
+    wholes: Wholes, tmp_path: Path, name: str, edits: list[tuple[float, int, int]]
+) -> None:
+    change(name, wholes[name][0], edits, tmp_path)
+
+
+@pytest.mark.full
 @pytest.mark.parametrize("name", list(MADE))
-def test_cut_at_every_byte(wholes: Wholes, tmp_path: Path, name: str) -> None:
-    """Each byte of the small files, each of the last rows of the others."""
-    raw = wholes[name][0]
-    step = 20 if name.endswith(SLOW) else 1 if len(raw) < 6000 else 7
-    for at in (
-        *range(0, len(raw) - 60, step),
-        *range(len(raw) - 60, len(raw), 9 if step == 20 else 1),
-    ):
-        cut(name, at, wholes[name], tmp_path)
+def test_cut_all_along(wholes: Wholes, tmp_path: Path, name: str) -> None:
+    """At some hundred places, and at each byte of the last row."""
+    n = len(wholes[name][0])
+    places = (20, 8) if name not in FAST else (400, 60)
+    at = {
+        *np.linspace(0, n - 1, places[0], dtype=int),
+        *np.linspace(n - 60, n - 1, places[1], dtype=int),
+    }
+    for k in sorted(at):
+        cut(name, int(k), wholes[name], tmp_path)
 
 
 def lines(path: Path, text: str | bytes, **options: object) -> tuple[list[str], list[str]]:
