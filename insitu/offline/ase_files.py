@@ -59,7 +59,7 @@ def by_ase(path: str, wanted: Wanted, kind: str, tell: Tell) -> Iterator[Configu
     try:
         if kind == "data":
             style = check_data(path)
-            known = {} if style is None else {"atom_style": style}
+            known: dict[str, Any] = {} if style is None else {"atom_style": style}
             frames: Any = iter([ase.io.read(path, format="lammps-data", **known)])
         else:
             frames = iter(ase.io.iread(path, index=index))

@@ -87,7 +87,8 @@ def check_data(path: str) -> str | None:
             f"'{path}' has no section Atoms, of {n} atoms; copy it anew if it was cut, or write it anew "
             "(write_data)"
         )
-    seen, width, last = 0, 0, []
+    seen = width = 0
+    last: list[str] = []
     for k, row in enumerate(rows[at + 1 :], at + 2):
         text = row.split("#")[0]
         if not text.strip():
@@ -151,7 +152,8 @@ def check_pdb(path: str) -> str:
 def whole_frames(path: str, tell: Tell) -> str | int:
     """Return how many frames of an XYZ file are complete, ``""`` where it cannot be told."""
     stream, frames, left, text = Stream(path), 0, -1, b""
-    size, before = 0, []  # of the frame, and its last rows
+    size = 0  # of the frame
+    before: list[bytes] = []  # its last rows
     try:
         while more := stream.read():
             lines = (text + more).split(b"\n")

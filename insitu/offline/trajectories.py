@@ -24,7 +24,11 @@ from insitu.offline.xyz_dump import XyzDump, is_xyz_of_types
 _HEAD = 1 << 16
 _PROGRAMS = {"gz": "gzip", "xz": "xz", "bz2": "bzip2", "zst": "zstd"}
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_DUMPS = {"text": TextDump, "binary": BinaryDump, "xyz": XyzDump}
+_DUMPS: dict[str, type[TextDump] | type[BinaryDump]] = {
+    "text": TextDump,
+    "binary": BinaryDump,
+    "xyz": XyzDump,
+}
 #: Is told how many bytes were read.
 Reached = Callable[[int], None]
 

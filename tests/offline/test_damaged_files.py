@@ -161,7 +161,9 @@ def wholes(
 
 def same(a: Configuration, b: Configuration) -> bool:
     """Whether two frames say the same of positions, cell and identity."""
-    for name in ("positions", "cell", "pbc", "ids", "types", "names"):
+    if a.positions.shape != b.positions.shape or np.abs(a.positions - b.positions).max() > 1e-12:
+        return False  # the last of 17 digits can be missing
+    for name in ("cell", "pbc", "ids", "types", "names"):
         x, y = getattr(a, name), getattr(b, name)
         if (x is None) != (y is None) or (x is not None and not np.array_equal(x, y)):
             return False
@@ -179,7 +181,11 @@ def cut(name: str, at: int, whole: tuple[bytes, list[Configuration]], folder: Pa
     for mine, theirs in zip(found, frames, strict=False):
         assert same(mine, theirs) or told
     if len(found) < len(frames):
-        assert told or not raw[at:].strip()
+        # Cut between two frames it is a whole file.
+        frame_of_dcd = 3 * (4 * N + 8) + 56
+        rest = raw[at:].lstrip(b"\n")
+        between = rest[:8] == raw[:8] or rest.startswith((b"MODEL", b"END"))
+        assert told or between or (name == "a.dcd" and (len(raw) - at) % frame_of_dcd == 0)
 
 
 def change(name: str, raw: bytes, edits: list[tuple[float, int, int]], folder: Path) -> None:
