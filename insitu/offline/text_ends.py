@@ -135,9 +135,10 @@ def check_pdb(path: str) -> str:
             begun += record == "MODEL"
             ended += record == "ENDMDL"
             atoms += record in ("ATOM", "HETATM")
-    # MDAnalysis finds that a later model has fewer atoms than the first, and says so.
-    if not atoms or begun > 1 or (begun and ended == begun):
+    if not atoms or (begun and ended == begun):
         return ""
+    if begun > 1:  # MDAnalysis leaves the last one out if it has fewer atoms than the first
+        return f"'{path}' was cut: its last model has no ENDMDL, and what followed it is lost"
     if begun or not line.endswith("\n"):
         raise SettingError(
             f"'{path}' was cut: line {number}, '{shown(line.strip())}', is its last and "
