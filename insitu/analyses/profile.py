@@ -13,6 +13,7 @@ from insitu.analyses.base import Analysis, Observable, Panel, System
 from insitu.analyses.phase_counts import fractions, standard_error
 from insitu.analyses.profile_bins import Shells, Slabs
 from insitu.analyses.profile_origin import Front, center, end, masses
+from insitu.analyses.profile_planes import BoxPlanes, planes_across
 from insitu.analyses.profile_settings import AXES, MOST_BINS, ProfileSettings
 from insitu.errors import SettingError, did_you_mean
 from insitu.frame.frame import Frame
@@ -59,10 +60,13 @@ class Profile(Analysis[ProfileSettings]):
         low, high = (None if v is None else system.length * v for v in (s.low, s.high))
         normal = None if s.direction is None else np.array(s.direction)
         self._slabs: Slabs | None = None
+        self._planes = self._planes_of_front(normal)
         moving = s.origin != "box"
-        if s.shape == "slab":
-            self._slabs = Slabs(system, self._axis, normal, s.bins, low, high, moving)
-            self._bins: Slabs | Shells = self._slabs
+        self._bins: Slabs | BoxPlanes | Shells
+        if self._planes is not None:
+            self._bins = BoxPlanes(system, self._planes, s.bins, low, high, moving)
+        elif s.shape == "slab":
+            self._bins = self._slabs = Slabs(system, self._axis, normal, s.bins, low, high, moving)
         else:
             self._bins = Shells(system, self._axis, s.bins, low, high)
         #: ``(bins,)`` middle of each bin [Å].
@@ -85,20 +89,33 @@ class Profile(Analysis[ProfileSettings]):
         if self._front is not None:
             self.state = (self._path("front"),)
 
+    def _planes_of_front(self, normal: NDArray[np.float64] | None) -> NDArray[np.int64] | None:
+        """Return the planes of the box (hkl) that a front is one of, where a direction crosses its periods.
+
+        Raises
+        ------
+        SettingError
+            The box is periodic, and none of its planes lies across the direction.
+        """
+        if self.settings.origin != "front" or normal is None:
+            return None
+        crossed = Slabs(self.system, None, normal, 1).weights(self.system.cell)[1] != 0.0
+        if not self.system.pbc[crossed].any():
+            return None
+        return planes_across(self.system, normal)
+
     def _made_front(self, system: System, normal: NDArray[np.float64] | None) -> Front:
-        s, here = self.settings, self._slabs
-        assert here is not None
-        fixed = Slabs(system, self._axis, normal, 1)
-        crossed = fixed.weights(system.cell)[1] != 0.0
-        if system.pbc[crossed].any() and crossed.sum() > 1:
-            raise SettingError(
-                f"direction={','.join(f'{v:g}' for v in s.direction or ())}: a front across it does not go "
-                "on in the next period of the box; give one normal to two of its vectors, as axis is"
-            )
-        bins = int(np.clip(round(fixed.width / here.width), 3, MOST_BINS))
+        s = self.settings
+
+        def fixed(bins: int) -> Slabs | BoxPlanes:
+            if self._planes is not None:
+                return BoxPlanes(system, self._planes, bins)
+            return Slabs(system, self._axis, normal, bins)
+
+        bins = int(np.clip(round(fixed(1).width / self._bins.width), 3, MOST_BINS))
         dense = s.density is not None
         level = s.level if s.density is None else s.density / system.length**3
-        return Front(Slabs(system, self._axis, normal, bins), level, dense)
+        return Front(fixed(bins), level, dense)
 
     def _path(self, quantity: str = "") -> str:
         """Return a place beside the other fractions and counts of the phases."""

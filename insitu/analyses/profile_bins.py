@@ -19,7 +19,7 @@ _FLAT = 1e-5
 #: Bins that reach less beyond half of the box than this still lie inside, relative.
 _ROUNDING = 1e-9
 #: The atom that the origin is taken from is at 0, not just below it [Å].
-_HAIR = 1e-9
+HAIR = 1e-9
 
 
 class Bins:
@@ -134,7 +134,7 @@ class Slabs(Bins):
         if origin is not None:
             s, (_, w) = (r - origin) @ np.linalg.inv(frame.cell), self.weights(frame.cell)
             s -= np.where(frame.pbc & along, np.floor(s + 0.5), 0.0)
-            relative: NDArray[np.float64] = s @ w + _HAIR
+            relative: NDArray[np.float64] = s @ w + HAIR
             return relative
         if self.follows:
             s, (_, w) = (r - frame.origin) @ np.linalg.inv(frame.cell), self.weights(frame.cell)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from insitu.analyses.base import System
 from insitu.analyses.profile_bins import Slabs
+from insitu.analyses.profile_planes import BoxPlanes
 from insitu.frame.frame import Frame
 from insitu.frame.reduce import Ranks
 
@@ -91,7 +92,7 @@ class Front:
         Where it was in the frame before [Å]; NaN: nowhere yet.
     """
 
-    def __init__(self, slabs: Slabs, level: float, dense: bool) -> None:
+    def __init__(self, slabs: Slabs | BoxPlanes, level: float, dense: bool) -> None:
         self.slabs, self._level, self._dense = slabs, level, dense
         self.last = float("nan")
 

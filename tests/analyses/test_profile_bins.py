@@ -217,6 +217,53 @@ def test_a_front_is_followed_across_the_border(sign: float) -> None:
     assert abs((other - kept + 15.0) % 30.0 - 15.0) > 8.0
 
 
+@pytest.mark.parametrize("hkl", [(1, 1, 0), (1, -1, 0), (2, 0, -1), (1, 1, 1)])
+def test_a_front_across_several_vectors_of_a_periodic_box(hkl: tuple[int, ...]) -> None:
+    """A crystal between planes (hkl) of a triclinic box, once around it; also when the box is strained."""
+    r, _ = atoms(8000)
+    first = Frame.from_arrays(r, CELL, True, reach=0.0, origin=ORIGIN)
+    strained = CELL @ (np.eye(3) + np.array([[0.03, 0.02, 0], [0, -0.02, 0.01], [0.02, 0, 0.04]]))
+    s = (r - ORIGIN) @ np.linalg.inv(CELL)
+    phase = s @ hkl % 1.0
+    for cell in (CELL, strained):
+        frame = Frame.from_arrays(ORIGIN + s @ cell, cell, True, reach=0.0, origin=ORIGIN)
+        normal = np.linalg.inv(CELL) @ hkl
+        p = profile(first, bins=8, direction=tuple(3.0 * normal), origin="front", phase="fcc")
+        d = 1.0 / np.linalg.norm(np.linalg.inv(cell) @ hkl)  # distance of the planes
+        for k in range(12):
+            face = (0.45 + 0.13 * k) % 1.0
+            label = np.where((face - phase) % 1.0 < 0.45, 0, 1)
+            values = found(p, frame, label)
+            at = (values["phases/profile_origin"] - ORIGIN) @ np.linalg.inv(cell) @ hkl
+            assert abs((at - face + 0.5) % 1.0 - 0.5) < 0.04
+            # Positions are heights above that plane, of the nearest image.
+            height = ((s @ hkl - at + 0.5) % 1.0 - 0.5) * d
+            bins = np.floor(
+                (height + 1e-9 - p.positions[0]) / (p.positions[1] - p.positions[0]) + 0.5
+            )
+            assert (values["phases/profile_count"] == counted(label, bins.astype(int), 8)).all()
+            density = values["phases/profile_density"][1:-1]
+            assert density == pytest.approx(8000 / np.linalg.det(cell), rel=0.25)
+            share = values["phases/profile"][:, 0]
+            assert share[1:3].min() > 0.9
+            assert share[5:7].max() < 0.1
+
+
+def test_a_direction_near_a_plane_of_the_box() -> None:
+    """A box that is not quite square: the front lies in its planes, not across the direction itself."""
+    cell = np.diag([40.0, 40.4, 20.0])
+    frame = Frame.from_arrays(np.ones((1, 3)), cell, True, reach=0.0)
+    near = profile(frame, bins=4, direction=(1, 1, 0), origin="front", phase="fcc")
+    exact = profile(frame, bins=4, direction=(1 / 40, 1 / 40.4, 0), origin="front", phase="fcc")
+    assert np.allclose(near.positions, exact.positions)
+    with pytest.raises(SettingError, match=r"direction=1,0.93,0: .*for example direction="):
+        profile(frame, bins=4, direction=(1, 0.93, 0), origin="front", phase="fcc")
+    # Where the box ends a tilted plane does not go on.
+    frame = Frame.from_arrays(np.ones((1, 3)), cell, [True, False, True], reach=0.0)
+    with pytest.raises(SettingError, match="does not meet itself"):
+        profile(frame, bins=4, direction=(1, 1, 0), origin="front", phase="fcc")
+
+
 def test_the_front_of_what_is_dense() -> None:
     """A bar, dense behind a shock, with vacuum before it."""
     rng = np.random.default_rng(5)
@@ -249,7 +296,15 @@ def test_contract(words: dict[str, Any]) -> None:
     check_analysis(Profile, words, invariant=("order",))
 
 
-@pytest.mark.parametrize("words", VARIANTS, ids=lambda w: w.get("shape", "") + w.get("origin", ""))
+#: A front in planes of that box.
+TILTED: dict[str, Any] = {
+    "direction": tuple(np.linalg.inv(CELL) @ (1, -1, 0)), "bins": 8, "origin": "front", "density": 0.03,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words", [*VARIANTS, TILTED], ids=lambda w: w.get("shape", "") + w.get("origin", "")
+)
 def test_the_same_on_any_ranks_in_a_skewed_box(words: dict[str, Any]) -> None:
     r, label = atoms(1500)
 
@@ -284,7 +339,10 @@ def test_the_same_on_any_ranks_in_a_skewed_box(words: dict[str, Any]) -> None:
         ({"bins": 5, "axis": "z", "density": 0.1}, "belongs to origin=front"),
         ({"bins": 5, "axis": "z", "phase": "fcc"}, "phase and members say whose"),
         ({"bins": 5, "axis": "z", "origin": "center", "phase": "ffc"}, "no class 'ffc'.*fcc"),
-        ({"bins": 5, "direction": (1, 1, 0), "origin": "front", "phase": "fcc"}, "does not go on"),
+        (
+            {"bins": 5, "direction": (1, 1, 0), "origin": "front", "phase": "fcc"},
+            "does not meet itself.*direction=",
+        ),
         ({"bins": 5, "shape": "sphere", "low": -1, "high": 3}, "low=-1 is no distance"),
     ],
 )
