@@ -175,6 +175,7 @@ INSITU_HD void lattice_search(const LatticeTemplate& t, const F* from, float far
     F score[kLatticeKept], turn[kLatticeKept], frame[9];
     lattice_scan<F, kLatticeKept>(t, v, score, turn, frame);
     const F sure = zero + t.sure;
+    F changed = zero;  // whether the fit of the best one changed its match
     LatticePose<F> trial;
     best.start(frame, unit);
     const bool variants = t.variants > 1;
@@ -187,11 +188,13 @@ INSITU_HD void lattice_search(const LatticeTemplate& t, const F* from, float far
         trial.match(t, from, v, far, match);
         trial.fit(t, match);
         trial.match(t, from, v, far, match);
-        const F better = trial.cost < best.cost ? zero + 1.0f : zero;
-        best.take(trial, best.cost > sure ? better : zero);
+        const F better = trial.cost < best.cost ? zero + 1.0f : zero, taken = best.cost > sure ? better : zero;
+        changed = taken > zero ? match.changed : changed;
+        best.take(trial, taken);
         const bool open = variants || lattice_any<F>(best.cost > sure ? zero + 1.0f : zero);
         if (open && k + 1 < trials) continue;
         if (k > 0) best.match(t, from, v, far, match);
+        match.changed = changed;  // not against the last trial, which depends on the other lanes
         break;
     }
 }
