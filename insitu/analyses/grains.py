@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from insitu.analyses import identities
 from insitu.analyses.base import Analysis, Column, Observable, Panel, System, setting
 from insitu.analyses.clusters import SIZES
+from insitu.analyses.grain_regions import LEAST, QUANTUM, Regions, blocks_of, merged
+from insitu.analyses.grain_rims import Rims
 from insitu.analyses.identities import Identities
 from insitu.analyses.lattice_fit import LATTICES
 from insitu.analyses.misorientation import angles, nearest, reduced
@@ -31,6 +33,10 @@ _HEXAGONAL = ("hcp", "hexagonal_diamond")
 _QUATERNION = ("qw", "qx", "qy", "qz")
 #: `place` of the interior, as `analyze lattice` has it.
 _INTERIOR = 1
+#: Words of an atom after those of the links: orientation, block, and whether it takes part.
+_SHARED = 6
+#: Within a block neighbours whose orientations differ by less are in one piece, at least [°].
+_LINKED = 4.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class GrainsSettings:
         "the third", unit="Å", low=0.1, high=30.0,
     )  # fmt: skip
     angle: float = setting(
-        "neighbours whose orientations differ by less are in one grain", default=4.0, unit="°", low=0.1,
+        "regions whose mean orientations differ by less are one grain", default=4.0, unit="°", low=0.1,
         high=30.0,
     )  # fmt: skip
     smallest: int = setting("clusters of fewer atoms are no grains", default=50, low=1)
@@ -71,7 +77,7 @@ class Grains(Analysis[GrainsSettings]):
     name = "grains"
     Settings = GrainsSettings
     #: Where the atom is, its orientation and whether it takes part.
-    exchanged, rounds = WORDS + 5, 1
+    exchanged, rounds = WORDS + _SHARED, 1
     later = ("id", "size", "boundary", "identity")
 
     def __init__(self, settings: GrainsSettings, system: System, name: str = "") -> None:
@@ -133,51 +139,98 @@ class Grains(Analysis[GrainsSettings]):
         if frame.selected is not None:
             those &= frame.selected
         *q, place = (frame.results[c] for c in self._read)
-        own = np.empty((n, WORDS + 5), dtype=np.int32)
+        own = np.empty((n, WORDS + _SHARED), dtype=np.int32)
         own[:, :WORDS] = Links.words(frame)
         quaternions = np.column_stack(q).astype(np.float32).reshape(n, 4)
-        own[:, WORDS:-1] = quaternions.view(np.int32)
+        own[:, WORDS:-2] = quaternions.view(np.int32)
+        own[:, -2] = blocks_of(frame, self.cutoff)
         fitted = np.isfinite(quaternions).all(axis=1)
         own[:, -1] = np.where(those, np.where(fitted & (place == _INTERIOR), 2, 1), -1)
         told = self.with_ghosts(own, neighbors)
         halo = self.halo if self.halo is not None else Halo.alone(frame)
         links = Links.of(frame, halo, told[:, :WORDS])
-        kind = told[:, -1]
-        everyone = np.ascontiguousarray(told[:, WORDS:-1]).view(np.float32)
+        kind, block = told[:, -1], told[:, -2]
+        everyone = np.ascontiguousarray(told[:, WORDS:-2]).view(np.float32)
         offsets, second = neighbors.lists(self.cutoff)
         first = np.repeat(neighbors.atoms, np.diff(offsets))
         both = (kind[first] >= 1) & (kind[second] >= 1)
-        first, second = first[both], second[both]
-        joined = self._pairs(frame, first, second, kind, everyone)
-        graph = Pieces.of_pairs(links, kind >= 1, first[joined], second[joined])
-        core = own[:, -1] == 2
-        self._kept = (frame, neighbors, links, graph, quaternions, first, second, core)
+        pairs = np.stack([first[both], second[both]])
+        self._kept = (frame, neighbors, links, kind, block, everyone, pairs)
         return {}
 
-    def _pairs(
-        self, frame: Frame, first: NDArray[Any], second: NDArray[Any], kind: NDArray[np.int32],
-        q: NDArray[np.float32],
-    ) -> NDArray[np.intp]:  # fmt: skip
-        """Return which pairs join atoms: like orientations, and of the others their best neighbour."""
-        # Of two owned atoms once.
-        once = (second >= frame.n_local) | (first < second)
-        (inner,) = np.nonzero((kind[first] == 2) & (kind[second] == 2) & once)
-        apart = angles(q[first[inner]], q[second[inner]], self._hexagonal)
-        like = inner[apart < np.radians(self.settings.angle)]
-        (outer,) = np.nonzero((kind[first] == 1) & (kind[second] == 2))
-        apart = angles(q[first[outer]], q[second[outer]], self._hexagonal)
+    def _regions(
+        self, frame: Frame, links: Links, block: NDArray[Any], q: NDArray[np.float32],
+        core: NDArray[np.bool_], inner: NDArray[Any], neighbors: Neighbors, ranks: Ranks,
+    ) -> NDArray[np.int32]:  # fmt: skip
+        """Return the region ``(n_local + n_ghost,)`` of each atom in the interior, −1: none; collective.
+
+        `inner` are pairs ``(2, e)`` of them.
+        """
+        n = frame.n_local
+        once = inner[:, (inner[1] >= n) | (inner[0] < inner[1])]
+        apart = angles(q[once[0]], q[once[1]], self._hexagonal)
+        wide = np.radians(max(_LINKED, self.settings.angle))
+        linked = once[:, (apart < wide) & (block[once[0]] == block[once[1]])]
+        graph = Pieces.of_pairs(links, core, *linked)
+        found = Clusters(links, [graph], lambda v: self.with_ghosts(v, neighbors), ranks)
+        number, pieces = found.number[0], len(found.graph)
+        counted = core[:n] & (number >= 0)
+        turned = self._turned(found, frame, q[:n], core[:n])
+        turned = np.rint(turned / QUANTUM)
+        each = np.column_stack([np.ones(n), turned])[counted].T
+        sums = [np.bincount(number[counted], weights=v, minlength=pieces) for v in each]
+        totals = found.spread(found.total(np.column_stack(sums)))
+        mean = totals[:, 1:] / np.maximum(
+            np.linalg.norm(totals[:, 1:], axis=1, keepdims=True), 1e-300
+        )
+        chord = np.linalg.norm(turned[counted] * QUANTUM - mean[number[counted]], axis=1)
+        away = np.rint((2.0 * chord) ** 2 / QUANTUM)
+        square = np.bincount(number[counted], weights=away, minlength=pieces)[:, None]
+        squares = (
+            found.total(square.astype(np.float64))[:, 0] * QUANTUM / np.maximum(totals[:, 0], 1.0)
+        )
+        table = np.column_stack([found.label, totals[:, 0], totals[:, 1:] * QUANTUM, squares])
+        table = table[found.roots]
+        table = ranks.everyones(np.ascontiguousarray(table[table[:, 1] >= LEAST]))
+        own = np.where(counted, found.label[np.maximum(number, 0)] if pieces else 0, -1)
+        labels = self.with_ghosts(own[:, None], neighbors)[:, 0]
+        touch = labels[once]
+        touch = np.unique(np.sort(touch[:, touch[0] != touch[1]], axis=0), axis=1).T
+        touch = ranks.everyones(np.ascontiguousarray(touch, dtype=np.float64)).astype(np.int64)
+        regions: Regions = merged(table, touch, np.radians(self.settings.angle), self._hexagonal)
+        rims = Rims(
+            regions.of(labels), q, inner[0], inner[1], regions.means, self._hexagonal,
+            lambda v: self.with_ghosts(v, neighbors), ranks,
+        )  # fmt: skip
+        rims.settle(n)
+        return rims.region
+
+    def _adopted(
+        self, frame: Frame, pairs: NDArray[Any], kind: NDArray[np.int32], q: NDArray[np.float32],
+        region: NDArray[np.int32],
+    ) -> NDArray[Any]:  # fmt: skip
+        """Return for atoms not in the interior a neighbour in a region, as pairs ``(2, k)``."""
+        first, second = pairs[:, (kind[pairs[0]] == 1) & (region[pairs[1]] >= 0)]
+        apart = angles(q[first], q[second], self._hexagonal)
         # Without an orientation of its own it goes to the neighbour of the lowest id.
         apart = np.where(np.isfinite(apart), np.round(apart, 4), np.float32(10.0))
-        order = np.lexsort((frame.ids[second[outer]], apart, first[outer]))
-        atoms = first[outer][order]
+        order = np.lexsort((frame.ids[second], apart, first))
+        atoms = first[order]
         new = np.ones(len(atoms), dtype=bool)
         new[1:] = atoms[1:] != atoms[:-1]
-        return np.concatenate([like, outer[order][new]])
+        return np.stack([first[order][new], second[order][new]])
 
     def together(self, ranks: Ranks) -> dict[str, Any]:
         """Join the grains of all ranks, and describe them."""
         assert self._kept is not None
-        (frame, neighbors, links, graph, q, first, second, core), self._kept = self._kept, None
+        (frame, neighbors, links, kind, block, everyone, pairs), self._kept = self._kept, None
+        n, (first, second) = frame.n_local, pairs
+        inner = pairs[:, (kind[first] == 2) & (kind[second] == 2)]
+        region = self._regions(frame, links, block, everyone, kind == 2, inner, neighbors, ranks)
+        same = inner[:, (region[inner[0]] == region[inner[1]]) & (region[inner[0]] >= 0)]
+        joined = np.concatenate([same, self._adopted(frame, pairs, kind, everyone, region)], axis=1)
+        graph = Pieces.of_pairs(links, kind >= 1, *joined)
+        q, core = everyone[:n], kind[:n] == 2
         found = Clusters(links, [graph], lambda v: self.with_ghosts(v, neighbors), ranks)
         number = found.number[0]
         piece = np.maximum(number, 0)

@@ -41,9 +41,17 @@ def angles(
     if hexagonal:
         half = np.maximum(_turned(w, z), _turned(x, y))
     else:
-        q = np.sort(np.abs(np.stack([w, x, y, z])), axis=0)
+        w, x, y, z = np.abs(w), np.abs(x), np.abs(y), np.abs(z)
+        one_of, other_of = np.maximum(w, x), np.maximum(y, z)
+        most = np.maximum(one_of, other_of)
+        second = np.maximum(
+            np.minimum(one_of, other_of), np.maximum(np.minimum(w, x), np.minimum(y, z))
+        )
         half = np.maximum(
-            q[3], np.maximum((q[3] + q[2]) * np.float32(np.sqrt(0.5)), 0.5 * q.sum(axis=0))
+            most,
+            np.maximum(
+                (most + second) * np.float32(np.sqrt(0.5)), np.float32(0.5) * (w + x + y + z)
+            ),
         )
     return np.float32(2.0) * np.arccos(np.minimum(half, np.float32(1.0)))
 

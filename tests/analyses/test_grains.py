@@ -172,15 +172,41 @@ def test_the_same_on_any_ranks(name: str) -> None:
             assert np.allclose(values[0][path], value, atol=1e-5, equal_nan=True), (grid, path)
 
 
-@pytest.mark.parametrize(("turn", "angle", "number"), [(10, 4.0, 2), (6, 2.0, 2), (6, 4.0, 1)])
-def test_what_a_low_angle_boundary_parts(turn: float, angle: float, number: int) -> None:
+@pytest.mark.parametrize("noise", [0.02, 0.15])
+@pytest.mark.parametrize(
+    ("turn", "angle", "number"), [(10, 4.0, 2), (6, 4.0, 2), (3, 2.0, 2), (6, 8.0, 1), (3, 5.0, 1)]
+)
+def test_what_a_low_angle_boundary_parts(
+    turn: float, angle: float, number: int, noise: float
+) -> None:
     """The atoms between two crystals that are turned little are on the way from one to the other."""
     turns = Rotation.from_euler("xyz", [[0, 0, 0], [0, 0, turn]], degrees=True)
-    r, cell = bicrystal("fcc", turns, noise=0.02)
-    (values,), _ = found_on(r, cell, "fcc", (1, 1, 1), angle=angle)
+    r, cell = bicrystal("fcc", turns, noise)
+    (values,), columns = found_on(r, cell, "fcc", (1, 1, 1), angle=angle)
     assert values["grains/number"] == number
-    if number == 1:
-        assert 2.0 < values["grains/spread"][0] < 4.0
+    left, inside = r[:, 0] < 22, columns["id"] > 0
+    assert inside.mean() > 0.95
+    if number == 2:
+        own = columns["id"] == columns["id"][left & inside].min()
+        right = (own == left)[inside].mean()
+        assert max(right, 1 - right) > 0.97
+    # By any number of ranks, and in any order.
+    for grid in ((3, 1, 1), (2, 2, 1)):
+        assert np.array_equal(found_on(r, cell, "fcc", grid, angle=angle)[1]["id"], columns["id"])
+
+
+def test_a_chain_of_atoms_joins_no_grains() -> None:
+    """A crystal that is bent by 12 degrees: neighbours differ by little, its ends by much."""
+    turns = Rotation.from_euler("z", [[0.0], [0.0]], degrees=True)
+    r, cell = bicrystal("fcc", turns, 0.02)
+    middle = cell.diagonal() / 2
+    bent = np.radians(12.0) * (r[:, 0] / cell[0, 0] - 0.5)
+    x = r[:, 0] - middle[0]
+    y = r[:, 1] - middle[1]
+    r = np.column_stack([x - bent * y, y + 0.5 * bent * x, r[:, 2] - middle[2]]) + middle
+    (values,), _ = found_on(r, cell, "fcc", (1, 1, 1), angle=4.0)
+    assert 2 <= values["grains/number"] <= 4
+    assert values["grains/spread"][0] < 2.5
 
 
 def test_small_clusters_are_no_grains() -> None:
