@@ -52,6 +52,10 @@ class Ranks:
         self.rank: int = comm.Get_rank() if comm is not None else 0
         self.size: int = comm.Get_size() if comm is not None else 1
 
+    def lasting(self) -> Ranks:
+        """Return the same ranks by a communicator that LAMMPS does not free at its end; collective."""
+        return self if self._comm is None else Ranks(self._comm.Dup())
+
     def local_rank(self) -> int:
         """Return this process' number on its node; collective.
 

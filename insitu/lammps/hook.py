@@ -23,12 +23,13 @@ def fix_call(action: str, handle: int, text: str) -> str:
     Parameters
     ----------
     action
-        "create", "ghosts" (LAMMPS can be told how far they have to reach), "setup", "step" or "destroy".
+        "create", "ghosts" (LAMMPS can be told how far they have to reach), "setup", "step", "ended" (a run) or
+        "destroy".
     handle
         Address of the LAMMPS instance.
     text
         Fields separated by the character 31, the first is the fix's ID. Create: group, N and the
-        keywords. Ghosts, setup and step: addresses of the fractions and of the per-atom array; setup also
+        keywords. Ghosts, setup, step and ended: addresses of the fractions and of the per-atom array; setup also
         1 in a minimisation; ghosts the fields of :class:`insitu.frame.ghost_cutoff.HostCutoff`, and 1 if a
         run begins.
 
@@ -62,6 +63,9 @@ def fix_call(action: str, handle: int, text: str) -> str:
             fix.analysed = False
             fix.attempt(handle, lambda view: _setup(fix, view, words[2:]))
             return f"ok {int(fix.analysed)}"
+        if action == "ended":
+            fix.attempt(handle, lambda view: fix.pipeline.settle())
+            return "ok"
         fix.attempt(handle, fix.step)
         look = _settings.MOST_STEPS if fix.disabled else fix.pipeline.next_look()
         # Under overlap LAMMPS calls more often than there are frames: which steps need energy and virial.

@@ -137,6 +137,9 @@ class Monitor:
             world = view.setting("world_size")
             try:
                 self._ranks = lammps_ranks(view.communicator, world, view.setting("universe_size"))
+                if self.settings.overlap != "no":
+                    # A partition frees its communicator before Python ends, which may be with a frame.
+                    self._ranks = self._ranks.lasting()
             except Exception as error:
                 # It may be this rank alone (a broken node), and without MPI ranks cannot agree.
                 if world > 1:
@@ -147,10 +150,8 @@ class Monitor:
                 signals.watch()
                 self._watching = True
             if self.pipeline.overlap is not None:
-                # No fix may tell its end before Python's, after which no thread goes on. A partition's
-                # end takes its ranks with it.
-                alone = view.setting("universe_size") == world
-                self._at_exit = atexit.register(lambda: self.pipeline.close(reachable=alone))
+                # No fix may tell its end before Python's, after which no thread goes on.
+                self._at_exit = atexit.register(self.pipeline.close)
             if self.settings.first and not self.of_plugin and self._ranks.rank == 0:
                 log.warning(
                     "insitu: first=yes has no effect: LAMMPS does not call fix python/invoke at the "

