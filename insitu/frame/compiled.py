@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
 from insitu.errors import InsituError
 
 
+@functools.cache
 def compiled() -> Any:
     """Return the compiled kernels, module ``insitu._kernels``.
 
