@@ -23,15 +23,15 @@ def fix_call(action: str, handle: int, text: str) -> str:
     Parameters
     ----------
     action
-        "create", "ghosts" (LAMMPS can be told how far they have to reach), "setup", "step", "ended" (a run) or
-        "destroy".
+        "create", "ghosts" (LAMMPS can be told how far they have to reach), "setup", "step", "ended" (a run),
+        or "destroy".
     handle
         Address of the LAMMPS instance.
     text
         Fields separated by the character 31, the first is the fix's ID. Create: group, N and the
-        keywords. Ghosts, setup, step and ended: addresses of the fractions and of the per-atom array; setup also
-        1 in a minimisation; ghosts the fields of :class:`insitu.frame.ghost_cutoff.HostCutoff`, and 1 if a
-        run begins.
+        keywords. Others: addresses of the fractions and of the per-atom array; setup also 1 in a
+        minimisation; ghosts the fields of :class:`insitu.frame.ghost_cutoff.HostCutoff`, and 1 if a run
+        begins.
 
     Returns
     -------
