@@ -7,10 +7,11 @@ Bicrystals of aluminium of about these misorientations (symmetric tilts about [0
 six grains, two of them turned by 6 degrees against each other, at 0.9 of the melting point and then cooled
 to 50 K (`grain_samples.py`; what is in the folder is taken from there). All atoms are fcc by their labels.
 Known is the grain that an atom was put into; boundaries move during the anneal, so that 1 is not to be
-reached. Printed are, for each method, the number of grains, and over the atoms that it puts in grains
-their part of all and the adjusted Rand index (L. Hubert and P. Arabie, J. Classif. 2, 193 (1985),
-doi:10.1007/BF01908075); for `analyze grains` also whether each atom's grain is the same on other numbers
-of ranks (threads with the exchanges of a run) and in another order of the atoms.
+reached. Printed are, for each method, the number of grains, the part of the atoms that it puts in grains,
+and the adjusted Rand index (L. Hubert and P. Arabie, J. Classif. 2, 193 (1985), doi:10.1007/BF01908075) of
+these atoms, and of all, where those in no grain count as one more; for `analyze grains` also whether each
+atom's grain is the same on other numbers of ranks (threads with the exchanges of a run) and in another
+order of the atoms.
 
 OVITO's are GrainSegmentationModifier by graph clustering with its automatic threshold, with that of its
 manual ones that fits the known grains best (which nobody knows beforehand), and by the minimum spanning
@@ -144,11 +145,11 @@ def of_ovito(k: Known) -> dict[str, Grain]:
 
 
 def row(k: Known, grain: Grain) -> str:
-    """Return number of grains, part of the atoms and adjusted Rand index, as cells of a table."""
+    """Return number of grains, part of the atoms, Rand index of these and of all, as cells of a table."""
     some = grain > 0
     number = len(np.unique(grain[some]))
     index = rand_index(grain[some], k.grain[some]) if some.any() else 0.0
-    return f"{number:>4} {some.mean():6.3f} {index:6.3f}"
+    return f"{number:>4} {some.mean():6.3f} {index:6.3f} {rand_index(grain, k.grain):6.3f}"
 
 
 def main() -> None:

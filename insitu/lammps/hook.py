@@ -23,8 +23,8 @@ def fix_call(action: str, handle: int, text: str) -> str:
     Parameters
     ----------
     action
-        "create", "ghosts" (LAMMPS can be told how far they have to reach), "setup", "step", "ended" (a run),
-        or "destroy".
+        "create", "ghosts" (LAMMPS can be told how far they have to reach), "setup", "step", "ended",
+        which a run has, or "destroy".
     handle
         Address of the LAMMPS instance.
     text
