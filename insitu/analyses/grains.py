@@ -195,7 +195,12 @@ class Grains(Analysis[GrainsSettings]):
         own = np.where(counted, found.label[np.maximum(number, 0)] if pieces else 0, -1)
         labels = self.with_ghosts(own[:, None], neighbors)[:, 0]
         touch = labels[once]
-        touch = np.unique(np.sort(touch[:, touch[0] != touch[1]], axis=0), axis=1).T
+        known, at = np.unique(touch[:, touch[0] != touch[1]], return_inverse=True)
+        at = np.sort(at.reshape(2, -1), axis=0)
+        code = np.unique(at[0] * len(known) + at[1])
+        touch = np.column_stack(
+            [known[code // max(len(known), 1)], known[code % max(len(known), 1)]]
+        )
         touch = ranks.everyones(np.ascontiguousarray(touch, dtype=np.float64)).astype(np.int64)
         regions: Regions = merged(table, touch, np.radians(self.settings.angle), self._hexagonal)
         rims = Rims(

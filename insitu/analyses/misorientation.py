@@ -91,9 +91,12 @@ def nearest(
 ) -> NDArray[np.float64]:
     """Return of orientations ``(n, 4)`` the equal quaternions that are nearest to others ``(n, 4)``."""
     group = _rotations(hexagonal)
-    found = np.empty((len(q), 4))
-    for k in range(0, len(q), _BATCH):
-        part = slice(k, k + _BATCH)
+    dot = (q * to).sum(axis=1)
+    found: NDArray[np.float64] = q * np.where(dot < 0.0, -1.0, 1.0)[:, None]
+    # Equal ones are 90 (60) degrees or more from each other: within half of that none is nearer.
+    (far,) = np.nonzero(np.abs(dot) < np.cos(np.radians(14.9 if hexagonal else 22.4)))
+    for k in range(0, len(far), _BATCH):
+        part = far[k : k + _BATCH]
         equal = np.einsum("gij,nj->ngi", group, q[part])
         dots = np.einsum("ngi,ni->ng", equal, to[part])
         best = np.abs(dots).argmax(axis=1)
