@@ -4,7 +4,7 @@
 
     python benchmarks/overhead.py [--ranks 1] [--cells 8] [--steps 2000] [--shares 0.01 0.05]
 
-Two shares and 2,048 atoms take about two minutes of an idle core.
+Two shares and 2,048 atoms take about six minutes of processor time, most of it the analysis of all atoms.
 
 Prints for each share and model: the share of the wall time in the end, frames, mean interval, mean share of
 the atoms, and the deviation of the sampled fractions from those of all atoms, which a second analysis in

@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from insitu.analyses.base import System
 from insitu.analyses.grains import Grains
 from insitu.analyses.lattice import Lattice
+from insitu.analyses.lattice_fit import LATTICES, fit
 from insitu.analyses.misorientation import angles, nearest, reduced
 from insitu.analyses.requests import request
 from insitu.analyses.running import local_results
@@ -123,6 +124,23 @@ def found_on(
         for c, column in columns.items():
             column[frame.ids[: frame.n_local] - 1] = own[c]
     return [v for v, _ in results], columns
+
+
+@pytest.mark.parametrize("name", ["fcc", "hcp"])
+def test_a_fit_does_not_depend_on_the_atoms_beside_it(name: str) -> None:
+    """Several atoms share a vector; of every second one alone, bit for bit, what it is among all."""
+    turns = Rotation.from_euler("xyz", [[4, 9, 11], [-13, 8, 31]], degrees=True)
+    r, cell = bicrystal(name, turns, noise=0.15)
+    frame = Frame.from_arrays(r, cell, True, reach=REACH * 1.001)
+    search, species = Neighbors(frame, REACH), np.zeros(2, dtype=np.int32)
+    kinds = np.full(len(r), LATTICES[name], dtype=np.int32)
+    among_all = fit(frame, search, kinds, species, REACH, None)
+    for first in (0, 1):
+        some = np.where(np.arange(len(r)) % 2 == first, kinds, -1).astype(np.int32)
+        alone = fit(frame, search, some, species, REACH, None)
+        those = some >= 0
+        assert np.array_equal(alone.values[those], among_all.values[those], equal_nan=True)
+        assert np.array_equal(alone.neighbors[those], among_all.neighbors[those])
 
 
 @pytest.mark.parametrize("name", CELLS)
