@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Grains: clusters of atoms on a lattice whose orientations go over into each other."""
+"""Grains: regions of atoms on a lattice whose mean orientations differ."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from insitu.analyses import identities
 from insitu.analyses.base import Analysis, Column, Observable, Panel, System, setting
 from insitu.analyses.clusters import SIZES
-from insitu.analyses.grain_regions import LEAST, QUANTUM, Regions, blocks_of, merged
-from insitu.analyses.grain_rims import Rims
+from insitu.analyses.grain_pieces import adopted, near_each_other, regions_of
+from insitu.analyses.grain_regions import blocks_of
 from insitu.analyses.identities import Identities
 from insitu.analyses.lattice_fit import LATTICES
-from insitu.analyses.misorientation import angles, nearest, reduced
+from insitu.analyses.misorientation import reduced
 from insitu.errors import SettingError, did_you_mean
 from insitu.frame.clusters import WORDS, Clusters, Links, Pieces
 from insitu.frame.frame import Frame
@@ -35,8 +35,6 @@ _QUATERNION = ("qw", "qx", "qy", "qz")
 _INTERIOR = 1
 #: Words of an atom after those of the links: orientation, block, and whether it takes part.
 _SHARED = 6
-#: Within a block neighbours whose orientations differ by less are in one piece, at least [°].
-_LINKED = 4.0
 
 
 @dataclass(frozen=True)
@@ -60,13 +58,14 @@ class GrainsSettings:
 class Grains(Analysis[GrainsSettings]):
     """Grains of a crystalline phase: number, sizes, the largest with their mean orientation, boundaries.
 
-    It needs an `analyze lattice` before it, whose orientations it reads. Two atoms of the phase that are
-    not farther apart than `cutoff`, both in the interior, and whose orientations differ by less than
-    `angle` (of all that the lattice's rotations make equal the smallest) are in one grain, across periodic
-    borders and over all ranks. An atom at a surface or in a defect then goes to the neighbour in the
-    interior whose orientation is nearest to its own; it joins no two grains. Clusters of fewer than
-    `smallest` atoms are no grains. An atom is at a `boundary` if it is in no grain, or one of its
-    neighbours of the phase is in another or in none.
+    It needs an `analyze lattice` before it, whose orientations it reads. Atoms of the phase in the
+    interior are put together with their neighbours (up to `cutoff`) within small blocks of the box; pieces
+    that touch are merged while their mean orientations differ by less than `angle` (of all that the
+    lattice's rotations make equal the smallest), those that differ least first, across periodic borders
+    and over all ranks. Atoms at the rims then go to the grain that fits their surroundings best, and an
+    atom at a surface or in a defect to the neighbour in a grain whose orientation is nearest to its own; it
+    joins no two grains. Clusters of fewer than `smallest` atoms are no grains. An atom is at a `boundary`
+    if it is in no grain, or one of its neighbours of the phase is in another or in none.
 
     Of each of the largest: its atoms, the mean of their orientations as the quaternion of the smallest
     angle, and `spread`, the root mean square of their angles to it, both of the interior. Grains of equal
@@ -158,89 +157,28 @@ class Grains(Analysis[GrainsSettings]):
         self._kept = (frame, neighbors, links, kind, block, everyone, pairs)
         return {}
 
-    def _regions(
-        self, frame: Frame, links: Links, block: NDArray[Any], q: NDArray[np.float32],
-        core: NDArray[np.bool_], inner: NDArray[Any], neighbors: Neighbors, ranks: Ranks,
-    ) -> NDArray[np.int32]:  # fmt: skip
-        """Return the region ``(n_local + n_ghost,)`` of each atom in the interior, −1: none; collective.
-
-        `inner` are pairs ``(2, e)`` of them.
-        """
-        n = frame.n_local
-        once = inner[:, (inner[1] >= n) | (inner[0] < inner[1])]
-        apart = angles(q[once[0]], q[once[1]], self._hexagonal)
-        wide = np.radians(max(_LINKED, self.settings.angle))
-        linked = once[:, (apart < wide) & (block[once[0]] == block[once[1]])]
-        graph = Pieces.of_pairs(links, core, *linked)
-        found = Clusters(links, [graph], lambda v: self.with_ghosts(v, neighbors), ranks)
-        number, pieces = found.number[0], len(found.graph)
-        counted = core[:n] & (number >= 0)
-        turned = self._turned(found, frame, q[:n], core[:n])
-        turned = np.rint(turned / QUANTUM)
-        each = np.column_stack([np.ones(n), turned])[counted].T
-        sums = [np.bincount(number[counted], weights=v, minlength=pieces) for v in each]
-        totals = found.spread(found.total(np.column_stack(sums)))
-        mean = totals[:, 1:] / np.maximum(
-            np.linalg.norm(totals[:, 1:], axis=1, keepdims=True), 1e-300
-        )
-        chord = np.linalg.norm(turned[counted] * QUANTUM - mean[number[counted]], axis=1)
-        away = np.rint((2.0 * chord) ** 2 / QUANTUM)
-        square = np.bincount(number[counted], weights=away, minlength=pieces)[:, None]
-        squares = (
-            found.total(square.astype(np.float64))[:, 0] * QUANTUM / np.maximum(totals[:, 0], 1.0)
-        )
-        table = np.column_stack([found.label, totals[:, 0], totals[:, 1:] * QUANTUM, squares])
-        table = table[found.roots]
-        table = ranks.everyones(np.ascontiguousarray(table[table[:, 1] >= LEAST]))
-        own = np.where(counted, found.label[np.maximum(number, 0)] if pieces else 0, -1)
-        labels = self.with_ghosts(own[:, None], neighbors)[:, 0]
-        touch = labels[once]
-        known, at = np.unique(touch[:, touch[0] != touch[1]], return_inverse=True)
-        at = np.sort(at.reshape(2, -1), axis=0)
-        code = np.unique(at[0] * len(known) + at[1])
-        touch = np.column_stack(
-            [known[code // max(len(known), 1)], known[code % max(len(known), 1)]]
-        )
-        touch = ranks.everyones(np.ascontiguousarray(touch, dtype=np.float64)).astype(np.int64)
-        regions: Regions = merged(table, touch, np.radians(self.settings.angle), self._hexagonal)
-        rims = Rims(
-            regions.of(labels), q, inner[0], inner[1], regions.means, self._hexagonal,
-            lambda v: self.with_ghosts(v, neighbors), ranks,
-        )  # fmt: skip
-        rims.settle(n)
-        return rims.region
-
-    def _adopted(
-        self, frame: Frame, pairs: NDArray[Any], kind: NDArray[np.int32], q: NDArray[np.float32],
-        region: NDArray[np.int32],
-    ) -> NDArray[Any]:  # fmt: skip
-        """Return for atoms not in the interior a neighbour in a region, as pairs ``(2, k)``."""
-        first, second = pairs[:, (kind[pairs[0]] == 1) & (region[pairs[1]] >= 0)]
-        apart = angles(q[first], q[second], self._hexagonal)
-        # Without an orientation of its own it goes to the neighbour of the lowest id.
-        apart = np.where(np.isfinite(apart), np.round(apart, 4), np.float32(10.0))
-        order = np.lexsort((frame.ids[second], apart, first))
-        atoms = first[order]
-        new = np.ones(len(atoms), dtype=bool)
-        new[1:] = atoms[1:] != atoms[:-1]
-        return np.stack([first[order][new], second[order][new]])
-
     def together(self, ranks: Ranks) -> dict[str, Any]:
         """Join the grains of all ranks, and describe them."""
         assert self._kept is not None
         (frame, neighbors, links, kind, block, everyone, pairs), self._kept = self._kept, None
         n, (first, second) = frame.n_local, pairs
         inner = pairs[:, (kind[first] == 2) & (kind[second] == 2)]
-        region = self._regions(frame, links, block, everyone, kind == 2, inner, neighbors, ranks)
+        region = regions_of(
+            frame, links, block, everyone, kind == 2, inner, lambda v: self.with_ghosts(v, neighbors),
+            ranks, self.settings.angle, self._hexagonal,
+        )  # fmt: skip
         same = inner[:, (region[inner[0]] == region[inner[1]]) & (region[inner[0]] >= 0)]
-        joined = np.concatenate([same, self._adopted(frame, pairs, kind, everyone, region)], axis=1)
+        joined = np.concatenate(
+            [same, adopted(frame, pairs, kind, everyone, region, self._hexagonal)], axis=1
+        )
         graph = Pieces.of_pairs(links, kind >= 1, *joined)
         q, core = everyone[:n], kind[:n] == 2
         found = Clusters(links, [graph], lambda v: self.with_ghosts(v, neighbors), ranks)
         number = found.number[0]
         piece = np.maximum(number, 0)
         inside = number >= 0
-        turned, counted = self._turned(found, frame, q, core), core & inside
+        turned = near_each_other(found, frame, q, core, self._hexagonal)
+        counted = core & inside
         pieces = len(found.graph)
         atoms = np.bincount(number[inside], minlength=pieces).astype(np.float64)
         sums: list[NDArray[Any]] = [atoms, np.bincount(number[counted], minlength=pieces)]
@@ -280,29 +218,6 @@ class Grains(Analysis[GrainsSettings]):
         result |= {"identity": i.numbers, "members": i.members, "identities": i.given}
         columns = self._columns(frame, own, size[piece] if len(size) else own, boundary, result)
         return {"found": result, **columns}
-
-    def _turned(
-        self, found: Clusters, frame: Frame, q: NDArray[np.float32], core: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
-        """Return the orientations ``(n_local, 4)`` as quaternions near each other in a grain; collective.
-
-        They are near that of the atom with the smallest id in it.
-        """
-        number, pieces = found.number[0], len(found.graph)
-        counted = np.flatnonzero(core & (number >= 0))
-        ids = frame.ids[counted].astype(np.float64)
-        lowest = np.full((pieces, 1), np.inf)
-        np.minimum.at(lowest[:, 0], number[counted], ids)
-        lowest = found.spread(found.lowest(lowest))
-        start = np.zeros((pieces, 4))
-        those = counted[ids == lowest[number[counted], 0]]
-        start[number[those]] = q[those]
-        reference = found.spread(found.total(start))
-        turned = np.zeros((frame.n_local, 4))
-        turned[counted] = nearest(
-            q[counted].astype(np.float64), reference[number[counted]], self._hexagonal
-        )
-        return turned
 
     def _boundary(
         self, own: NDArray[np.int64], first: NDArray[Any], second: NDArray[Any], neighbors: Neighbors
