@@ -34,7 +34,7 @@ def regions_of(
     frame, links
         This rank's frame, and whose images its ghosts are.
     block, q, core
-        ``(n_local + n_ghost,)`` block of the box, orientation (4 of them), and whether it is in the interior.
+        ``(n_local + n_ghost,)`` block of the box, orientation (4 words), whether it is in the interior.
     inner
         ``(2, e)`` pairs of neighbours that are.
     exchange, ranks
