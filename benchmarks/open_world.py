@@ -95,7 +95,12 @@ def foreign(
     lines = markdown(head, rows)
     worst = sorted((float(np.mean(v, axis=0)[0]), n) for n, v in by_name.items())
     few = ", ".join(f"{n} {100 * s:.0f} %" for s, n in worst[:12] if s < 0.95)
-    return f"{lines}\nLeast often unknown: {few or 'none under 95 %'}.\n\n", np.concatenate(scores)
+    taken = sorted(((float(np.mean(v, axis=0)[2]), n) for n, v in by_name.items()), reverse=True)
+    most = ", ".join(f"{n} {100 * s:.1f} %" for s, n in taken[:5])
+    return (
+        f"{lines}\nLeast often unknown: {few or 'none under 95 %'}.\n\nMost often a crystal: {most}.\n\n",
+        np.concatenate(scores),
+    )
 
 
 def decorations(model: Open, recipe: dict, seed: int = 13) -> str:
