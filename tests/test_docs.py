@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from insitu.history import IF_EXISTS
-from insitu.pipeline.settings import ON_ERROR, ON_SIGTERM, ON_WRITE_ERROR, OVERLAP, Settings, make
+from insitu.pipeline.given_settings import make
+from insitu.pipeline.settings import ON_ERROR, ON_SIGTERM, ON_WRITE_ERROR, OVERLAP, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 DECKS = ROOT / "lammps_inputs"

@@ -20,7 +20,7 @@ def _words(text: str) -> tuple[str, ...]:
 def _classify(options: argparse.Namespace) -> int:
     if launched()[0] == 1:
         return _frames(options, None)
-    from insitu.frame.reduce import workers
+    from insitu.frame.launch import workers
 
     with workers() as executor:
         return 0 if executor is None else _frames(options, executor)

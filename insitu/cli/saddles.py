@@ -69,7 +69,7 @@ def atoms_of(text: str | None) -> list[int] | None:
 def _saddles(options: argparse.Namespace) -> int:
     if launched()[0] == 1:
         return _sample(options, None)
-    from insitu.frame.reduce import workers
+    from insitu.frame.launch import workers
 
     with workers() as executor:
         return 0 if executor is None else _sample(options, executor)

@@ -9,7 +9,8 @@ from typing import Any
 
 from insitu.errors import InsituError, SettingError
 from insitu.lammps.monitor import Monitor
-from insitu.pipeline import settings as _settings
+from insitu.pipeline.given_settings import from_words
+from insitu.pipeline.settings import MOST_STEPS, check_multiple
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def fix_call(action: str, handle: int, text: str) -> str:
             return f"fix {identity} is not set up"
         fix.pipeline.feedback.plugin = (int(words[0]), int(words[1]))
         if action == "ghosts":
-            fix.ghost_cutoff = (0.0, _settings.MOST_STEPS, "")
+            fix.ghost_cutoff = (0.0, MOST_STEPS, "")
             fix.attempt(handle, lambda view: _ghosts(fix, view, words[2:]))
             return "ok {:.15g} {} {}".format(*fix.ghost_cutoff)
         if action == "setup":
@@ -67,7 +68,7 @@ def fix_call(action: str, handle: int, text: str) -> str:
             fix.attempt(handle, lambda view: fix.pipeline.settle())
             return "ok"
         fix.attempt(handle, fix.step)
-        look = _settings.MOST_STEPS if fix.disabled else fix.pipeline.next_look()
+        look = MOST_STEPS if fix.disabled else fix.pipeline.next_look()
         # Under overlap LAMMPS calls more often than there are frames: which steps need energy and virial.
         frames = fix.settings.every if fix.pipeline.overlap else None
         return f"ok {look} {frames}" if frames else f"ok {look}"
@@ -116,21 +117,21 @@ def _create(key: tuple[int, str], words: list[str]) -> str:
             f"N={number} is not a number of steps; write `fix {identity} {group} insitu N keyword "
             "value …`, for example N = 100"
         ) from None
-    if not 1 <= n <= _settings.MOST_STEPS:
-        raise SettingError(f"N={n} is not a number of steps; give 1 … {_settings.MOST_STEPS}")
+    if not 1 <= n <= MOST_STEPS:
+        raise SettingError(f"N={n} is not a number of steps; give 1 … {MOST_STEPS}")
     if "group" in rest[::2]:
         raise SettingError(
             "the setting 'group' belongs to fix python/invoke; fix insitu analyses its own group: "
             f"`fix {identity} GROUP insitu …`"
         )
-    chosen = _settings.from_words(["group", group, *rest])
+    chosen = from_words(["group", group, *rest])
     every = chosen.every or n
     if every % n:
         raise SettingError(
             f"every={every} is not a multiple of the fix's N={n}; give one, or leave it out"
         )
     if chosen.every_max is not None:
-        _settings.check_multiple("every_max", chosen.every_max, every)
+        check_multiple("every_max", chosen.every_max, every)
     for (_, other), fix in ((k, f) for k, f in _fixes.items() if k != key):
         same = os.path.realpath(fix.settings.file) == os.path.realpath(chosen.file)
         if same and {chosen.if_exists, fix.settings.if_exists} != {"new"}:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from insitu.errors import InsituError, SettingError, describe, launched, leave, write_line
-from insitu.pipeline import settings as _settings
 from insitu.pipeline import signals
+from insitu.pipeline.given_settings import make
 from insitu.pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ class Monitor:
     def prepare(self, view: Any) -> Any:
         """Load the model and check everything that can be checked before the first frame."""
         if self.pipeline is None:
-            from insitu.frame.reduce import lammps_ranks
+            from insitu.frame.launch import lammps_ranks
             from insitu.pipeline.pipeline import Pipeline
 
             world = view.setting("world_size")
@@ -218,7 +218,7 @@ def monitor(
         main = {"model": model, "file": file, "every": every, "group": group}
         if "config" in more:  # a default is not meant to win over the file
             main = {k: v for k, v in main.items() if v != getattr(Settings, k)}
-        return Monitor(_settings.make(**main, **more))
+        return Monitor(make(**main, **more))
     except SettingError:
         _print_once(0)
         raise

@@ -112,7 +112,7 @@ def classify_files(
         Is told how many bytes of all files were read.
     executor
         Whose workers share the frames, for example other ranks
-        (:func:`insitu.frame.reduce.workers`); None: processes of this machine.
+        (:func:`insitu.frame.launch.workers`); None: processes of this machine.
 
     Raises
     ------

@@ -18,7 +18,7 @@ from insitu.analyses.profile import Profile
 from insitu.analyses.rdf import Rdf, RdfSettings
 from insitu.analyses.registry import BUILT_IN, RESERVED, find, names, section
 from insitu.errors import SettingError
-from insitu.pipeline.settings import from_words, make
+from insitu.pipeline.given_settings import from_words, make
 from insitu.testing import check_analysis
 
 
@@ -280,7 +280,7 @@ def test_others_are_found_by_their_entry_point(tmp_path: Path) -> None:
         "from insitu.analyses.rdf import Rdf\nclass Voids(Rdf):\n    '''Voids.'''\n    name = 'voids'\n"
     )
     code = (
-        "import sys\nfrom insitu.pipeline.settings import make\nmake(rdf=5.0)\n"
+        "import sys\nfrom insitu.pipeline.given_settings import make\nmake(rdf=5.0)\n"
         "assert 'importlib.metadata' not in sys.modules\n"
         "print(make(analyze='voids cutoff 5').analyses[0].name)\n"
         "from insitu.analyses.registry import names\nassert 'voids' in names()\n"

@@ -14,7 +14,7 @@ from insitu.analyses.diffraction import Diffraction, DiffractionSettings
 from insitu.diffraction import mesh, powder_pattern
 from insitu.errors import InsituError, SettingError
 from insitu.history.writer import Series
-from insitu.pipeline.settings import make
+from insitu.pipeline.given_settings import make
 from insitu.testing import check_analysis, evaluate, lattice
 from insitu.testing.conformance import Sample
 from insitu.views import plots

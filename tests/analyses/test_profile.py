@@ -18,7 +18,7 @@ from insitu.frame.neighbors import Neighbors
 from insitu.history.writer import Series
 from insitu.models.card import class_codes
 from insitu.models.store import load
-from insitu.pipeline.settings import from_words, make
+from insitu.pipeline.given_settings import from_words, make
 from insitu.testing import lattice
 from insitu.views import plots
 

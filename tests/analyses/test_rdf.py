@@ -15,7 +15,7 @@ from insitu.frame.frame import Frame
 from insitu.frame.neighbors import Neighbors
 from insitu.history.check import check_file
 from insitu.history.writer import Series
-from insitu.pipeline.settings import make
+from insitu.pipeline.given_settings import make
 
 CELLS = {
     "orthogonal": (np.diag([18.0, 20.0, 22.0]), True),

@@ -28,7 +28,7 @@ from insitu.gpu import sources
 from insitu.gpu.device import choose, has_driver
 from insitu.gpu.sources import entry_points, source_text
 from insitu.models import store
-from insitu.pipeline.settings import from_words
+from insitu.pipeline.given_settings import from_words
 from insitu.testing import lattice
 
 without_gpu = pytest.mark.skipif(has_driver(), reason="of machines without an NVIDIA GPU")

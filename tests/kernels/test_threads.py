@@ -16,7 +16,8 @@ from insitu.errors import SettingError
 from insitu.frame.frame import Frame
 from insitu.frame.neighbors import Neighbors
 from insitu.frame.threads import thread_count
-from insitu.pipeline.settings import Settings, make
+from insitu.pipeline.given_settings import make
+from insitu.pipeline.settings import Settings
 from insitu.testing import lattice
 
 PROGRAM = """

@@ -24,7 +24,7 @@ from insitu.models.engines.cnn import NativeCNN
 from insitu.models.export import save
 from insitu.models.networks.neighbors_map import NeighborsMapCNN
 from insitu.models.weights import read_weights
-from insitu.pipeline.settings import make
+from insitu.pipeline.given_settings import make
 from insitu.testing import lattice
 
 ISAS: list[str] = _kernels.isa_available()

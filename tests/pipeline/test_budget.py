@@ -11,7 +11,7 @@ from insitu.errors import SettingError
 from insitu.frame.frame import Frame
 from insitu.frame.reduce import Ranks
 from insitu.pipeline.budget import FEWEST, Budget, drawn
-from insitu.pipeline.settings import from_words
+from insitu.pipeline.given_settings import from_words
 
 
 def spent(

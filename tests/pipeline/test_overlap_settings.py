@@ -4,7 +4,7 @@
 import pytest
 
 from insitu.errors import SettingError
-from insitu.pipeline.settings import from_words, make
+from insitu.pipeline.given_settings import from_words, make
 
 
 @pytest.mark.parametrize(

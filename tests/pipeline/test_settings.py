@@ -6,7 +6,7 @@ import pytest
 import insitu
 from insitu.errors import SettingError
 from insitu.lammps import hook
-from insitu.pipeline import settings
+from insitu.pipeline import given_settings as settings
 
 
 def test_words_and_keywords_are_the_same() -> None:

@@ -11,7 +11,7 @@ from insitu.analyses.labels import Coverage, chosen_limits, decide
 from insitu.errors import SettingError
 from insitu.models.card import Card
 from insitu.models.store import load
-from insitu.pipeline import settings
+from insitu.pipeline import given_settings as settings
 from insitu.training.fit.coverage import COVERAGES, coverage_limits
 
 CLASSES = ["a", "b"]

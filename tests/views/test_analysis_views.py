@@ -15,7 +15,7 @@ from insitu.analyses.registry import BUILT_IN, find
 from insitu.cli import command as cli
 from insitu.errors import SettingError
 from insitu.history.writer import Series
-from insitu.pipeline.settings import make
+from insitu.pipeline.given_settings import make
 from insitu.testing import evaluate, sample
 from insitu.views import plots
 from insitu.views.analyses import lines
