@@ -74,6 +74,8 @@ class Rims:
 
     def _give_up_thin(self, n_local: int) -> None:
         m = len(self.means)
+        if not m:  # no piece is large enough: the same on all ranks
+            return
         at_rim = np.zeros(n_local, dtype=bool)
         differs = self.region[self.others] != self.region[self.rows]
         at_rim[self.rows[differs & (self.region[self.others] >= 0)]] = True

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -23,6 +24,9 @@ and gives its potential, in units metal, without fixes and runs. The folder --ou
   barriers.npz     positions, cell, types; mean barrier [eV] and number of barriers of each atom
 
 Under mpiexec the ranks but the first share the attempts. It is slow: seconds an attempt for 300 atoms."""
+
+#: Of a sample whose barriers are sampled.
+_MOST_ATOMS = 10_000_000
 
 
 def add_saddles(verb: Verb) -> None:
@@ -62,6 +66,11 @@ def atoms_of(text: str | None) -> list[int] | None:
         first, _, last = word.partition("-")
         if not first.strip().isdecimal() or (last and not last.strip().isdecimal()):
             raise SettingError(f"atoms='{text}' is no list of ids; write them as 1,17,30-60")
+        if int(last or first) < int(first) or int(last or first) > _MOST_ATOMS:
+            raise SettingError(
+                f"atoms='{text}' is no list of ids: {word.strip()} goes from {first} to {last or first}; "
+                "write them as 1,17,30-60"
+            )
         found += range(int(first), int(last or first) + 1)
     return sorted(set(found))
 
@@ -83,7 +92,17 @@ def _sample(options: argparse.Namespace, executor: Executor | None) -> int:
     for name in ("barriers", "attempts"):
         if getattr(options, name) < 1:
             raise SettingError(f"{name}={getattr(options, name)} has to be 1 or more")
+    if options.seed < 0:
+        raise SettingError(f"seed={options.seed} has to be 0 or more")
     given = {k: getattr(options, k) for k in ("radius", "curvature", "force")}
+    for name, value in given.items():
+        if value is not None and not (math.isfinite(value) and (name == "curvature" or value > 0)):
+            raise SettingError(
+                f"{name}={value} has to be a number"
+                + (" [eV/Å²]" if name == "curvature" else " above 0")
+            )
+    if options.out.exists() and not options.out.is_dir():
+        raise SettingError(f"out={options.out} is a file; give a folder")
     search = Search(**{k: v for k, v in given.items() if v is not None})
     sampling = Sampling(options.deck, options.barriers, options.attempts, options.seed, search)
     sampler = Sampler(sampling, options.out, atoms_of(options.atoms), executor)

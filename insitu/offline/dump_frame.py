@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,8 @@ POSITIONS = (
     (("x", "y", "z"), False), (("xs", "ys", "zs"), True), (("xu", "yu", "zu"), False),
     (("xsu", "ysu", "zsu"), True),
 )  # fmt: skip
+#: Columns that are read whatever is asked for: each has to be there once.
+_READ = re.compile("id|type|element|i[xyz]|[xyz](s|u|su)?")
 
 
 class CutError(Exception):
@@ -87,8 +90,9 @@ def make(
         There are no positions, or two columns of a name; an id or a type is no whole number.
     """
     assert header.cell is not None
-    if len(set(header.columns)) < len(header.columns):
-        twice = next(c for c in header.columns if header.columns.count(c) > 1)
+    read = [c for c in header.columns if _READ.fullmatch(c)]
+    if len(set(read)) < len(read):
+        twice = next(c for c in read if read.count(c) > 1)
         raise SettingError(
             f"{where} has the column {shown(twice)} twice; which is meant? Name one of them otherwise in "
             "its line ITEM: ATOMS"

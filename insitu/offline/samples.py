@@ -68,7 +68,7 @@ def sample_of(
                 "(insitu.classify(positions, cell, pbc)), or a sample that knows it: an ase.Atoms"
             )
         if species is not None:
-            species = integers("species", species)
+            species = integers("species", species, "atomic numbers, such as 29 for Cu")
         if not in_device_memory(given):
             given = real("positions", given)
         return Sample(given, cell, pbc, species)
@@ -81,7 +81,9 @@ def sample_of(
         found.positions,
         found.cell if own else cell,
         (found.pbc if own else True) if pbc is None else pbc,
-        found.species if species is None else integers("species", species),
+        found.species
+        if species is None
+        else integers("species", species, "atomic numbers, such as 29 for Cu"),
         found.origin if own else (0.0, 0.0, 0.0),
     )
 

@@ -17,10 +17,16 @@ from insitu.offline.streams import Stream
 
 #: Bytes at the end that are looked at, and lines before the last one.
 _TAIL, _LINES = 1 << 14, 20
-#: Decimals of all numbers from which on a number with fewer is taken for a cut one.
-_MANY = 8
+#: Numbers with equally many decimals by which a writer is known to give all as many. Others leave out
+#: zeros at the end, and fewer decimals prove nothing.
+_ENOUGH = 9
+#: Rows of equal length by which a writer is known to give all columns a width.
+_ROWS = 4
+#: Columns of a row of PDB up to the end of z.
+_COORDINATES = 54
 #: Styles of rows in data files, by their number of columns (with and without images).
 STYLES = {5: "atomic", 8: "atomic", 6: "charge", 9: "charge", 7: "full", 10: "full"}
+_NUMBER = re.compile(r"[-+]?\d*\.\d*([eE][-+]?\d*)?$")
 _SECTION = re.compile(r"\s*[A-Z][A-Za-z ]+(#.*)?$")
 
 
@@ -42,10 +48,13 @@ def cut_line(lines: list[str]) -> bool:
         return False
     if len(last) < len(before[-1]):
         return True
-    places = {_decimals(words[-1]) for words in before if len(words) == len(last)}
-    # Of a number with all its digits (%.17g) some have a few less: far less is a cut one.
-    certain = len(places) == 1 or (len(places) > 1 and min(places) >= _MANY)
-    return certain and _decimals(last[-1]) < min(places)
+    widths = {len(line) for line in lines[-1 - _LINES : -1] if len(line.split()) == len(last)}
+    if len(before) >= _ROWS and len(widths) == 1 and len(lines[-1]) < min(widths):
+        return True  # columns of a fixed width
+    same = [words for words in before if len(words) == len(last)]
+    places = [_decimals(word) for words in same for word in words if _NUMBER.match(word)]
+    fixed = len(places) >= _ENOUGH and len(set(places)) == 1
+    return fixed and _decimals(last[-1]) < places[0]
 
 
 def cut_text(path: str) -> str:
@@ -139,7 +148,8 @@ def check_pdb(path: str) -> str:
         return ""
     if begun > 1:  # MDAnalysis leaves the last one out if it has fewer atoms than the first
         return f"'{path}' was cut: its last model has no ENDMDL, and what followed it is lost"
-    if begun or not line.endswith("\n"):
+    whole = record == "END" or (record in ("ATOM", "HETATM") and len(line) >= _COORDINATES)
+    if begun or not (whole or line.endswith("\n")):
         raise SettingError(
             f"'{path}' was cut: line {number}, '{shown(line.strip())}', is its last and "
             + ("its model has no ENDMDL" if begun else "does not end")

@@ -14,7 +14,9 @@ from insitu.offline.soundness import shown
 
 def is_xyz_of_types(head: bytes) -> bool:
     """Return whether a file begins as `dump xyz`."""
-    return bool(re.match(rb"\s*\d+[ \t]*\r?\n[^\n]*\n[ \t]*\d+([ \t]+[-+.\deE]+){3}\s", head))
+    return bool(
+        re.match(rb"\s*\d+[ \t]*\r?\n[^\n]*\n[ \t]*\d+([ \t]+[-+.\deE]+){3}[ \t]*\r?\n", head)
+    )
 
 
 class XyzDump(TextDump):

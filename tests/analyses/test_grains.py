@@ -237,6 +237,15 @@ def test_small_clusters_are_no_grains() -> None:
     assert np.isnan(values["grains/orientation"]).all()
 
 
+@pytest.mark.parametrize("grid", [(1, 1, 1), (2, 1, 1), (1, 3, 1)])
+def test_a_gas_has_no_grains(grid: tuple[int, int, int]) -> None:
+    cell = np.eye(3) * 30.0
+    r = np.random.default_rng(3).random((400, 3)) * 30.0
+    values, columns = found_on(r, cell, "fcc", grid)
+    assert all(v["grains/number"] == v["grains/atoms"] == 0 for v in values)
+    assert not columns["id"].any()
+
+
 def test_what_it_needs() -> None:
     system = System(classes=CLASSES)
     with pytest.raises(SettingError, match=r"phase=disordered is no lattice.*fcc, bcc, hcp"):

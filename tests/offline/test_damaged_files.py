@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import ase.build
 import ase.io
 import MDAnalysis
 import numpy as np
@@ -358,3 +359,36 @@ def test_types_of_dump_xyz_with_atoms_that_come_and_go(tmp_path: Path) -> None:
     assert found[1].types.tolist() == [2] * 5
     assert found[1].positions[4].tolist() == [1.0, 2.0, 3.5]
     assert not told
+
+
+@pytest.mark.parametrize("name", ["rounded.xyz", "repr.xyz", "two.xyz", "columns.xyz", "end.pdb"])
+def test_whole_files_without_a_last_newline_or_with_other_columns_are_read(
+    tmp_path: Path, name: str
+) -> None:
+    """Python writes numbers without zeros at their end: fewer decimals prove nothing."""
+    path = tmp_path / name
+    if name.endswith(".pdb"):
+        atoms = ase.build.bulk("Fe", cubic=True) * (4, 4, 4)
+        atoms.write(path)
+        path.write_text(
+            path.read_text().rstrip().removesuffix("ENDMDL").rstrip().replace("MODEL     1\n", "")
+            + "\nEND"
+        )
+    else:
+        atoms = ase.build.bulk("Fe", cubic=True) * ((1, 1, 1) if name == "two.xyz" else (4, 4, 4))
+        r = atoms.positions[::-1].copy()
+        if name in ("rounded.xyz", "repr.xyz"):
+            r += np.random.default_rng(1).normal(0.0, 0.05, r.shape)
+            r = np.round(r, 4) if name == "rounded.xyz" else r
+            r[-1, 2] = 0.5
+        numbers = name == "columns.xyz"
+        kinds = "Z:I:1:pos:R:3:m:R:1" if numbers else "species:S:1:pos:R:3"
+        lattice = " ".join(map(str, atoms.cell.array.ravel().tolist()))
+        rows = [
+            f"{26 if numbers else 'Fe'} {x} {y} {z}{' 1.0' if numbers else ''}"
+            for x, y, z in r.tolist()
+        ]
+        path.write_text("\n".join([str(len(r)), f'Lattice="{lattice}" Properties={kinds}', *rows]))
+    (found,), told = read(path)
+    assert len(found) == len(atoms)
+    assert not [t for t in told if "incomplete" in t or "was cut" in t]

@@ -69,3 +69,15 @@ def test_what_would_become_other_numbers_is_refused(change: dict[str, Any], mess
     given: dict[str, Any] = {"positions": R, "cell": CELL, "pbc": True, "device": "cpu"} | change
     with pytest.raises(SettingError, match=message):
         insitu.classify(**given)
+
+
+def test_flags_as_numbers_and_lengths_in_angstrom_are_taken() -> None:
+    in_angstrom = R.view(Length)
+    in_angstrom.units = "angstrom"
+    for positions, pbc in ((R, 1.0), (R, [1.0, 1.0, 1.0]), (in_angstrom, True)):
+        assert insitu.classify(positions, CELL, pbc, device="cpu").fractions["fcc"] == 1.0
+
+
+def test_symbols_in_place_of_atomic_numbers_are_told_what_to_give() -> None:
+    with pytest.raises(SettingError, match="atomic numbers, such as 29 for Cu"):
+        insitu.classify(R, CELL, True, species=["Cu"] * N, device="cpu")

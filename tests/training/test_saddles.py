@@ -184,6 +184,30 @@ def test_another_sampling_is_not_mixed_in(deck: Path, tmp_path: Path) -> None:
         Sampler(Sampling(deck), out, [1, 108])
 
 
+def test_files_that_changed_are_told(deck: Path, potentials: Path, tmp_path: Path) -> None:
+    """What the deck reads is no part of its hash."""
+    lines = deck.read_text().splitlines()
+    pair = [line for line in lines if line.startswith("pair_")]
+    read = tmp_path / "pair.in"
+    read.write_text("\n".join(pair) + "\n")
+    reading = tmp_path / "in.reading"
+    rest = [line for line in lines if not line.startswith(("pair_", "group", "delete"))]
+    holes = [line for line in lines if line.startswith(("group", "delete"))]
+    reading.write_text("\n".join([*rest, f"include {read}", *holes]) + "\n")
+    out = tmp_path / "out"
+    list(Sampler(Sampling(reading, attempts=1), out, [1]))
+    read.write_text(f"pair_style eam/fs\npair_coeff * * {potentials}/Al_mm.eam.fs Al\n")
+    with pytest.raises(SettingError, match="is no minimum of the sample"):
+        list(Sampler(Sampling(reading, attempts=2), out, [2]))
+    (out / ATTEMPTS).write_bytes((out / ATTEMPTS).read_bytes() + b"\0\0\0\n")
+    with pytest.raises(SettingError, match="line 3 is no attempt"):
+        Sampler(Sampling(reading), out, [1])
+    (out / ATTEMPTS).unlink()
+    (out / "minimum.npz").write_bytes(b"nothing")
+    with pytest.raises(SettingError, match=r"minimum.npz cannot be read"):
+        Sampler(Sampling(reading), out, [1])
+
+
 def test_decks_that_do_not_fit(deck: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="does not exist"):
         PotentialEnergy(tmp_path / "in.nothing")
@@ -204,5 +228,6 @@ def test_decks_that_do_not_fit(deck: Path, tmp_path: Path) -> None:
 def test_lists_of_ids() -> None:
     assert atoms_of("3,1,5-7") == [1, 3, 5, 6, 7]
     assert atoms_of(None) is None
-    with pytest.raises(SettingError, match="1,17,30-60"):
-        atoms_of("a")
+    for text in ("a", "5-3", "1-99999999999"):
+        with pytest.raises(SettingError, match="1,17,30-60"):
+            atoms_of(text)

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import json
 import math
+import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import asdict, dataclass, field, replace
@@ -95,12 +96,12 @@ class Sampler:
         if not sampling.deck.is_file():
             raise SettingError(f"the deck {sampling.deck} does not exist; give a LAMMPS input file")
         self.sampling, self.out, self._executor = sampling, out, executor
+        _sample.cache_clear()  # files that the deck reads may have changed in this process' time
         out.mkdir(parents=True, exist_ok=True)
         self.done = _read(out / ATTEMPTS, sampling)
         if not (out / MINIMUM).exists():
             _minimise(sampling, out / MINIMUM)
-        with np.load(out / MINIMUM) as z:
-            n = len(z["positions"])
+        n = len(_load(out / MINIMUM)["positions"])
         if bad := [a for a in atoms or () if not 1 <= a <= n]:
             raise SettingError(f"atom {bad[0]} does not exist; the sample has the ids 1 to {n}")
         self.atoms = list(atoms) if atoms is not None else list(range(1, n + 1))
@@ -156,8 +157,7 @@ class Sampler:
 
     def means(self) -> tuple[Floats, NDArray[np.int64]]:
         """Return each atom's mean barrier ``(n,)`` [eV], NaN without any, and how many there are."""
-        with np.load(self.out / MINIMUM) as z:
-            n = len(z["positions"])
+        n = len(_load(self.out / MINIMUM)["positions"])
         total, many = np.zeros(n), np.zeros(n, dtype=np.int64)
         for atom, entries in self.done.items():
             found = [e["barrier"] for e in entries if e["outcome"] == "saddle"]
@@ -168,8 +168,8 @@ class Sampler:
     def save(self) -> Path:
         """Write positions, cell, types and mean barriers into ``barriers.npz`` of the folder."""
         barrier, many = self.means()
-        with np.load(self.out / MINIMUM) as z:
-            np.savez(self.out / BARRIERS, **z, barrier=barrier, samples=many)
+        sample = _load(self.out / MINIMUM)
+        np.savez(self.out / BARRIERS, **sample, barrier=barrier, samples=many)
         return self.out / BARRIERS
 
     def summary(self) -> str:
@@ -188,6 +188,8 @@ class Sampler:
         )
 
 
+#: Norm of the forces [eV/Å] above which positions are no minimum of what the deck gives now.
+_STILL = 0.1
 _OUTCOMES = ("saddle", "basin", "lost", "unconnected", "returned")
 
 
@@ -215,10 +217,31 @@ def _minimise(sampling: Sampling, path: Path) -> None:
 @functools.lru_cache(maxsize=1)
 def _sample(deck: Path, minimum: Path) -> tuple[PotentialEnergy, dict[str, Any], float]:
     """Return this process' LAMMPS, the sample, and the energy of the minimum."""
-    surface = PotentialEnergy(deck)
-    with np.load(minimum) as z:
-        sample = dict(z)
-    return surface, sample, surface(sample["positions"])[0]
+    surface, sample = PotentialEnergy(deck), _load(minimum)
+    x = sample["positions"]
+    same = (
+        x.shape == surface.positions.shape
+        and np.array_equal(sample["types"], surface.types)
+        and np.allclose(sample["cell"], surface.cell)
+    )
+    energy, forces = surface(x) if same else (0.0, np.full_like(x, np.inf))
+    if not np.linalg.norm(forces) < _STILL:
+        raise SettingError(
+            f"{minimum} is no minimum of the sample of {deck}: a file that the deck reads (positions, "
+            "potential) has changed since; take another folder"
+        )
+    return surface, sample, energy
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """Return the arrays of the minimum."""
+    try:
+        with np.load(path) as z:
+            return dict(z)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise SettingError(
+            f"{path} cannot be read ({error}); remove it and {ATTEMPTS} beside it, or take another folder"
+        ) from None
 
 
 def _attempt(sampling: Sampling, minimum: Path, atom: int, number: int) -> Attempt:
@@ -238,6 +261,20 @@ def within(
     return np.asarray(np.linalg.norm(s @ cell, axis=1) < radius)
 
 
+def _entry(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or (
+        number > 1 and not {"atom", "outcome", "calls"} <= set(found)
+    ):
+        raise SettingError(
+            f"'{path}', line {number} is no attempt (damaged?); remove this line, or take another folder"
+        )
+    return found
+
+
 def _read(path: Path, sampling: Sampling) -> dict[int, list[dict[str, Any]]]:
     """Return the attempts of a file by atom; what a kill has cut is removed, a new file gets its head."""
     head = sampling.head()
@@ -247,14 +284,14 @@ def _read(path: Path, sampling: Sampling) -> dict[int, list[dict[str, Any]]]:
     if not lines:
         path.write_text(json.dumps(head) + "\n")
         return {}
-    before = json.loads(lines[0])
+    entries = [_entry(path, k, line) for k, line in enumerate(lines, 1)]
+    before = entries[0]
     if different := sorted(k for k in head if before.get(k) != head[k]):
         raise SettingError(
             f"{path.parent} has a sampling with another {different[0]}; take another folder, or "
             "what it was begun with"
         )
     done: dict[int, list[dict[str, Any]]] = {}
-    for line in lines[1:]:
-        entry = json.loads(line)
+    for entry in entries[1:]:
         done.setdefault(entry["atom"], []).append(entry)
     return done
