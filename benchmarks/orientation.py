@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from ovito_labels import collection
 
 from insitu.analyses.base import System
 from insitu.analyses.lattice import Lattice
@@ -88,17 +89,10 @@ def ours(r: Array, cell: Array, structure: str, averaged: bool) -> Array:
 def of_ptm(r: Array, cell: Array, structure: str) -> tuple[NDArray[np.bool_], Array] | None:
     """Return which atoms PTM takes for the crystal, and their orientations; None without OVITO."""
     try:
-        from ovito.data import DataCollection, Particles, SimulationCell
         from ovito.modifiers import PolyhedralTemplateMatchingModifier
     except ImportError:
         return None
-    data = DataCollection()
-    box = SimulationCell(pbc=(True, True, True))
-    box[:, :3] = cell.T
-    data.objects.append(box)
-    particles = Particles(count=len(r))
-    particles.create_property("Position", data=r)
-    data.objects.append(particles)
+    data = collection(r, cell)
     data.apply(PolyhedralTemplateMatchingModifier(rmsd_cutoff=0.0, output_orientation=True))
     kinds = PolyhedralTemplateMatchingModifier.Type
     right = np.asarray(data.particles["Structure Type"]) == int(getattr(kinds, structure.upper()))

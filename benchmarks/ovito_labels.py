@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,23 @@ from numpy.typing import NDArray
 Labels = NDArray[np.int64]
 
 
+def collection(r: NDArray, cell: NDArray) -> Any:
+    """Return OVITO's data of a periodic sample: positions ``(n, 3)``, cell vectors as rows [Å]."""
+    from ovito.data import DataCollection, Particles, SimulationCell
+
+    data = DataCollection()
+    box = SimulationCell(pbc=(True, True, True))
+    box[:, :3] = cell.T
+    data.objects.append(box)
+    particles = Particles(count=len(r))
+    particles.create_property("Position", data=r)
+    data.objects.append(particles)
+    return data
+
+
 def other_methods(classes: list[str]) -> dict[str, Callable[[NDArray, NDArray], Labels]]:
     """Return PTM (without a limit on RMSD and with four) and a-CNA from OVITO; nothing without it."""
     try:
-        from ovito.data import DataCollection, Particles, SimulationCell
         from ovito.modifiers import (
             CommonNeighborAnalysisModifier,
             IdentifyDiamondModifier,
@@ -28,16 +42,6 @@ def other_methods(classes: list[str]) -> dict[str, Callable[[NDArray, NDArray], 
         ptm.Type.FCC: "fcc", ptm.Type.HCP: "hcp", ptm.Type.BCC: "bcc", ptm.Type.SC: "sc",
         ptm.Type.CUBIC_DIAMOND: "cubic_diamond", ptm.Type.HEX_DIAMOND: "hexagonal_diamond",
     }  # fmt: skip
-
-    def collection(r: NDArray, cell: NDArray) -> DataCollection:
-        data = DataCollection()
-        box = SimulationCell(pbc=(True, True, True))
-        box[:, :3] = cell.T
-        data.objects.append(box)
-        particles = Particles(count=len(r))
-        particles.create_property("Position", data=r)
-        data.objects.append(particles)
-        return data
 
     def matching(limit: float) -> Callable[[NDArray, NDArray], Labels]:
         def run(r: NDArray, cell: NDArray) -> Labels:

@@ -6,7 +6,10 @@
 # The folder is insitu/arm64 in the user's cache by default. The last line printed is what starts that Python:
 #     $(sh tools/arm_kernels.sh | tail -n 1) -c "import insitu._kernels"
 # tests/kernels/test_arm.py (make test-full) compares its labels with this machine's.
+# Exit code 3: what the build needs cannot be had here.
 set -eu
+stage=3
+trap 'code=$?; [ $code = 0 ] || exit $stage' EXIT
 here=$(cd "${0%/*}/.." && pwd)
 work=${1:-${INSITU_ARM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/insitu/arm64}}
 python=${PYTHON:-$here/.venv/bin/python}
@@ -41,6 +44,7 @@ short=$(echo "$version" | tr -d .)
     --python-version "$short" --implementation cp --abi "cp$short" --no-deps numpy >&2
 [ -d "$work/tools/nanobind" ] || "$python" -m pip install -q --target "$work/tools" nanobind >&2
 
+stage=1
 # Python's headers: those of the ARM Python, after the cross compiler's own.
 PYTHONPATH=$work/tools cmake -S "$here" -B "$work/build" -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
     -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DCMAKE_FIND_ROOT_PATH_MODE_PROGRAM=NEVER \

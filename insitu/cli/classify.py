@@ -8,7 +8,7 @@ import sys
 from concurrent.futures import Executor
 
 from insitu.cli.histories import Verb
-from insitu.errors import launched
+from insitu.cli.sharing import shared
 from insitu.history import IF_EXISTS
 from insitu.models.engines import ENGINES
 
@@ -18,12 +18,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _classify(options: argparse.Namespace) -> int:
-    if launched()[0] == 1:
-        return _frames(options, None)
-    from insitu.frame.launch import workers
-
-    with workers() as executor:
-        return 0 if executor is None else _frames(options, executor)
+    return shared(lambda executor: _frames(options, executor))
 
 
 def _frames(options: argparse.Namespace, executor: Executor | None) -> int:

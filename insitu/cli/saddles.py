@@ -9,7 +9,8 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from insitu.cli.histories import Verb
-from insitu.errors import SettingError, launched
+from insitu.cli.sharing import shared
+from insitu.errors import SettingError
 
 _HELP = (
     "Sample energy barriers of the atoms of a minimised sample with LAMMPS (activation-relaxation)."
@@ -76,12 +77,7 @@ def atoms_of(text: str | None) -> list[int] | None:
 
 
 def _saddles(options: argparse.Namespace) -> int:
-    if launched()[0] == 1:
-        return _sample(options, None)
-    from insitu.frame.launch import workers
-
-    with workers() as executor:
-        return 0 if executor is None else _sample(options, executor)
+    return shared(lambda executor: _sample(options, executor))
 
 
 def _sample(options: argparse.Namespace, executor: Executor | None) -> int:

@@ -24,10 +24,8 @@ from insitu.frame.halo import Halo
 from insitu.frame.neighbors import Neighbors
 from insitu.frame.reduce import Ranks
 from insitu.offline.configuration import Configuration
-from insitu.offline.soundness import listed, repeated
+from insitu.offline.soundness import MOST_TYPES, listed, repeated
 from insitu.pipeline.build import further_of
-
-_MOST_TYPES = 1000
 
 
 class Further:
@@ -100,9 +98,9 @@ class Further:
                 f"--analyze: several atoms have the id {again}, by which analyses tell them apart; correct "
                 "the ids, or leave their column out"
             )
-        if n_types > _MOST_TYPES or (c.types is not None and c.types.min(initial=1) < 1):
+        if n_types > MOST_TYPES or (c.types is not None and c.types.min(initial=1) < 1):
             raise SettingError(
-                f"--analyze: the atoms have the types {listed(c.types)}; give 1, 2, … up to {_MOST_TYPES}"  # type: ignore[arg-type]
+                f"--analyze: the atoms have the types {listed(c.types)}; give 1, 2, … up to {MOST_TYPES}"  # type: ignore[arg-type]
             )
 
     def _species(self, c: Configuration, n_types: int) -> tuple[str, ...]:

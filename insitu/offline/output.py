@@ -24,10 +24,7 @@ from insitu.offline import labels_file
 from insitu.offline.configuration import Configuration
 from insitu.offline.further import Further
 from insitu.offline.options import Options
-from insitu.offline.soundness import listed
-
-#: Each has columns of its own in the history.
-_MOST_TYPES = 1000
+from insitu.offline.soundness import MOST_TYPES, listed
 
 
 @contextmanager
@@ -48,9 +45,9 @@ def _types(types: NDArray[np.int32], file: str) -> int:
     SettingError
         They are not those of LAMMPS, 1, 2, …, or far too many.
     """
-    if len(types) and not 1 <= types.min() <= types.max() <= _MOST_TYPES:
+    if len(types) and not 1 <= types.min() <= types.max() <= MOST_TYPES:
         raise SettingError(
-            f"--types: '{file}' has the types {listed(types)}; types 1 … {_MOST_TYPES} are counted: "
+            f"--types: '{file}' has the types {listed(types)}; types 1 … {MOST_TYPES} are counted: "
             "correct them, or leave --types out"
         )
     return int(types.max(initial=0))

@@ -68,7 +68,7 @@ def sample_of(
                 "(insitu.classify(positions, cell, pbc)), or a sample that knows it: an ase.Atoms"
             )
         if species is not None:
-            species = integers("species", species, "atomic numbers, such as 29 for Cu")
+            species = _given_numbers(species)
         if not in_device_memory(given):
             given = real("positions", given)
         return Sample(given, cell, pbc, species)
@@ -81,11 +81,13 @@ def sample_of(
         found.positions,
         found.cell if own else cell,
         (found.pbc if own else True) if pbc is None else pbc,
-        found.species
-        if species is None
-        else integers("species", species, "atomic numbers, such as 29 for Cu"),
+        found.species if species is None else _given_numbers(species),
         found.origin if own else (0.0, 0.0, 0.0),
     )
+
+
+def _given_numbers(species: Any) -> NDArray[np.int64]:
+    return integers("species", species, "atomic numbers, such as 29 for Cu")
 
 
 def _of_object(given: Any) -> Sample | None:

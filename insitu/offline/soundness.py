@@ -12,6 +12,9 @@ from insitu.errors import SettingError
 from insitu.frame.images import FAR
 from insitu.offline.configuration import Configuration
 
+#: Types of atoms, each of which has columns of its own in histories and analyses.
+MOST_TYPES = 1000
+
 
 def shown(text: str | bytes, most: int = 60) -> str:
     """Return what a file has as it can stand in a message: on one line, not longer than `most`."""

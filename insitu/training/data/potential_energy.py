@@ -122,6 +122,7 @@ class PotentialEnergy:
 
     def close(self) -> None:
         """End LAMMPS."""
+        atexit.unregister(self.close)  # it would keep what it is of
         self._lmp.close()
 
 
