@@ -201,7 +201,8 @@ def _judge_frame(case: Case, f: Frames, now: Any, codes: NDArray[np.int64], tall
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         found = insitu.classify(
-            f.r, f.cell, f.pbc, numbers, model=case.model, neighbors=there, threshold=case.threshold,
+            f.r - f.origin,  # of few atoms the density depends a bit on where its grid begins
+            f.cell, f.pbc, numbers, model=case.model, neighbors=there, threshold=case.threshold,
             device="cpu", threads=1,
         )  # fmt: skip
     odd = np.flatnonzero(c["i_phase"] != np.where(mine, codes[found.labels], -1))
@@ -291,7 +292,8 @@ def _judge_history(
         model=case.model, threshold=case.threshold, out=str(out), species=case.species,
         types="types" in case.options, group=None if case.group == "all" else "v_mine > 0",
         neighbors=("1",) if case.neighbors == "1" else (), workers=1,
-        analyze=requests(words) if words else (), index=":",
+        analyze=requests(words) if words else (),
+        index=f"{wanted[0]}:",  # the run's first frame: bins along an open axis are of that one's box
     )  # fmt: skip
     told: list[str] = []
     list(classify_files(files, options, tell=told.append))

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from conftest import BUILT, require
+from conftest import BUILT, Host, require
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from random_decks import Case, cases
@@ -27,18 +27,23 @@ DECKS = st.sampled_from([0, *[BATCH] * 19]).flatmap(
 )
 
 
-@pytest.mark.parametrize(("name", "ranks"), [("wheel", 2), ("debian", 3)])
-def test_a_few(name: str, ranks: int) -> None:
-    """The same decks each time."""
-    host, tally = require(name), Tally()
+def run_random(host: Host, ranks: int, number: int, batches: int, tally: Tally) -> None:
+    """Run as many batches of decks as are asked for; the same number gives the same decks."""
 
-    @seed(ranks)
-    @settings(SETTINGS, max_examples=2)
+    @seed(number)
+    @settings(SETTINGS, max_examples=batches)
     @given(DECKS)
     def some(decks: list[Case]) -> None:
         run_all(host, ranks, decks, tally)
 
     some()
+
+
+@pytest.mark.parametrize(("name", "ranks"), [("wheel", 2), ("debian", 3)])
+def test_a_few(name: str, ranks: int) -> None:
+    """The same decks each time."""
+    tally = Tally()
+    run_random(require(name), ranks, ranks, 2, tally)
     assert tally.counts["cases"] > BATCH // 2
     assert tally.counts["images"] > BATCH
 
@@ -53,14 +58,8 @@ def test_others_for_some_minutes() -> None:
     while time.monotonic() < end:
         host, ranks = hosts[number % len(hosts)], 1 + number // len(hosts) % 3
 
-        @seed(number)
-        @settings(SETTINGS, max_examples=10)
-        @given(DECKS)
-        def some(decks: list[Case], host: object = host, ranks: int = ranks) -> None:
-            run_all(host, ranks, decks, tally)  # type: ignore[arg-type]
-
         sys.stdout.write(f"seed {number}, {host.name}, {ranks} ranks: {dict(tally.counts)}\n")
         sys.stdout.flush()
-        some()
+        run_random(host, ranks, number, 10, tally)
         number += 1
     assert tally.counts["cases"] > 0
