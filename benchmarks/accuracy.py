@@ -20,7 +20,7 @@ from pathlib import Path
 from interfaces import MASK, interfaces
 from ovito_labels import other_methods
 
-from insitu.analyses.classification import classify_with
+from insitu.analyses.phases.classification import classify_with
 from insitu.models.engines.graph import GraphModel
 from insitu.models.store import load
 from insitu.training.data.dynamics import load as load_job

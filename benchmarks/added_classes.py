@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.analyses.classification import classify_with
-from insitu.frame.crystals import Crystal, displaced
+from insitu.analyses.phases.classification import classify_with
+from insitu.frame.lattices.copies import Crystal, displaced
 from insitu.models import store
 from insitu.models.added import Extended, extend
 from insitu.models.store import AnyModel

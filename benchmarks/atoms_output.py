@@ -25,8 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
-from insitu.history.particle_layout import ATOM, About
-from insitu.history.particles import AtomsFile
+from insitu.history.atoms.layout import ATOM, About
+from insitu.history.atoms.particles import AtomsFile
 from insitu.pipeline.atoms_output import _COPIES
 from insitu.pipeline.settings import Settings
 

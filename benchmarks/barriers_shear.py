@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 import insitu
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.models.barriers import load
 from insitu.training.data.runs import potentials_folder, run_lammps, write_data
 from insitu.training.fit import barriers as fit

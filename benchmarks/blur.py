@@ -23,7 +23,7 @@ from interfaces import crossings, profile
 from numpy.typing import NDArray
 from ovito_labels import other_methods
 
-from insitu.analyses.classification import classify_with
+from insitu.analyses.phases.classification import classify_with
 from insitu.frame.species import SYMBOLS
 from insitu.models.store import AnyModel, load
 from insitu.training.data.phase_interfaces import LEFT, Half, simulate

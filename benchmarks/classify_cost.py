@@ -16,11 +16,11 @@ from collections.abc import Callable
 import numpy as np
 
 import insitu
-from insitu.analyses.loading import load
-from insitu.frame.density import spacing
+from insitu.analyses.phases.loading import load
 from insitu.frame.frame import Frame
-from insitu.frame.halo import Halo
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.ghosts.halo import Halo
+from insitu.frame.neighbors.density import spacing
+from insitu.frame.neighbors.search import Neighbors
 from insitu.testing import lattice
 
 

@@ -25,12 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyses.base import System
-from insitu.analyses.clusters import Clusters, ClustersSettings
+from insitu.analyses.clusters.analysis import Clusters, ClustersSettings
 from insitu.bench.machine import processor
 from insitu.frame.frame import Frame
-from insitu.frame.halo import Halo
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.reduce import Ranks
+from insitu.frame.ghosts.halo import Halo
+from insitu.frame.neighbors.search import Neighbors
+from insitu.frame.ranks.reduce import Ranks
 
 CUTOFF, A = 3.5, 4.05
 CLASSES = ("fcc", "disordered", "unknown")

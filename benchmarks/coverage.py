@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from insitu.analyses.classification import classify_with
-from insitu.analyses.labels import Coverage
-from insitu.frame.crystals import displaced
+from insitu.analyses.phases.classification import classify_with
+from insitu.analyses.phases.labels import Coverage
+from insitu.frame.lattices.copies import displaced
 from insitu.models.store import AnyModel, load
 from insitu.training.data.dynamics import load as load_job
 from insitu.training.data.foreign import prototypes

@@ -22,8 +22,8 @@ import insitu
 from insitu.crystal import closest_symmetry, elastic_tensor
 from insitu.crystal.finding import find_crystals
 from insitu.crystal.voigt import from_voigt
-from insitu.frame.crystals import repeated
-from insitu.frame.lattices import LATTICES
+from insitu.frame.lattices.copies import repeated
+from insitu.frame.lattices.perfect import LATTICES
 from insitu.testing import lattice
 from insitu.training.data.elastic_runs import Potential, elastic_run
 from insitu.training.data.runs import potentials_folder, read_dump, run_lammps, write_data

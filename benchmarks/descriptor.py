@@ -16,7 +16,7 @@ from insitu import _kernels
 from insitu.bench.machine import line, machine
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.testing import lattice
 
 #: Lattice, lattice constant [Å], atoms a cell, and the noise of a coordinate at about 600 K [Å].

@@ -24,7 +24,7 @@ import torch
 from metals_graphs import balanced, copies, environments, whole
 from ovito_labels import other_methods
 
-from insitu.analyses.classification import classify_with
+from insitu.analyses.phases.classification import classify_with
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import ModelError
 from insitu.models.card import Card

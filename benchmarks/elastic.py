@@ -24,7 +24,7 @@ from insitu.crystal.prediction import elastic_tensor, voigt
 from insitu.crystal.spacegroup import find
 from insitu.crystal.tensors import symmetry_breaking
 from insitu.crystal.voigt import from_voigt
-from insitu.frame.lattices import LATTICES
+from insitu.frame.lattices.perfect import LATTICES
 from insitu.frame.species import SYMBOLS
 from insitu.training.data.elastic_runs import Potential, elastic_run
 from insitu.training.data.runs import potentials_folder, run_lammps

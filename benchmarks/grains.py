@@ -30,15 +30,15 @@ from grain_samples import Known, bicrystal, moved, polycrystal
 from numpy.typing import NDArray
 
 from insitu.analyses.base import System
-from insitu.analyses.grains import Grains
-from insitu.analyses.lattice import Lattice
+from insitu.analyses.grains.analysis import Grains
+from insitu.analyses.lattice.analysis import Lattice
 from insitu.analyses.requests import request
 from insitu.analyses.running import local_results
 from insitu.analyses.running import together as in_common
 from insitu.frame.frame import Frame
-from insitu.frame.halo import Halo
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.reduce import Ranks
+from insitu.frame.ghosts.halo import Halo
+from insitu.frame.neighbors.search import Neighbors
+from insitu.frame.ranks.reduce import Ranks
 from insitu.testing.ranks import deal, together
 
 #: How far neighbours are searched for the fit, and which are joined [Å].

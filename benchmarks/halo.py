@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from insitu.frame.halo import Halo
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.reduce import Ranks
+from insitu.frame.ghosts.halo import Halo
+from insitu.frame.neighbors.search import Neighbors
+from insitu.frame.ranks.reduce import Ranks
 from insitu.models.engines.spatial import SpatialSettings, neighbors_of
 from insitu.testing import deal, lattice
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.analyses.classification import classify_with
+from insitu.analyses.phases.classification import classify_with
 from insitu.models.engines.graph import GraphModel
 
 Labels = NDArray[np.int64]

@@ -20,18 +20,18 @@ from typing import Any
 import numpy as np
 
 from insitu.analyses.base import System
-from insitu.analyses.grains import Grains, GrainsSettings
-from insitu.analyses.lattice import Lattice, LatticeSettings
-from insitu.analyses.lattice_fit import LATTICES, fit, orient
-from insitu.analyses.loading import load
-from insitu.analyses.phases import Phases
+from insitu.analyses.grains.analysis import Grains, GrainsSettings
+from insitu.analyses.lattice.analysis import Lattice, LatticeSettings
+from insitu.analyses.lattice.fit import LATTICES, fit, orient
+from insitu.analyses.phases.analysis import Phases
+from insitu.analyses.phases.loading import load
 from insitu.bench.samples import Sample, element, sample
 from insitu.frame.compiled import compiled
-from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.halo import Halo
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.reduce import Ranks
+from insitu.frame.ghosts.halo import Halo
+from insitu.frame.neighbors.density import spacing
+from insitu.frame.neighbors.search import Neighbors
+from insitu.frame.ranks.reduce import Ranks
 
 
 def least(work: Callable[[], Any], times: int) -> float:

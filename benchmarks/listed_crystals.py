@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.analyses.classification import classify_with
-from insitu.frame.crystals import displaced
+from insitu.analyses.phases.classification import classify_with
+from insitu.frame.lattices.copies import displaced
 from insitu.models.store import load
 from insitu.training.data.foreign import prototypes
 from insitu.training.data.listed import Listed, read

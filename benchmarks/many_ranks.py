@@ -29,13 +29,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.bench.machine import line, machine
-from insitu.frame import density
 from insitu.frame.frame import Frame
-from insitu.frame.ghosts import GhostCheck, check
-from insitu.frame.halo import Halo
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.partners import _Directory
-from insitu.frame.reduce import Ranks
+from insitu.frame.ghosts.check import GhostCheck, check
+from insitu.frame.ghosts.halo import Halo
+from insitu.frame.ghosts.partners import _Directory
+from insitu.frame.neighbors import density
+from insitu.frame.neighbors.search import Neighbors
+from insitu.frame.ranks.reduce import Ranks
 from insitu.models.engines.spatial import SpatialSettings, neighbors_of
 from insitu.testing import ThreadRanks, deal, lattice, together
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 import insitu
 from insitu.bench.samples import lammps_program
 from insitu.offline.ptm import structures
-from insitu.offline.trajectories import read_frames
+from insitu.offline.readers.trajectories import read_frames
 
 DECK = """units lj
 atom_style atomic

@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from ovito_labels import other_methods
 
-from insitu.analyses.classification import Classification, classify_with
-from insitu.frame.crystals import displaced
+from insitu.analyses.phases.classification import Classification, classify_with
+from insitu.frame.lattices.copies import displaced
 from insitu.models.store import AnyModel, load
 from insitu.testing import LATTICES
 from insitu.training.data.dynamics import load as load_job

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from ovito.data import DataCollection, Particles, ParticleType, SimulationCell
 from ovito.modifiers import PolyhedralTemplateMatchingModifier as Ptm
 
-from insitu.analyses.classification import classify_with
-from insitu.analyses.lattice_fit import ORDERS, fit
-from insitu.frame.density import spacing
+from insitu.analyses.lattice.fit import ORDERS, fit
+from insitu.analyses.phases.classification import classify_with
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.density import spacing
+from insitu.frame.neighbors.search import Neighbors
 from insitu.models.store import load
 from insitu.training.data.dynamics import head
 from insitu.training.data.runs import read_dump, run_lammps, write_data

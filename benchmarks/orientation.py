@@ -21,15 +21,15 @@ from numpy.typing import NDArray
 from ovito_labels import collection
 
 from insitu.analyses.base import System
-from insitu.analyses.lattice import Lattice
-from insitu.analyses.misorientation import nearest
+from insitu.analyses.lattice.analysis import Lattice
+from insitu.analyses.lattice.misorientation import nearest
 from insitu.analyses.requests import request
 from insitu.bench.samples import Element, sample
 from insitu.frame.frame import Frame
-from insitu.frame.halo import Halo
-from insitu.frame.lattices import lattice
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.reduce import Ranks
+from insitu.frame.ghosts.halo import Halo
+from insitu.frame.lattices.perfect import lattice
+from insitu.frame.neighbors.search import Neighbors
+from insitu.frame.ranks.reduce import Ranks
 
 Array = NDArray[np.float64]
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.frame.lattices import lattice
+from insitu.frame.lattices.perfect import lattice
 
 
 def write(folder: Path, atoms: int, frames: int) -> dict[str, Path]:
@@ -79,7 +79,7 @@ def _by_mdanalysis(
 
 def ours(path: Path) -> int:
     """Read by insitu; return the atoms of all frames."""
-    from insitu.offline.trajectories import read_file
+    from insitu.offline.readers.trajectories import read_file
 
     return sum(len(c) for c in read_file(str(path), lambda k: True, print) if c is not None)
 

@@ -26,7 +26,7 @@ from scipy.spatial import cKDTree
 from scipy.special import sph_harm_y
 
 from insitu.descriptors.neighbors_map import NeighborsMap
-from insitu.frame.crystals import displaced
+from insitu.frame.lattices.copies import displaced
 from insitu.models.engines.graph import GraphSettings
 from insitu.models.store import locate
 from insitu.training.data.dynamics import load as load_job

@@ -25,9 +25,9 @@ import numpy as np
 
 import insitu
 from insitu.analyses.base import Observable
-from insitu.analyses.phase_counts import PhaseCounts
+from insitu.analyses.phases.counts import PhaseCounts
 from insitu.bench.machine import processor
-from insitu.history.writer import Series
+from insitu.history.writing.writer import Series
 from insitu.training.data.runs import potentials_folder
 
 DECK = """\

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 import insitu
-from insitu.analyses.diffraction_symmetry import KNOWN
+from insitu.analyses.diffraction.symmetry import KNOWN
 from insitu.diffraction.groups import EXTINCTION_GROUPS, MERGED_GROUPS, class_of
 from insitu.training.data.runs import potentials_folder, run_lammps
 

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from insitu import _kernels
 from insitu.bench.machine import line, machine
 from insitu.descriptors.neighbors_map import NeighborsMap
-from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.density import spacing
+from insitu.frame.neighbors.search import Neighbors
 from insitu.models.card import Card
 from insitu.models.engines.spatial import SpatialModel, SpatialSettings
 from insitu.models.export import save

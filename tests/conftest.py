@@ -32,8 +32,8 @@ SPY = Path(__file__).parent / "spy"
 #: Variables of the caller that would change what a run does.
 DROPPED = ("INSITU_", "PMI_", "OMPI_", "LAMMPS_PLUGIN_PATH", "PYTHON")
 REQUIRED = bool(os.environ.get("INSITU_REQUIRE_HOSTS"))
-# MPICH's ranks spin while they wait. Where there are more of them than idle cores, the one that is waited for
-# then does not run: with this they sleep for a moment, and such runs take half the time.
+# MPICH's ranks spin while they wait. Where there are more of them than idle cores, the one that is waited
+# for then does not run: with this they sleep for a moment, and such runs take half the time.
 os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
 
 #: Tests that start several processes each: LAMMPS' ranks, jobs of a cluster.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from insitu.history.writer import Observable, Series
+from insitu.history.writing.writer import Observable, Series
 from insitu.models.store import ARTIFACTS
 
 PHASES, CODES = ["fcc", "hcp", "disordered", "unknown"], [1, 2, 100, 0]

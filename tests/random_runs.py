@@ -20,12 +20,12 @@ from random_decks import CUTOFF, Array, Case
 
 import insitu
 from insitu.analyses.base import System
-from insitu.analyses.loading import load
+from insitu.analyses.phases.loading import load
 from insitu.analyses.requests import requests
 from insitu.analyses.steinhardt import Steinhardt, SteinhardtSettings
-from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.density import spacing
+from insitu.frame.neighbors.search import Neighbors
 from insitu.models.card import class_codes
 from insitu.models.classifier import Classifier
 from insitu.offline.files import classify_files

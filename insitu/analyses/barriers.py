@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from insitu.analyses.base import Analysis, Column, Observable, Panel, System, setting
 from insitu.errors import InsituError, SettingError
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.frame.species import MASSES, SYMBOLS, check_species, from_masses
 from insitu.models.barriers import load
 from insitu.models.engines.barriers import Pairs

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from insitu.analyses.settings import check, setting
 from insitu.errors import InsituError
 from insitu.frame.frame import Frame
-from insitu.frame.halo import Halo
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.reduce import Ranks
+from insitu.frame.ghosts.halo import Halo
+from insitu.frame.neighbors.search import Neighbors
+from insitu.frame.ranks.reduce import Ranks
 from insitu.frame.units import ANGSTROM
 
 if TYPE_CHECKING:

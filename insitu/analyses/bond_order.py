@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 
 #: Distances that differ by less count as equal, relative to the cutoff: as everywhere in insitu.
 _TIE = 1e-5

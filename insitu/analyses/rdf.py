@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from insitu.analyses.base import Analysis, Observable, Panel, System, setting
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.pairs import count_pairs, rows_of_pairs
+from insitu.frame.neighbors.pairs import count_pairs, rows_of_pairs
+from insitu.frame.neighbors.search import Neighbors
 
 if TYPE_CHECKING:
     import xarray

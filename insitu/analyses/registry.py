@@ -20,16 +20,16 @@ GROUP = "insitu.analyses"
 #: Ours: module and class.
 BUILT_IN = {
     "barriers": "insitu.analyses.barriers:Barriers",
-    "clusters": "insitu.analyses.clusters:Clusters",
-    "diffraction": "insitu.analyses.diffraction:Diffraction",
-    "crystal": "insitu.analyses.crystal:CrystalAnalysis",
-    "grains": "insitu.analyses.grains:Grains",
-    "lattice": "insitu.analyses.lattice:Lattice",
-    "profile": "insitu.analyses.profile:Profile",
+    "clusters": "insitu.analyses.clusters.analysis:Clusters",
+    "diffraction": "insitu.analyses.diffraction.analysis:Diffraction",
+    "crystal": "insitu.analyses.crystal.analysis:CrystalAnalysis",
+    "grains": "insitu.analyses.grains.analysis:Grains",
+    "lattice": "insitu.analyses.lattice.analysis:Lattice",
+    "profile": "insitu.analyses.profile.analysis:Profile",
     "rdf": "insitu.analyses.rdf:Rdf",
     "steinhardt": "insitu.analyses.steinhardt:Steinhardt",
     "trigger": "insitu.analyses.trigger:Trigger",
-    "unknown": "insitu.analyses.unknown:UnknownKinds",
+    "unknown": "insitu.analyses.unknown.analysis:UnknownKinds",
 }
 #: Keywords that every analysis has, or that end the settings of one: no field may be called so.
 RESERVED = ("analyze", "columns", "config", "every", "group", "name")

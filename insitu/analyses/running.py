@@ -11,8 +11,8 @@ import numpy as np
 from insitu.analyses.base import Analysis
 from insitu.errors import InsituError, describe
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.reduce import Ranks
+from insitu.frame.neighbors.search import Neighbors
+from insitu.frame.ranks.reduce import Ranks
 
 _FOR_THERMO = {
     "temperature": "fix python/invoke at end_of_step, or fix insitu, knows it",

@@ -14,7 +14,7 @@ from insitu.analyses.base import Analysis, Column, Observable, Panel, System, se
 from insitu.analyses.bond_order import bonds, lengths
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 
 if TYPE_CHECKING:
     import xarray

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from insitu.analyses.base import Analysis, Observable, Panel, System, setting
 from insitu.errors import SettingError, did_you_mean
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 
 if TYPE_CHECKING:
     import xarray

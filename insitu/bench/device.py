@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from insitu.analyses.gpu_labels import decide_on_device
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
+from insitu.analyses.phases.gpu_labels import decide_on_device
 from insitu.bench.machine import line, machine
 from insitu.bench.samples import ELEMENTS
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.descriptors.neighbors_map_gpu import DeviceDescriber
 from insitu.errors import ModelError
-from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.lattices import lattice
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.lattices.perfect import lattice
+from insitu.frame.neighbors.density import spacing
+from insitu.frame.neighbors.search import Neighbors
 from insitu.gpu.device import Device
 from insitu.gpu.search import DeviceSearch
 from insitu.models.engines.gpu_graph import DeviceGraph

@@ -20,14 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
 from insitu.errors import InsituError, SettingError
-from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.ghosts import check, unstable
-from insitu.frame.lattices import lattice
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.reduce import Ranks
+from insitu.frame.ghosts.check import check, unstable
+from insitu.frame.lattices.perfect import lattice
+from insitu.frame.neighbors.density import spacing
+from insitu.frame.neighbors.search import Neighbors
+from insitu.frame.ranks.reduce import Ranks
 from insitu.models.store import load
 
 #: Fewest atoms of the larger frame: below it the page size of the allocator is what is measured.

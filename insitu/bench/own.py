@@ -10,13 +10,13 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
 from insitu.bench.method import Method, Result
 from insitu.bench.samples import Sample
 from insitu.descriptors.neighbors_map import NeighborsMap
-from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.density import spacing
+from insitu.frame.neighbors.search import Neighbors
 from insitu.models.engines.images import Model
 from insitu.models.store import load, locate
 

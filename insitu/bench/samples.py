@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import DeckError, SettingError, did_you_mean
-from insitu.frame.lattices import LATTICES, lattice
+from insitu.frame.lattices.perfect import LATTICES, lattice
 
 #: Steps of 2 fs under a thermostat.
 _STEPS = 500

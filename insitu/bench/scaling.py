@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
 from insitu.bench.machine import line, machine
 from insitu.bench.samples import ELEMENTS
 from insitu.errors import InsituError, SettingError
-from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.lattices import lattice
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.lattices.perfect import lattice
+from insitu.frame.neighbors.density import spacing
+from insitu.frame.neighbors.search import Neighbors
 from insitu.models.store import load
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)

@@ -35,7 +35,7 @@ STAGES: Mapping[str, str] = {
     "a rank with metals": _MPI + _FAST.format(model="'metals'"),
     "rank 0 with metals (HDF5)": _MPI
     + _FAST.format(model="'metals'")
-    + "; import insitu.history.writer",
+    + "; import insitu.history.writing.writer",
     "a rank with torch (engine torchscript)": _MPI
     + _FAST.format(model="'crystals-cnn', engine='torchscript'"),
 }

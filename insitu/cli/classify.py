@@ -25,7 +25,7 @@ def _frames(options: argparse.Namespace, executor: Executor | None) -> int:
     from insitu.analyses.requests import requests
     from insitu.offline.files import classify_files, expand
     from insitu.offline.options import Options
-    from insitu.offline.streams import size_of
+    from insitu.offline.readers.streams import size_of
     from insitu.progress import Meter
 
     files = expand(options.files)

@@ -24,8 +24,8 @@ def _diffraction(options: argparse.Namespace) -> int:
     from insitu.diffraction.pattern_files import read_pattern
     from insitu.diffraction.symmetry import symmetry
     from insitu.offline.files import expand
+    from insitu.offline.readers.trajectories import holds_atoms
     from insitu.offline.symmetries import symmetry_of_files
-    from insitu.offline.trajectories import holds_atoms
 
     def tell(text: str) -> None:
         print(f"insitu: {text}", file=sys.stderr)

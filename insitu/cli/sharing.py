@@ -19,7 +19,7 @@ def shared(work: Callable[[Executor | None], int]) -> int:
     """
     if launched()[0] == 1:
         return work(None)
-    from insitu.frame.launch import workers
+    from insitu.frame.ranks.launch import workers
 
     with workers() as executor:
         return 0 if executor is None else work(executor)

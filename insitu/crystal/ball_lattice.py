@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from insitu.crystal import translations
 from insitu.crystal.translations import Pairs
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 
 #: Atoms in the middle of the ball whose surroundings tell the lattice; fewest atoms of the ball.
 _CENTERS, LEAST = 300, 40

@@ -13,8 +13,8 @@ from insitu.crystal.found import Crystal, assemble
 from insitu.crystal.region import RADIUS, Box, around, densest, octant
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.reduce import Ranks
+from insitu.frame.neighbors.search import Neighbors
+from insitu.frame.ranks.reduce import Ranks
 
 #: Points that are tried in vain before the rest is given up, and how much farther apart its atoms may be.
 _TRIES, _SPARSE = 5, 1.35

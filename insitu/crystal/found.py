@@ -20,7 +20,7 @@ from insitu.crystal.folding import Basis, fold
 from insitu.crystal.spacegroup import SpaceGroup
 from insitu.crystal.spacegroup import find as space_group
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 
 #: Deviation of atoms from their sites beyond which there is no crystal, in units of the nearest
 #: distance, and part of the atoms of the ball's middle that may be on no site.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.frame.cell import heights
-from insitu.frame.reduce import Ranks
+from insitu.frame.ranks.reduce import Ranks
 
 #: Radius of the ball in units of (volume an atom)^(1/3): about 3,000 atoms.
 RADIUS = 9.0

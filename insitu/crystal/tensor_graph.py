@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from insitu.frame.crystals import steps
+from insitu.frame.lattices.copies import steps
 
 #: Bonds reach so far, in units of (volume an atom)^(1/3): about 33 of each atom.
 REACH = 2.0

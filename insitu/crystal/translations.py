@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.frame.crystals import steps
+from insitu.frame.lattices.copies import steps
 
 #: Atoms have to be this near to where a translation has them, to count for it and for its mean; in units
 #: of the nearest distance of like atoms.

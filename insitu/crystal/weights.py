@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from insitu.errors import ModelError, SettingError
-from insitu.frame.crystals import nearest_distance
+from insitu.frame.lattices.copies import nearest_distance
 from insitu.frame.species import SYMBOLS
 
 #: Where the shipped models are.

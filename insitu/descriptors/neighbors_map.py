@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from insitu.errors import SettingError
 from insitu.frame.compiled import compiled
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from insitu.descriptors.neighbors_map import NeighborsMap, channel_weights
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.gpu.device import Device, choose
 from insitu.gpu.search import DeviceSearch
 

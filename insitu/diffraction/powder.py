@@ -26,8 +26,8 @@ from insitu.diffraction.scattering import (
 from insitu.errors import InsituError, SettingError, one_of
 from insitu.frame.cell import heights
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.pairs import count_pairs, rows_of_pairs
+from insitu.frame.neighbors.pairs import count_pairs, rows_of_pairs
+from insitu.frame.neighbors.search import Neighbors
 from insitu.frame.threads import thread_count
 
 METHODS = ("mesh", "histogram")

@@ -139,7 +139,7 @@ def from_pairs(
     Parameters
     ----------
     count, row, cutoff
-        :func:`insitu.frame.pairs.count_pairs`, its rows and its cutoff [Å].
+        :func:`insitu.frame.neighbors.pairs.count_pairs`, its rows and its cutoff [Å].
     centres, atoms
         ``(elements,)`` number of first atoms and of all atoms.
     volume

@@ -15,7 +15,7 @@ from insitu.errors import SettingError
 from insitu.frame.cell import completed, heights, inverse
 from insitu.frame.compiled import compiled
 from insitu.frame.given import flags, integers, real
-from insitu.frame.images import check_finite, check_images, check_length, check_positions
+from insitu.frame.neighbors.images import check_finite, check_images, check_length, check_positions
 
 
 @dataclass(frozen=True)

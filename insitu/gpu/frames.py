@@ -12,7 +12,7 @@ from insitu.errors import SettingError
 from insitu.frame.cell import heights
 from insitu.frame.frame import Frame
 from insitu.frame.given import integers
-from insitu.frame.images import (
+from insitu.frame.neighbors.images import (
     FAR,
     check_finite,
     check_images,

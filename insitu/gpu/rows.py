@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from insitu.gpu.search import DeviceSearch
 
 if TYPE_CHECKING:
-    from insitu.frame.halo import Halo
+    from insitu.frame.ghosts.halo import Halo
 
 
 class DeviceRows:

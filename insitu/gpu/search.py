@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Neighbour search over a frame on a device: the counterpart of :mod:`insitu.frame.neighbors`.
+"""Neighbour search over a frame on a device: the counterpart of :mod:`insitu.frame.neighbors.search`.
 
 Points are sorted by the number of their cell; a cell's neighbours are found by bisection, so that
 cells without atoms cost nothing: vacuum, or an atom far away, needs no special case.
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from insitu.errors import InsituError
 from insitu.frame.compiled import compiled
 from insitu.frame.frame import Frame
-from insitu.frame.images import FAR
+from insitu.frame.neighbors.images import FAR
 from insitu.gpu.device import Device, blocks_of
 
 _THREADS = 256

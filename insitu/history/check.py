@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 
 from insitu.errors import HistoryError
+from insitu.history.atoms.parts import absent
 from insitu.history.elements import damage, elements, opened, text
 from insitu.history.integrity import half_written, verify
-from insitu.history.particle_parts import absent
-from insitu.history.storage import leftovers
+from insitu.history.writing.storage import leftovers
 
 #: What H5MD 1.1 allows at the root of a file.
 _ROOT = {"h5md", "particles", "observables", "connectivity", "parameters"}

@@ -22,10 +22,10 @@ from insitu.history.elements import (
     text,
     units,
 )
-from insitu.history.file_access import is_written
 from insitu.history.integrity import half_written, verify
 from insitu.history.joining import ensemble as join_ensemble
 from insitu.history.joining import expand, join
+from insitu.history.writing.file_access import is_written
 
 if TYPE_CHECKING:
     import h5py

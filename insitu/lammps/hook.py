@@ -31,7 +31,7 @@ def fix_call(action: str, handle: int, text: str) -> str:
     text
         Fields separated by the character 31, the first is the fix's ID. Create: group, N and the
         keywords. Others: addresses of the fractions and of the per-atom array; setup also 1 in a
-        minimisation; ghosts the fields of :class:`insitu.frame.ghost_cutoff.HostCutoff`, and 1 if a run
+        minimisation; ghosts the fields of :class:`insitu.frame.ghosts.cutoff.HostCutoff`, and 1 if a run
         begins.
 
     Returns
@@ -81,7 +81,7 @@ def fix_call(action: str, handle: int, text: str) -> str:
 
 
 def _ghosts(fix: Monitor, view: Any, words: list[str]) -> None:
-    from insitu.frame.ghost_cutoff import HostCutoff
+    from insitu.frame.ghosts.cutoff import HostCutoff
 
     reach, raised, skin, multi, most, first = words
     host = HostCutoff(float(reach), float(raised), float(skin), multi == "1", float(most))

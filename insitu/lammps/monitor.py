@@ -131,7 +131,7 @@ class Monitor:
     def prepare(self, view: Any) -> Any:
         """Load the model and check everything that can be checked before the first frame."""
         if self.pipeline is None:
-            from insitu.frame.launch import lammps_ranks
+            from insitu.frame.ranks.launch import lammps_ranks
             from insitu.pipeline.pipeline import Pipeline
 
             world = view.setting("world_size")

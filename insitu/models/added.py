@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import ModelError, SettingError
-from insitu.frame.crystals import displaced
+from insitu.frame.lattices.copies import displaced
 from insitu.models import background
 from insitu.models.card import Card
 from insitu.models.embedding import Array, GraphWeights, describe

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.frame.crystals import (
+from insitu.frame.lattices.copies import (
     Crystal,
     displaced,
     nearest,
@@ -18,8 +18,8 @@ from insitu.frame.crystals import (
     shuffled,
     stacked,
 )
-from insitu.frame.lattices import LATTICES
-from insitu.frame.random_symmetry import symmetric_crystal
+from insitu.frame.lattices.perfect import LATTICES
+from insitu.frame.lattices.random_symmetry import symmetric_crystal
 
 Array = NDArray[np.float64]
 #: Numbers of configurations: of each lattice and stacking; of shuffled lattices and of random crystals

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.frame.frame import Frame
-from insitu.frame.halo import Halo
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.reduce import Ranks
-from insitu.frame.surroundings import Surroundings, odd_surroundings, shortest_period
+from insitu.frame.ghosts.halo import Halo
+from insitu.frame.neighbors.search import Neighbors
+from insitu.frame.neighbors.surroundings import Surroundings, odd_surroundings, shortest_period
+from insitu.frame.ranks.reduce import Ranks
 from insitu.gpu.device import on
 from insitu.gpu.search import DeviceSearch
 from insitu.models.engines.loaded import Batch, LoadedModel
@@ -59,7 +59,7 @@ class Classifier:
         Parameters
         ----------
         spacing
-            Of its atoms [Å], :func:`insitu.frame.density.spacing`: the same on all ranks.
+            Of its atoms [Å], :func:`insitu.frame.neighbors.density.spacing`: the same on all ranks.
         """
         if self.model.relative:
             self.spacing = spacing
@@ -133,7 +133,7 @@ class Classifier:
         ----------
         sums
             Over all ranks: ``count`` of the atoms by phase, ``neighbors`` found, ``own_images`` and
-            ``coincident`` of :class:`~insitu.frame.surroundings.Surroundings`.
+            ``coincident`` of :class:`~insitu.frame.neighbors.surroundings.Surroundings`.
         """
         total = float(sums["count"].sum())
         if odd := _oddity(int(sums["own_images"]), int(sums["coincident"]), int(total)):

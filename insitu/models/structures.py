@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import SettingError
-from insitu.frame.crystals import Crystal, classes_of_sites, nearest
+from insitu.frame.lattices.copies import Crystal, classes_of_sites, nearest
 
 #: Shortest distance of two sites, in units of (volume an atom)^(1/3): nearer ones are one that is occupied
 #: in part.

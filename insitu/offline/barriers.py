@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.models.barriers import load
 from insitu.models.engines.barriers import BarrierSettings, Pairs
 

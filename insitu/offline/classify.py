@@ -10,14 +10,14 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from insitu.analyses.classification import Classification, classify_with
-from insitu.analyses.labels import sureness
-from insitu.analyses.loading import load
+from insitu.analyses.phases.classification import Classification, classify_with
+from insitu.analyses.phases.labels import sureness
+from insitu.analyses.phases.loading import load
 from insitu.frame.threads import check_threads, thread_count
 from insitu.models.engines.buffers import Rooms
 from insitu.models.store import extended
 from insitu.models.structures import parse
-from insitu.offline.belonging import Neighbors, of_arrays
+from insitu.offline.readers.belonging import Neighbors, of_arrays
 from insitu.offline.samples import sample_of
 
 #: Arrays of the networks, kept from call to call: page faults take a fifth of the time of a small sample.
@@ -71,7 +71,7 @@ def classify(
         Largest probability below which an atom is unknown; None: the model's own.
     coverage
         In place of it the share of each class's atoms that keep their label, for example 0.98: each class
-        has its own limit then (:class:`insitu.analyses.labels.Coverage`).
+        has its own limit then (:class:`insitu.analyses.phases.labels.Coverage`).
     threads
         Threads of the kernels; None: OMP_NUM_THREADS, else all cores that this process may use.
     engine

@@ -21,9 +21,9 @@ from insitu.crystal.voigt import to_voigt
 from insitu.errors import SettingError, did_you_mean, one_of, writing
 from insitu.frame.species import MASSES, SYMBOLS
 from insitu.frame.units import ANGSTROM
-from insitu.offline.configuration import Configuration
-from insitu.offline.topology import boundary_of, completed
-from insitu.offline.trajectories import read_many
+from insitu.offline.readers.configuration import Configuration
+from insitu.offline.readers.topology import boundary_of, completed
+from insitu.offline.readers.trajectories import read_many
 
 
 @dataclass(frozen=True)

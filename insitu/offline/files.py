@@ -17,23 +17,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.analyses.classification import Classification, classify_with
-from insitu.analyses.labels import Coverage
-from insitu.analyses.loading import load
+from insitu.analyses.phases.classification import Classification, classify_with
+from insitu.analyses.phases.labels import Coverage
+from insitu.analyses.phases.loading import load
 from insitu.errors import InsituError, SettingError
 from insitu.frame.species import SYMBOLS
 from insitu.frame.threads import thread_count
 from insitu.frame.units import ANGSTROM
 from insitu.models.store import AnyModel, extended
 from insitu.models.structures import parse
-from insitu.offline.belonging import of_configuration
-from insitu.offline.configuration import Configuration
-from insitu.offline.expression import atoms_of
 from insitu.offline.options import Options
 from insitu.offline.output import Output, own_words
-from insitu.offline.soundness import listed
-from insitu.offline.topology import completed
-from insitu.offline.trajectories import first_step, read_many
+from insitu.offline.readers.belonging import of_configuration
+from insitu.offline.readers.configuration import Configuration
+from insitu.offline.readers.expression import atoms_of
+from insitu.offline.readers.soundness import listed
+from insitu.offline.readers.topology import completed
+from insitu.offline.readers.trajectories import first_step, read_many
 
 if TYPE_CHECKING:
     from insitu.models.added import Extended
@@ -112,7 +112,7 @@ def classify_files(
         Is told how many bytes of all files were read.
     executor
         Whose workers share the frames, for example other ranks
-        (:func:`insitu.frame.launch.workers`); None: processes of this machine.
+        (:func:`insitu.frame.ranks.launch.workers`); None: processes of this machine.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def classify_files(
     """
     files = expand(files)
     if options.out:
-        from insitu.history.file_access import check_writable
+        from insitu.history.writing.file_access import check_writable
 
         with own_words():
             check_writable(options.out, options.if_exists)

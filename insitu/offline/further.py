@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 
 from insitu.analyses.base import Analysis
 from insitu.analyses.base import System as AnalysedSystem
-from insitu.analyses.classification import NOT_ANALYSED, Classification
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
+from insitu.analyses.phases.classification import NOT_ANALYSED, Classification
 from insitu.analyses.requests import Request
 from insitu.analyses.running import gathered, local_results, together
 from insitu.analyses.trigger import Trigger
 from insitu.errors import SettingError
-from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.halo import Halo
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.reduce import Ranks
-from insitu.offline.configuration import Configuration
-from insitu.offline.soundness import MOST_TYPES, listed, repeated
+from insitu.frame.ghosts.halo import Halo
+from insitu.frame.neighbors.density import spacing
+from insitu.frame.neighbors.search import Neighbors
+from insitu.frame.ranks.reduce import Ranks
+from insitu.offline.readers.configuration import Configuration
+from insitu.offline.readers.soundness import MOST_TYPES, listed, repeated
 from insitu.pipeline.build import further_of
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from insitu.errors import SettingError
 from insitu.models.structure_types import RGB, colors
-from insitu.offline.ase_files import write_labels
-from insitu.offline.configuration import Configuration
+from insitu.offline.readers.ase_files import write_labels
+from insitu.offline.readers.configuration import Configuration
 
 #: Endings of LAMMPS dumps; all others are extended XYZ.
 DUMPS = (".dump", ".lammpstrj", ".lammpsdump")

@@ -6,14 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from insitu.analyses.labels import Coverage, sureness
+from insitu.analyses.phases.labels import Coverage, sureness
 from insitu.analyses.requests import Request, check_names
 from insitu.errors import SettingError, did_you_mean, one_of
 from insitu.frame.species import SYMBOLS
 from insitu.frame.units import ANGSTROM
 from insitu.history import IF_EXISTS
-from insitu.offline.expression import parse
-from insitu.offline.topology import boundary_of
+from insitu.offline.readers.expression import parse
+from insitu.offline.readers.topology import boundary_of
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Options:
     types
         Also count the phases of each type.
     group
-        Expression of what the file says of an atom (:mod:`insitu.offline.expression`): which atoms are
-        classified and counted; the others still count as neighbours.
+        Expression of what the file says of an atom (:mod:`insitu.offline.readers.expression`): which atoms
+        are classified and counted; the others still count as neighbours.
     neighbors
         Types or elements whose atoms make up the surroundings; all other atoms are left out, and are
         not analysed themselves.

@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.analyses.classification import UNKNOWN, Classification
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
+from insitu.analyses.phases.classification import UNKNOWN, Classification
 from insitu.errors import HistoryError, SettingError
 from insitu.frame.units import TIME_UNIT
 from insitu.models.card import class_codes
 from insitu.models.store import AnyModel
 from insitu.models.structure_types import structure_types
 from insitu.offline import labels_file
-from insitu.offline.configuration import Configuration
 from insitu.offline.further import Further
 from insitu.offline.options import Options
-from insitu.offline.soundness import MOST_TYPES, listed
+from insitu.offline.readers.configuration import Configuration
+from insitu.offline.readers.soundness import MOST_TYPES, listed
 
 
 @contextmanager
@@ -171,13 +171,13 @@ class Output:
         out = self._options.out
         if self._options.if_exists != "append" or not (out and os.path.exists(out)):
             return None
-        from insitu.history.continuation import first_box
+        from insitu.history.writing.continuation import first_box
 
         return first_box(out)
 
     def _create(self, analyzer: Phases, c: Configuration, step: int, unit: str) -> Any:
         from insitu.analyses.base import Observable
-        from insitu.history.writer import Series
+        from insitu.history.writing.writer import Series
         from insitu.pipeline.provenance import of_box, of_model, of_process
 
         assert self._options.out

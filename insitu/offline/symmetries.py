@@ -11,9 +11,9 @@ import numpy as np
 
 from insitu.errors import SettingError
 from insitu.frame.units import ANGSTROM
-from insitu.offline.dump_frame import Tell
-from insitu.offline.topology import completed
-from insitu.offline.trajectories import read_many
+from insitu.offline.readers.dump_frame import Tell
+from insitu.offline.readers.topology import completed
+from insitu.offline.readers.trajectories import read_many
 
 if TYPE_CHECKING:
     from insitu.diffraction.found_symmetry import Symmetry

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
 from insitu.errors import HistoryError, InsituError, SettingError, guarded
 from insitu.frame.frame import Frame
-from insitu.frame.reduce import Ranks
+from insitu.frame.ranks.reduce import Ranks
 from insitu.frame.species import SYMBOLS, elements_of_masses
 from insitu.pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from insitu.history.particle_layout import About
-    from insitu.history.particle_parts import PartsFile
-    from insitu.history.particles import AtomsFile, AtomsFrame
+    from insitu.history.atoms.layout import About
+    from insitu.history.atoms.particles import AtomsFile, AtomsFrame
+    from insitu.history.atoms.parts import PartsFile
     from insitu.lammps.view import LammpsView
     from insitu.pipeline.recording import Recorder
 
@@ -71,8 +71,8 @@ class AtomsOutput:
         """
         if self._ranks.rank or self._checked:
             return
-        from insitu.history.file_access import free_name
-        from insitu.history.particles import beside
+        from insitu.history.atoms.particles import beside
+        from insitu.history.writing.file_access import free_name
 
         self._checked = True
         s = self._settings
@@ -97,7 +97,7 @@ class AtomsOutput:
         HistoryError
             It cannot be written, or is of another run.
         """
-        from insitu.history.particles import beside
+        from insitu.history.atoms.particles import beside
 
         history = self._recorder.path
         assert history is not None
@@ -111,13 +111,13 @@ class AtomsOutput:
 
     def _opened(self, path: Path, about: About, continues: bool) -> AtomsFile | PartsFile:
         """Return the file to which the history has a link."""
-        from insitu.history.particles import AtomsFile
+        from insitu.history.atoms.particles import AtomsFile
 
         self._file = AtomsFile(path, about, continues, self._settings.write_limit)
         return self._file
 
     def _about(self, view: LammpsView, frame: Frame, history: Path) -> About:
-        from insitu.history.particle_layout import About
+        from insitu.history.atoms.layout import About
 
         reduced, s = frame.units == "lj", self._settings
         kinds = s.species or elements_of_masses(view.masses())
@@ -218,7 +218,7 @@ class AtomsOutput:
 
     def _of_rank(self, view: LammpsView, frame: Frame) -> NDArray[Any]:
         """Return this rank's atoms in the order of their ids, also those that were not analysed."""
-        from insitu.history.particle_layout import ATOM
+        from insitu.history.atoms.layout import ATOM
 
         # All of the rank's atoms, also those that are nobody's neighbours.
         whole = frame if frame.kept is None else view.frame(with_ghosts=False)

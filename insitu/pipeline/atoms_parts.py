@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
 from insitu.errors import HistoryError, SettingError, guarded
 from insitu.frame.frame import Frame
-from insitu.frame.reduce import Ranks
+from insitu.frame.ranks.reduce import Ranks
 from insitu.pipeline.atoms_output import AtomsOutput
 from insitu.pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from insitu.history.particle_layout import About
-    from insitu.history.particle_parts import PartsFile
-    from insitu.history.particles import AtomsFrame
+    from insitu.history.atoms.layout import About
+    from insitu.history.atoms.particles import AtomsFrame
+    from insitu.history.atoms.parts import PartsFile
     from insitu.lammps.view import LammpsView
     from insitu.pipeline.recording import Recorder
 
@@ -58,12 +58,12 @@ class AtomsParts(AtomsOutput):
         self._parts: PartsFile | None = None
 
     def _paths(self, path: Path) -> list[Path]:
-        from insitu.history.particle_parts import part_of
+        from insitu.history.atoms.parts import part_of
 
         return [path, *(part_of(path, k + 1) for k in range(self._writers))]
 
     def _opened(self, path: Path, about: About, continues: bool) -> PartsFile:
-        from insitu.history.particle_parts import PartsFile
+        from insitu.history.atoms.parts import PartsFile
 
         there = [p for p in self._paths(path)[1:] if p.exists()]
         if there and not path.exists() and continues:
@@ -101,8 +101,8 @@ class AtomsParts(AtomsOutput):
         self, view: LammpsView, frame: Frame, history: Path, last: int | None, frames: int
     ) -> None:
         """Make this rank's part hold the frames that are shown, and no others."""
-        from insitu.history.particle_parts import frames_of, part_of
-        from insitu.history.particles import AtomsFile, beside
+        from insitu.history.atoms.particles import AtomsFile, beside
+        from insitu.history.atoms.parts import frames_of, part_of
 
         assert self._mine is not None
         path = beside(history)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyses.base import Observable
-from insitu.frame.reduce import Ranks
+from insitu.frame.ranks.reduce import Ranks
 
 #: The longest interval, where the deck gives none, in those of the first two frames.
 LONGEST = 10

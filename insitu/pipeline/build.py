@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyses.base import Analysis, System
-from insitu.analyses.loading import load
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
+from insitu.analyses.phases.loading import load
 from insitu.analyses.registry import find
 from insitu.analyses.requests import Request
 from insitu.analyses.trigger import Trigger
 from insitu.errors import HistoryError, SettingError, guarded
-from insitu.frame.reduce import Ranks
+from insitu.frame.ranks.reduce import Ranks
 from insitu.frame.species import check_species, from_masses
 from insitu.frame.units import ANGSTROM
 from insitu.pipeline.budget import Budget
@@ -131,7 +131,7 @@ def continued_box(settings: Settings, ranks: Ranks) -> Box | None:
         return None
     said = b""
     if ranks.rank == 0 and os.path.exists(settings.file):
-        from insitu.history.continuation import first_box
+        from insitu.history.writing.continuation import first_box
 
         with contextlib.suppress(HistoryError):  # what is wrong with the file is said by its check
             if (box := first_box(settings.file)) is not None:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from insitu.analyses.base import Analysis, Observable
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
 from insitu.analyses.trigger import THERMO, Decision, Trigger
 from insitu.errors import guarded
 from insitu.frame.frame import Frame
-from insitu.frame.packing import Packing
-from insitu.frame.reduce import Ranks
+from insitu.frame.ranks.packing import Packing
+from insitu.frame.ranks.reduce import Ranks
 from insitu.pipeline.atoms_output import AtomsOutput
 from insitu.pipeline.atoms_parts import AtomsParts
 from insitu.pipeline.budget import Budget

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyses.base import Analysis
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
 from insitu.analyses.running import gathered, local_results, together
 from insitu.errors import InsituError, describe
 from insitu.frame.frame import Frame
-from insitu.frame.halo import Halo
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.packing import Packing
-from insitu.frame.reduce import Ranks
+from insitu.frame.ghosts.halo import Halo
+from insitu.frame.neighbors.search import Neighbors
+from insitu.frame.ranks.packing import Packing
+from insitu.frame.ranks.reduce import Ranks
 from insitu.pipeline import signals
 
 #: Stages of every frame whose wall times are summed over the ranks.

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
 from insitu.analyses.trigger import Decision, Trigger
 from insitu.errors import DeckError, SettingError, guarded
 from insitu.frame.frame import Frame
-from insitu.frame.reduce import Ranks
+from insitu.frame.ranks.reduce import Ranks
 from insitu.frame.units import ANGSTROM
 from insitu.pipeline.settings import Settings
 
@@ -176,7 +176,7 @@ class Events:
         self._ring.clear()
         if self._ranks.rank:
             return
-        from insitu.history.file_access import free_name
+        from insitu.history.writing.file_access import free_name
 
         wanted = Path(os.path.realpath(self._settings.file))
         new = self._settings.if_exists == "new"

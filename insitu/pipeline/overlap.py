@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from insitu.analyses.base import Analysis, Observable
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
 from insitu.analyses.trigger import Trigger
 from insitu.errors import SettingError, guarded
 from insitu.frame.frame import Frame
-from insitu.frame.reduce import Ranks
-from insitu.frame.relay import Beside
+from insitu.frame.ranks.reduce import Ranks
+from insitu.frame.ranks.relay import Beside
 from insitu.pipeline import signals
 from insitu.pipeline.delivery import Delivery
 from insitu.pipeline.evaluation import Evaluated, Evaluation

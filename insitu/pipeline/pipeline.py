@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from insitu.errors import DeckError, InsituError, describe, guarded
-from insitu.frame import ghosts
-from insitu.frame.belonging import Belonging
-from insitu.frame.density import spacing
 from insitu.frame.frame import Frame, Thermo
-from insitu.frame.ghost_cutoff import GhostCutoff, HostCutoff, Need
-from insitu.frame.reduce import Ranks
+from insitu.frame.ghosts import check as ghosts
+from insitu.frame.ghosts.belonging import Belonging
+from insitu.frame.ghosts.cutoff import GhostCutoff, HostCutoff, Need
+from insitu.frame.neighbors.density import spacing
+from insitu.frame.ranks.reduce import Ranks
 from insitu.frame.threads import thread_count
 from insitu.pipeline import overlap
 from insitu.pipeline.budget import drawn
@@ -104,7 +104,7 @@ class Pipeline:
             view.group_bit(group)
         view.check_neighbors(self.settings.neighbors)
         if self.ranks.rank == 0:
-            from insitu.history.file_access import check_writable
+            from insitu.history.writing.file_access import check_writable
 
             check_writable(self.settings.file, self.settings.if_exists)
         self.analyzer = make_phases(self.settings, view, self._local_rank, more)

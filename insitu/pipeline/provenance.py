@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from insitu import __version__
 from insitu.analyses.base import Analysis, System
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
 from insitu.pipeline.settings import Settings
 
 if TYPE_CHECKING:

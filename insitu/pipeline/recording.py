@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from insitu.analyses.base import Analysis, Observable
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
 from insitu.errors import InsituError, StorageError
 from insitu.frame.frame import Frame
 from insitu.frame.units import THERMO_UNITS
@@ -20,7 +20,7 @@ from insitu.pipeline.provenance import provenance
 from insitu.pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from insitu.history.writer import Series
+    from insitu.history.writing.writer import Series
     from insitu.lammps.view import LammpsView
 
 log = logging.getLogger(__name__)
@@ -121,8 +121,8 @@ class Recorder:
             return self._series.values_before(first_step, paths)
         if not self.continues:
             return {}
-        from insitu.history.continuation import values_before
         from insitu.history.elements import opened
+        from insitu.history.writing.continuation import values_before
 
         with opened(self._settings.file) as file:
             return values_before(file, first_step, paths)
@@ -246,7 +246,7 @@ class Recorder:
         self._series.note_disabled(step, reason)
 
     def _create(self, view: LammpsView, first_step: int | None) -> Series:
-        from insitu.history.writer import Series
+        from insitu.history.writing.writer import Series
 
         kelvin, energy, pressure = THERMO_UNITS[view.units]
         observables = [

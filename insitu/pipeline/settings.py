@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from insitu.analyses import requests
-from insitu.analyses.labels import Coverage, sureness
+from insitu.analyses.phases.labels import Coverage, sureness
 from insitu.analyses.requests import Request
 from insitu.errors import SettingError, one_of
 from insitu.frame.threads import check_threads
@@ -64,7 +64,7 @@ class Settings:
         Largest class probability below which an atom is unknown, 0 … 1; None: the model's own.
     coverage
         In place of `threshold`: the share of each class's atoms that keep their label, for example 0.98
-        (:class:`insitu.analyses.labels.Coverage`); each class has its own limit then.
+        (:class:`insitu.analyses.phases.labels.Coverage`); each class has its own limit then.
     if_exists
         What to do if `file` exists, or if the clock is set back during the run: ``refuse``;
         ``append`` (continue it; frames after the step at which the run begins are replaced);
@@ -272,7 +272,7 @@ class Settings:
         """All further analyses: those of the short forms, then those of `analyze`."""
         found = []
         if self.profile:
-            from insitu.analyses.profile_settings import ProfileSettings
+            from insitu.analyses.profile.settings import ProfileSettings
 
             parsed = ProfileSettings.parse(self.profile)
             given = {k: v for k, v in asdict(parsed).items() if v is not None}

@@ -19,11 +19,11 @@ from insitu.analyses.running import together as in_common
 from insitu.analyses.settings import keywords
 from insitu.errors import describe
 from insitu.frame.frame import Frame, Thermo
-from insitu.frame.halo import Halo
-from insitu.frame.lattices import lattice
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.packing import Packing
-from insitu.frame.reduce import Ranks
+from insitu.frame.ghosts.halo import Halo
+from insitu.frame.lattices.perfect import lattice
+from insitu.frame.neighbors.search import Neighbors
+from insitu.frame.ranks.packing import Packing
+from insitu.frame.ranks.reduce import Ranks
 from insitu.testing.ranks import ThreadRanks, deal, together
 
 #: What a result has to do without: the numbering of the atoms, where the sample lies, how it is turned.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from insitu.errors import InsituError
 from insitu.frame.frame import Frame
-from insitu.frame.reduce import Ranks
+from insitu.frame.ranks.reduce import Ranks
 
 
 class Team:

@@ -15,9 +15,9 @@ import numpy as np
 
 from insitu.errors import HistoryError
 from insitu.history.datasets import notes, subset
-from insitu.history.file_access import is_written
 from insitu.history.reader import EmptyHistoryError
 from insitu.history.reader import open as open_history
+from insitu.history.writing.file_access import is_written
 from insitu.views.lammps_log import target_of
 
 if TYPE_CHECKING:

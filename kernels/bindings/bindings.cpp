@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Python bindings only: shapes and limits are checked by insitu.frame.neighbors and insitu.descriptors.
+// Python bindings only: shapes and limits are checked by insitu.frame.neighbors.search and insitu.descriptors.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>

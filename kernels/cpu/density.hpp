@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The grid in which atoms are counted to tell the density where they are (insitu.frame.density).
+// The grid in which atoms are counted to tell the density where they are (insitu.frame.neighbors.density).
 #pragma once
 
 #include <cmath>

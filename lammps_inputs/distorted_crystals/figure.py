@@ -22,7 +22,7 @@ import matplotlib as mpl
 import numpy as np
 
 import insitu
-from insitu.offline.trajectories import read_frames
+from insitu.offline.readers.trajectories import read_frames
 from insitu.training.data.runs import potentials_folder
 from insitu.training.tables.general import markdown
 

@@ -11,7 +11,7 @@ from insitu.analyses.barriers import Barriers, BarriersSettings
 from insitu.analyses.base import System
 from insitu.errors import InsituError, SettingError
 from insitu.frame.frame import Frame, Thermo
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.testing import check_analysis, lattice
 from insitu.testing.conformance import Sample
 

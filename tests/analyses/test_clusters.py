@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from insitu.analyses.base import System
-from insitu.analyses.clusters import Clusters, ClustersSettings
+from insitu.analyses.clusters.analysis import Clusters, ClustersSettings
 from insitu.errors import SettingError
 from insitu.testing import check_analysis, evaluate, sample
 from insitu.testing.conformance import Sample

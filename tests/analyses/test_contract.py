@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from insitu.analyses import Analysis, Column, Observable, System, setting
-from insitu.analyses.profile import Profile
+from insitu.analyses.profile.analysis import Profile
 from insitu.analyses.rdf import Rdf, RdfSettings
 from insitu.analyses.registry import BUILT_IN, RESERVED, find, names, section
 from insitu.errors import SettingError

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from insitu.analyses import crystal as module
 from insitu.analyses.base import System
-from insitu.analyses.crystal import CrystalAnalysis, CrystalSettings
+from insitu.analyses.crystal import analysis as module
+from insitu.analyses.crystal.analysis import CrystalAnalysis, CrystalSettings
 from insitu.crystal import formation_energy
 from insitu.crystal.prediction import dielectric_tensor, elastic_tensor
 from insitu.crystal.symmetry_distance import closest_symmetry
@@ -17,8 +17,8 @@ from insitu.crystal.tensors import rotate
 from insitu.crystal.voigt import from_voigt, to_voigt
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.reduce import Ranks
+from insitu.frame.neighbors.search import Neighbors
+from insitu.frame.ranks.reduce import Ranks
 from insitu.testing import check_analysis, lattice, sample
 
 CLASSES = ("fcc", "bcc", "hcp", "disordered", "unknown")

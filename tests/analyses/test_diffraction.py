@@ -10,10 +10,10 @@ import pytest
 
 import insitu
 from insitu.analyses.base import Observable, System
-from insitu.analyses.diffraction import Diffraction, DiffractionSettings
+from insitu.analyses.diffraction.analysis import Diffraction, DiffractionSettings
 from insitu.diffraction import mesh, powder_pattern
 from insitu.errors import InsituError, SettingError
-from insitu.history.writer import Series
+from insitu.history.writing.writer import Series
 from insitu.pipeline.given_settings import make
 from insitu.testing import check_analysis, evaluate, lattice
 from insitu.testing.conformance import Sample

@@ -11,18 +11,18 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from insitu.analyses.base import System
-from insitu.analyses.grains import Grains
-from insitu.analyses.lattice import Lattice
-from insitu.analyses.lattice_fit import LATTICES, fit
-from insitu.analyses.misorientation import angles, nearest, reduced
+from insitu.analyses.grains.analysis import Grains
+from insitu.analyses.lattice.analysis import Lattice
+from insitu.analyses.lattice.fit import LATTICES, fit
+from insitu.analyses.lattice.misorientation import angles, nearest, reduced
 from insitu.analyses.requests import request
 from insitu.analyses.running import local_results
 from insitu.analyses.running import together as in_common
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
-from insitu.frame.halo import Halo
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.reduce import Ranks
+from insitu.frame.ghosts.halo import Halo
+from insitu.frame.neighbors.search import Neighbors
+from insitu.frame.ranks.reduce import Ranks
 from insitu.testing.ranks import deal, together
 
 CLASSES = ("fcc", "bcc", "hcp", "disordered", "unknown")

@@ -11,11 +11,11 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from insitu.analyses.base import System
-from insitu.analyses.lattice import Lattice, LatticeSettings
-from insitu.analyses.lattice_fit import LATTICES, ORDERS
+from insitu.analyses.lattice.analysis import Lattice, LatticeSettings
+from insitu.analyses.lattice.fit import LATTICES, ORDERS
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.testing import check_analysis, lattice, sample
 
 CLASSES = (*LATTICES, "disordered", "unknown")

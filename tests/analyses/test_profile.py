@@ -9,13 +9,13 @@ import pytest
 
 import insitu
 from insitu.analyses.base import System
-from insitu.analyses.phases import Phases
-from insitu.analyses.profile import Profile, ProfileSettings
+from insitu.analyses.phases.analysis import Phases
+from insitu.analyses.profile.analysis import Profile, ProfileSettings
 from insitu.errors import SettingError
-from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
-from insitu.history.writer import Series
+from insitu.frame.neighbors.density import spacing
+from insitu.frame.neighbors.search import Neighbors
+from insitu.history.writing.writer import Series
 from insitu.models.card import class_codes
 from insitu.models.store import load
 from insitu.pipeline.given_settings import from_words, make

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insitu.analyses.base import System
-from insitu.analyses.profile import Profile
-from insitu.analyses.profile_bins import Slabs
+from insitu.analyses.profile.analysis import Profile
+from insitu.analyses.profile.bins import Slabs
 from insitu.analyses.requests import request
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.reduce import Ranks
+from insitu.frame.neighbors.search import Neighbors
+from insitu.frame.ranks.reduce import Ranks
 from insitu.testing import check_analysis
 from insitu.testing.ranks import deal, together
 

@@ -12,9 +12,9 @@ from insitu.analyses.base import Observable, System
 from insitu.analyses.rdf import Rdf, RdfSettings
 from insitu.errors import HistoryError, SettingError
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.history.check import check_file
-from insitu.history.writer import Series
+from insitu.history.writing.writer import Series
 from insitu.pipeline.given_settings import make
 
 CELLS = {

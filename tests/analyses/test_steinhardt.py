@@ -8,7 +8,7 @@ from insitu.analyses.base import System
 from insitu.analyses.steinhardt import Steinhardt, SteinhardtSettings
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.testing import check_analysis, lattice
 
 

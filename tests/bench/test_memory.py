@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
 from insitu.descriptors.neighbors_map import NeighborsMap
-from insitu.frame import ghosts
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.reduce import Ranks
+from insitu.frame.ghosts import check as ghosts
+from insitu.frame.neighbors.search import Neighbors
+from insitu.frame.ranks.reduce import Ranks
 from insitu.models.card import Card
 from insitu.models.engines.images import Model
 from insitu.testing import lattice

@@ -8,7 +8,7 @@ from insitu.crystal.spacegroup import find
 from insitu.crystal.tensors import symmetry_breaking
 from insitu.crystal.voigt import from_voigt
 from insitu.errors import SettingError
-from insitu.frame.lattices import LATTICES
+from insitu.frame.lattices.perfect import LATTICES
 from insitu.training.data.elastic_runs import Potential, elastic_run
 
 COPPER = Potential("eam/alloy", ("* * {potentials}/Cu_mishin1.eam.alloy Cu",), ("Cu",))

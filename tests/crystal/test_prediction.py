@@ -14,7 +14,7 @@ from insitu.crystal.tensor_graph import graph
 from insitu.crystal.tensors import rotate, symmetry_breaking
 from insitu.crystal.voigt import from_voigt, to_voigt
 from insitu.errors import ModelError, SettingError
-from insitu.frame.lattices import LATTICES
+from insitu.frame.lattices.perfect import LATTICES
 
 FCC = 0.5 * (1 - np.eye(3))
 #: Cell [Å], sites, atomic numbers: cubic, hexagonal, and one without symmetry.

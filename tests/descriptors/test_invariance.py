@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.testing import LATTICES, lattice
 
 Array = NDArray[np.float64]

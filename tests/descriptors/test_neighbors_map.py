@@ -14,7 +14,7 @@ import insitu
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import InsituError, SettingError
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.testing import lattice
 
 Array = NDArray[np.float64]

@@ -14,7 +14,7 @@ from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
 import insitu
-from insitu.analyses.classification import classify_with
+from insitu.analyses.phases.classification import classify_with
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import SettingError
 from insitu.models import store

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import insitu
-from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
+from insitu.frame.neighbors.density import spacing
 from insitu.testing import lattice
 
 Array = NDArray[np.float64]

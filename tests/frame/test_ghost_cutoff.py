@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insitu.errors import DeckError
-from insitu.frame.ghost_cutoff import GhostCutoff, HostCutoff, Need, enough, line, request
+from insitu.frame.ghosts.cutoff import GhostCutoff, HostCutoff, Need, enough, line, request
 from insitu.frame.units import ANGSTROM
 
 NEED = Need(6.0, 6.3, "model 'm'")

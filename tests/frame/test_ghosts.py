@@ -8,9 +8,9 @@ import pytest
 
 from insitu.errors import DeckError
 from insitu.frame.frame import Frame
-from insitu.frame.ghost_cutoff import HostCutoff, Need
-from insitu.frame.ghosts import GhostCheck, check, require
-from insitu.frame.reduce import Ranks
+from insitu.frame.ghosts.check import GhostCheck, check, require
+from insitu.frame.ghosts.cutoff import HostCutoff, Need
+from insitu.frame.ranks.reduce import Ranks
 from insitu.testing import lattice
 
 REACH = 6.0

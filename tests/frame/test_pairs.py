@@ -4,9 +4,9 @@
 import numpy as np
 import pytest
 
-from insitu.frame import pairs
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors import pairs
+from insitu.frame.neighbors.search import Neighbors
 
 
 @pytest.mark.parametrize("block", [10, 500_000])

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from insitu.frame.cell import heights
 from insitu.frame.frame import Frame
-from insitu.frame.ghosts import check
-from insitu.frame.partners import partners_of
+from insitu.frame.ghosts.check import check
+from insitu.frame.ghosts.partners import partners_of
 from insitu.testing.ranks import ThreadRanks, together
 
 REACH = 2.5

@@ -6,8 +6,14 @@ import pytest
 import spglib
 from scipy.spatial import cKDTree
 
-from insitu.frame.crystals import classes_of_sites, nearest, random_crystal, shuffled, unlikeness
-from insitu.frame.random_symmetry import SITES, symmetric_crystal
+from insitu.frame.lattices.copies import (
+    classes_of_sites,
+    nearest,
+    random_crystal,
+    shuffled,
+    unlikeness,
+)
+from insitu.frame.lattices.random_symmetry import SITES, symmetric_crystal
 
 
 def space_group(sites: np.ndarray, cell: np.ndarray) -> int:

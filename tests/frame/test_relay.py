@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from insitu.errors import InsituError
-from insitu.frame.reduce import Ranks
-from insitu.frame.relay import Beside, Relay
+from insitu.frame.ranks.reduce import Ranks
+from insitu.frame.ranks.relay import Beside, Relay
 from insitu.testing.ranks import ThreadRanks, together
 
 

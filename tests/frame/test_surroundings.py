@@ -8,8 +8,8 @@ import reference
 
 import insitu
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.surroundings import odd_surroundings, shortest_period
+from insitu.frame.neighbors.search import Neighbors
+from insitu.frame.neighbors.surroundings import odd_surroundings, shortest_period
 from insitu.testing import lattice
 
 SMALL = "the periodic cell is so small"

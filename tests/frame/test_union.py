@@ -15,12 +15,12 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 from test_partners import cut, frames
 
-from insitu.frame.clusters import Clusters, Links, Pieces
+from insitu.frame.clusters.connected import Clusters, Links, Pieces
+from insitu.frame.clusters.union import Union
 from insitu.frame.frame import Frame
-from insitu.frame.halo import Halo
-from insitu.frame.neighbors import Neighbors
-from insitu.frame.reduce import Ranks
-from insitu.frame.union import Union
+from insitu.frame.ghosts.halo import Halo
+from insitu.frame.neighbors.search import Neighbors
+from insitu.frame.ranks.reduce import Ranks
 from insitu.testing.ranks import ThreadRanks, together
 
 

@@ -13,13 +13,13 @@ from device_samples import GPU, SAMPLES, frame_of
 from emulated_device import EmulatedDevice
 
 import insitu
-from insitu.analyses.classification import classify_with
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
+from insitu.analyses.phases.classification import classify_with
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.descriptors.neighbors_map_gpu import DeviceDescriber
-from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.density import spacing
+from insitu.frame.neighbors.search import Neighbors
 from insitu.gpu.device import Device
 from insitu.gpu.frames import frame_on_device
 from insitu.gpu.search import DeviceSearch

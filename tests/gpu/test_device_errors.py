@@ -17,8 +17,8 @@ import pytest
 from emulated_device import EmulatedDevice
 
 import insitu
-from insitu.analyses import loading
-from insitu.analyses.loading import compare_with_cpu
+from insitu.analyses.phases import loading
+from insitu.analyses.phases.loading import compare_with_cpu
 from insitu.bench.device import device_benchmark, table
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.descriptors.neighbors_map_gpu import DeviceDescriber

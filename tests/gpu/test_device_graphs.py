@@ -12,12 +12,12 @@ from emulated_device import EmulatedDevice
 from numpy.typing import NDArray
 from spatial_networks import SETTINGS, artefact_of, sample
 
-from insitu.analyses.classification import classify_with
-from insitu.analyses.loading import compare_with_cpu
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
+from insitu.analyses.phases.classification import classify_with
+from insitu.analyses.phases.loading import compare_with_cpu
 from insitu.errors import InsituError, SettingError
-from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
+from insitu.frame.neighbors.density import spacing
 from insitu.models import store
 from insitu.testing.ranks import ThreadRanks, deal, together
 

@@ -11,14 +11,14 @@ import torch
 from device_samples import SAMPLES
 from emulated_device import EmulatedDevice
 
-from insitu.analyses.classification import classify_with
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
+from insitu.analyses.phases.classification import classify_with
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.descriptors.neighbors_map_gpu import DeviceDescriber
 from insitu.errors import InsituError
-from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.density import spacing
+from insitu.frame.neighbors.search import Neighbors
 from insitu.gpu.device import Device
 from insitu.gpu.search import DeviceSearch
 from insitu.models import store

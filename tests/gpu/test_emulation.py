@@ -18,7 +18,7 @@ import sys, numpy as np
 from pathlib import Path
 from emulated_device import EmulatedDevice
 from device_samples import SAMPLES
-from insitu.analyses.classification import classify_with
+from insitu.analyses.phases.classification import classify_with
 from insitu.models import store
 model = store.load("metals")
 want = classify_with(model, *SAMPLES["hot"], True).probabilities

@@ -12,11 +12,11 @@ from histories import append, create
 
 import insitu
 from insitu.errors import HistoryError
+from insitu.history.atoms.layout import ATOM, About
+from insitu.history.atoms.particles import AtomsFile, beside
 from insitu.history.check import check_file
-from insitu.history.journal import Journaled, journal_of
-from insitu.history.particle_layout import ATOM, About
-from insitu.history.particles import AtomsFile, beside
-from insitu.offline.h5md import H5MDFile
+from insitu.history.writing.journal import Journaled, journal_of
+from insitu.offline.readers.h5md import H5MDFile
 
 CLASSES = ("fcc", "disordered", "unknown")
 CELL = np.array([[10.0, 0, 0], [2.0, 11.0, 0], [1.0, 3.0, 12.0]])
@@ -205,7 +205,8 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 import h5py
 from history.test_atoms_file import ABOUT, AtomsFile, atoms, put
-from insitu.history import file_access, journal
+from insitu.history.writing import file_access
+from insitu.history.writing import journal
 path = Path(sys.argv[1])
 whole = path.read_bytes()
 seen = set()

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from insitu.errors import HistoryError, SettingError
-from insitu.history.particle_layout import ATOM, GROUP, About
-from insitu.history.particle_parts import PartsFile, absent, part_of
-from insitu.history.particles import AtomsFile
-from insitu.offline.trajectories import read_many
+from insitu.history.atoms.layout import ATOM, GROUP, About
+from insitu.history.atoms.particles import AtomsFile
+from insitu.history.atoms.parts import PartsFile, absent, part_of
+from insitu.offline.readers.trajectories import read_many
 
 ABOUT = About("a.h5", [True] * 3, "Angstrom", "ps", ["fcc", "unknown"], [1, 0], ["Al"], "x", 2)
 CELL, ORIGIN = 10.0 * np.eye(3), np.zeros(3)

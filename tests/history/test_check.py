@@ -40,7 +40,7 @@ def test_units_of_every_style_are_in_the_notation(tmp_path: Path, units: str) ->
 
 
 def series_observable(path: str, unit: str):  # type: ignore[no-untyped-def]
-    from insitu.history.writer import Observable
+    from insitu.history.writing.writer import Observable
 
     return Observable(path, (), "f8", unit, "")
 

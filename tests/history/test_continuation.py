@@ -11,7 +11,7 @@ from small_histories import OBSERVABLES, PROVENANCE, assert_frames, create, fram
 
 from insitu.errors import HistoryError
 from insitu.history import elements, reader
-from insitu.history.writer import Observable
+from insitu.history.writing.writer import Observable
 
 BY_GROUP = Observable(
     "phases/by_group/fraction", (2, 3), "f8", "", "of each group", ("group", ("left", "right"))

@@ -20,7 +20,7 @@ from small_histories import CLASSES, CODES, OBSERVABLES, PROVENANCE, frame
 from insitu.errors import HistoryError
 from insitu.history import reader
 from insitu.history.check import check_file
-from insitu.history.writer import Observable, Series
+from insitu.history.writing.writer import Observable, Series
 
 MORE = [
     Observable("phases/by_group/fraction", (2, 3), "f8", "", "", ("group", ("left", "right"))),

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 import insitu
 from insitu.analyses.base import Observable
 from insitu.errors import HistoryError
-from insitu.history import direct
 from insitu.history.check import check_file
 from insitu.history.elements import opened
 from insitu.history.integrity import half_written
-from insitu.history.writer import Series
+from insitu.history.writing import direct
+from insitu.history.writing.writer import Series
 
 CLASSES = ["fcc", "bcc", "unknown"]
 OBSERVABLES = [

@@ -16,7 +16,7 @@ from small_histories import OBSERVABLES, create, frame
 import insitu
 from insitu.errors import SettingError
 from insitu.history.export import export
-from insitu.history.writer import Observable
+from insitu.history.writing.writer import Observable
 
 
 def test_csv_is_a_row_for_each_frame_with_all_digits(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 from small_histories import assert_frames, create, frame, written
 
 from insitu.errors import HistoryError, SettingError
-from insitu.history import storage
-from insitu.history import writer as series
-from insitu.history.file_access import check_writable, free_name
+from insitu.history.writing import storage
+from insitu.history.writing import writer as series
+from insitu.history.writing.file_access import check_writable, free_name
 
 
 def test_check_writable(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from small_histories import OBSERVABLES, create, frame, spawn, written
 import insitu
 from insitu.errors import HistoryError
 from insitu.history import reader
-from insitu.history.writer import Observable
+from insitu.history.writing.writer import Observable
 
 
 def test_dataset(tmp_path: Path) -> None:

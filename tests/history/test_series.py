@@ -189,8 +189,9 @@ def test_two_runs_cannot_write_one_file(tmp_path: Path) -> None:
 def test_the_lock_is_kept_over_changes_of_the_structure(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     code = (
-        "import sys\nfrom insitu.errors import HistoryError\nfrom insitu.history.file_access import "
-        "check_writable\ntry: check_writable(sys.argv[1], 'append')\nexcept HistoryError as e: "
+        "import sys\nfrom insitu.errors import HistoryError\n"
+        "from insitu.history.writing.file_access import check_writable\n"
+        "try: check_writable(sys.argv[1], 'append')\nexcept HistoryError as e: "
         "print('another running process' in str(e))\nelse: print('not locked')"
     )
 

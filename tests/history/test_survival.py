@@ -22,10 +22,11 @@ import pytest
 from small_histories import OBSERVABLES, assert_frames, create, frame, spawn, written
 
 from insitu.errors import HistoryError
-from insitu.history import reader, storage
-from insitu.history import writer as series
+from insitu.history import reader
 from insitu.history.check import check_file
-from insitu.history.file_access import Disk
+from insitu.history.writing import storage
+from insitu.history.writing import writer as series
+from insitu.history.writing.file_access import Disk
 
 
 def test_full_disk_costs_no_frame_and_can_be_retried(

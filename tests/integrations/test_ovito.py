@@ -15,8 +15,8 @@ import pytest
 import insitu
 from insitu.cli import command as cli
 from insitu.errors import SettingError
-from insitu.history.particle_layout import ATOM, About
-from insitu.history.particles import AtomsFile
+from insitu.history.atoms.layout import ATOM, About
+from insitu.history.atoms.particles import AtomsFile
 
 pytest.importorskip("ovito", reason="OVITO is not installed")
 HOME = Path(__file__).resolve().parents[2] / "integrations" / "ovito"

@@ -15,7 +15,7 @@ from insitu import _kernels
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import ModelError, SettingError
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.models import store
 from insitu.models.weights import read_weights
 from insitu.testing import lattice

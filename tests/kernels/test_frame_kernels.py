@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from insitu.frame.cell import heights, inverse
 from insitu.frame.compiled import compiled
 from insitu.frame.frame import Frame
-from insitu.frame.images import images, periods_outside
+from insitu.frame.neighbors.images import images, periods_outside
 
 Array = NDArray[np.float64]
 seeds = st.integers(0, 2**32 - 1)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from insitu.errors import InsituError
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.testing import lattice
 
 Array = NDArray[np.float64]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from insitu import _kernels
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.testing import lattice
 
 Array = NDArray[np.float64]

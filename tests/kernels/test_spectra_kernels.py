@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from spatial_networks import CLASSES, artefact_of, network_of, pair, sample
 
 from insitu import _kernels
-from insitu.analyses.classification import classify_with
+from insitu.analyses.phases.classification import classify_with
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.frame.frame import Frame
-from insitu.frame.halo import Halo
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.ghosts.halo import Halo
+from insitu.frame.neighbors.search import Neighbors
 from insitu.models import store
 from insitu.models.engines.spatial import SpatialModel, SpatialSettings, neighbors_of, pack
 

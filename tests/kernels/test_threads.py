@@ -14,7 +14,7 @@ import insitu
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.frame.threads import thread_count
 from insitu.pipeline.given_settings import make
 from insitu.pipeline.settings import Settings

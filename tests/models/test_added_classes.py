@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import insitu
-from insitu.analyses.classification import classify_with
+from insitu.analyses.phases.classification import classify_with
 from insitu.cli.command import main
 from insitu.errors import ModelError, SettingError
-from insitu.frame.crystals import classes_of_sites, stacked
+from insitu.frame.lattices.copies import classes_of_sites, stacked
 from insitu.models import store
 from insitu.models.added import Extended, network
 from insitu.models.embedding import GraphWeights, describe

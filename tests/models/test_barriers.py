@@ -11,7 +11,7 @@ import pytest
 import insitu
 from insitu.errors import InsituError, ModelError, SettingError
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.models import store
 from insitu.models.barriers import load
 from insitu.offline.barriers import whole

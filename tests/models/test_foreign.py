@@ -14,13 +14,13 @@ from emulated_device import EmulatedDevice
 from numpy.typing import NDArray
 
 from insitu import _kernels
-from insitu.analyses.classification import classify_with
-from insitu.analyses.labels import decide
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
+from insitu.analyses.phases.classification import classify_with
+from insitu.analyses.phases.labels import decide
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import ModelError
-from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
+from insitu.frame.neighbors.density import spacing
 from insitu.models import store
 from insitu.models.engines.graph import GraphModel, GraphSettings
 from insitu.models.export import save

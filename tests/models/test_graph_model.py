@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from insitu import _kernels
-from insitu.analyses.classification import classify_with
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
+from insitu.analyses.phases.classification import classify_with
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import InsituError, ModelError, SettingError
-from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.density import spacing
+from insitu.frame.neighbors.search import Neighbors
 from insitu.models import store
 from insitu.models.engines.graph import GraphModel, GraphSettings
 from insitu.models.export import save

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import insitu
-from insitu.analyses.classification import classify_with
+from insitu.analyses.phases.classification import classify_with
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import ModelError
 from insitu.models import store

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from spatial_networks import CLASSES, SETTINGS, artefact_of, network_of, pair, sample
 
 from insitu import _kernels
-from insitu.analyses.classification import classify_with
-from insitu.analyses.phases import Phases
+from insitu.analyses.phases.analysis import Phases
+from insitu.analyses.phases.classification import classify_with
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import InsituError, SettingError
-from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.density import spacing
+from insitu.frame.neighbors.search import Neighbors
 from insitu.models import store
 from insitu.models.engines.spatial import SpatialModel, SpatialSettings, neighbors_of
 from insitu.models.export import save

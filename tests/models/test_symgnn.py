@@ -7,7 +7,7 @@ import torch
 
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.models.networks.symgnn import MODES, SymGNN, Symmetrisation, octahedral, orthogonal
 from insitu.testing import lattice
 

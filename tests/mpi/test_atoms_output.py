@@ -13,7 +13,7 @@ from conftest import ONE, Host, require
 import insitu
 from insitu.errors import SettingError
 from insitu.history.check import check_file
-from insitu.offline.trajectories import read_file
+from insitu.offline.readers.trajectories import read_file
 
 HEAD = """units metal
 lattice fcc 4.05 origin 0.1 0.1 0.1

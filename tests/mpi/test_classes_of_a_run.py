@@ -12,7 +12,7 @@ import pytest
 from conftest import Host, require
 
 import insitu
-from insitu.analyses.classification import Classification
+from insitu.analyses.phases.classification import Classification
 
 HEAD = """units metal
 atom_modify map array

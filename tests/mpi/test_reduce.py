@@ -14,7 +14,7 @@ from conftest import BIN
 PROGRAM = """
 import numpy as np
 from mpi4py import MPI
-from insitu.frame.reduce import Ranks
+from insitu.frame.ranks.reduce import Ranks
 ranks = Ranks(MPI.COMM_WORLD)
 shared = np.random.default_rng(7)  # the same on all ranks: each knows what all send
 n = 0
@@ -60,7 +60,7 @@ LATE = """
 import os
 import time
 from mpi4py import MPI
-from insitu.frame.reduce import Ranks
+from insitu.frame.ranks.reduce import Ranks
 ranks = Ranks(MPI.COMM_WORLD)
 while ranks.rank and not os.path.exists("left"):
     time.sleep(0.01)

@@ -12,7 +12,7 @@ import insitu
 from insitu.analyses.base import System
 from insitu.analyses.steinhardt import Steinhardt, SteinhardtSettings
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.models.card import class_codes
 from insitu.testing import lattice
 

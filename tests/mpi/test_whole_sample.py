@@ -10,7 +10,7 @@ from conftest import SPY, Host, require
 from numpy.typing import NDArray
 
 import insitu
-from insitu.analyses.classification import Classification
+from insitu.analyses.phases.classification import Classification
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.models.card import Card
 from insitu.models.engines.spatial import SpatialSettings

@@ -26,10 +26,10 @@ from offline.dumps import binary, frame, header, hot, rows
 from offline.test_h5md import lammps
 
 from insitu.errors import InsituError, SettingError
-from insitu.offline.configuration import Configuration
 from insitu.offline.files import classify_files
 from insitu.offline.options import Options
-from insitu.offline.trajectories import read_many
+from insitu.offline.readers.configuration import Configuration
+from insitu.offline.readers.trajectories import read_many
 
 R, CELL = hot(2)
 N, EDGE = len(R), CELL[0, 0]

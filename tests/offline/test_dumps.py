@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from offline.dumps import binary, frame, header, hot, rows
 
 from insitu.errors import SettingError
-from insitu.offline.configuration import Configuration
-from insitu.offline.trajectories import parse_index, read_many
+from insitu.offline.readers.configuration import Configuration
+from insitu.offline.readers.trajectories import parse_index, read_many
 
 
 def read(path: Path, index: str = ":") -> tuple[list[Configuration], list[str]]:

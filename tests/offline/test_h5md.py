@@ -15,7 +15,7 @@ import insitu
 from insitu.errors import SettingError
 from insitu.offline.files import classify_files
 from insitu.offline.options import Options
-from insitu.offline.trajectories import read_file
+from insitu.offline.readers.trajectories import read_file
 
 Sample = tuple[NDArray[np.float64], NDArray[np.float64]]
 FCC = "256 atoms  fcc 100.00 %"

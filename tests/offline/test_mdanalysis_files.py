@@ -14,12 +14,12 @@ from test_architecture import PACKAGE
 
 import insitu
 from insitu.errors import SettingError
-from insitu.offline.configuration import Configuration
 from insitu.offline.crystals import CrystalOptions, crystals_of_files
 from insitu.offline.files import classify_files
 from insitu.offline.options import Options
-from insitu.offline.topology import completed, topology
-from insitu.offline.trajectories import read_file, read_many
+from insitu.offline.readers.configuration import Configuration
+from insitu.offline.readers.topology import completed, topology
+from insitu.offline.readers.trajectories import read_file, read_many
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

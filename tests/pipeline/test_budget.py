@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from insitu.analyses.phase_counts import standard_error
+from insitu.analyses.phases.counts import standard_error
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
-from insitu.frame.reduce import Ranks
+from insitu.frame.ranks.reduce import Ranks
 from insitu.pipeline.budget import FEWEST, Budget, drawn
 from insitu.pipeline.given_settings import from_words
 

@@ -39,7 +39,7 @@ def _faults() -> None:
 
         sys.meta_path.insert(0, Broken())  # type: ignore[arg-type]
         return
-    import insitu.frame.packing as packing
+    import insitu.frame.ranks.packing as packing
     import insitu.lammps.view as lammps_view
     import insitu.models.classifier as classifier
     import insitu.pipeline.build as requested
@@ -72,7 +72,7 @@ def _faults() -> None:
         import threading
         import time
 
-        import insitu.frame.relay as relay
+        import insitu.frame.ranks.relay as relay
 
         labels, advance, calls = classifier.Classifier.probabilities, relay.Beside.advance, [0]
 
@@ -89,13 +89,13 @@ def _faults() -> None:
         relay.Beside.advance = called  # type: ignore[method-assign]
         classifier.Classifier.probabilities = slowly  # type: ignore[method-assign]
     elif where == "layer":  # between two layers of a graph, where ranks exchange features
-        import insitu.frame.halo as halo
+        import insitu.frame.ghosts.halo as halo
 
         _break(halo.Halo, "fill", 4)
     elif where == "collective":
         _break(packing.Packing, "unpack", 2)
     elif where == "write":
-        import insitu.history.writer as series
+        import insitu.history.writing.writer as series
 
         _break(series.Series, "append", 2)
     else:
@@ -105,7 +105,7 @@ def _faults() -> None:
 def _labels() -> None:
     import numpy as np
 
-    import insitu.analyses.phases as phases
+    import insitu.analyses.phases.analysis as phases
     import insitu.models.classifier as classifier
 
     original, calls = phases.Phases.__call__, [0]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import insitu
-from insitu.analyses.labels import Coverage, chosen_limits, decide
+from insitu.analyses.phases.labels import Coverage, chosen_limits, decide
 from insitu.errors import SettingError
 from insitu.models.card import Card
 from insitu.models.store import load

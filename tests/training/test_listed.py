@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from insitu.errors import SettingError
-from insitu.frame.crystals import Crystal, of_class
+from insitu.frame.lattices.copies import Crystal, of_class
 from insitu.training.data import listed
 from insitu.training.data.no_class import FOREIGN, crystals_of_no_class, held_out
 from insitu.training.data.sites import Prints

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insitu.errors import SettingError
-from insitu.frame.crystals import displaced, nearest, repeated, shuffled, unlikeness
+from insitu.frame.lattices.copies import displaced, nearest, repeated, shuffled, unlikeness
 from insitu.testing import LATTICES
 from insitu.training.data import foreign
 from insitu.training.data.foreign import made_up

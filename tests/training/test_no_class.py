@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from insitu.frame.crystals import nearest, neighbors_of, supercell
+from insitu.frame.lattices.copies import nearest, neighbors_of, supercell
 from insitu.testing import LATTICES, lattice
 from insitu.training.data.made import deformation, strained_class
 from insitu.training.data.no_class import (

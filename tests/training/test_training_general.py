@@ -15,7 +15,7 @@ from conftest import BIN, require
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import DeckError, SettingError
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.models import store
 from insitu.models.networks.neighbors_map import NeighborsMapGraph
 from insitu.testing import lattice
@@ -368,7 +368,7 @@ def test_a_few_lines_make_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     path = train(str(tmp_path / "own.toml"), tmp_path / "model", tmp_path / "data", workers=2)
     model = store.load(str(path))
     assert model.card.classes == ["fcc", "disordered"]
-    from insitu.analyses.classification import classify_with
+    from insitu.analyses.phases.classification import classify_with
 
     r, cell = lattice("fcc", 4.05, (4, 4, 4))
     assert classify_with(model, r, cell, True).fractions["fcc"] == 1.0

@@ -14,7 +14,7 @@ from insitu.analyses.base import Observable, System
 from insitu.analyses.registry import BUILT_IN, find
 from insitu.cli import command as cli
 from insitu.errors import SettingError
-from insitu.history.writer import Series
+from insitu.history.writing.writer import Series
 from insitu.pipeline.given_settings import make
 from insitu.testing import evaluate, sample
 from insitu.views import plots

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from insitu.errors import InsituError
-from insitu.frame.halo import NOBODYS
+from insitu.frame.ghosts.halo import NOBODYS
 from insitu.gpu.balls import WarpBalls
 from insitu.gpu.device import Device, blocks_of
 from insitu.gpu.rows import DeviceRows
 from insitu.gpu.search import DeviceSearch
 
 if TYPE_CHECKING:
-    from insitu.frame.halo import Halo
+    from insitu.frame.ghosts.halo import Halo
     from insitu.models.card import Card
 
 #: Threads of a block.

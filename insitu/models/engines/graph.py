@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from insitu.errors import InsituError, SettingError
 from insitu.frame.compiled import compiled
-from insitu.frame.halo import NOBODYS, Halo, Rows
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.ghosts.halo import NOBODYS, Halo, Rows
+from insitu.frame.neighbors.search import Neighbors
 from insitu.models.engines.graph_layers import Convolve, LayeredModel, Stage
 from insitu.models.engines.loaded import DeviceModel
 from insitu.models.weights import padded, wide

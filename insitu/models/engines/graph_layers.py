@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import ModelError, SettingError
-from insitu.frame.halo import Halo, Rows
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.ghosts.halo import Halo, Rows
+from insitu.frame.neighbors.search import Neighbors
 from insitu.models.engines.loaded import Batch, DeviceModel, LoadedModel
 from insitu.models.weights import read_weights, torch_module
 

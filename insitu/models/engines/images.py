@@ -17,8 +17,8 @@ from insitu.models.engines.loaded import Batch, LoadedModel
 from insitu.models.engines.torchscript import TorchScript
 
 if TYPE_CHECKING:
-    from insitu.frame.halo import Halo
-    from insitu.frame.neighbors import Neighbors
+    from insitu.frame.ghosts.halo import Halo
+    from insitu.frame.neighbors.search import Neighbors
     from insitu.gpu.device import Device
     from insitu.models.card import Card
     from insitu.models.engines.gpu_maps import DeviceMaps

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from insitu.models.engines.buffers import Rooms
 
 if TYPE_CHECKING:
-    from insitu.frame.halo import Halo
-    from insitu.frame.neighbors import Neighbors
+    from insitu.frame.ghosts.halo import Halo
+    from insitu.frame.neighbors.search import Neighbors
     from insitu.gpu.device import Device
     from insitu.gpu.search import DeviceSearch
     from insitu.models.card import Card

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from insitu.errors import InsituError, ModelError
 from insitu.frame.compiled import compiled
-from insitu.frame.halo import NOBODYS, Halo, Rows
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.ghosts.halo import NOBODYS, Halo, Rows
+from insitu.frame.neighbors.search import Neighbors
 from insitu.models.engines.graph_layers import Convolve, LayeredModel, Stage
 from insitu.models.engines.loaded import DeviceModel
 from insitu.models.engines.spatial_graph import SpatialSettings as SpatialSettings

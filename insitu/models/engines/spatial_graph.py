@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from insitu.errors import SettingError
 from insitu.frame.compiled import compiled
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.models.weights import padded, wide
 
 UNITS = ("spacing", "angstrom")

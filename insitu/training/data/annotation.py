@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import SettingError, did_you_mean
-from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.density import spacing
+from insitu.frame.neighbors.search import Neighbors
 
 #: Structures by the integers of LAMMPS' computes. An atom outside of the compute's group has none.
 _PTM_ATOM = {

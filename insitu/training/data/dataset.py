@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.progress import bar
 from insitu.training.data.generate import Snapshot
 

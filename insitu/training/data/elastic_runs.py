@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from insitu.crystal.voigt import strain_from_voigt, stress_from_lammps, stress_to_voigt
 from insitu.errors import DeckError, SettingError
-from insitu.frame.crystals import repeated
+from insitu.frame.lattices.copies import repeated
 from insitu.frame.species import MASSES, SYMBOLS
 from insitu.training.data.runs import potentials_folder, run_lammps, write_data
 

@@ -14,7 +14,7 @@ from ase.spacegroup import crystal as symmetric
 from ase.spacegroup.spacegroup import SpacegroupError
 
 from insitu.errors import SettingError
-from insitu.frame.crystals import Crystal, nearest, unlikeness
+from insitu.frame.lattices.copies import Crystal, nearest, unlikeness
 
 #: Scatter of these distances below which a made-up crystal's site is too much like a class.
 _ALIKE = 0.07

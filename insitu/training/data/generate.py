@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import SettingError
-from insitu.frame.lattices import lattice
+from insitu.frame.lattices.perfect import lattice
 from insitu.progress import bar
 from insitu.training.data.runs import potentials_folder, read_dump, run_lammps, write_data
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import SettingError
-from insitu.frame.crystals import Crystal, nearest, shape
+from insitu.frame.lattices.copies import Crystal, nearest, shape
 from insitu.frame.species import SYMBOLS
 from insitu.training.data.sites import Prints
 from insitu.training.data.tensor_tables import poscar, rows

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.frame.crystals import repeated
+from insitu.frame.lattices.copies import repeated
 from insitu.testing import LATTICES
 from insitu.training.data.dynamics import MASKED, Sample
 from insitu.training.data.structures import random_flags, stacking

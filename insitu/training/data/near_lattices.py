@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from insitu.frame.crystals import (
+from insitu.frame.lattices.copies import (
     PRIMITIVE,
     Crystal,
     nearest,

@@ -9,8 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from insitu.frame.crystals import PRIMITIVE, Crystal, displaced, of_class, shuffled, supercell
-from insitu.frame.lattices import LATTICES
+from insitu.frame.lattices.copies import (
+    PRIMITIVE,
+    Crystal,
+    displaced,
+    of_class,
+    shuffled,
+    supercell,
+)
+from insitu.frame.lattices.perfect import LATTICES
 from insitu.training.data import listed
 from insitu.training.data.dynamics import Sample
 from insitu.training.data.foreign import made_up, prototypes

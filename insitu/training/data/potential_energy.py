@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import DeckError, SettingError
-from insitu.frame.launch import only_this_rank
+from insitu.frame.ranks.launch import only_this_rank
 
 Floats = NDArray[np.float64]
 

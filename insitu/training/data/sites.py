@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.frame.crystals import Crystal, nearest, neighbors_of, of_class
+from insitu.frame.lattices.copies import Crystal, nearest, neighbors_of, of_class
 
 #: Neighbours that make up a class's surroundings: whole shells.
 _SHELLS = {
@@ -64,7 +64,7 @@ def affine_fit(vectors: NDArray[np.float64], name: str) -> tuple[float, float]:
     ----------
     vectors
         ``(m, 3)`` to the nearest neighbours of the site, as
-        :func:`~insitu.frame.crystals.neighbors_of` returns.
+        :func:`~insitu.frame.lattices.copies.neighbors_of` returns.
     name
         Key of ``LATTICES``.
 
@@ -128,7 +128,7 @@ def nearest_class(vectors: NDArray[np.float64], most: float) -> tuple[str, float
     Parameters
     ----------
     vectors
-        To the site's neighbours, as of :func:`~insitu.frame.crystals.neighbors_of`.
+        To the site's neighbours, as of :func:`~insitu.frame.lattices.copies.neighbors_of`.
     most
         Strain beyond which a fit does not count.
     """

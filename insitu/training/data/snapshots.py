@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import SettingError, did_you_mean
-from insitu.offline.trajectories import read_frames
+from insitu.offline.readers.trajectories import read_frames
 from insitu.progress import bar
 from insitu.training.data.annotation import NOT_USED, Annotation, annotate, parse
 

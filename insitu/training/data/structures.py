@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.frame.lattices import LATTICES, lattice
+from insitu.frame.lattices.perfect import LATTICES, lattice
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.frame.lattices import LATTICES
+from insitu.frame.lattices.perfect import LATTICES
 
 #: Directions of the faces, in terms of the orthogonal cell's axes.
 _FACES = np.array(

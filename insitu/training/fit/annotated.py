@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.errors import SettingError
-from insitu.frame.density import spacing
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.density import spacing
+from insitu.frame.neighbors.search import Neighbors
 from insitu.models.card import Card
 from insitu.models.export import save
 from insitu.progress import bar

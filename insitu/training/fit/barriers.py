@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.models.barriers import BarrierCard
 from insitu.models.engines.barriers import TERMS, BarrierSettings, NativeBarriers, Pairs
 from insitu.offline.barriers import whole

@@ -19,7 +19,7 @@ from insitu.models.card import Card
 from insitu.models.export import save
 from insitu.models.store import parts
 from insitu.models.structures import Snapshot, Structure, cluster, parse, read, with_snapshots
-from insitu.offline.trajectories import read_many
+from insitu.offline.readers.trajectories import read_many
 
 #: Snapshots of a file that are used, the last ones.
 _MOST = 200

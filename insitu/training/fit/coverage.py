@@ -32,11 +32,11 @@ def coverage_limits(
     Returns
     -------
     dict
-        Of coverages such as ``"0.99"``: limits by class, for :class:`insitu.analyses.labels.Coverage`. Each
-        trajectory of a class has the same weight, since the atoms of one are not independent. With few
-        trajectories the coverage is an estimate, without the guarantee of exchangeable atoms. A coverage
-        that a class does not reach without any limit, since others or none are likelier for some of its
-        atoms, is left out.
+        Of coverages such as ``"0.99"``: limits by class, for
+        :class:`insitu.analyses.phases.labels.Coverage`. Each trajectory of a class has the same weight,
+        since the atoms of one are not independent. With few trajectories the coverage is an estimate,
+        without the guarantee of exchangeable atoms. A coverage that a class does not reach without any
+        limit, since others or none are likelier for some of its atoms, is left out.
 
     References
     ----------

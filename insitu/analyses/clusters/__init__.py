@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Clusters of atoms of some phases, known again from frame to frame."""

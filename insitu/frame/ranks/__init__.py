@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Everything collective: how ranks come about, all-reduces, exchanges, clusters over ranks."""
