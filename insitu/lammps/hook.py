@@ -68,7 +68,7 @@ def fix_call(action: str, handle: int, text: str) -> str:
             fix.attempt(handle, lambda view: fix.pipeline.settle())
             return "ok"
         fix.attempt(handle, fix.step)
-        look = MOST_STEPS if fix.disabled else fix.pipeline.next_look()
+        look = MOST_STEPS if fix.disabled else fix.pipeline.frames.next_look()
         # Under overlap LAMMPS calls more often than there are frames: which steps need energy and virial.
         frames = fix.settings.every if fix.pipeline.overlap else None
         return f"ok {look} {frames}" if frames else f"ok {look}"
@@ -98,7 +98,7 @@ def _setup(fix: Monitor, view: Any, words: list[str]) -> None:
             )
         fix.minimised = True
         return
-    fix.pipeline.take(view)
+    fix.pipeline.frames.take(view)
     first = fix.settings.first and (not fix.begun or fix.pipeline.is_rewound(view))
     fix.pipeline.begin(view, first)
     if first:

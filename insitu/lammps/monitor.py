@@ -74,7 +74,7 @@ class Monitor:
         elif not first_call:
             self.pipeline.between(view)
         else:
-            self.pipeline.take(view)  # with N = 1 a short ghost cutoff shows at step 1
+            self.pipeline.frames.take(view)  # with N = 1 a short ghost cutoff shows at step 1
 
     def _is_due(self, step: int) -> bool:
         """Return whether a step is analysed: by number and time budget, or because of an event."""

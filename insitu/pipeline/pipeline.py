@@ -7,7 +7,6 @@ Every rank walks through the same stages. A stage that can fail on one rank is r
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import time
 from dataclasses import replace
@@ -15,12 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from insitu.errors import DeckError, InsituError, describe, guarded
-from insitu.frame.frame import Frame, Thermo
-from insitu.frame.ghosts import check as ghosts
-from insitu.frame.ghosts.belonging import Belonging
-from insitu.frame.ghosts.cutoff import GhostCutoff, HostCutoff, Need
-from insitu.frame.neighbors.density import spacing
+from insitu.errors import InsituError, guarded
+from insitu.frame.frame import Thermo
+from insitu.frame.ghosts.cutoff import HostCutoff
 from insitu.frame.ranks.reduce import Ranks
 from insitu.frame.threads import thread_count
 from insitu.pipeline import overlap
@@ -36,6 +32,7 @@ from insitu.pipeline.build import (
 )
 from insitu.pipeline.delivery import Delivery
 from insitu.pipeline.evaluation import Evaluated, Evaluation
+from insitu.pipeline.frames import Frames
 from insitu.pipeline.overlap import Overlap
 from insitu.pipeline.settings import Settings
 
@@ -78,16 +75,11 @@ class Pipeline:
         self.row_names = [f"group {g}" for g in settings.groups]
         if settings.types:
             self.row_names += [f"type {t}" for t in range(1, view.setting("ntypes") + 1)]
-        self._belonging = Belonging(ranks)
         self._said: set[str] = set()
-        self._seen: tuple[int, float, int] | None = None
         #: Step of the last frame, from which the analyses' state is.
         self._analysed: int | None = None
         #: Frames that are analysed while LAMMPS goes on, if there are such.
         self.overlap: Overlap | None = None
-        #: LAMMPS' ghost cutoff, where the host knows it and can set it.
-        self.ghosts = GhostCutoff(settings.ghosts == "ask")
-        self._system = (view.units, view.setting("ntypes"))
         self._left = time.perf_counter()
         self._local_rank = 0 if settings.device == "cpu" else ranks.local_rank()
         more = with_classes(settings, ranks)
@@ -95,7 +87,6 @@ class Pipeline:
         ranks.agree(guarded(lambda: self._prepare(view, more, box)))
         ranks.agree(another_model(settings.model, self.analyzer.model, ranks))
         self.classes = self.analyzer.classes
-        self._model = self.analyzer.model.card.name
         self.feedback = self._deliver.feedback
 
     def _prepare(self, view: LammpsView, more: Extended | None, box: Box | None) -> None:
@@ -113,7 +104,8 @@ class Pipeline:
         asked = [g for a in self.further for g in a.groups]
         for group in asked:
             view.group_bit(group)
-        self._groups = tuple(dict.fromkeys((*self.settings.groups, *asked)))
+        groups = tuple(dict.fromkeys((*self.settings.groups, *asked)))
+        self.frames = Frames(self.settings, view, self.ranks, self.analyzer, self.further, groups)
         self._evaluate = Evaluation(self.analyzer, self.further, self.ranks)
         self._budget = make_budget(self.settings, self.analyzer, self.further, self.ranks)
         overlap.check(self.settings, self.analyzer, self.further)
@@ -203,37 +195,10 @@ class Pipeline:
         InsituError
             On all ranks: the deck has to be changed.
         """
-        self.ghosts.begin(host, first)
         if first:
             self.settle()
-        if not view.n_atoms:
-            return 0.0, 0, ""
-        if self.analyzer.classifier.scale_free:
-            frame = self._local(view, with_ghosts=False)
-            # A dynamic group is filled later than this; from nothing no density is told.
-            if self.settings.neighbors and not self.ranks.any(frame.n_local > 0):
-                return 0.0, 0, ""
-            if self.overlap is not None and self.overlap.busy:  # with the radii of its own frame
-                found = self.analyzer.classifier.reaches(spacing(frame, self.ranks))
-                return self.ghosts.request(self._needed(*found), view.units)
-            self._measure(frame)
-        return self.ghosts.request(self._need, view.units)
-
-    def next_look(self) -> int:
-        """Return in how many steps a host should ask again for the ghost cutoff, after a frame."""
-        return self.ghosts.next_look(self._need, self._system[0])
-
-    @property
-    def _need(self) -> Need:
-        a = self.analyzer.classifier
-        return self._needed(a.cutoff, a.advised_cutoff)
-
-    def _needed(self, cutoff: float, advised: float) -> Need:
-        """Return what is needed of the ghosts with the radii of the model [Å]."""
-        needs = [Need(cutoff, advised, f"model '{self._model}'")]
-        needs += [Need(f.cutoff, f.cutoff, f.name) for f in self.further]
-        most = max(needs, key=lambda need: need.within)
-        return dataclasses.replace(most, advised=max(need.advised for need in needs))
+        busy = self.overlap is not None and self.overlap.busy
+        return self.frames.ghost_cutoff(view, host, first, busy)
 
     def frame(self, view: LammpsView, half_step: bool = False) -> None:
         """Analyse the present step and append it to the history; collective.
@@ -249,8 +214,8 @@ class Pipeline:
         if self.overlap is not None and not self.overlap.admits(view):
             return
         thermo = Thermo() if half_step else view.thermo()  # collective in LAMMPS
-        frame = replace(self.take(view), thermo=thermo)
-        if self._repeated(frame):
+        frame = replace(self.frames.take(view), thermo=thermo)
+        if self.frames.repeated(frame):
             return
         if self._budget is not None and self._budget.sampled < 1.0:
             ids = frame.ids[: frame.n_local]
@@ -280,58 +245,6 @@ class Pipeline:
         """Wait for what is done beside the simulation; collective."""
         if self.overlap is not None:
             self.overlap.settle()
-
-    def _repeated(self, frame: Frame) -> bool:
-        """Return whether this very frame was analysed just before; collective if the step is the same.
-
-        Two fixes may call one monitor, and `rerun` calls twice where it begins.
-        """
-        seen = (frame.step, float(frame.positions[: frame.n_local].sum()), frame.n_local)
-        before, self._seen = self._seen, seen
-        if before is None or before[0] != frame.step:  # as on all ranks
-            return False
-        return not self.ranks.sum(np.array([seen != before], float))[0]
-
-    def take(self, view: LammpsView) -> Frame:
-        """Return this rank's frame once all ranks have one whose ghosts can be relied on; collective.
-
-        Raises
-        ------
-        InsituError
-            On all ranks: ghosts are missing or stale, or a rank has no frame.
-        """
-        frame = self._local(view)
-        if self.analyzer.classifier.scale_free:
-            self._measure(frame if frame.belongs is None else frame.only(frame.belongs))
-        if frame.belongs is not None:
-            frame = self._belonging.only(frame, self._need.within)
-        ghosts.require(
-            frame, self._need, self.ranks,
-            lambda: self.ghosts.host or HostCutoff(0.0, 0.0, view.skin, view.multi_cutoffs),
-        )  # fmt: skip
-        return frame
-
-    def _local(self, view: LammpsView, with_ghosts: bool = True) -> Frame:
-        """Return this rank's frame once all ranks have one; collective."""
-        frame: Frame | None = None
-        trouble = None
-        try:
-            if (view.units, view.setting("ntypes")) != self._system:
-                raise DeckError(
-                    "units or number of atom types are no longer those of the first frame (`clear`): "
-                    "define the analysis again after it, with a file of its own"
-                )
-            s = self.settings
-            frame = view.frame(s.group, self._groups, with_ghosts, s.neighbors)
-            trouble = ghosts.unstable(frame)
-        except Exception as error:
-            trouble = describe(error)
-        self.ranks.agree(trouble)
-        assert frame is not None
-        return frame
-
-    def _measure(self, frame: Frame) -> None:
-        self.analyzer.classifier.measure(spacing(frame, self.ranks))
 
     def _advise(self, sums: dict[str, Any], step: int) -> None:
         if self.ranks.rank:
