@@ -180,6 +180,10 @@ class Monitor:
             self._at_exit = None
         if self.pipeline is not None:
             self.pipeline.close()
+            beside = self.pipeline.overlap
+            if beside is not None and not beside.left and self._ranks is not None:
+                self._ranks.give_back()
+                self._ranks = None
 
     def _release(self) -> None:
         if self._watching:

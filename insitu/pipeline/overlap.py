@@ -104,6 +104,8 @@ class Overlap:
         Steps between two calls of LAMMPS; 0: not known yet.
     lost
         Step of a frame whose analysis failed.
+    left
+        Whether a frame was left unfinished at the end, and with it exchanges between the ranks.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Overlap:
     ) -> None:  # fmt: skip
         self.stride = 0
         self.lost: int | None = None
+        self.left = False
         self._settings, self._ranks = settings, ranks
         self._deliver, self._advise = deliver, advise
         self._beside: Beside[Evaluated] = Beside(ranks)
@@ -203,6 +206,7 @@ class Overlap:
                 there = False
             if there:
                 trouble = guarded(self.settle)
+        self.left = trouble is not None
         if trouble and self._ranks.rank == 0:
             log.warning("insitu: the frame of step %d is not in the history: %s", step, trouble)
 

@@ -126,6 +126,39 @@ def test_a_program_that_ends_within_a_frame(potentials: Path, tmp_path: Path) ->
     assert insitu.open(str(tmp_path / "a.h5"))["step"].values.tolist() == [10, 20, 30, 40]
 
 
+def test_fixes_in_a_loop_share_communicators(potentials: Path, tmp_path: Path) -> None:
+    """MPICH has some 2,000 of them. A fix in a loop needs one, a partition its own."""
+    host = require("wheel")
+    again = (
+        "from mpi4py import MPI\nimport numpy as np\nfrom insitu.frame.ranks.reduce import Ranks\n"
+        "world = MPI.COMM_WORLD\nhalf = world.Split(world.rank // 2)\n"
+        "for k in range(2500):\n    for comm in (world, half):\n"
+        "        ranks = Ranks(comm).lasting()\n"
+        "        assert ranks.sum(np.ones(1))[0] == comm.size\n        ranks.give_back()\n"
+        "print('went on')\n"
+    )
+    (tmp_path / "again.py").write_text(again)
+    words = [host.launcher, "-n", "3", str(BIN / "python"), "-P", "again.py"]
+    run = host.start(tmp_path, words, 300, {})
+    assert run.text.count("went on") == 3, run.text[-3000:]
+    deck = crystal(potentials)
+    for k in range(3):
+        deck += host.monitor(10, file=f"{k}.h5", overlap="wait") + "run 20\nunfix phases\n"
+    (tmp_path / "drive.py").write_text(
+        "from mpi4py import MPI\nfrom lammps import lammps\n"
+        "from insitu.frame.ranks import reduce\n"
+        f"l = lammps(cmdargs=['-screen', 'none'])\nl.commands_string({deck!r})\n"
+        "print('spare', len(reduce._SPARE))\nl.close()\n"
+    )
+    run = host.start(tmp_path, [*words[:2], "2", str(BIN / "python"), "-P", "drive.py"], 300, {})
+    assert run.text.count("spare 1") == 2, run.text[-3000:]
+    for k in range(3):
+        assert insitu.open(str(tmp_path / f"{k}.h5"))["step"].values.tolist() == [
+            20 * k + 10,
+            20 * k + 20,
+        ]
+
+
 @pytest.mark.parametrize(
     ("name", "on_error"),
     [("wheel", "disable"), ("debian", "stop"), full("wheel", "stop"), full("debian", "disable")],

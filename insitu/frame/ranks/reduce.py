@@ -32,6 +32,10 @@ _LOCAL_RANKS = (
 )  # fmt: skip
 
 
+#: Communicators of :meth:`Ranks.lasting` that are not used now.
+_SPARE: list[Any] = []
+
+
 class Ranks:
     """The MPI ranks of one LAMMPS instance, or the single rank of a serial one.
 
@@ -50,8 +54,25 @@ class Ranks:
         self.size: int = comm.Get_size() if comm is not None else 1
 
     def lasting(self) -> Ranks:
-        """Return the same ranks by a communicator that LAMMPS does not free at its end; collective."""
-        return self if self._comm is None else Ranks(self._comm.Dup())
+        """Return the same ranks by a communicator that LAMMPS does not free at its end; collective.
+
+        One that was given back is taken again: there are some thousand communicators at most, and a deck
+        may define its fix in a loop.
+        """
+        if self._comm is None:
+            return self
+        from mpi4py import MPI
+
+        same = (k for k, c in enumerate(_SPARE) if MPI.Comm.Compare(self._comm, c) == MPI.CONGRUENT)
+        spare = next(same, None)
+        if self.sum(np.array([float(spare is not None)]))[0] == self.size and spare is not None:
+            return Ranks(_SPARE.pop(spare))
+        return Ranks(self._comm.Dup())
+
+    def give_back(self) -> None:
+        """Keep a communicator of :meth:`lasting` for the next one; nothing uses these ranks any more."""
+        if self._comm is not None:
+            _SPARE.append(self._comm)
 
     def local_rank(self) -> int:
         """Return this process' number on its node; collective.
