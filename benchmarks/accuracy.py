@@ -23,9 +23,9 @@ from ovito_labels import other_methods
 from insitu.analyses.phases.classification import classify_with
 from insitu.models.engines.graph import GraphModel
 from insitu.models.store import load
-from insitu.training.data.dynamics import load as load_job
-from insitu.training.data.dynamics import simulate
-from insitu.training.data.trajectories import jobs
+from insitu.training.dynamics.simulate import load as load_job
+from insitu.training.dynamics.simulate import simulate
+from insitu.training.dynamics.trajectories import jobs
 from insitu.training.recipes import load_recipe
 from insitu.training.tables.accuracy import (
     Case,

@@ -27,10 +27,10 @@ from insitu.models import store
 from insitu.models.added import Extended, extend
 from insitu.models.store import AnyModel
 from insitu.models.structures import Structure
-from insitu.training.data.dynamics import load as load_job
-from insitu.training.data.foreign import prototypes
-from insitu.training.data.trajectories import MOLTEN, jobs
+from insitu.training.dynamics.simulate import load as load_job
+from insitu.training.dynamics.trajectories import MOLTEN, jobs
 from insitu.training.recipes import load_recipe
+from insitu.training.structures.foreign import prototypes
 from insitu.training.tables.general import markdown
 
 DISPLACEMENTS = (0.02, 0.03, 0.04)

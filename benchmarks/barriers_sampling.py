@@ -34,10 +34,10 @@ from pathlib import Path
 import numpy as np
 
 import insitu
-from insitu.training.data.barriers import ATTEMPTS, BARRIERS, within
-from insitu.training.data.potential_energy import PotentialEnergy
-from insitu.training.data.runs import potentials_folder, run_lammps
-from insitu.training.data.saddles import Search, attempt, relax
+from insitu.training.runs import potentials_folder, run_lammps
+from insitu.training.saddles.barriers import ATTEMPTS, BARRIERS, within
+from insitu.training.saddles.potential_energy import PotentialEnergy
+from insitu.training.saddles.search import Search, attempt, relax
 
 CRYSTAL = """\
 units metal

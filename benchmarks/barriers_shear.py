@@ -38,8 +38,8 @@ import insitu
 from insitu.frame.frame import Frame
 from insitu.frame.neighbors.search import Neighbors
 from insitu.models.barriers import load
-from insitu.training.data.runs import potentials_folder, run_lammps, write_data
 from insitu.training.fit import barriers as fit
+from insitu.training.runs import potentials_folder, run_lammps, write_data
 
 Floats = NDArray[np.float64]
 

@@ -26,7 +26,7 @@ from ovito_labels import other_methods
 from insitu.analyses.phases.classification import classify_with
 from insitu.frame.species import SYMBOLS
 from insitu.models.store import AnyModel, load
-from insitu.training.data.phase_interfaces import LEFT, Half, simulate
+from insitu.training.dynamics.phase_interfaces import LEFT, Half, simulate
 from insitu.training.recipes import load_recipe
 from insitu.training.tables.general import markdown
 

@@ -28,7 +28,7 @@ import numpy as np
 from hot_crystal import DECK, read
 
 from insitu.offline.ptm import structures
-from insitu.training.data.runs import potentials_folder, run_lammps
+from insitu.training.runs import potentials_folder, run_lammps
 
 RESTING = """
 units metal

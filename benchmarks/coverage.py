@@ -21,10 +21,10 @@ from insitu.analyses.phases.classification import classify_with
 from insitu.analyses.phases.labels import Coverage
 from insitu.frame.lattices.copies import displaced
 from insitu.models.store import AnyModel, load
-from insitu.training.data.dynamics import load as load_job
-from insitu.training.data.foreign import prototypes
-from insitu.training.data.trajectories import jobs
+from insitu.training.dynamics.simulate import load as load_job
+from insitu.training.dynamics.trajectories import jobs
 from insitu.training.recipes import load_recipe
+from insitu.training.structures.foreign import prototypes
 
 CHOICES: dict[str, Coverage | None] = {"threshold": None} | {
     f"{c:g}": Coverage(c) for c in (0.98, 0.95, 0.9)

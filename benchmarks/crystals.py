@@ -26,7 +26,7 @@ from insitu.frame.lattices.copies import repeated
 from insitu.frame.lattices.perfect import LATTICES
 from insitu.testing import lattice
 from insitu.training.data.elastic_runs import Potential, elastic_run
-from insitu.training.data.runs import potentials_folder, read_dump, run_lammps, write_data
+from insitu.training.runs import potentials_folder, read_dump, run_lammps, write_data
 
 #: Crystal: elements of the types, lattice, constant [Å], copies, types of the cell's atoms, pair style,
 #: coefficients, melting point of the potential or below [K], space group.

@@ -29,7 +29,7 @@ from insitu.models.engines.spatial import SpatialSettings
 from insitu.models.networks.local_dgcnn import LocalDGCNN
 from insitu.models.networks.whole_sample import WholeSampleGraph
 from insitu.training.data.environments import Environments, clouds, environments, whole
-from insitu.training.data.phase_dynamics import Snapshot, snapshots
+from insitu.training.dynamics.phase_dynamics import Snapshot, snapshots
 from insitu.training.fit import dgcnn
 from insitu.training.fit.dgcnn import Schedule
 from insitu.training.fit.phases import classes_of, generate

@@ -15,9 +15,9 @@ from insitu.models.engines.spatial import SpatialSettings
 from insitu.models.networks.local_dgcnn import EdgeConv, LocalDGCNN
 from insitu.models.networks.whole_sample import WholeSampleGraph
 from insitu.training.data.environments import surroundings, whole
-from insitu.training.data.phase_dynamics import Snapshot
-from insitu.training.data.polymorphs import supercell, unit_cell
+from insitu.training.dynamics.phase_dynamics import Snapshot
 from insitu.training.fit.variants import DISPLACEMENTS, POSITIONS, SHIPPED, variant
+from insitu.training.structures.polymorphs import supercell, unit_cell
 
 ATOMS = 12_000
 LOCAL_ATOMS = 512

@@ -32,9 +32,9 @@ from insitu.models.engines.spatial import SpatialSettings
 from insitu.models.export import save
 from insitu.models.networks.local_dgcnn import LocalDGCNN
 from insitu.models.store import load
-from insitu.training.data import dynamics
 from insitu.training.data.environments import Samples
-from insitu.training.data.trajectories import jobs
+from insitu.training.dynamics import simulate as dynamics
+from insitu.training.dynamics.trajectories import jobs
 from insitu.training.fit import dgcnn
 from insitu.training.fit.dgcnn import Schedule
 from insitu.training.fit.normalisation import Normalised

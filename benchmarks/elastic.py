@@ -27,7 +27,7 @@ from insitu.crystal.voigt import from_voigt
 from insitu.frame.lattices.perfect import LATTICES
 from insitu.frame.species import SYMBOLS
 from insitu.training.data.elastic_runs import Potential, elastic_run
-from insitu.training.data.runs import potentials_folder, run_lammps
+from insitu.training.runs import potentials_folder, run_lammps
 
 NI_AL = Potential("eam/alloy", ("* * {potentials}/NiAlH_jea.eam.alloy Ni Al",), ("Ni", "Al"))
 #: Crystal: potential, lattice, constants [Å], types of the cell's atoms.

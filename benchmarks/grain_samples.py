@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from insitu.bench.samples import lammps_program
-from insitu.training.data.runs import potentials_folder
+from insitu.training.runs import potentials_folder
 
 #: Lattice constant [Å] at rest, and melting point [K] of Mendelev's potential.
 A, MELTING = 4.05, 926.0

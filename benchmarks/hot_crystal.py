@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.offline.ptm import structures
-from insitu.training.data.runs import potentials_folder, run_lammps
+from insitu.training.runs import potentials_folder, run_lammps
 
 DECK = """
 units         metal

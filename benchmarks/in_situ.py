@@ -21,7 +21,7 @@ from pathlib import Path
 
 import insitu
 from insitu.bench.machine import processor
-from insitu.training.data.runs import potentials_folder
+from insitu.training.runs import potentials_folder
 from insitu.views.summary import STAGES
 
 HEAD = """\

@@ -2,9 +2,9 @@
 """What a general model says of crystals of real compounds that are none of its classes.
 
 The crystals are those of a list (matminer's flla_2015.csv: the Materials Project, Faber et al.,
-doi:10.1002/qua.24917), of one part of its split (insitu/training/data/listed.py): structures that are like
-one of the recipe's training prototypes are left out, and so are those with a site that may be one of a
-class.
+doi:10.1002/qua.24917), of one part of its split (insitu/training/structures/listed.py): structures that
+are like one of the recipe's training prototypes are left out, and so are those with a site that may be one
+of a class.
 With --model given several times each is judged on the same configurations.
 
 example:
@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from insitu.analyses.phases.classification import classify_with
 from insitu.frame.lattices.copies import displaced
 from insitu.models.store import load
-from insitu.training.data.foreign import prototypes
-from insitu.training.data.listed import Listed, read
-from insitu.training.data.sites import Prints, labels_of
 from insitu.training.recipes import load_recipe
+from insitu.training.structures.foreign import prototypes
+from insitu.training.structures.listed import Listed, read
+from insitu.training.structures.sites import Prints, labels_of
 from insitu.training.tables.general import markdown
 
 DISPLACEMENTS = (0.0, 0.02, 0.04, 0.06, 0.08)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from insitu.training.data.coexistence import coexist
+from insitu.training.dynamics.coexistence import coexist
 from insitu.training.recipes import load_recipe
 
 

@@ -12,10 +12,10 @@ import torch
 
 from insitu.models.engines.spatial import SpatialSettings
 from insitu.models.networks.whole_sample import WholeSampleGraph
-from insitu.training.data import dynamics
 from insitu.training.data.environments import Environments, Whole, periodic, surroundings
 from insitu.training.data.graphs import Variant, variants
-from insitu.training.data.trajectories import MOLTEN, jobs
+from insitu.training.dynamics import simulate as dynamics
+from insitu.training.dynamics.trajectories import MOLTEN, jobs
 
 #: Material, kind of trajectory and whether atoms are missing.
 Key = tuple[str, str, bool]

@@ -27,11 +27,11 @@ from insitu.analyses.phases.classification import Classification, classify_with
 from insitu.frame.lattices.copies import displaced
 from insitu.models.store import AnyModel, load
 from insitu.testing import LATTICES
-from insitu.training.data.dynamics import load as load_job
-from insitu.training.data.foreign import prototypes
-from insitu.training.data.made import gas, lattice_sample, strained_class
-from insitu.training.data.trajectories import jobs
+from insitu.training.dynamics.simulate import load as load_job
+from insitu.training.dynamics.trajectories import jobs
 from insitu.training.recipes import load_recipe
+from insitu.training.structures.foreign import prototypes
+from insitu.training.structures.made import gas, lattice_sample, strained_class
 from insitu.training.tables.accuracy import cases
 from insitu.training.tables.general import markdown
 

@@ -28,8 +28,8 @@ from insitu.frame.frame import Frame
 from insitu.frame.neighbors.density import spacing
 from insitu.frame.neighbors.search import Neighbors
 from insitu.models.store import load
-from insitu.training.data.dynamics import head
-from insitu.training.data.runs import read_dump, run_lammps, write_data
+from insitu.training.dynamics.simulate import head
+from insitu.training.runs import read_dump, run_lammps, write_data
 from insitu.training.tables.general import markdown
 
 #: Our names of PTM's ordering types, by OVITO's numbers.

@@ -29,7 +29,7 @@ BIN = Path(sys.executable).parent
 
 def run(folder: Path, model: str, share: float, options: argparse.Namespace) -> None:
     """Run the deck, with an analysis of all atoms at all its steps beside it where atoms are sampled."""
-    from insitu.training.data.runs import potentials_folder
+    from insitu.training.runs import potentials_folder
 
     deck = (ROOT / "lammps_inputs" / "in.overhead").read_text()
     if model != "metals":

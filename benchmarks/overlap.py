@@ -26,7 +26,7 @@ import numpy as np
 
 import insitu
 from insitu.bench.machine import processor
-from insitu.training.data.runs import potentials_folder
+from insitu.training.runs import potentials_folder
 
 DECK = """\
 units metal

@@ -22,7 +22,7 @@ from insitu.crystal.tensor_graph import graph
 from insitu.crystal.tensors import symmetry_breaking
 from insitu.crystal.voigt import from_voigt
 from insitu.frame.species import SYMBOLS
-from insitu.training.data.tensor_tables import poscar, rows
+from insitu.training.structures.tensor_tables import poscar, rows
 
 COLUMNS = ("piezoelectric_tensor", "poscar", "material_id", "formula")
 #: Groups of the periodic table, cation and anion.

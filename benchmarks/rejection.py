@@ -29,11 +29,11 @@ from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.frame.lattices.copies import displaced
 from insitu.models.engines.graph import GraphSettings
 from insitu.models.store import locate
-from insitu.training.data.dynamics import load as load_job
-from insitu.training.data.foreign import prototypes
 from insitu.training.data.graphs import describe
-from insitu.training.data.trajectories import MOLTEN, jobs
+from insitu.training.dynamics.simulate import load as load_job
+from insitu.training.dynamics.trajectories import MOLTEN, jobs
 from insitu.training.recipes import load_recipe
+from insitu.training.structures.foreign import prototypes
 from insitu.training.tables.general import markdown
 
 Array = NDArray[np.float64]

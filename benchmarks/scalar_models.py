@@ -29,8 +29,8 @@ from insitu.crystal.moduli import moduli
 from insitu.crystal.voigt import to_voigt
 from insitu.training.data.element_properties import table
 from insitu.training.data.lattice_frames import framed_graph
-from insitu.training.data.tensor_tables import read, read_energies
 from insitu.training.fit.comformer import ComFormer, FramedGraphs, fit, predict
+from insitu.training.structures.tensor_tables import read, read_energies
 
 FILES = {"formation_energy": "flla_2015.csv", "moduli": "elastic_tensor.csv"}
 UNITS = {"formation_energy": "eV/atom", "moduli": "log10 of GPa, bulk and shear"}

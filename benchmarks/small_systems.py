@@ -28,7 +28,7 @@ from insitu.analyses.base import Observable
 from insitu.analyses.phases.counts import PhaseCounts
 from insitu.bench.machine import processor
 from insitu.history.writing.writer import Series
-from insitu.training.data.runs import potentials_folder
+from insitu.training.runs import potentials_folder
 
 DECK = """\
 units metal

@@ -20,7 +20,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from insitu.training.data.runs import potentials_folder
+from insitu.training.runs import potentials_folder
 
 BIN = Path(sys.executable).parent
 DECK = """units metal

@@ -24,7 +24,7 @@ import numpy as np
 import insitu
 from insitu.analyses.diffraction.symmetry import KNOWN
 from insitu.diffraction.groups import EXTINCTION_GROUPS, MERGED_GROUPS, class_of
-from insitu.training.data.runs import potentials_folder, run_lammps
+from insitu.training.runs import potentials_folder, run_lammps
 
 _FCC = "basis 0 0 0 basis 0 .5 .5 basis .5 0 .5 basis .5 .5 0"
 _ROCKSALT = f"{_FCC} basis .5 0 0 basis .5 .5 .5 basis 0 0 .5 basis 0 .5 0"

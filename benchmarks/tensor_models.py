@@ -26,8 +26,8 @@ from insitu.crystal.tensor_graph import graph
 from insitu.crystal.tensors import symmetry_breaking
 from insitu.crystal.voigt import from_voigt
 from insitu.training.data.element_properties import table
-from insitu.training.data.tensor_tables import read
 from insitu.training.fit.tensors import TensorNetwork, fit, graphs, save, scores
+from insitu.training.structures.tensor_tables import read
 
 FILES = {"elastic": "elastic_tensor.csv", "dielectric": "dielectric_constant.csv"}
 SOURCES = {

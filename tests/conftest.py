@@ -242,7 +242,7 @@ def slurm() -> Iterator[Controller]:
 @pytest.fixture(scope="session")
 def potentials() -> Path:
     """LAMMPS' folder of potentials."""
-    from insitu.training.data.runs import potentials_folder
+    from insitu.training.runs import potentials_folder
 
     return potentials_folder()
 

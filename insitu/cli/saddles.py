@@ -82,8 +82,8 @@ def _saddles(options: argparse.Namespace) -> int:
 
 def _sample(options: argparse.Namespace, executor: Executor | None) -> int:
     from insitu.progress import bar
-    from insitu.training.data.barriers import BARRIERS, Sampler, Sampling
-    from insitu.training.data.saddles import Search
+    from insitu.training.saddles.barriers import BARRIERS, Sampler, Sampling
+    from insitu.training.saddles.search import Search
 
     for name in ("barriers", "attempts"):
         if getattr(options, name) < 1:

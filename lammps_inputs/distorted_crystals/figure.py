@@ -23,7 +23,7 @@ import numpy as np
 
 import insitu
 from insitu.offline.readers.trajectories import read_frames
-from insitu.training.data.runs import potentials_folder
+from insitu.training.runs import potentials_folder
 from insitu.training.tables.general import markdown
 
 HERE = Path(__file__).parent

@@ -21,7 +21,7 @@ import matplotlib as mpl
 import numpy as np
 
 import insitu
-from insitu.training.data.runs import potentials_folder
+from insitu.training.runs import potentials_folder
 from insitu.transitions import BOLTZMANN, crossing, energy_step
 
 HERE = Path(__file__).parent

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import insitu
-from insitu.training.data.runs import potentials_folder
+from insitu.training.runs import potentials_folder
 
 HERE = Path(__file__).parent
 

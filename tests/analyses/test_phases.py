@@ -13,7 +13,7 @@ import pytest
 import insitu
 from insitu.errors import SettingError
 from insitu.models import store
-from insitu.training.data.phase_dynamics import runs, simulate, snapshots, start
+from insitu.training.dynamics.phase_dynamics import runs, simulate, snapshots, start
 from insitu.training.fit.phases import classes_of, network_of, train_phases
 from insitu.training.recipes import load_recipe
 

@@ -109,8 +109,8 @@ def test_numpy_is_torch(kind: str) -> None:
     """The network of training, with the shipped weights, gives what NumPy gives."""
     import torch
 
-    from insitu.training.data.tensor_tables import Record
     from insitu.training.fit.tensors import TensorNetwork, graphs
+    from insitu.training.structures.tensor_tables import Record
 
     net = weights.loaded(kind)[0][0]
     elements = np.column_stack([net["radius"], net["properties"]])

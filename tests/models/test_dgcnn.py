@@ -23,7 +23,7 @@ from insitu.training.data.environments import (
     surroundings,
     whole,
 )
-from insitu.training.data.phase_dynamics import Snapshot
+from insitu.training.dynamics.phase_dynamics import Snapshot
 from insitu.training.fit import dgcnn
 from insitu.training.fit.dgcnn import Schedule, combined_loss, random_rotations, spread
 from insitu.training.fit.normalisation import Normalised

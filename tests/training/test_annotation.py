@@ -18,9 +18,9 @@ from insitu.offline import ptm
 from insitu.testing import lattice
 from insitu.training.data import snapshots
 from insitu.training.data.annotation import annotate, parse
-from insitu.training.data.runs import run_lammps
 from insitu.training.fit import annotated
 from insitu.training.recipes import load_recipe
+from insitu.training.runs import run_lammps
 
 needs_ovito = pytest.mark.skipif(
     importlib.util.find_spec("ovito") is None, reason="OVITO is not installed"

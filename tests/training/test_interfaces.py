@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from insitu.testing import lattice
-from insitu.training.data.phase_interfaces import LEFT, Half, from_sites, simulate, upright
+from insitu.training.dynamics.phase_interfaces import LEFT, Half, from_sites, simulate, upright
 from insitu.training.recipes import load_recipe
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

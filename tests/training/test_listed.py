@@ -9,10 +9,10 @@ import pytest
 
 from insitu.errors import SettingError
 from insitu.frame.lattices.copies import Crystal, of_class
-from insitu.training.data import listed
-from insitu.training.data.no_class import FOREIGN, crystals_of_no_class, held_out
-from insitu.training.data.sites import Prints
 from insitu.training.fit.general import train_general
+from insitu.training.structures import listed
+from insitu.training.structures.no_class import FOREIGN, crystals_of_no_class, held_out
+from insitu.training.structures.sites import Prints
 
 
 def crystals(count: int) -> list[Crystal]:

@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from insitu.errors import SettingError
 from insitu.frame.lattices.copies import displaced, nearest, repeated, shuffled, unlikeness
 from insitu.testing import LATTICES
-from insitu.training.data import foreign
-from insitu.training.data.foreign import made_up
-from insitu.training.data.made import (
+from insitu.training.recipes import load_recipe
+from insitu.training.structures import foreign
+from insitu.training.structures.foreign import made_up
+from insitu.training.structures.made import (
     gas,
     lattice_sample,
     made,
     strained_class,
     with_interstitials,
 )
-from insitu.training.data.no_class import FOREIGN
-from insitu.training.recipes import load_recipe
+from insitu.training.structures.no_class import FOREIGN
 
 DIAMOND = np.array(LATTICES["cubic_diamond"][1])
 

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from insitu.frame.lattices.copies import nearest, neighbors_of, supercell
 from insitu.testing import LATTICES, lattice
-from insitu.training.data.made import deformation, strained_class
-from insitu.training.data.no_class import (
+from insitu.training.structures.made import deformation, strained_class
+from insitu.training.structures.no_class import (
     FOREIGN,
     crystals_of_no_class,
     families,
     held_out,
     without_dynamics,
 )
-from insitu.training.data.sites import Prints, affine_fit, labels_of
-from insitu.training.data.surfaces import coordination, hydride, open_crystal
+from insitu.training.structures.sites import Prints, affine_fit, labels_of
+from insitu.training.structures.surfaces import coordination, hydride, open_crystal
 
 #: c/a and sites of omega.
 OMEGA = np.array([[1, 0, 0], [-0.5, np.sqrt(0.75), 0], [0, 0, 0.613]])

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from insitu.errors import SettingError
-from insitu.training.data.phase_dynamics import PARTS, deck, judge, order, runs, start
-from insitu.training.data.polymorphs import group, operation, orbit, supercell, unit_cell
+from insitu.training.dynamics.phase_dynamics import PARTS, deck, judge, order, runs, start
 from insitu.training.recipes import load_recipe
+from insitu.training.structures.polymorphs import group, operation, orbit, supercell, unit_cell
 
 RECIPE = load_recipe("sio2")[0]
 CRYSTALS = [p for p in RECIPE["phase"] if not p.get("disordered")]

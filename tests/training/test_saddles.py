@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from insitu.cli.saddles import atoms_of
 from insitu.errors import DeckError, SettingError
-from insitu.training.data.barriers import ATTEMPTS, Sampler, Sampling, within
-from insitu.training.data.potential_energy import PotentialEnergy
-from insitu.training.data.saddles import Search, attempt, lowest_mode, relax
+from insitu.training.saddles.barriers import ATTEMPTS, Sampler, Sampling, within
+from insitu.training.saddles.potential_energy import PotentialEnergy
+from insitu.training.saddles.search import Search, attempt, lowest_mode, relax
 
 BIN = Path(sys.executable).parent
 Floats = NDArray[np.float64]

@@ -10,7 +10,7 @@ from conftest import BIN, require
 
 from insitu.models import store
 from insitu.training import recipes
-from insitu.training.data import generate
+from insitu.training.dynamics import generate
 from insitu.training.fit import train
 
 

@@ -19,15 +19,15 @@ from insitu.frame.neighbors.search import Neighbors
 from insitu.models import store
 from insitu.models.networks.neighbors_map import NeighborsMapGraph
 from insitu.testing import lattice
-from insitu.training.data import dynamics
-from insitu.training.data.dynamics import Sample
 from insitu.training.data.graphs import Graph, cut, graphs
-from insitu.training.data.runs import run_lammps, write_data
-from insitu.training.data.structures import crystal, random_flags, sequence, stacking
-from insitu.training.data.trajectories import jobs
+from insitu.training.dynamics import simulate as dynamics
+from insitu.training.dynamics.trajectories import jobs
 from insitu.training.fit import general
 from insitu.training.fit.train import train
 from insitu.training.recipes import load_recipe
+from insitu.training.runs import run_lammps, write_data
+from insitu.training.structures.perfect import crystal, random_flags, sequence, stacking
+from insitu.training.structures.sample import Sample
 from insitu.training.tables.accuracy import Case, Measured, Score, evaluate, threshold_for
 from insitu.training.tables.general import summary_rows, tables
 

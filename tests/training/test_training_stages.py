@@ -12,8 +12,8 @@ import pytest
 import insitu
 from insitu.errors import SettingError
 from insitu.models.store import load
-from insitu.training.data.stages import configurations, curve, deck, simulate
-from insitu.training.data.transition_temperatures import Landmarks, find
+from insitu.training.dynamics.stages import configurations, curve, deck, simulate
+from insitu.training.dynamics.transition_temperatures import Landmarks, find
 from insitu.training.fit.train import train
 from insitu.training.fit.vitrification import build, colors, labelled
 from insitu.training.recipes import load_recipe

@@ -13,7 +13,7 @@ from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.frame.frame import Frame
 from insitu.frame.neighbors.search import Neighbors
 from insitu.progress import bar
-from insitu.training.data.generate import Snapshot
+from insitu.training.dynamics.generate import Snapshot
 
 
 @dataclass

@@ -24,7 +24,7 @@ from insitu.crystal.voigt import strain_from_voigt, stress_from_lammps, stress_t
 from insitu.errors import DeckError, SettingError
 from insitu.frame.lattices.copies import repeated
 from insitu.frame.species import MASSES, SYMBOLS
-from insitu.training.data.runs import potentials_folder, run_lammps, write_data
+from insitu.training.runs import potentials_folder, run_lammps, write_data
 
 #: Strain that is applied to both sides, and the least height of the cell that is strained [Å].
 STRAIN, HEIGHT = 1e-3, 9.0

@@ -16,7 +16,7 @@ from insitu.frame.frame import Frame
 from insitu.frame.neighbors.density import spacing
 from insitu.frame.neighbors.search import Neighbors
 from insitu.models.engines.spatial import SpatialSettings, neighbors_of
-from insitu.training.data.phase_dynamics import Snapshot
+from insitu.training.dynamics.phase_dynamics import Snapshot
 
 
 @dataclass

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from insitu.descriptors.neighbors_map import NeighborsMap
 from insitu.models.embedding import describe
 from insitu.models.engines.graph import GraphSettings
-from insitu.training.data.dynamics import Sample
-from insitu.training.data.made import with_interstitials
-from insitu.training.data.no_class import FOREIGN
-from insitu.training.data.trajectories import MOLTEN
+from insitu.training.dynamics.trajectories import MOLTEN
+from insitu.training.structures.made import with_interstitials
+from insitu.training.structures.no_class import FOREIGN
+from insitu.training.structures.sample import Sample
 
 
 @dataclass(frozen=True)

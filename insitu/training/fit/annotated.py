@@ -21,8 +21,8 @@ from insitu.models.export import save
 from insitu.progress import bar
 from insitu.training.data import snapshots
 from insitu.training.data.dataset import Maps
-from insitu.training.data.heating import heat
 from insitu.training.data.snapshots import Annotated
+from insitu.training.dynamics.heating import heat
 from insitu.training.fit.images import fit, predict
 from insitu.training.tables.annotated import card_text
 from insitu.training.tables.confusion import confusion

@@ -33,8 +33,8 @@ from insitu.training.data.lattice_frames import (
     FramedGraph,
     framed_graph,
 )
-from insitu.training.data.tensor_tables import Record
 from insitu.training.fit.crystal_batches import Crystals, mean_by
+from insitu.training.structures.tensor_tables import Record
 
 log = logging.getLogger(__name__)
 silu, softplus = nn.functional.silu, nn.functional.softplus

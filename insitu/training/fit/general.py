@@ -26,13 +26,14 @@ from insitu.models.export import save
 from insitu.models.networks.neighbors_map import NeighborsMapGraph
 from insitu.models.store import load
 from insitu.progress import bar
-from insitu.training.data import dynamics
-from insitu.training.data.dynamics import Sample, simulate
 from insitu.training.data.graphs import Graph, graphs
-from insitu.training.data.no_class import without_dynamics
-from insitu.training.data.trajectories import ROLES, jobs
+from insitu.training.dynamics import simulate as dynamics
+from insitu.training.dynamics.simulate import simulate
+from insitu.training.dynamics.trajectories import ROLES, jobs
 from insitu.training.fit.coverage import coverage_limits
 from insitu.training.fit.start import started
+from insitu.training.structures.no_class import without_dynamics
+from insitu.training.structures.sample import Sample
 from insitu.training.tables.accuracy import cases, measure, threshold_for
 from insitu.training.tables.general import tables, training_card
 

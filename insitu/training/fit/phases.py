@@ -31,7 +31,7 @@ from insitu.training.data.environments import (
     samples,
     whole,
 )  # fmt: skip
-from insitu.training.data.phase_dynamics import PARTS, Snapshot, runs, simulate, snapshots
+from insitu.training.dynamics.phase_dynamics import PARTS, Snapshot, runs, simulate, snapshots
 from insitu.training.fit import dgcnn
 from insitu.training.fit.dgcnn import Schedule
 from insitu.training.fit.normalisation import Normalised

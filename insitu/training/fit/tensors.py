@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from insitu.crystal.tensor_basis import elastic, harmonics, traceless
 from insitu.crystal.tensor_graph import CENTERS, graph
 from insitu.crystal.voigt import to_voigt
-from insitu.training.data.tensor_tables import Record
 from insitu.training.fit.crystal_batches import Crystals, mean_by
+from insitu.training.structures.tensor_tables import Record
 
 log = logging.getLogger(__name__)
 

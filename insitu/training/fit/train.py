@@ -14,7 +14,7 @@ from insitu.errors import SettingError
 from insitu.models.card import Card
 from insitu.models.export import save
 from insitu.training.data.dataset import build
-from insitu.training.data.generate import generate, snapshots
+from insitu.training.dynamics.generate import generate, snapshots
 from insitu.training.fit.images import fit, predict
 from insitu.training.recipes import load_recipe
 from insitu.training.tables.confusion import confusion, tables

@@ -21,8 +21,8 @@ from insitu.frame.neighbors.search import Neighbors
 from insitu.models.card import Card
 from insitu.models.export import save
 from insitu.progress import bar
-from insitu.training.data.stages import Configuration, configurations, simulate
-from insitu.training.data.transition_temperatures import Landmarks, find
+from insitu.training.dynamics.stages import Configuration, configurations, simulate
+from insitu.training.dynamics.transition_temperatures import Landmarks, find
 from insitu.training.fit.images import fit
 from insitu.training.tables.glass import measure, readme
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from insitu.analyses.phases.classification import classify_with
 from insitu.models.card import Card
-from insitu.training.data.trajectories import MOLTEN
+from insitu.training.dynamics.trajectories import MOLTEN
 
 if TYPE_CHECKING:
     from insitu.models.store import AnyModel
-    from insitu.training.data.dynamics import Sample
+    from insitu.training.structures.sample import Sample
 
 #: Share of the right labels of undamaged crystals that the shipped threshold may turn to unknown.
 _LOST = 1e-3

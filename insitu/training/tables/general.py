@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from insitu.models.card import Card
-from insitu.training.data.trajectories import MOLTEN
+from insitu.training.dynamics.trajectories import MOLTEN
 from insitu.training.tables.accuracy import BINS, THRESHOLDS, Measured, Score
 
 

@@ -15,8 +15,8 @@ from insitu.frame.species import SYMBOLS
 from insitu.models.card import Card
 from insitu.models.store import load
 from insitu.progress import bar
-from insitu.training.data.stages import Configuration, configurations, curve
-from insitu.training.data.transition_temperatures import Landmarks, rows
+from insitu.training.dynamics.stages import Configuration, configurations, curve
+from insitu.training.dynamics.transition_temperatures import Landmarks, rows
 from insitu.transitions import Estimate, energy_step, kink, midpoint
 
 

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import DeckError
-from insitu.training.data.polymorphs import random_packing, supercell, unit_cell
-from insitu.training.data.runs import holds, read_dump, run_lammps, write_data
+from insitu.training.runs import holds, read_dump, run_lammps, write_data
+from insitu.training.structures.polymorphs import random_packing, supercell, unit_cell
 
 log = logging.getLogger(__name__)
 

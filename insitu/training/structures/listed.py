@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from insitu.errors import SettingError
 from insitu.frame.lattices.copies import Crystal, nearest, shape
 from insitu.frame.species import SYMBOLS
-from insitu.training.data.sites import Prints
-from insitu.training.data.tensor_tables import poscar, rows
+from insitu.training.structures.sites import Prints
+from insitu.training.structures.tensor_tables import poscar, rows
 
 #: Shares of the list that are the test and the calibration part; the rest is for training.
 _TEST, _CALIBRATION = 0.25, 0.15

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.training.data.dynamics import head, on_site, quench
-from insitu.training.data.runs import read_dump, run_lammps, write_data
-from insitu.training.data.structures import crystal
+from insitu.training.dynamics.simulate import head, on_site, quench
+from insitu.training.runs import read_dump, run_lammps, write_data
+from insitu.training.structures.perfect import crystal
 
 #: Share of never molten atoms between which both phases are surely there.
 _BOTH = (0.1, 0.75)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from insitu.frame.lattices.copies import repeated
 from insitu.testing import LATTICES
-from insitu.training.data.dynamics import MASKED, Sample
-from insitu.training.data.structures import random_flags, stacking
-from insitu.training.data.surfaces import hydride, open_crystal
+from insitu.training.structures.perfect import random_flags, stacking
+from insitu.training.structures.sample import MASKED, Sample
+from insitu.training.structures.surfaces import hydride, open_crystal
 
 #: Norm of the deviatoric logarithmic strain up to which a deformed lattice has a label, and the
 #: difference of two lattices' norms below which it has none.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.training.data.runs import portable, potentials_folder, read_dump, run_lammps
+from insitu.training.runs import portable, potentials_folder, read_dump, run_lammps
 from insitu.transitions import BOLTZMANN
 
 #: Steps between two records of temperature and energy, if `every` is a multiple of it: the means of

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from insitu.progress import bar
-from insitu.training.data.runs import potentials_folder, run_lammps
+from insitu.training.runs import potentials_folder, run_lammps
 
 
 def heat(recipe: dict[str, Any], data: Path, *, workers: int = 1) -> None:

@@ -18,12 +18,12 @@ from insitu.frame.lattices.copies import (
     supercell,
 )
 from insitu.frame.lattices.perfect import LATTICES
-from insitu.training.data import listed
-from insitu.training.data.dynamics import Sample
-from insitu.training.data.foreign import made_up, prototypes
-from insitu.training.data.made import displacement, made
-from insitu.training.data.near_lattices import bridged, netted, packed, stuffed, waved
-from insitu.training.data.sites import Prints, labels_of
+from insitu.training.structures import listed
+from insitu.training.structures.foreign import made_up, prototypes
+from insitu.training.structures.made import displacement, made
+from insitu.training.structures.near_lattices import bridged, netted, packed, stuffed, waved
+from insitu.training.structures.sample import Sample
+from insitu.training.structures.sites import Prints, labels_of
 
 #: Class name of atoms of a crystal that is no class.
 FOREIGN = "foreign"
@@ -101,8 +101,8 @@ def crystals_of_no_class(
 ) -> Iterator[Sample]:
     """Yield copies of prototypes and of made-up crystals with displacements and strain.
 
-    A site that may be one of a class (:func:`~insitu.training.data.sites.labels_of`) has no label, and
-    a crystal all of whose sites are surely of one class has that.
+    A site that may be one of a class (:func:`~insitu.training.structures.sites.labels_of`) has no label,
+    and a crystal all of whose sites are surely of one class has that.
 
     Parameters
     ----------
@@ -112,8 +112,8 @@ def crystals_of_no_class(
         The recipe's ``[foreign]``: `displacement` (largest), `strain`, `copies` of each prototype,
         numbers of crystals of each family (:func:`families`), two copies of each; the names of
         prototypes that are held out; and, where the crystals of a `table`, and of tables `further`, are
-        trained as well (:mod:`insitu.training.data.listed`), how many of them each time (`listed`), and
-        a fifth as many of their sublattices.
+        trained as well (:mod:`insitu.training.structures.listed`), how many of them each time (`listed`),
+        and a fifth as many of their sublattices.
     rng
         Of everything.
     """

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import DeckError
-from insitu.training.data.runs import holds, potentials_folder, read_dump, run_lammps, write_data
-from insitu.training.data.structures import Structure, crystal, random_flags, stacking
-from insitu.training.data.trajectories import MOLTEN, Job
+from insitu.training.dynamics.trajectories import MOLTEN, Job
+from insitu.training.runs import holds, potentials_folder, read_dump, run_lammps, write_data
+from insitu.training.structures.perfect import Structure, crystal, random_flags, stacking
+from insitu.training.structures.sample import MASKED, Sample
 
 #: A quenched atom this part of the spacing away from its site has left it.
 _LEFT = 0.15
@@ -25,24 +25,6 @@ _CRYSTALLISED = 0.2
 #: Cut-offs of common neighbour analysis for close-packed and body-centred crystals, in units of
 #: (volume an atom)^(1/3): halfway between the shells that count and those that do not.
 _CLOSE, _CENTRED = 1.355, 1.521
-MASKED = ""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One labelled configuration: positions and cell [Å], class names (``""``: do not use).
-
-    `deformed` counts the job's strains; −1: none.
-    """
-
-    material: str
-    kind: str
-    seed: int
-    temperature: float
-    positions: NDArray[np.float64]
-    cell: NDArray[np.float64]
-    labels: NDArray[np.str_]
-    deformed: int = -1
 
 
 def head(material: dict[str, Any], seed: int, start: float, data: str = "data") -> str:

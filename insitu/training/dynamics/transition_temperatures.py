@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from insitu.errors import SettingError
-from insitu.training.data.stages import curve, simulate
+from insitu.training.dynamics.stages import curve, simulate
 from insitu.transitions import Estimate, energy_step, kink
 
 #: What a range of temperatures can be a multiple of.

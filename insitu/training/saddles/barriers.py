@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import SettingError
-from insitu.training.data.potential_energy import PotentialEnergy
-from insitu.training.data.saddles import Attempt, Search, attempt, relax
+from insitu.training.saddles.potential_energy import PotentialEnergy
+from insitu.training.saddles.search import Attempt, Search, attempt, relax
 
 Floats = NDArray[np.float64]
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.training.data.phase_dynamics import Run, deck, head, start
-from insitu.training.data.polymorphs import random_packing
-from insitu.training.data.runs import holds, read_dump, run_lammps, write_data
+from insitu.training.dynamics.phase_dynamics import Run, deck, head, start
+from insitu.training.runs import holds, read_dump, run_lammps, write_data
+from insitu.training.structures.polymorphs import random_packing
 
 log = logging.getLogger(__name__)
 #: An average atom further than this [Å] from its site has left it: bonds are 1.6 Å and longer.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from insitu.errors import SettingError
 from insitu.frame.lattices.perfect import lattice
 from insitu.progress import bar
-from insitu.training.data.runs import potentials_folder, read_dump, run_lammps, write_data
+from insitu.training.runs import potentials_folder, read_dump, run_lammps, write_data
 
 log = logging.getLogger(__name__)
 
