@@ -52,6 +52,12 @@ class Barriers(Analysis[BarriersSettings]):
 
     Atoms with a number of neighbours that no atom had in training (surfaces, voids) are counted in
     `outside`. Percentiles are those of the histogram, whose first and last bin hold what is beyond it.
+    `correlation` is Moran's I: how alike the barriers of neighbours in the first shell are, 1 for equal
+    ones and 0 for atoms that know nothing of each other.
+
+    References
+    ----------
+    Moran, Biometrika 37, 17 (1950), doi:10.2307/2332142, for the correlation.
     """
 
     name = "barriers"
@@ -76,9 +82,11 @@ class Barriers(Analysis[BarriersSettings]):
         #: Number of each type's species in the model; type 0 there is none.
         self._kinds = np.array([-1, *(known.index(s) for s in species)], dtype=np.int64)
         self.cutoff = self.model.card.settings.cutoff
-        self.exchanged, self.rounds = 2, 5
+        self.exchanged, self.rounds = 2, 6
         bins, edge = settings.bins, settings.highest
-        self.sums = {"histogram": (bins,), "total": (), "squares": (), "atoms": (), "outside": ()}
+        self.sums = {
+            "histogram": (bins,), "total": (), "squares": (), "atoms": (), "outside": (), "shell": (3,),
+        }  # fmt: skip
         self.columns = {"barrier": Column("eV", "energy barrier of the atom")}
         centres = tuple(((np.arange(bins) + 0.5) * (edge / bins)).tolist())
         percentiles = (self.axis("percentile"), _PERCENTILES, "")
@@ -92,6 +100,10 @@ class Barriers(Analysis[BarriersSettings]):
             Observable(
                 self.path("histogram"), (bins,), "f4", "1/eV", "density of the atoms' barriers",
                 axes=((self.axis("barrier"), centres, "eV"),),
+            ),
+            Observable(
+                self.path("correlation"), (), "f8", "",
+                "correlation of the barriers of neighbours in the first shell (Moran's I)",
             ),
             Observable(
                 self.path("outside"), (), "f8", "",
@@ -125,7 +137,8 @@ class Barriers(Analysis[BarriersSettings]):
         outside[atoms] = self.model.outside(np.diff(pairs.offsets))
         if frame.selected is not None:
             barriers[~frame.selected] = np.nan
-        return self._local(barriers, outside)
+        of_all = self._everywhere(barriers[atoms], atoms, neighbors)
+        return self._local(barriers, outside) | {"shell": _alike(barriers[atoms], of_all, pairs)}
 
     def _pairs(self, frame: Frame, neighbors: Neighbors) -> tuple[Pairs, NDArray[np.int32]]:
         """Return the pairs of all owned atoms, and the atom of each row."""
@@ -182,13 +195,14 @@ class Barriers(Analysis[BarriersSettings]):
                 self.path("deviation"): spread,
                 self.path("percentiles"): percentiles,
                 self.path("histogram"): sums["histogram"] / (n * width),
+                self.path("correlation"): _moran(sums["shell"], mean, spread),
                 self.path("outside"): np.float64(sums["outside"]) / n,
                 self.path("count"): round(n),
             }
 
     @classmethod
     def panel(cls, name: str) -> Panel:
-        """Return mean and percentiles over the abscissa."""
+        """Return mean, percentiles, and the correlation of neighbours over the abscissa."""
 
         def draw(axes: Any, view: Any) -> None:
             mean, percentiles = view.data[f"{name}_mean"], view.data[f"{name}_percentiles"]
@@ -200,15 +214,49 @@ class Barriers(Analysis[BarriersSettings]):
                 view.path(axes, y, color="#2f7fb3", linestyle=style, linewidth=1.1, label=label)
             axes.set_ylabel("Energy barrier (eV)")
             axes.legend(frameon=False, fontsize=8)
+            if (alike := f"{name}_correlation") in view.data:
+                other = axes.twinx()
+                view.path(other, view.data[alike].values, color="#9a5b00", linewidth=1.1)
+                other.set_ylabel("Correlation of neighbours", color="#9a5b00")
+                other.grid(visible=False)
 
         return Panel(draw, 1.0, lambda data: f"{name}_mean" in data, default=False)
 
     @classmethod
     def show(cls, name: str, history: xarray.Dataset) -> str:
-        """Return mean, deviation and percentiles of the last frame."""
+        """Return mean, deviation, percentiles and correlation of the last frame."""
         last = history.isel(step=-1)
         low, *_, high = last[f"{name}_percentiles"].values
+        alike = f"{name}_correlation"  # histories of earlier versions have none
         return (
             f"mean {float(last[f'{name}_mean']):.3f} eV, standard deviation "
             f"{float(last[f'{name}_deviation']):.3f} eV, 5 % below {low:.3f}, 5 % above {high:.3f}"
+            + (f", correlation of neighbours {float(last[alike]):.2f}" if alike in last else "")
         )
+
+
+def _alike(
+    own: NDArray[np.float64], of_all: NDArray[np.float64], pairs: Pairs
+) -> NDArray[np.float64]:
+    """Return sums ``(3,)`` over pairs of the first shell: weights, barriers of both atoms, products.
+
+    Parameters
+    ----------
+    own, of_all
+        ``(rows,)`` and ``(n_local + n_ghost,)`` [eV]; pairs of atoms without a barrier (NaN) do not count.
+    pairs
+        Neighbours, and their weights.
+    """
+    near = np.flatnonzero(pairs.shell > 0)
+    one = np.repeat(own, np.diff(pairs.offsets))[near]
+    other, weight = of_all[pairs.other[near]], pairs.shell[near]
+    have = np.isfinite(one) & np.isfinite(other)
+    one, other, weight = one[have], other[have], weight[have]
+    return np.array([weight.sum(), weight @ (one + other), weight @ (one * other)])
+
+
+def _moran(shell: NDArray[np.float64], mean: np.float64, spread: np.float64) -> np.float64:
+    """Return the correlation of sums of :func:`_alike`, of barriers with a mean and a deviation [eV]."""
+    weight, both, products = shell
+    found: np.float64 = (products - mean * both + weight * mean**2) / (weight * spread**2)
+    return found

@@ -58,6 +58,20 @@ def test_the_same_as_in_memory() -> None:
     assert history["barriers/count"] == len(barriers)
 
 
+def test_correlation_of_neighbours_is_morans() -> None:
+    s = glass(5)
+    own, history = found(s)
+    box = np.diag(s.cell)
+    v = s.positions[None] - s.positions[:, None]
+    d = np.linalg.norm(v - np.rint(v / box) * box, axis=2)
+    weight = np.where(d < 3, 1.0, np.where(d > 4, 0.0, (1 + np.cos(np.pi * (d - 3))) / 2))
+    np.fill_diagonal(weight, 0.0)
+    off = own["barrier"] - own["barrier"].mean()
+    expected = (off @ weight @ off) / weight.sum() / (off**2).mean()
+    assert abs(expected) > 0.02
+    assert history["barriers/correlation"] == pytest.approx(expected, rel=1e-9)
+
+
 def test_thermal_positions_are_refused() -> None:
     with pytest.raises(InsituError, match="300 K"):
         found(glass(4), 300.0)
