@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from insitu.errors import one_of
 
 #: How the edges' features are made independent of the orientation.
-MODES = ("haar", "octahedral", "distance")
+MODES = ("haar", "octahedral", "distance", "none")
 
 
 def orthogonal(k: int) -> Tensor:
@@ -77,6 +77,8 @@ class Symmetrisation(nn.Module):
         q = self.matrices
         if self.mode == "haar":
             q = orthogonal(self.samples).to(vectors)
+        elif self.mode == "none":
+            q = torch.eye(3).to(vectors).unsqueeze(0)
         total: Tensor = self.phi(vectors @ q[0].t())
         for k in range(1, q.shape[0]):
             total = total + self.phi(vectors @ q[k].t())
