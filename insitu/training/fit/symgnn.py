@@ -64,7 +64,7 @@ class Training:
     rate: float = 1e-2
     samples: int = 4
     dropout: float = 0.1
-    frozen: float = 0.8
+    frozen: float = 0.95
     every: int = 40
     seed: int = 1
 
