@@ -4,10 +4,12 @@
     python benchmarks/powder_symmetry.py library WORK --shards 11       # random crystals (25 s a shard
     of 2020)
     python benchmarks/powder_symmetry.py fit WORK --minutes 75          # the residual network
-    python benchmarks/powder_symmetry.py evidence WORK --patterns 2500  # indexing (0.3 s a pattern),
+    python benchmarks/powder_symmetry.py evidence WORK --patterns 2500  # indexing (0.4 s a pattern),
     and test sets
+    python benchmarks/powder_symmetry.py again WORK                     # indexing of the same patterns anew
     python benchmarks/powder_symmetry.py combine WORK                   # the last step; writes the artefact
     python benchmarks/powder_symmetry.py tables WORK [--measured FILE]  # the tables of the card
+    python benchmarks/powder_symmetry.py cells WORK           # accuracy where the right cell was found
     python benchmarks/powder_symmetry.py monoclinic WORK      # how often a monoclinic cell is right
 
 WORK is a folder for what lies between the steps. Evidence can run in several processes, each with its own
@@ -65,6 +67,13 @@ def make_evidence(options: argparse.Namespace) -> None:
                 evidence.collect(classes, number * 7 + start * 1_000_000, ideal, path)
 
 
+def index_again(options: argparse.Namespace) -> None:
+    """Index the patterns of WORK/evidence anew, after a change of the indexing."""
+    for path in sorted((options.work / "evidence").glob("*.npz")):
+        print(path.name, flush=True)
+        evidence.again(path, path)
+
+
 def resnet_of(options: argparse.Namespace) -> PatternResNet:
     network = PatternResNet(len(EXTINCTION_GROUPS) + 1)
     network.load_state_dict(torch.load(options.work / "resnet.pt")["mean"])
@@ -120,12 +129,53 @@ def tables(options: argparse.Namespace) -> None:
         rows("measured, final", {k: v[~third] for k, v in whole.items()})
 
 
-def monoclinic_cells(options: argparse.Namespace) -> None:
-    """Print how often the best monoclinic lattice of random monoclinic crystals is theirs."""
-    from insitu.diffraction.indexing import index
-    from insitu.diffraction.lines import find_lines
+def right_cells(options: argparse.Namespace) -> None:
+    """Print how often groups of the perfect patterns are right where the cell is, and where it is not."""
+    from insitu.diffraction.features import describe
+    from insitu.diffraction.found_symmetry import KIND_OF
     from insitu.diffraction.monoclinic import reduced
-    from insitu.diffraction.symmetry import CLEAR
+    from insitu.training.symmetry import render
+
+    model = torch.jit.load(str(ARTIFACT)).float().eval()
+    network = resnet_of(options)
+    found: dict[str, list[tuple[bool, bool, bool]]] = {}
+    for number in range(3):
+        path = options.work / "evidence" / f"perfect{number:03d}.npz"
+        data = combine.read([path], network)
+        names = ("image", "observed", "missing", "summary")
+        with torch.no_grad():
+            p = model.combine(*(data[n] for n in names)).numpy()[:, :-1]
+        with np.load(path) as file:
+            patterns, classes = file["patterns"].astype(float), file["classes"]
+        cells = library.make_classes(classes, number * 7 + 2_000_000)[0].cells.astype(float)
+        true = render.reciprocal_metric(cells)[:, [0, 1, 2, 4]]
+        for k, own, pattern, scores in zip(classes, true, patterns, p, strict=True):
+            kind = KIND_OF.get(EXTINCTION_GROUPS[k].system)
+            lattices = [x for x in describe(pattern).lattices if x.kind == kind]
+            if not lattices:
+                right = False
+            elif kind == "monoclinic":
+                right = np.allclose(
+                    reduced(lattices[0].abc[None])[0, :3], reduced(own[None])[0, :3], rtol=0.01
+                )
+            else:
+                right = np.allclose(np.sort(lattices[0].abc), np.sort(own[:3]), rtol=0.01)
+            rank = int((scores > scores[k]).sum())
+            system = EXTINCTION_GROUPS[scores.argmax()].system == EXTINCTION_GROUPS[k].system
+            key = "no lattice" if kind is None else "right" if right else "wrong"
+            for name in (EXTINCTION_GROUPS[k].system, "all"):
+                found.setdefault(f"{name} | {key}", []).append((rank < 1, rank < 5, system))
+    print("| system | cell | n | top-1 | top-5 | of the system |\n|---|---|---|---|---|---|")
+    for name, rows in sorted(found.items()):
+        shares = " | ".join(f"{v:.0%}" for v in np.mean(rows, axis=0))
+        print(f"| {name} | {len(rows)} | {shares} |")
+
+
+def monoclinic_cells(options: argparse.Namespace) -> None:
+    """Print how often the monoclinic lattice with the best evidence is that of the crystal."""
+    from insitu.diffraction.features import describe
+    from insitu.diffraction.monoclinic import reduced
+    from insitu.diffraction.symmetry import SHOWN
     from insitu.training.symmetry import render, structures
 
     members = [k for k, g in enumerate(EXTINCTION_GROUPS) if g.system == "monoclinic"]
@@ -144,9 +194,9 @@ def monoclinic_cells(options: argparse.Namespace) -> None:
         patterns = render.render(crystals, which, rng, render.Instrument(perfect))
         begin, rows = time.process_time(), []
         for pattern, own in zip(patterns, true, strict=True):
-            found = index(find_lines(pattern), "monoclinic", 1)
+            found = [x for x in describe(pattern).lattices if x.kind == "monoclinic"]
             same = found and np.allclose(reduced(found[0].abc[None])[0, :3], own[:3], rtol=0.01)
-            rows.append((bool(same), bool(found) and found[0].score >= CLEAR))
+            rows.append((bool(same), bool(found) and found[0].score >= SHOWN))
         right, shown = np.array(rows).T
         each = (time.process_time() - begin) / len(rows)
         print(
@@ -159,8 +209,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    steps = {"library": make_library, "fit": run_fit, "evidence": make_evidence, "combine": run_combine,
-             "tables": tables, "monoclinic": monoclinic_cells}  # fmt: skip
+    steps = {"library": make_library, "fit": run_fit, "evidence": make_evidence,
+             "again": index_again, "combine": run_combine,
+             "tables": tables, "cells": right_cells, "monoclinic": monoclinic_cells}  # fmt: skip
     parser.add_argument("step", choices=steps)
     parser.add_argument("work", type=Path, metavar="WORK")
     parser.add_argument("--shards", type=int, default=11)

@@ -7,8 +7,10 @@ frame's history says. Two further samples are two crystals side by side (fcc and
 half molten.
 
     python -P benchmarks/symmetry_in_situ.py WORK [--only Cu,Fe] [--cost 20]
+    python -P benchmarks/symmetry_in_situ.py WORK --offline [--no-melts]
 
-WORK keeps the histories; what is there is not run again.
+WORK keeps the histories; what is there is not run again. With `--offline` the same runs write the frames
+that the fix would read, which are read afterwards: after a change of what reads them no run is needed.
 """
 
 from __future__ import annotations
@@ -16,16 +18,21 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import insitu
 from insitu.analyses.diffraction.symmetry import KNOWN
 from insitu.diffraction.groups import EXTINCTION_GROUPS, MERGED_GROUPS, class_of
-from insitu.training.runs import potentials_folder, run_lammps
+from insitu.diffraction.sample import Reflections, follow, reflections_of, symmetry_of_frames
+from insitu.frame.species import elements_of_masses
+from insitu.training.data.runs import potentials_folder, run_lammps
 
+Numbers = np.ndarray[Any, np.dtype[Any]]
 _FCC = "basis 0 0 0 basis 0 .5 .5 basis .5 0 .5 basis .5 .5 0"
 _ROCKSALT = f"{_FCC} basis .5 0 0 basis .5 .5 .5 basis 0 0 .5 basis 0 .5 0"
 _WURTZITE = (
@@ -146,17 +153,69 @@ run {20 * (FRAMES - 1)}
 """
 
 
-def row(name: str, what: str, kelvin: float, group: int, folder: Path) -> str:
-    """Return a row of the table from the last frame of a history."""
-    history = insitu.open(folder / "run.h5")
-    last = history.isel(step=-1)
-    systems = last["diffraction_system"].values
-    groups = last["diffraction_group"].values
+def offline(text: str) -> str:
+    """Return a deck whose run writes the frames that the fix reads."""
+    begin = text.index("fix p all insitu")
+    line = text[begin : text.index("\n", begin)]
+    every = line.split()[4]
+    dump = (
+        f"dump d all custom {every} run.dump id type x y z\ndump_modify d sort id format float %.8g"
+    )
+    return text.replace(line, dump)
+
+
+@dataclass(frozen=True)
+class Read:
+    """What was read: atoms, reflections of a frame, probabilities of `KNOWN` and of groups, the cell."""
+
+    atoms: int
+    reflections: float
+    systems: Numbers
+    groups: Numbers
+    cell: Sequence[float]
+
+
+def of_history(folder: Path) -> Read:
+    """Return what the last frame of a history says."""
+    last = insitu.open(folder / "run.h5").isel(step=-1)
+    return Read(
+        int(last["count"].sum()), float(last["diffraction_reflections"]),
+        last["diffraction_system"].values, last["diffraction_group"].values,
+        last["diffraction_cell"].values.tolist(),
+    )  # fmt: skip
+
+
+def of_frames(folder: Path, masses: Sequence[float]) -> Read:
+    """Return what the frames of a run say together."""
+    elements = np.array(elements_of_masses(masses))
+    frames: list[Reflections] = []
+    atoms = 0
+    for part in (folder / "run.dump").read_text().split("ITEM: TIMESTEP\n")[1:]:
+        lines = part.splitlines()
+        atoms = int(lines[2])
+        ends = np.array([line.split() for line in lines[4:7]], dtype=float)
+        rows = np.array([line.split() for line in lines[8 : 8 + atoms]], dtype=float)
+        kinds = elements[rows[:, 1].astype(int) - 1]
+        follow(frames, reflections_of(rows[:, 2:], np.ptp(ends, axis=1), True, kinds))
+    found = symmetry_of_frames(frames[-FRAMES:])
+    known = 1 - found.unknown
+    by_name = {g.name: g.probability for g in found.groups}
+    return Read(
+        atoms, sum(len(f.hkl) for f in frames) / len(frames),
+        np.array([*(known * found.systems[s] for s in KNOWN[:-1]), found.unknown]),
+        known * np.array([by_name[g.name] for g in EXTINCTION_GROUPS]),
+        found.cell.lengths if found.cell else (np.nan,) * 3,
+    )  # fmt: skip
+
+
+def row(name: str, what: str, kelvin: float, group: int, read: Read) -> str:
+    """Return a row of the table."""
+    systems, groups = read.systems, read.groups
     best = int(systems.argmax())
     order = np.argsort(-groups)
-    cell = " ".join(f"{v:.3f}" for v in last["diffraction_cell"].values)
-    text = f"| {name} | {what} | {kelvin:.0f} | {int(last['count'].sum())} "
-    text += f"| {float(last['diffraction_reflections']):.0f} | {systems[-1]:.0%} "
+    cell = " ".join(f"{v:.3f}" for v in read.cell)
+    text = f"| {name} | {what} | {kelvin:.0f} | {read.atoms} "
+    text += f"| {read.reflections:.0f} | {systems[-1]:.0%} "
     text += f"| {KNOWN[best]} {systems[best]:.0%} "
     if KNOWN[best] == "unknown":
         return f"{text}| | | |"
@@ -200,6 +259,33 @@ def cost(cells: int) -> None:
     )  # fmt: skip
 
 
+def samples_of(
+    options: argparse.Namespace,
+) -> list[tuple[str, str, float, int, str, tuple[float, ...]]]:
+    """Return material, state, temperature, space group (0: none), deck and masses of each sample."""
+    samples = []
+    for name in options.only.split(",") if options.only else MATERIALS:
+        m = MATERIALS[name]
+        melts = [] if options.no_melts else [1.3]
+        for part in [300 / m.melting, *map(float, options.parts.split(",")), *melts]:
+            kind, kelvin = ("melt" if part > 1 else "crystal"), part * m.melting
+            what = f"{m.structure}, {part:.1f} T_m" if part < 1 else "melt"
+            group = m.group if part < 1 else 0
+            samples.append((name, what, kelvin, group, deck(m, kelvin, kind), m.masses))
+    if not options.only:
+        m = MATERIALS["Cu"]
+        alloy = MATERIALS["NiAl"]
+        hot = 0.9 * alloy.melting
+        text = deck(alloy, hot, "crystal", 1.0)
+        samples.append(
+            ("NiAl", "B2, 0.9 T_m, frames 1 ps apart", hot, alloy.group, text, alloy.masses)
+        )
+        half = deck(m, m.melting, "half")
+        samples.append(("Cu", "half molten", m.melting, 225, half, m.masses))
+        samples.append(("Cu", "fcc beside bcc", 300, 0, two_crystals(), m.masses))
+    return samples
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -210,6 +296,10 @@ def main() -> int:
         "--parts", default="0.5,0.9", help="temperatures, in units of that of melting"
     )
     parser.add_argument("--cost", help="cells of copper along each side, separated by commas")
+    parser.add_argument(
+        "--offline", action="store_true", help="read frames that the runs write, not histories"
+    )
+    parser.add_argument("--no-melts", action="store_true", help="without the nine melts")
     options = parser.parse_args()
     if options.cost:
         print("| atoms | pattern | reflections | symmetry |\n|---|---|---|---|")
@@ -220,29 +310,16 @@ def main() -> int:
         "| sample | | K | atoms | reflections | unknown | system | best group | true rank | cell (Å) |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
-    samples = []
-    for name in options.only.split(",") if options.only else MATERIALS:
-        m = MATERIALS[name]
-        for part in [300 / m.melting, *map(float, options.parts.split(",")), 1.3]:
-            kind, kelvin = ("melt" if part > 1 else "crystal"), part * m.melting
-            what = f"{m.structure}, {part:.1f} T_m" if part < 1 else "melt"
-            samples.append((name, what, kelvin, m.group if part < 1 else 0, deck(m, kelvin, kind)))
-    if not options.only:
-        m = MATERIALS["Cu"]
-        alloy = MATERIALS["NiAl"]
-        hot = 0.9 * alloy.melting
-        text = deck(alloy, hot, "crystal", 1.0)
-        samples.append(("NiAl", "B2, 0.9 T_m, frames 1 ps apart", hot, alloy.group, text))
-        samples.append(("Cu", "half molten", m.melting, 225, deck(m, m.melting, "half")))
-        samples.append(("Cu", "fcc beside bcc", 300, 0, two_crystals()))
-    for name, what, kelvin, group, text in samples:
+    for name, what, kelvin, group, text, masses in samples_of(options):
+        text = offline(text) if options.offline else text
         folder = options.work / f"{name}_{what}_{kelvin:.0f}".replace(" ", "_").replace(",", "")
         folder.mkdir(parents=True, exist_ok=True)
         done = folder / "in.done"
         if not (done.exists() and done.read_text() == text):
             run_lammps(folder, text)
             done.write_text(text)
-        print(row(name, what, kelvin, group, folder), flush=True)
+        read = of_frames(folder, masses) if options.offline else of_history(folder)
+        print(row(name, what, kelvin, group, read), flush=True)
     return 0
 
 

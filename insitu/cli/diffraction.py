@@ -84,12 +84,14 @@ def add_diffraction(verb: Verb) -> None:
         "Crystal system and extinction group from powder patterns in files, or of trajectories.",
         "insitu diffraction quartz.xy\n"
         "  insitu diffraction measured.cif --top 3\n"
+        "  insitu diffraction scan.xrdml\n"
         "  insitu diffraction molybdenum_tube.xy --wavelength 0.7093\n"
         "  insitu diffraction dump.lammpstrj --species Ni,Al --index=-10:",
     )  # fmt: skip
     sub.add_argument(
         "files", nargs="+", metavar="FILE",
-        help="text of two columns (2theta [degrees], intensity), or a CIF of powder data; or a trajectory",
+        help="text of two columns (2theta [degrees], intensity), a CIF of powder data, or .xrdml; or a "
+        "trajectory",
     )  # fmt: skip
     sub.add_argument("--wavelength", type=float, metavar="L",
                      help="wavelength [Å] (the file's, else 1.5406, Cu K-alpha1)")  # fmt: skip

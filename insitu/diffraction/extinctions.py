@@ -25,7 +25,7 @@ from insitu.diffraction.pattern_grid import REFERENCE, Array
 
 #: Crystal systems whose classes a lattice can have.
 SYSTEMS_OF = {
-    "orthorhombic": ("orthorhombic",), "tetragonal": ("tetragonal",),
+    "monoclinic": ("monoclinic",), "orthorhombic": ("orthorhombic",), "tetragonal": ("tetragonal",),
     "hexagonal": ("trigonal", "hexagonal"), "cubic": ("cubic",),
 }  # fmt: skip
 BOX = 26  # indices up to BOX - 1 are in the tables
@@ -76,7 +76,7 @@ def allowed(conditions: str, hkl: Array) -> Array:
 def equivalents(kind: str) -> tuple[Array, ...]:
     """Matrices that give the reflections of the same spacing (without Friedel's pairs)."""
     if kind == "monoclinic":
-        return (np.eye(3),)
+        return (np.eye(3), np.diag([1.0, -1.0, 1.0]))
     if kind == "orthorhombic":
         return tuple(np.diag([1, *signs]).astype(float) for signs in product((1, -1), repeat=2))
     swap = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1.0]])
@@ -97,17 +97,34 @@ def equivalents(kind: str) -> tuple[Array, ...]:
 
 
 @cache
+def settings(kind: str) -> tuple[Array, ...]:
+    """Matrices that take indices on a lattice to those of a group's conditions, for each choice of axes.
+
+    The axes of orthorhombic lattices have no order. Those of the net h0l of a monoclinic one are any two
+    that span it: what matters is which of them, or their sum, a glide plane or a centring is along.
+    """
+    if kind == "orthorhombic":
+        return tuple(np.eye(3)[:, list(order)] for order in permutations(range(3)))
+    if kind == "monoclinic":
+        nets = ((1, 0, 0, 1), (0, 1, 1, 0), (1, 1, 0, 1), (1, 0, 1, 1), (0, 1, 1, 1), (1, 1, 1, 0))
+        return tuple(
+            np.array([[a, 0, b], [0, 1, 0], [c, 0, d]], dtype=float) for a, b, c, d in nets
+        )
+    return (np.eye(3),)
+
+
+@cache
 def tables(kind: str) -> tuple[Array, Array]:
     """Class of each setting, shape (s,), and its allowed equivalents of each hkl, shape (s, BOX, BOX, BOX).
 
-    Orthorhombic classes have a setting for each order of the axes.
+    Of monoclinic ones l may have either sign.
     """
     grid = np.indices((BOX, BOX, BOX)).reshape(3, -1).T.astype(float)
     members = [k for k, g in enumerate(EXTINCTION_GROUPS) if g.system in SYSTEMS_OF[kind]]
     classes, counts, seen = [], [], set()
     if kind == "cubic":
         grid_used = (grid[:, 0] >= grid[:, 1]) & (grid[:, 1] >= grid[:, 2])
-    elif kind == "orthorhombic":
+    elif kind in ("orthorhombic", "monoclinic"):
         grid_used = np.ones(len(grid), dtype=bool)
     else:
         grid_used = grid[:, 0] >= grid[:, 1]
@@ -119,12 +136,11 @@ def tables(kind: str) -> tuple[Array, Array]:
     first = np.ones(unique.shape, dtype=bool)
     for i in range(1, len(unique)):
         first[i] = (unique[:i] != unique[i]).all(0)
-    orders = list(permutations(range(3))) if kind == "orthorhombic" else [(0, 1, 2)]
     for k in members:
-        for order in orders:
+        for setting in settings(kind):
             count = np.zeros(len(hkl), dtype=np.int8)
             for i, image in enumerate(images):
-                count += first[i] & allowed(EXTINCTION_GROUPS[k].conditions, image[:, order])
+                count += first[i] & allowed(EXTINCTION_GROUPS[k].conditions, image @ setting)
             key = (k, count.tobytes())
             if key not in seen:
                 seen.add(key)
@@ -153,6 +169,7 @@ def evidence(lines: Lines, lattice: Lattice) -> tuple[Array, Array, Array]:
     classes, counts = tables(lattice.kind)
     names = np.unique(classes)
     hkl, q = predicted(lattice.kind, lattice.abc, float(to_q(np.array(LAST_ANGLE))))
+    hkl = np.abs(hkl)  # monoclinic conditions are of even and odd: the sign of l does not matter
     inside = (hkl < BOX).all(1)
     hkl, q = hkl[inside][:MOST_LINES], q[inside][:MOST_LINES]
     if len(q) < 2:

@@ -7,14 +7,14 @@ import numpy as np
 
 from insitu.diffraction.extinctions import evidence
 from insitu.diffraction.groups import EXTINCTION_GROUPS
-from insitu.diffraction.indexing import KINDS, LINES, Lattice, index, predicted, to_q
+from insitu.diffraction.indexing import CLEAR, KINDS, LINES, Lattice, index, predicted, to_q
 from insitu.diffraction.lines import find_lines
 from insitu.diffraction.pattern_grid import Array
 
 #: Evidence of a class for which there is no lattice.
 NONE = -400.0
 #: Numbers about the lines, and about each kind of lattice.
-GENERAL, EACH = 9, 6
+GENERAL, EACH = 10, 6
 SUMMARY = GENERAL + EACH * len(KINDS)
 
 
@@ -26,9 +26,8 @@ class Features:
     ----------
     observed, missing : array, shape (101,)
         Of the observed and of the missing lines for each extinction group (`NONE`: no lattice;
-        triclinic and
-        monoclinic groups always, they are not indexed).
-    summary : array, shape (33,)
+        triclinic always, it is not indexed).
+    summary : array, shape (40,)
         About lines and lattices.
     lattices : list of Lattice
         Of each kind the one with the best evidence for a group.
@@ -47,6 +46,7 @@ def describe(pattern: Array) -> Features:
     missing = np.zeros(len(EXTINCTION_GROUPS))
     summary = np.zeros(SUMMARY)
     n = len(lines.angles)
+    faint = find_lines(pattern, faint=True)
     used = min(n, LINES)
     q = to_q(lines.angles[:used])
     if n:
@@ -54,26 +54,32 @@ def describe(pattern: Array) -> Features:
         summary[:GENERAL] = (
             np.log(n), np.log(lines.threshold), np.log(q[0]), np.log(q[min(9, used - 1)]), np.log(q[-1]),
             weak.mean(), np.log(lines.heights.sum()), np.mean(lines.angles < 40), n < 5,
+            np.log(len(faint.angles) + 1),
         )  # fmt: skip
     best: list[Lattice] = []
+    clear = False
+    most = max(len(faint.angles), 1)
     for i, kind in enumerate(KINDS):
         part = summary[GENERAL + EACH * i : GENERAL + EACH * (i + 1)]
         part[:] = -3.0
+        if kind == "monoclinic" and clear:
+            continue
         found = index(lines, kind, 5)
         if not found:
             continue
         totals, classes = [], np.zeros(0, dtype=int)
         for lattice in found:
-            classes, seen, unseen = evidence(lines, lattice)
+            classes, seen, unseen = evidence(faint, lattice)
             totals.append((seen + unseen).max())
             better = seen + unseen > observed[classes] + missing[classes]
             observed[classes[better]], missing[classes[better]] = seen[better], unseen[better]
+        clear |= found[0].score > CLEAR * used and max(totals) > most
         top = classes[np.argmax(observed[classes] + missing[classes])]
         chosen = found[int(np.argmax(totals))]
         best.append(chosen)
         count = len(predicted(kind, chosen.abc, float(q[-1]))[1])
         part[:] = (
-            found[0].score / used, chosen.score / used, observed[top] / n, missing[top] / n,
+            found[0].score / used, chosen.score / used, observed[top] / most, missing[top] / most,
             np.log((count + 1) / used), abs(chosen.zero) * 20,
         )  # fmt: skip
     return Features(observed, missing, summary, best)

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from insitu.diffraction.extinctions import SYSTEMS_OF
 
 #: Kind of the lattice of each crystal system that is indexed.
-KIND_OF = {system: kind for kind, systems in SYSTEMS_OF.items() for system in systems} | {
-    "monoclinic": "monoclinic"
-}
+KIND_OF = {system: kind for kind, systems in SYSTEMS_OF.items() for system in systems}
 
 
 @dataclass(frozen=True)
@@ -84,8 +82,8 @@ class Symmetry:
         Probability that it is no single crystal: a melt, noise, a mixture.
     cells : list of Cell
         The lattice of each kind, orthorhombic to cubic, that explains the lines best; whether it is the
-        crystal's is for `systems` to say. Where the system is monoclinic, also such a one if it explains
-        the lines far better than by chance. Empty without lines.
+        crystal's is for `systems` to say. Also a monoclinic one if none of the others explains all lines,
+        and it does far better than by chance. Empty without lines.
     lines : list of Line
         By their place.
     """

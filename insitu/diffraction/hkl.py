@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Indices of lines on a lattice, those first that an extinction group allows."""
 
-from itertools import permutations
-
 import numpy as np
 
-from insitu.diffraction.extinctions import allowed, equivalents
+from insitu.diffraction.extinctions import allowed, equivalents, settings
 from insitu.diffraction.indexing import Lattice, predicted, to_angle, to_q
 from insitu.diffraction.pattern_grid import Array
 
@@ -22,8 +20,8 @@ def indices(angles: Array, lattice: Lattice, conditions: str) -> Array:
         2theta of Cu K-alpha1 [degrees].
     lattice : Lattice
     conditions : str
-        Of an `ExtinctionGroup` of this lattice; "": all lines are allowed. Orthorhombic ones hold in the
-        order of the axes that leaves the fewest lines without indices.
+        Of an `ExtinctionGroup` of this lattice; "": all lines are allowed. Of the choices of axes
+        (`settings`) that is taken which leaves the fewest lines without indices.
 
     Returns
     -------
@@ -38,10 +36,9 @@ def indices(angles: Array, lattice: Lattice, conditions: str) -> Array:
     if not len(hkl):
         return found
     where = to_angle(q) + lattice.zero
-    orders = list(permutations(range(3))) if lattice.kind == "orthorhombic" else [(0, 1, 2)]
     images = np.array([hkl @ m for m in equivalents(lattice.kind)])
-    for order in orders:
-        may = np.array([allowed(conditions, image[:, order]) for image in images]).any(0)
+    for setting in settings(lattice.kind):
+        may = np.array([allowed(conditions, image @ setting) for image in images]).any(0)
         away = np.where(may, np.abs(angles[:, None] - where), np.inf)
         nearest = away.min(axis=1, keepdims=True)
         # Lines at one place: the last in the order of h, k, l.

@@ -13,23 +13,17 @@ from itertools import combinations
 
 import numpy as np
 
-from insitu.diffraction import monoclinic
+from insitu.diffraction import monoclinic, monoclinic_search
+from insitu.diffraction.lattice_fit import CHANCE, DENSITY, UNEXPLAINED, refined, scores, volume
 from insitu.diffraction.lines import Lines
 from insitu.diffraction.pattern_grid import REFERENCE, Array
 
-#: Kinds that the network was fitted with; "monoclinic" is indexed, too.
-KINDS = ("orthorhombic", "tetragonal", "hexagonal", "cubic")
-#: Density of lines in q of a primitive lattice: this times sqrt(q) over the volume of the reciprocal cell.
-_DENSITY = {
-    "orthorhombic": np.pi / 4,
-    "tetragonal": np.pi / 8,
-    "hexagonal": np.pi / 12,
-    "cubic": np.pi / 24,
-    "monoclinic": np.pi / 2,
-}
+#: Kinds of lattices, in the order of the search.
+KINDS = ("orthorhombic", "tetragonal", "hexagonal", "cubic", "monoclinic")
+#: Score for each line above which a lattice is clear, and no monoclinic one is looked for.
+CLEAR = 2.8
 LINES = 20  # lowest lines that a lattice is judged by
 TOLERANCE = 0.07  # of a line in the search [degrees]
-UNEXPLAINED = 2.5  # what a line without indices costs
 SHORTEST, LONGEST = 2.3, 36.0  # axes [Å]
 
 
@@ -40,7 +34,7 @@ class Lattice:
     Attributes
     ----------
     kind : str
-        One of `KINDS`, or "monoclinic".
+        One of `KINDS`.
     abc : array, shape (3,)
         A, B, C of 1/d^2 = A h^2 + B k^2 + C l^2 (hexagonal: A (h^2 + hk + k^2)) [1/Å^2]; monoclinic, shape
         (4,): also D, of D h l.
@@ -107,14 +101,16 @@ def _weights(heights: Array) -> Array:
     return np.clip(0.4 + heights / 0.08, 0, 1)
 
 
-def _candidates(kind: str, q: Array, heights: Array) -> Array:
-    """Constants A, B, C (monoclinic: and D) of lattices from the lowest lines, shape (n, 3 or 4)."""
-    last = q[min(LINES, len(q)) - 1]
+def _strong(heights: Array) -> Array:
+    """Which lines candidates are made of: not faint ones, if there are enough others."""
     strong = heights > 0.03
-    if strong.sum() >= 6:
-        q = q[strong]
-    if kind == "monoclinic":
-        return monoclinic.candidates(q, last, 12 * min(LINES, len(q)), SHORTEST, LONGEST)
+    return strong if strong.sum() >= 6 else np.ones(len(heights), dtype=bool)
+
+
+def _candidates(kind: str, q: Array, heights: Array) -> Array:
+    """Constants A, B, C of lattices from the lowest lines, shape (n, 3)."""
+    last = q[min(LINES, len(q)) - 1]
+    q = q[_strong(heights)]
     inverse = _assignments(kind)
     if kind == "cubic":
         a = (q[: min(8, len(q)), None] * inverse[:, 0, 0][None]).ravel()
@@ -133,47 +129,13 @@ def _candidates(kind: str, q: Array, heights: Array) -> Array:
     fine = (found > low).all(1) & (found < high * scale).all(1)
     found = found[fine]
     # No lattice with far more lines than were seen.
-    expected = _DENSITY[kind] / 1.5 * last**1.5 / np.sqrt(found.prod(1))
+    expected = DENSITY[kind] / 1.5 * last**1.5 / np.sqrt(found.prod(1))
     found = found[expected < 12 * min(LINES, len(q))]
     if len(found):
         rounded = np.rint(np.log(found) * 300).astype(np.int64) + 4096
         _, first = np.unique(rounded @ np.array([1, 1 << 14, 1 << 28]), return_index=True)
         found = found[first]
     return np.asarray(found)
-
-
-def _plane(kind: str, reach: int) -> Array:
-    """Factors of A and B of the first two indices, shape (n, 2)."""
-    h, k = (v.ravel() for v in np.meshgrid(np.arange(reach), np.arange(reach), indexing="ij"))
-    if kind == "orthorhombic":
-        return np.stack([h * h, k * k], 1).astype(np.float32)
-    n = h * h + k * k if kind in ("tetragonal", "cubic") else h * h + h * k + k * k
-    n = np.unique(n[h >= k])
-    return np.stack([n, 0 * n], 1).astype(np.float32)
-
-
-def _scores(kind: str, abc: Array, q: Array, tolerance: Array, weight: Array, reach: int) -> Array:
-    """How much better than by chance lattices explain lines, shape (n,)."""
-    abc32, q32 = abc.astype(np.float32), q.astype(np.float32)
-    third_constant = abc32[:, 2]
-    if kind == "monoclinic":
-        plane = abc32[:, [0, 2, 3]] @ monoclinic.net(reach).T
-        third_constant = abc32[:, 1]
-        volume = np.sqrt(monoclinic.squared_volume(abc))
-    else:
-        plane = abc32[:, :2] @ _plane(kind, reach).T
-        volume = np.sqrt(abc.prod(1))
-    square = (q32[None, :, None] - plane[:, None, :]) / third_constant[:, None, None]
-    third = np.maximum(square, 0)  # the index l, then its square
-    np.sqrt(third, out=third)
-    np.rint(third, out=third)
-    third *= third
-    square -= third
-    np.abs(square, out=square)
-    miss = square.min(-1) * third_constant[:, None]
-    density = _DENSITY[kind] * np.sqrt(q)[None] / volume[:, None]
-    chance = np.clip(density * 2 * tolerance[None], 1e-3, 0.9)
-    return np.where(miss < tolerance[None], -np.log(chance), -UNEXPLAINED) @ weight
 
 
 def predicted(kind: str, abc: Array, q_max: float) -> tuple[Array, Array]:
@@ -246,8 +208,41 @@ def refine(
             break
         abc = solution[:size][{1: [0, 0, 0], 2: [0, 0, 1], 3: [0, 1, 2], 4: [0, 1, 2, 3]}[size]]
         zero = float(solution[size])
-    score = _scores(kind, abc[None], q - zero * slope, 0.04 * slope, _weights(heights), 9)[0]
-    return abc, zero, float(score)
+    return abc, zero, _score(kind, abc, q - zero * slope, slope, _weights(heights))
+
+
+def _score(kind: str, abc: Array, q: Array, slope: Array, weight: Array) -> float:
+    """How much better than by chance a lattice explains lines, with the centring that does so best."""
+    hkl, lines = predicted(kind, abc, float(q[-1]) * 1.02)
+    if not len(lines):
+        return -np.inf
+    near = 0.04 * slope
+    usual = DENSITY[kind] * np.sqrt(np.maximum(q, 0)) / volume(kind, abc[None])[0] * 2 * near
+    best = -np.inf
+    for allowed in _centrings(kind, hkl):
+        if allowed.any():
+            own = np.concatenate([[-np.inf], lines[allowed], [np.inf]])
+            after = np.searchsorted(own, q)
+            miss = np.minimum(q - own[after - 1], own[after] - q)
+            chance = np.clip(usual * allowed.mean(), *CHANCE)
+            best = max(best, float(np.where(miss < near, -np.log(chance), -UNEXPLAINED) @ weight))
+    return best
+
+
+def _centrings(kind: str, hkl: Array) -> list[Array]:
+    """Which lines each centring of a lattice allows, the primitive one first."""
+    h, k, l = hkl.T  # noqa: E741
+    every = np.ones(len(hkl), dtype=bool)
+    body = (h + k + l) % 2 == 0
+    sides = [(k + l) % 2 == 0, (h + l) % 2 == 0, (h + k) % 2 == 0]
+    if kind == "hexagonal":  # obverse and reverse
+        return [every, ((k - h + l) % 3 == 0) | ((h - k + l) % 3 == 0)]
+    if kind == "tetragonal":
+        return [every, body]
+    if kind == "monoclinic":
+        return [every, body, sides[0], sides[2]]
+    face = sides[0] & sides[1]
+    return [every, body, face] if kind == "cubic" else [every, body, face, *sides]
 
 
 def index(lines: Lines, kind: str, keep: int = 6) -> list[Lattice]:
@@ -257,7 +252,7 @@ def index(lines: Lines, kind: str, keep: int = 6) -> list[Lattice]:
     ----------
     lines : Lines
     kind : str
-        One of `KINDS`, or "monoclinic".
+        One of `KINDS`.
     keep : int
         How many at most.
 
@@ -276,35 +271,42 @@ def index(lines: Lines, kind: str, keep: int = 6) -> list[Lattice]:
             constants, shift, score = refine(kind, row, angles, heights, zero)
             if np.isfinite(score):
                 found.append(Lattice(kind, constants, shift, score))
-    best: list[Lattice] = []
-    for lattice in sorted(found, key=lambda f: -f.score):
-        if not any(_same(lattice.abc, other.abc) for other in best) and len(best) < keep:
-            best.append(lattice)
-    return best
+    found.sort(key=lambda lattice: -lattice.score)
+    chosen = _different(np.array([lattice.abc for lattice in found]), keep) if found else []
+    return [found[i] for i in chosen]
 
 
-def _same(first: Array, second: Array) -> bool:
-    return np.allclose(np.sort(first), np.sort(second), rtol=4e-3)
+def _different(rows: Array, most: int) -> list[int]:
+    """Which of lattices, best first, are not an earlier one with its axes in another order."""
+    chosen: list[int] = []
+    ordered = np.sort(rows, axis=1)
+    for i, row in enumerate(ordered):
+        if len(chosen) == most:
+            break
+        if not (np.abs(ordered[chosen] - row) < 4e-3 * row + 1e-8).all(1).any():
+            chosen.append(i)
+    return chosen
 
 
 def _search(kind: str, angles: Array, heights: Array, keep: int) -> list[Array]:
     """Constants of the most promising lattices, more than are kept."""
     q, slope, weight = to_q(angles), _slope(angles), _weights(heights)
     tolerance = TOLERANCE * slope
+    if kind == "monoclinic":
+        strong = _strong(heights)
+        most = 12 * len(q)
+        return list(monoclinic_search.search(
+            q, slope, weight, strong, TOLERANCE, SHORTEST, LONGEST, most, 3 * keep
+        ))  # fmt: skip
     abc = _candidates(kind, q, heights)
     if not len(abc):
         return []
-    steps = ((2, 7, 4, 4000), (0, 10, 5, 400), (0, LINES, 7, 3 * keep))
-    if kind == "monoclinic":
-        steps = ((0, 10, 4, 12000), (0, 16, 5, 3000), (0, LINES, 7, 300))
-    for first, last, reach, best in steps:
-        if len(abc) > best or last == LINES:
+    for first, last, reach, best in ((2, 7, 4, 4000), (0, 10, 5, 400)):
+        if len(abc) > best:
             part = slice(first, last)
-            score = _scores(kind, abc, q[part], tolerance[part], weight[part], reach)
+            score = scores(kind, abc, q[part], tolerance[part], weight[part], reach)
             abc = abc[np.argsort(-score)[:best]]
-    tried: list[Array] = []
-    most = 60 if kind == "monoclinic" else 2 * keep
-    for row in abc:
-        if len(tried) < most and not any(_same(row, other) for other in tried):
-            tried.append(row)
-    return tried
+    abc, zeros = refined(kind, abc, q, tolerance, slope, weight, 7)
+    moved = q[None] - zeros[:, None] * slope[None]
+    abc = abc[np.argsort(-scores(kind, abc, moved, 0.7 * tolerance, weight, 7))[: 8 * keep]]
+    return [abc[i] for i in _different(abc, keep if kind == "cubic" else 2 * keep)]

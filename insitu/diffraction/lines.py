@@ -32,8 +32,25 @@ class Lines:
     threshold: float
 
 
-def find_lines(pattern: Array) -> Lines:
-    """Lines of a pattern on `ANGLES`, shape (4250,)."""
+#: Least heights of a line, and of a valley between two; and of faint lines.
+_LEAST, _LEAST_FAINT = (0.004, 0.002), (0.0005, 0.00025)
+
+
+def find_lines(pattern: Array, faint: bool = False) -> Lines:
+    """Lines of a pattern.
+
+    Parameters
+    ----------
+    pattern : array, shape (4250,)
+        On `ANGLES`.
+    faint : bool
+        Also lines that are barely above the noise from point to point. They decide on absences; in the
+        search for lattices too many of them are of something else.
+
+    Returns
+    -------
+    Lines
+    """
     pattern = np.asarray(pattern, dtype=np.float64)
     clean = pattern - background(pattern[None])[0]
     offsets = np.arange(-7, 8)
@@ -43,7 +60,12 @@ def find_lines(pattern: Array) -> Lines:
     smooth /= top
     # Noise of what is between the lines: the lower half of the absolute differences two widths apart.
     noise = 1.05 * np.median(np.abs(smooth[12:] - smooth[:-12]))
-    threshold = max(5.0 * noise, 0.004)
+    least, valley_least = _LEAST
+    if faint:
+        # Where lines are dense, that is of lines. What smoothing takes away is not.
+        noise = 0.53 * np.median(np.abs(clean / top - smooth))
+        least, valley_least = _LEAST_FAINT
+    threshold = max(5.0 * noise, least)
     middle = smooth[1:-1]
     at = np.flatnonzero((middle > smooth[:-2]) & (middle >= smooth[2:]) & (middle > threshold)) + 1
     left, centre, right = smooth[at - 1], smooth[at], smooth[at + 1]
@@ -51,7 +73,7 @@ def find_lines(pattern: Array) -> Lines:
     keep = np.ones(len(at), dtype=bool)
     for i in range(1, len(at)):  # a ripple on a shoulder is no line
         valley = smooth[at[i - 1] : at[i] + 1].min()
-        if min(centre[i], centre[i - 1]) - valley < max(2.0 * noise, 0.002):
+        if min(centre[i], centre[i - 1]) - valley < max(2.0 * noise, valley_least):
             keep[i if centre[i] < centre[i - 1] else i - 1] = False
     angles, heights = (ANGLES[at] + shift * STEP)[keep], centre[keep]
     first = ~_second_lines(angles, heights)

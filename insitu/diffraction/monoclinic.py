@@ -1,27 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Monoclinic lattices for the lines of a powder pattern: 1/d^2 = A h^2 + B k^2 + C l^2 + D h l.
-
-The net of the reflections h0l is spanned by two of the lowest lines, a third one gives its angle, a fourth
-one the unique axis; lines may be second orders, since screw axes and glide planes take away first ones.
-"""
+"""Geometry of monoclinic lattices: 1/d^2 = A h^2 + B k^2 + C l^2 + D h l."""
 
 from functools import cache
 
 import numpy as np
 
 from insitu.diffraction.pattern_grid import Array
-
-#: Lines that candidates are made of, from small angles on.
-_LOWEST = 10
-#: Indices (h, l) of the line that gives the angle, and (h, k, l) of that which gives the axis.
-_ANGLE = ((1, 1), (1, 2), (2, 1), (2, 2))
-_AXIS = (
-    (0, 1, 0), (0, 2, 0), (1, 1, 0), (0, 1, 1), (1, 1, -1), (1, 1, 1), (1, 2, 0), (0, 2, 1), (2, 1, 0),
-    (0, 1, 2), (1, 1, -2), (2, 1, -1),
-)  # fmt: skip
-#: Largest D over the root of AC: nets need not be reduced, since glide planes are along any axis.
-_WIDEST = 1.4
-_PAIRS = ((1, 1, 1), (1, 1, 2), (2, 1, 1), (1, 2, 1))
 
 
 def squared_volume(abcd: Array) -> Array:
@@ -54,81 +38,6 @@ def axes(abcd: Array) -> tuple[float, float, float, float]:
         float(lengths[2]),
         float(180 - np.degrees(np.arccos(cosine))),
     )
-
-
-def candidates(q: Array, last: float, most: float, shortest: float, longest: float) -> Array:
-    """Return lattices from the lowest lines.
-
-    Parameters
-    ----------
-    q : array, shape (n,)
-        1/d^2 of lines [1/Å^2].
-    last : float
-        That of the last line that lattices are judged by.
-    most : float
-        Most lines that a lattice may have up to there.
-    shortest, longest : float
-        Axes [Å].
-
-    Returns
-    -------
-    array, shape (m, 4)
-        A, B, C, D.
-    """
-    q = q[:_LOWEST]
-    low, high = 1 / longest**2, 1 / shortest**2
-    squares = np.concatenate([q, q / 4])
-    a, c = (v.ravel() for v in np.meshgrid(squares, squares, indexing="ij"))
-    pairs = a < c * 0.9999
-    a, c = a[pairs], c[pairs]
-    base = np.stack([a, c], 1)[(a > low) & (c < high)]
-    a, c = base.T
-    nets = []
-    for h, l in _ANGLE:  # noqa: E741
-        d = np.abs((q[None] - (a * h * h + c * l * l)[:, None]) / (h * l))
-        nets.append(_rows(a[:, None], c[:, None], d))
-    net = np.concatenate(nets)
-    net = _distinct(net[_skew(*net.T)])
-    found = []
-    a, c, d = net.T
-    for h, k, l in _AXIS:  # noqa: E741
-        b = (q[None] - (a * h * h + c * l * l + d * h * l)[:, None]) / (k * k)
-        found.append(_rows(a[:, None], b, c[:, None], d[:, None]))
-    # Lines (h, k, l) and (h, k, -l) together give the angle and the axis.
-    higher, lower = np.triu_indices(len(q), 1)[::-1]
-    for h, k, l in _PAIRS:  # noqa: E741
-        d = (q[higher] - q[lower]) / (2 * h * l)
-        b = ((q[higher] + q[lower])[None] / 2 - (base[:, :1] * h * h + base[:, 1:] * l * l)) / (
-            k * k
-        )
-        found.append(_rows(base[:, :1], b, base[:, 1:], d[None]))
-    abcd = np.concatenate(found)
-    abcd = abcd[_skew(abcd[:, 0], abcd[:, 2], abcd[:, 3])]
-    abcd = abcd[(abcd[:, 1] > low) & (abcd[:, 1] < high)]
-    square = squared_volume(abcd)
-    fine = square > 0
-    expected = np.pi / 3 * last**1.5 / np.sqrt(np.where(fine, square, 1.0))
-    return _distinct(abcd[fine & (expected < most)])
-
-
-def _rows(*columns: Array) -> Array:
-    """Return columns that go together as rows, shape (n, number of columns)."""
-    return np.stack(np.broadcast_arrays(*columns), -1).reshape(-1, len(columns))
-
-
-def _skew(a: Array, c: Array, d: Array) -> Array:
-    """Return which nets are monoclinic ones: orthogonal nets are those of orthorhombic lattices."""
-    scale = np.sqrt(a * c)
-    return np.asarray((d <= _WIDEST * scale) & (d > 0.01 * scale))
-
-
-def _distinct(rows: Array) -> Array:
-    """Return rows that are not the same within a third of a percent."""
-    if not len(rows):
-        return rows
-    rounded = np.rint(np.log(np.maximum(rows, 1e-6)) * 300).astype(np.int64) + 8192
-    _, first = np.unique(rounded @ (1 << 15) ** np.arange(rows.shape[1]), return_index=True)
-    return rows[first]
 
 
 @cache

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Powder patterns from files: columns of numbers, and CIF of powder data."""
+"""Powder patterns from files: columns of numbers, CIF of powder data, and PANalytical's XML."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from insitu.diffraction.pattern_grid import Array
+from insitu.diffraction.xrdml import read_xrdml
 from insitu.errors import SettingError
 
 #: Names of the angle and of the intensity in the CIF dictionary of powder data, most processed first.
@@ -28,7 +29,7 @@ def read_pattern(path: Path) -> tuple[Array, Array, float | None]:
     path : Path
         Text with two or more columns (2theta [degrees], intensity, …), separated by blanks, commas or
         semicolons; lines that do not begin with two numbers are skipped. Or a CIF (``.cif``) of powder
-        data.
+        data, or PANalytical's ``.xrdml``.
 
     Returns
     -------
@@ -46,10 +47,12 @@ def read_pattern(path: Path) -> tuple[Array, Array, float | None]:
     except OSError as error:
         raise SettingError(
             f"pattern '{path}' cannot be read ({error.strerror or error}); give a text file of two "
-            "columns or a CIF of powder data"
+            "columns, a CIF of powder data or an .xrdml file"
         ) from None
     if path.suffix.lower() == ".cif":
         return _from_cif(path, text)
+    if path.suffix.lower() == ".xrdml":
+        return read_xrdml(path, text)
     rows = []
     for line in text.splitlines():
         words = line.replace(",", " ").replace(";", " ").split()

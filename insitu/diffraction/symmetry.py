@@ -13,7 +13,7 @@ from insitu.diffraction.features import describe
 from insitu.diffraction.found_symmetry import Candidate, Cell, Line, Symmetry
 from insitu.diffraction.groups import EXTINCTION_GROUPS, SYSTEMS
 from insitu.diffraction.hkl import indices
-from insitu.diffraction.indexing import Lattice, index, to_q
+from insitu.diffraction.indexing import Lattice, to_q
 from insitu.diffraction.lines import find_lines
 from insitu.diffraction.monoclinic import axes
 from insitu.diffraction.pattern_grid import (
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 #: The network, beside its card.
 ARTIFACT = ARTIFACTS / "powder-symmetry" / "network.pt"
-#: Least score of a monoclinic lattice: of random crystals four of five lattices above it are right.
-CLEAR = 38.0
+#: Least score of a monoclinic lattice that is shown: of random crystals nine of ten above it are right.
+SHOWN = 30.0
 #: Least number of points of a pattern.
 LEAST_POINTS = 100
 #: Symmetry has no scale: with fewer lines than the first number within the grid, lengths are taken larger,
@@ -96,7 +96,7 @@ def _checked(two_theta: ArrayLike, intensity: ArrayLike, wavelength: float) -> t
 def symmetry(two_theta: ArrayLike, intensity: ArrayLike, *, wavelength: float = 1.5406) -> Symmetry:
     """Crystal system and extinction group from a powder pattern.
 
-    Lines are found and indexed (orthorhombic and higher), the absences of each extinction group are weighed
+    Lines are found and indexed (monoclinic and higher), the absences of each extinction group are weighed
     against them, and a network that has read the pattern itself combines both. The network needs torch.
 
     Parameters
@@ -220,17 +220,14 @@ def _read(pattern: Array, scale: float = 1.0) -> Symmetry:
         for k in order
     ]
     lines, zero = find_lines(pattern), 0.0
-    lattices = list(features.lattices)
-    if max(systems, key=lambda name: systems[name]) == "monoclinic" and unknown <= 0.5:
-        lattices += [one for one in index(lines, "monoclinic", 1) if one.score >= CLEAR]
+    lattices = [x for x in features.lattices if x.kind != "monoclinic" or x.score >= SHOWN]
     cells = [_cell(lattice, scale) for lattice in lattices]
     found = Symmetry(systems, candidates, unknown, cells, [])
     best = next(EXTINCTION_GROUPS[k] for k in order if EXTINCTION_GROUPS[k].system == found.system)
     hkl = np.zeros((len(lines.angles), 3), dtype=np.int64)
     if found.cell is not None:
         lattice = lattices[cells.index(found.cell)]
-        conditions = "" if lattice.kind == "monoclinic" else best.conditions
-        hkl, zero = indices(lines.angles, lattice, conditions), lattice.zero
+        hkl, zero = indices(lines.angles, lattice, best.conditions), lattice.zero
     q = 2 * np.pi * np.sqrt(to_q(lines.angles - zero)) / scale
     found.lines.extend(
         Line(float(place), float(height), tuple(index.tolist()) if index.any() else None)

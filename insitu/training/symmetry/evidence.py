@@ -49,6 +49,13 @@ def _save(path: Path, patterns: Array, classes: Array, ideal: Array, found: list
     partial.rename(path)
 
 
+def again(old: Path, path: Path) -> None:
+    """Index the patterns of a file anew, after a change of the indexing, and write a new file."""
+    with np.load(old) as file:
+        patterns, classes, ideal = file["patterns"], file["classes"], file["ideal"]
+    _save(path, patterns, classes, ideal, [describe(p.astype(float)) for p in patterns])
+
+
 def collect_unknown(shares: Array, seed: int, count: int, path: Path) -> None:
     """Return the same for patterns of no single crystal, class 101.
 
