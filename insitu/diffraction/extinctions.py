@@ -193,8 +193,9 @@ def evidence(lines: Lines, lattice: Lattice) -> tuple[Array, Array, Array]:
     lorentz = (1 + (1 - 2 * sine2) ** 2) / (sine2 * np.sqrt(1 - sine2)) * np.exp(-1.5 * q)
     place = np.clip(((where - 5.0) / 0.02).astype(int), 2, len(lines.smooth) - 3)
     value = np.max([lines.smooth[place + s] for s in (-2, -1, 0, 1, 2)], axis=0)
-    unseen = (value < lines.threshold) & (np.abs(away).min(0) > 0.08) & (where > 6)
-    expected = multiplicity * lorentz.astype(np.float32)
+    measured = (where > lines.span[0]) & (where < lines.span[1])
+    unseen = (value < lines.threshold) & (np.abs(away).min(0) > 0.08) & (where > 6) & measured
+    expected = multiplicity * (lorentz * measured).astype(np.float32)
     expected *= height.sum() / np.maximum(expected.sum(1, keepdims=True), 1e-12)
     weak = TOO_WEAK + (1 - TOO_WEAK) * (1 - np.exp(-lines.threshold / np.maximum(expected, 1e-9)))
     missing = (np.log(weak) * may)[:, unseen].sum(1)

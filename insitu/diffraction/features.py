@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What indexing says about a pattern, as numbers: for each extinction group, and about the lines."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from insitu.diffraction.extinctions import evidence
 from insitu.diffraction.groups import EXTINCTION_GROUPS
 from insitu.diffraction.indexing import CLEAR, KINDS, LINES, Lattice, index, predicted, to_q
-from insitu.diffraction.lines import find_lines
+from insitu.diffraction.lines import EVERYWHERE, find_lines
 from insitu.diffraction.pattern_grid import Array
 
 #: Evidence of a class for which there is no lattice.
@@ -39,14 +39,14 @@ class Features:
     lattices: list[Lattice]
 
 
-def describe(pattern: Array) -> Features:
-    """Index a pattern on the uniform grid, shape (4250,)."""
+def describe(pattern: Array, span: tuple[float, float] = EVERYWHERE) -> Features:
+    """Index a pattern on the uniform grid, shape (4250,), of which a span of angles was measured."""
     lines = find_lines(pattern)
     observed = np.full(len(EXTINCTION_GROUPS), NONE)
     missing = np.zeros(len(EXTINCTION_GROUPS))
     summary = np.zeros(SUMMARY)
     n = len(lines.angles)
-    faint = find_lines(pattern, faint=True)
+    faint = replace(find_lines(pattern, faint=True), span=span)
     used = min(n, LINES)
     q = to_q(lines.angles[:used])
     if n:

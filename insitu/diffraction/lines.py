@@ -10,6 +10,10 @@ from insitu.diffraction.pattern_grid import ANGLES, STEP, Array, background
 DOUBLET = 2.49e-3  # K-alpha2 of copper: relative difference of the wavelengths
 
 
+#: Angles of a pattern that has all of the grid.
+EVERYWHERE = (0.0, 90.0)
+
+
 @dataclass(frozen=True)
 class Lines:
     """Lines found in a pattern, by angle.
@@ -24,12 +28,15 @@ class Lines:
         The pattern they were found in, smoothed, highest line 1.
     threshold : float
         Least height of a line.
+    span : tuple of float
+        First and last angle that were measured: that a line is missing elsewhere says nothing.
     """
 
     angles: Array
     heights: Array
     smooth: Array
     threshold: float
+    span: tuple[float, float] = EVERYWHERE
 
 
 #: Least heights of a line, and of a valley between two; and of faint lines.

@@ -101,8 +101,8 @@ def on_uniform_grid(two_theta: Array, intensity: Array, wavelength: float) -> Ar
     """Return a pattern on `ANGLES`, as Cu K-alpha1 would give it.
 
     Where the given grid is finer its mean over a step is taken, where it is coarser it is
-    interpolated; outside
-    its range the pattern is 0. The Lorentz-polarisation factor is changed to that of the reference.
+    interpolated; outside its range the pattern is as low as near its end, so that no line is seen where a
+    background ends. The Lorentz-polarisation factor is changed to that of the reference.
 
     Parameters
     ----------
@@ -134,13 +134,21 @@ def on_uniform_grid(two_theta: Array, intensity: Array, wavelength: float) -> Ar
     line = np.interp(knots, degrees, values, left=0.0, right=0.0)
     integral = np.concatenate([[0.0], np.cumsum(0.5 * (line[1:] + line[:-1]) * np.diff(knots))])
     out: Array = np.diff(np.interp(edges, knots, integral)) / STEP
-    outside = (
-        (degrees[0] > ANGLES) | (degrees[-1] < ANGLES)
-        if len(degrees)
-        else np.ones(len(ANGLES), bool)
+    inside = (
+        np.flatnonzero((degrees[0] <= ANGLES) & (degrees[-1] >= ANGLES)) if len(degrees) else []
     )
-    out[outside] = 0.0
+    if not len(inside):
+        return np.zeros(len(ANGLES))
+    first, last = int(inside[0]), int(inside[-1])
+    out[:first] = _lowest(out[first : last + 1][: BLOCK * REACH])
+    out[last + 1 :] = _lowest(out[first : last + 1][-BLOCK * REACH :])
     return out
+
+
+def _lowest(part: Array) -> float:
+    """Return the least mean of `BLOCK` points in a row."""
+    blocks = part[: max(len(part) // BLOCK, 1) * BLOCK]
+    return float(blocks.reshape(-1, min(BLOCK, len(blocks))).mean(1).min())
 
 
 def pattern_of_lines(q: Array, intensity: Array) -> Array:

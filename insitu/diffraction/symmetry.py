@@ -14,7 +14,7 @@ from insitu.diffraction.found_symmetry import Candidate, Cell, Line, Symmetry
 from insitu.diffraction.groups import EXTINCTION_GROUPS, SYSTEMS
 from insitu.diffraction.hkl import indices
 from insitu.diffraction.indexing import Lattice, to_q
-from insitu.diffraction.lines import find_lines
+from insitu.diffraction.lines import EVERYWHERE, find_lines
 from insitu.diffraction.monoclinic import axes
 from insitu.diffraction.pattern_grid import (
     ANGLES,
@@ -146,8 +146,16 @@ def symmetry(two_theta: ArrayLike, intensity: ArrayLike, *, wavelength: float = 
         found = find_lines(on_uniform_grid(x, y, wavelength * scale)).angles
         if len(found) > _ENOUGH:
             scale = _fewer(scale, found)
-        return _read(on_uniform_grid(x, y, wavelength * scale), 1.0 / scale)
-    return _read(pattern)
+        moved = on_uniform_grid(x, y, wavelength * scale)
+        return _read(moved, 1.0 / scale, _span(x, wavelength * scale))
+    return _read(pattern, 1.0, _span(x, wavelength))
+
+
+def _span(two_theta: Array, wavelength: float) -> tuple[float, float]:
+    """Return the first and last angle on the grid that were measured [degrees]."""
+    sine = np.sin(np.radians(two_theta[[0, -1]]) / 2) * REFERENCE / wavelength
+    first, last = (2 * np.degrees(np.arcsin(np.minimum(sine, 1.0)))).tolist()
+    return (first if first > ANGLES[0] else EVERYWHERE[0], min(last, EVERYWHERE[1]))
 
 
 def _fewer(scale: float, angles: Array) -> float:
@@ -195,12 +203,15 @@ def symmetry_of_reflections(q: ArrayLike, intensity: ArrayLike) -> Symmetry:
     return _read(pattern, 1.0 / scale)
 
 
-def _read(pattern: Array, scale: float = 1.0) -> Symmetry:
-    """Return what the network says of a pattern on `ANGLES`; `scale` times its lengths are true."""
+def _read(pattern: Array, scale: float = 1.0, span: tuple[float, float] = EVERYWHERE) -> Symmetry:
+    """Return what the network says of a pattern on `ANGLES`.
+
+    `scale` times its lengths are true; `span` was measured of it.
+    """
     import torch
 
     network = _network()
-    features = describe(pattern)
+    features = describe(pattern, span)
     inputs = [network_input(pattern[None])] + [
         values[None].astype(np.float32)
         for values in (features.observed, features.missing, features.summary)

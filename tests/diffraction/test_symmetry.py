@@ -102,6 +102,29 @@ def test_scale_order_grid_and_wavelength_do_not_matter() -> None:
     assert best(short, molybdenum, wavelength=0.7093) == wanted
 
 
+def test_ends_of_a_scan_are_no_lines_and_say_nothing_of_what_is_beyond() -> None:
+    """Of a scan from 20 to 70 degrees above a background the same lines and group are read."""
+    crystal = CRYSTALS["rutile"][:3]
+    grid = np.arange(20, 70, 0.02)
+    intensity = pattern(*crystal, grid=grid)
+    part = insitu.symmetry(grid, intensity + 0.05 * intensity.max())
+    whole = insitu.symmetry(GRID, pattern(*crystal))
+    q = np.array([line.q for line in whole.lines])
+    within = q[q < 4 * np.pi / CU * np.sin(np.radians(35))]
+    # Less one fainter than the background's edge lets pass at most; none that is not in the whole.
+    assert len(within) - 1 <= len(part.lines) <= len(within)
+    for line in part.lines:
+        assert np.abs(q - line.q).min() < 0.01
+    assert part.groups[0].name == whole.groups[0].name
+    assert part.groups[0].probability > 0.5
+    pattern_of_part = on_uniform_grid(grid, intensity + 0.05 * intensity.max(), CU)
+    every = describe(pattern_of_part)
+    own = describe(pattern_of_part, (20.0, 70.0))
+    assert own.missing.max() >= every.missing.max()
+    assert (own.missing >= every.missing - 1.0).mean() > 0.9
+    assert own.missing.sum() > every.missing.sum() + 10
+
+
 def test_a_wavelength_is_only_another_scale_of_angles() -> None:
     """Positions and intensities of silver's tube become those of copper's."""
     crystal = CRYSTALS["silicon"][:3]
