@@ -30,7 +30,7 @@ from insitu.analyses.diffraction.symmetry import KNOWN
 from insitu.diffraction.groups import EXTINCTION_GROUPS, MERGED_GROUPS, class_of
 from insitu.diffraction.sample import Reflections, follow, reflections_of, symmetry_of_frames
 from insitu.frame.species import elements_of_masses
-from insitu.training.data.runs import potentials_folder, run_lammps
+from insitu.training.runs import potentials_folder, run_lammps
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
 _FCC = "basis 0 0 0 basis 0 .5 .5 basis .5 0 .5 basis .5 .5 0"

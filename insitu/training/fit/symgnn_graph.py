@@ -12,7 +12,7 @@ from torch import Tensor
 
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
-from insitu.frame.neighbors import Neighbors
+from insitu.frame.neighbors.search import Neighbors
 from insitu.training.fit.barriers import Glass
 
 #: Of the published graphs [Å].
