@@ -9,6 +9,7 @@
     python benchmarks/powder_symmetry.py again WORK                     # indexing of the same patterns anew
     python benchmarks/powder_symmetry.py combine WORK                   # the last step; writes the artefact
     python benchmarks/powder_symmetry.py tables WORK [--measured FILE]  # the tables of the card
+    python benchmarks/powder_symmetry.py systems WORK         # what measured ones looked at are called
     python benchmarks/powder_symmetry.py cells WORK           # accuracy where the right cell was found
     python benchmarks/powder_symmetry.py monoclinic WORK      # how often a monoclinic cell is right
 
@@ -24,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from insitu.diffraction.groups import EXTINCTION_GROUPS, class_of
+from insitu.diffraction.groups import EXTINCTION_GROUPS, SYSTEMS, class_of
 from insitu.diffraction.symmetry import ARTIFACT
 from insitu.models.networks.pattern_resnet import PatternResNet
 from insitu.training.symmetry import combine, evidence, fit, library
@@ -129,6 +130,24 @@ def tables(options: argparse.Namespace) -> None:
         rows("measured, final", {k: v[~third] for k, v in whole.items()})
 
 
+def systems_of_measured(options: argparse.Namespace) -> None:
+    """Print which system is read how often, for each true one, of the measured patterns looked at."""
+    model = torch.jit.load(str(ARTIFACT)).float().eval()
+    data = combine.read([options.work / "measured.npz"], resnet_of(options))
+    third = torch.arange(len(data["classes"])) % 3 == 0
+    with torch.no_grad():
+        p = model.combine(*(data[n][third] for n in ("image", "observed", "missing", "summary")))
+    of_group = np.array([g.system for g in EXTINCTION_GROUPS])
+    names = list(SYSTEMS)
+    by_system = np.stack([p.exp()[:, :-1].numpy()[:, of_group == n].sum(1) for n in names], 1)
+    called = by_system.argmax(1)
+    true = of_group[data["classes"][third].numpy()]
+    print(f"| true, called | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
+    for name in names:
+        counts = np.bincount(called[true == name], minlength=len(names))
+        print(f"| {name} | {' | '.join(map(str, counts))} |")
+
+
 def right_cells(options: argparse.Namespace) -> None:
     """Print how often groups of the perfect patterns are right where the cell is, and where it is not."""
     from insitu.diffraction.features import describe
@@ -211,7 +230,8 @@ def main() -> int:
     )
     steps = {"library": make_library, "fit": run_fit, "evidence": make_evidence,
              "again": index_again, "combine": run_combine,
-             "tables": tables, "cells": right_cells, "monoclinic": monoclinic_cells}  # fmt: skip
+             "tables": tables, "systems": systems_of_measured, "cells": right_cells,
+             "monoclinic": monoclinic_cells}  # fmt: skip
     parser.add_argument("step", choices=steps)
     parser.add_argument("work", type=Path, metavar="WORK")
     parser.add_argument("--shards", type=int, default=11)

@@ -180,14 +180,14 @@ def evidence(lines: Lines, lattice: Lattice) -> tuple[Array, Array, Array]:
     seen, height = lines.angles[fine], lines.heights[fine]
     if not len(seen):
         return names, np.zeros(len(names)), np.full(len(names), -50.0)
-    multiplicity = counts[:, hkl[:, 0], hkl[:, 1], hkl[:, 2]].astype(np.float32)
-    may = (multiplicity > 0).astype(np.float32)
-    away = (seen[:, None] - where[None]).astype(np.float32)
-    near = np.exp(-0.5 * (away / WIDTH) ** 2) / np.float32(WIDTH * np.sqrt(2 * np.pi))
-    wide = np.exp(-0.5 * (away / 4.0) ** 2) / np.float32(4.0 * np.sqrt(2 * np.pi))
+    multiplicity = counts[:, hkl[:, 0], hkl[:, 1], hkl[:, 2]].astype(float)
+    may = (multiplicity > 0).astype(float)
+    away = seen[:, None] - where[None]
+    near = np.exp(-0.5 * (away / WIDTH) ** 2) / (WIDTH * np.sqrt(2 * np.pi))
+    wide = np.exp(-0.5 * (away / 4.0) ** 2) / (4.0 * np.sqrt(2 * np.pi))
     # Density of lines near an observed one; never less than of the observed lines themselves.
     density = np.maximum(may @ wide.T, 0.02)
-    alien = np.where(height > 0.1, ALIEN / 6, ALIEN).astype(np.float32)
+    alien = np.where(height > 0.1, ALIEN / 6, ALIEN)
     observed = np.log(alien + (1 - alien) * (may @ near.T) / density).sum(1)
     sine2 = q * REFERENCE**2 / 4
     lorentz = (1 + (1 - 2 * sine2) ** 2) / (sine2 * np.sqrt(1 - sine2)) * np.exp(-1.5 * q)
@@ -195,10 +195,10 @@ def evidence(lines: Lines, lattice: Lattice) -> tuple[Array, Array, Array]:
     value = np.max([lines.smooth[place + s] for s in (-2, -1, 0, 1, 2)], axis=0)
     measured = (where > lines.span[0]) & (where < lines.span[1])
     unseen = (value < lines.threshold) & (np.abs(away).min(0) > 0.08) & (where > 6) & measured
-    expected = multiplicity * (lorentz * measured).astype(np.float32)
+    expected = multiplicity * (lorentz * measured)
     expected *= height.sum() / np.maximum(expected.sum(1, keepdims=True), 1e-12)
     weak = TOO_WEAK + (1 - TOO_WEAK) * (1 - np.exp(-lines.threshold / np.maximum(expected, 1e-9)))
     missing = (np.log(weak) * may)[:, unseen].sum(1)
-    total = observed + missing
+    total = np.round(observed + missing, 6)  # settings as good as each other: the first
     best = np.array([np.flatnonzero(classes == k)[np.argmax(total[classes == k])] for k in names])
     return names, observed[best], missing[best]

@@ -13,6 +13,8 @@ from insitu.diffraction.pattern_grid import Array
 
 #: Evidence of a class for which there is no lattice.
 NONE = -400.0
+#: Evidences are the same within this.
+ALIKE = 1e-6
 #: Numbers about the lines, and about each kind of lattice.
 GENERAL, EACH = 10, 6
 SUMMARY = GENERAL + EACH * len(KINDS)
@@ -71,11 +73,12 @@ def describe(pattern: Array, span: tuple[float, float] = EVERYWHERE) -> Features
         for lattice in found:
             classes, seen, unseen = evidence(faint, lattice)
             totals.append((seen + unseen).max())
-            better = seen + unseen > observed[classes] + missing[classes]
+            # Lattices that are as good but for rounding: the first one, whatever the order of the sums.
+            better = seen + unseen > observed[classes] + missing[classes] + ALIKE
             observed[classes[better]], missing[classes[better]] = seen[better], unseen[better]
         clear |= found[0].score > CLEAR * used and max(totals) > most
         top = classes[np.argmax(observed[classes] + missing[classes])]
-        chosen = found[int(np.argmax(totals))]
+        chosen = found[int(np.argmax(np.round(totals, 6)))]
         best.append(chosen)
         count = len(predicted(kind, chosen.abc, float(q[-1]))[1])
         part[:] = (

@@ -271,7 +271,8 @@ def index(lines: Lines, kind: str, keep: int = 6) -> list[Lattice]:
             constants, shift, score = refine(kind, row, angles, heights, zero)
             if np.isfinite(score):
                 found.append(Lattice(kind, constants, shift, score))
-    found.sort(key=lambda lattice: -lattice.score)
+    # Of lattices with the same score, which differ by rounding only, the one with the smallest cell.
+    found.sort(key=lambda lattice: (-round(lattice.score, 6), -volume(kind, lattice.abc[None])[0]))
     chosen = _different(np.array([lattice.abc for lattice in found]), keep) if found else []
     return [found[i] for i in chosen]
 

@@ -131,7 +131,7 @@ def _voted(abc: Array, q: Array, tolerance: Array, weight: Array) -> Array:
     each[(d > _WIDEST * root[:, None]) | (d < 0.01 * root[:, None])] = -1
     best = np.argpartition(-each.ravel(), min(_VOTED, each.size - 1))[:_VOTED]
     i = best // bins
-    return np.stack([a[i], b[i], c[i], d.ravel()[best]], 1).astype(float)
+    return np.column_stack([abc[i], d.ravel()[best].astype(float)])
 
 
 def _with_fitted_angle(

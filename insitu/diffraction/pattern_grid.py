@@ -128,15 +128,15 @@ def on_uniform_grid(two_theta: Array, intensity: Array, wavelength: float) -> Ar
 
         values = values * factor(angle) / factor(given)
     degrees = np.degrees(angle)
+    if not len(degrees):
+        return np.zeros(len(ANGLES))
     edges = np.append(ANGLES - STEP / 2, ANGLES[-1] + STEP / 2)
     # The integral of the piecewise linear pattern, exact at the edges of the steps.
     knots = np.union1d(degrees, edges)
     line = np.interp(knots, degrees, values, left=0.0, right=0.0)
     integral = np.concatenate([[0.0], np.cumsum(0.5 * (line[1:] + line[:-1]) * np.diff(knots))])
     out: Array = np.diff(np.interp(edges, knots, integral)) / STEP
-    inside = (
-        np.flatnonzero((degrees[0] <= ANGLES) & (degrees[-1] >= ANGLES)) if len(degrees) else []
-    )
+    inside = np.flatnonzero((degrees[0] <= ANGLES) & (degrees[-1] >= ANGLES))
     if not len(inside):
         return np.zeros(len(ANGLES))
     first, last = int(inside[0]), int(inside[-1])

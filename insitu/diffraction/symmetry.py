@@ -53,7 +53,7 @@ def _network() -> torch.jit.ScriptModule:
             "(CPU build: docs/installation.md)"
         ) from None
     module: Any = torch.jit.load(str(ARTIFACT), map_location="cpu")  # type: ignore[no-untyped-call]
-    return module.float().eval()  # type: ignore[no-any-return]
+    return module.double().eval()  # type: ignore[no-any-return]
 
 
 def _checked(two_theta: ArrayLike, intensity: ArrayLike, wavelength: float) -> tuple[Array, Array]:
@@ -212,12 +212,16 @@ def _read(pattern: Array, scale: float = 1.0, span: tuple[float, float] = EVERYW
 
     network = _network()
     features = describe(pattern, span)
-    inputs = [network_input(pattern[None])] + [
-        values[None].astype(np.float32)
-        for values in (features.observed, features.missing, features.summary)
-    ]
+    # In double precision: evidences of some hundred are compared, and the same sample gives the same.
+    values = (
+        network_input(pattern[None])[0],
+        features.observed,
+        features.missing,
+        features.summary,
+    )
+    inputs = [value[None].astype(np.float64) for value in values]
     with torch.no_grad():
-        scores = network(*(torch.from_numpy(v) for v in inputs)).numpy()[0].astype(float)
+        scores = network(*(torch.from_numpy(v) for v in inputs)).numpy()[0]
     p = np.exp(scores - scores.max())
     p /= p.sum()
     unknown, groups = float(p[-1]), p[:-1] / max(p[:-1].sum(), 1e-300)
