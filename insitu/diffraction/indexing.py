@@ -269,6 +269,8 @@ def index(lines: Lines, kind: str, keep: int = 6) -> list[Lattice]:
     for zero in (0.0, -0.1, 0.1) if kind == "cubic" else (0.0,):
         for row in _search(kind, angles - zero, heights, keep):
             constants, shift, score = refine(kind, row, angles, heights, zero)
+            if kind == "monoclinic":  # indices are those on the cell that is shown
+                constants = monoclinic.reduced(constants[None])[0]
             if np.isfinite(score):
                 found.append(Lattice(kind, constants, shift, score))
     # Of lattices with the same score, which differ by rounding only, the one with the smallest cell.

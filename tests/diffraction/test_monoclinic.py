@@ -90,6 +90,14 @@ def test_baddeleyite_is_indexed() -> None:
     assert sorted(found.cell.lengths) == pytest.approx(sorted(cell[:3]), rel=1e-3)
     assert found.cell.beta == pytest.approx(cell[3], abs=0.1)
     assert found.explained > 0.99
+    assert found.groups[0].name == "monoclinic P 1 21/c 1"
+    x, y, z = found.cell.lengths
+    own = metric_of(x, y, z, found.cell.beta)
+    for line in found.lines:
+        h, k, l = line.hkl or (0, 0, 0)  # noqa: E741
+        if line.hkl:
+            square = own @ np.array([h * h, k * k, l * l, h * l])
+            assert line.q == pytest.approx(2 * np.pi * np.sqrt(square), rel=2e-3)
     strongest = max(found.lines, key=lambda line: line.height)
     assert sorted(map(abs, strongest.hkl or ())) == [1, 1, 1]
     assert 360 / np.pi * np.arcsin(strongest.q * 1.5406 / (4 * np.pi)) == pytest.approx(
