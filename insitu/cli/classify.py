@@ -99,7 +99,7 @@ def add_classify(verb: Verb) -> None:
     sub.add_argument(
         "--group", metavar="CONDITION",
         help="classify and count only the atoms for which this holds, of columns of the file: "
-        "'type == 1 and z > 20'; the others still are neighbours",
+        "'type == 1 and z > 20', \"element == 'Cu'\"; the others still are neighbours",
     )  # fmt: skip
     sub.add_argument(
         "--neighbors", type=_words, default=(), metavar="A,B,…",

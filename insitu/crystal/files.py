@@ -17,6 +17,8 @@ HEAD = "found by insitu: mean positions of a crystal's atoms, symmetry imposed"
 def cif_of(c: Crystal, names: dict[int, str], number: int = 1) -> str:
     """Return the conventional cell of a crystal as a block of a CIF file.
 
+    Sites that species share have a line for each of them, with its occupancy.
+
     Parameters
     ----------
     c
@@ -26,7 +28,12 @@ def cif_of(c: Crystal, names: dict[int, str], number: int = 1) -> str:
     number
         Of the block.
     """
-    named = [names[int(z)] for z in c.conventional_kinds]
+    held = [
+        (site, species, share)
+        for site, kind in zip(c.conventional_sites, c.conventional_kinds.tolist(), strict=True)
+        for species, share in (c.mixture[kind] if c.mixed else {kind: 1.0}).items()
+    ]
+    named = [names[species] for _, species, _ in held]
     # Readers of CIF files take no other names than those of elements, and X for one that is not known.
     symbols = [n if n in SYMBOLS else "X" for n in named]
     group = "none" if c.group is None else f"{c.group.symbol} ({c.group.number})"
@@ -36,7 +43,10 @@ def cif_of(c: Crystal, names: dict[int, str], number: int = 1) -> str:
     ]
     if odd := dict.fromkeys(n for n in named if n not in SYMBOLS):
         notes.append(f"X: {', '.join(odd)}")
-    return cif(c.conventional, c.conventional_sites, symbols, name=f"crystal_{number}", notes=notes)
+    return cif(
+        c.conventional, [site for site, _, _ in held], symbols, name=f"crystal_{number}", notes=notes,
+        occupancy=[share for _, _, share in held],
+    )  # fmt: skip
 
 
 def write(path: Path, c: Crystal, names: dict[int, str]) -> None:

@@ -28,6 +28,8 @@ class Basis:
         ``(s,)`` species of most of its atoms.
     purity, occupancy
         ``(s,)`` part of its atoms that are of this species, and part of the cells that have one there.
+    species, shares
+        ``(t,)`` all species, and ``(s, t)`` what part of each site's atoms they are.
     counts
         ``(s,)`` atoms on the site.
     deviation
@@ -42,6 +44,8 @@ class Basis:
     kinds: NDArray[np.int64]
     purity: NDArray[np.float64]
     occupancy: NDArray[np.float64]
+    species: NDArray[np.int64]
+    shares: NDArray[np.float64]
     counts: NDArray[np.int64]
     deviation: float
     left: float
@@ -126,8 +130,8 @@ def fold(
     table = table.reshape(len(sites), len(species))
     return Basis(
         sites % 1.0, species[table.argmax(axis=1)].astype(np.int64), table.max(axis=1) / counts,
-        counts / full, counts, float(np.sqrt((spread**2).sum(axis=1).mean())),
-        float(1.0 - on.mean()), _shortest(sites, cell),
+        counts / full, species.astype(np.int64), table / counts[:, None], counts,
+        float(np.sqrt((spread**2).sum(axis=1).mean())), float(1.0 - on.mean()), _shortest(sites, cell),
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ ball of some thousand atoms, :meth:`Lattice.sums` adds up what any atoms say of 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,8 @@ _MOLTEN, _LEFT = 0.22, 0.2
 _ERRORS, _FLOOR = 9.0, 0.01
 #: Octants that have to know the lattice for an error to be given.
 _PARTS = 4
+#: Part of the atoms on sites of their own species from which on the crystal counts as ordered.
+_PURE = 0.98
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,9 @@ class Crystal:
         Part of the atoms of the ball that is on no site: interstitials.
     purity
         Part of the atoms on sites of their own species; 1: ordered.
+    mixture
+        For each of `kinds`, what its sites hold: part of their atoms by species. A random alloy has one
+        kind of site, named by the species of most of its atoms.
     """
 
     cell: NDArray[np.float64]
@@ -80,6 +86,23 @@ class Crystal:
     deviation: float
     left: float
     purity: float
+    mixture: Mapping[int, Mapping[int, float]]
+
+    @property
+    def mixed(self) -> bool:
+        """Whether species share sites: `kinds` alone are not what the crystal is made of."""
+        return self.purity < _PURE
+
+    @property
+    def composition(self) -> dict[int, float]:
+        """Part of the atoms by species; of an ordered crystal that of its cell."""
+        kinds, counts = np.unique(self.kinds, return_counts=True)
+        found: dict[int, float] = {}
+        for kind, count in zip(kinds.tolist(), counts / counts.sum(), strict=True):
+            held = self.mixture[kind] if self.mixed else {kind: 1.0}
+            for species, share in held.items():
+                found[species] = found.get(species, 0.0) + float(count) * share
+        return found
 
 
 def assemble(
@@ -199,8 +222,13 @@ def _crystal(
         volumes = volume * np.array([abs(np.linalg.det(f)) for f in strained])
         volume_error = float(volumes.std(ddof=1) / np.sqrt(len(strained)))
     weight = basis.counts / basis.counts.sum()
+    mixture = {}
+    for kind in np.unique(basis.kinds).tolist():
+        mean = basis.shares[basis.kinds == kind].mean(axis=0)
+        held = zip(basis.species.tolist(), mean.tolist(), strict=True)
+        mixture[kind] = {species: share for species, share in held if share > 0.0}
     return Crystal(
         primitive, sites, kinds, *conventional, six, errors, volume, volume_error, group, tolerance,
         settled, atoms, atoms / max(looked_at, 1), basis.deviation, basis.left,
-        float((basis.purity * weight).sum()),
+        float((basis.purity * weight).sum()), mixture,
     )  # fmt: skip

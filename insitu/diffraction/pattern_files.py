@@ -104,7 +104,7 @@ def _from_cif(path: Path, text: str) -> tuple[Array, Array, float | None]:
                 return np.linspace(ends[0], ends[1], len(values)), values, wavelength
     raise SettingError(
         f"pattern '{path}' is a CIF without powder data (_pd_…); give one with a "
-        "measured pattern, or two columns"
+        "measured pattern, or two columns (`insitu crystal` reads a CIF of a structure)"
     )
 
 

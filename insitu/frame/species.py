@@ -105,6 +105,11 @@ def check_species(
             "atom types; give one for each type, in their order"
         )
     if wrong := [s for k, s in enumerate(species, 1) if s not in known and k not in left_out]:
+        if wrong[0] not in SYMBOLS[1:]:
+            raise SettingError(
+                f"species={','.join(species)}: '{wrong[0]}' is no element; give one for each type, in "
+                f"their order.{did_you_mean(wrong[0], SYMBOLS)}"
+            )
         raise SettingError(
             f"species={','.join(species)}: the model does not know {wrong[0]}; it knows "
             f"{', '.join(known)}.{did_you_mean(wrong[0], known)}"

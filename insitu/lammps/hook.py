@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 _fixes: dict[tuple[int, str], Monitor] = {}
 
 
-def fix_call(action: str, handle: int, text: str) -> str:
+def fix_call(action: str, handle: int, text: bytes | str) -> str:
     """Serve ``fix insitu``: never raises, answers ``"ok …"`` or the error message for LAMMPS.
 
     Parameters
@@ -42,7 +42,13 @@ def fix_call(action: str, handle: int, text: str) -> str:
         Create: the interval in steps, the number of phases, the number of rows of fractions (all, groups,
         types), and a line for LAMMPS' log that names them.
     """
-    identity, *words = text.split("\x1f")
+    try:
+        identity, *words = (text if isinstance(text, str) else text.decode()).split("\x1f")
+    except UnicodeDecodeError:
+        return (
+            "the fix line has characters other than ASCII, some of which LAMMPS replaces in a deck, as its "
+            "warning says; write names of files and groups in ASCII"
+        )
     key = (handle, identity)
     fix = _fixes.get(key)
     try:
@@ -96,10 +102,15 @@ def _setup(fix: Monitor, view: Any, words: list[str]) -> None:
                 "insitu: a minimisation is not analysed; for its end state add `run 0` after it, and "
                 "`first yes` to the fix line"
             )
-        fix.minimised = True
+        fix.minimised = fix.unseen = True
         return
     fix.pipeline.frames.take(view)
-    first = fix.settings.first and (not fix.begun or fix.pipeline.is_rewound(view))
+    first = fix.settings.first and (
+        not fix.begun
+        or fix.pipeline.is_rewound(view)
+        or (fix.unseen and fix.pipeline.is_past_last(view.step))
+    )
+    fix.unseen = False
     fix.pipeline.begin(view, first)
     if first:
         fix.pipeline.frame(view)
@@ -130,8 +141,9 @@ def _create(key: tuple[int, str], words: list[str]) -> str:
         raise SettingError(
             f"every={every} is not a multiple of the fix's N={n}; give one, or leave it out"
         )
-    if chosen.every_max is not None:
-        check_multiple("every_max", chosen.every_max, every)
+    for name in ("every_max", "atoms"):
+        if value := getattr(chosen, name):
+            check_multiple(name, value, every)
     for (_, other), fix in ((k, f) for k, f in _fixes.items() if k != key):
         same = os.path.realpath(fix.settings.file) == os.path.realpath(chosen.file)
         if same and {chosen.if_exists, fix.settings.if_exists} != {"new"}:

@@ -33,6 +33,8 @@ class Monitor:
         self.ghost_cutoff: tuple[float, int, str] = (0.0, 0, "")
         #: Whether a minimisation was met, which is said once (plug-in).
         self.minimised = False
+        #: Whether atoms were minimised since the last run, which no frame has seen (plug-in).
+        self.unseen = False
         #: Whether an error ended the analysis (`on_error` disable); nothing is done any more.
         self.disabled = False
         self.pipeline: Any = None

@@ -151,7 +151,8 @@ def _of(
     if len(items) > 1:
         what += f" (mean of {len(items)})"
     if not found.crystals:
-        return names, found, [f"{what}: no crystal: {found.reasons[0]}"]
+        why = found.reasons[0] if len(found.reasons) else "no atoms"
+        return names, found, [f"{what}: no crystal: {why}"]
     part = float((found.crystal >= 0).mean())
     n = len(found.crystals)
     lines = [f"{what}: {n} crystal{'s'[: n != 1]}, {100 * part:.1f} % of {len(kinds):,} atoms"]
@@ -191,10 +192,10 @@ def _with_error(value: float, error: float, digits: int = 4) -> str:
 def density(c: Crystal, names: dict[int, str]) -> float:
     """Return the density of a crystal [g/cm³]; NaN where an element has no mass, or is not known."""
     known = dict(zip(SYMBOLS, MASSES, strict=False))  # the last elements have none
-    masses = [known.get(names[int(z)], 0.0) for z in c.kinds]
-    if not all(masses):
+    held = {species: (known.get(names[species], 0.0), x) for species, x in c.composition.items()}
+    if not all(mass for mass, _ in held.values()):
         return float("nan")
-    return DENSITY * sum(masses) / (c.volume * len(c.kinds))
+    return DENSITY * sum(mass * share for mass, share in held.values()) / c.volume
 
 
 def describe(c: Crystal, names: dict[int, str]) -> list[str]:
@@ -203,6 +204,8 @@ def describe(c: Crystal, names: dict[int, str]) -> list[str]:
     formula = "".join(
         f"{names[int(z)]}{n if n > 1 else ''}" for z, n in zip(kinds, counts, strict=True)
     )
+    if c.mixed:
+        formula = "".join(f"{names[z]}{share:.2f}" for z, share in c.composition.items())
     group = "no space group" if c.group is None else f"{c.group.symbol} ({c.group.number})"
     note = "" if c.settled else ", another one at 0.75 or 1.5 of it"
     six, e = c.parameters, c.errors
@@ -224,11 +227,16 @@ def describe(c: Crystal, names: dict[int, str]) -> list[str]:
         "primitive, reduced: " + " ".join(f"{v:.4f}" for v in p[:3]) + " Å, "
         + " ".join(f"{v:.2f}" for v in p[3:]) + f"°, {len(c.kinds)} sites",
     ]  # fmt: skip
-    if c.purity < 0.98:
+    if c.mixed:
         lines.append(
-            f"species are mixed: {100 * c.purity:.0f} % of the atoms on sites of their own"
+            f"species share sites: {100 * c.purity:.0f} % of the atoms are of the species of most atoms on "
+            "their site; the space group is that of the sites"
         )
     return lines
+
+
+#: Why nothing is predicted.
+_ORDERED = "not predicted, species share sites and the model knows ordered crystals only"
 
 
 def _elements(c: Crystal, names: dict[int, str], option: str) -> list[int]:
@@ -248,6 +256,8 @@ def formation(c: Crystal, names: dict[int, str]) -> list[str]:
     SettingError
         The species are no elements.
     """
+    if c.mixed:
+        return [f"formation energy: {_ORDERED}"]
     numbers = _elements(c, names, "--energy")
     found = formation_energy(c.conventional, c.conventional_sites, numbers)
     return [
@@ -264,6 +274,8 @@ def elastic(c: Crystal, names: dict[int, str]) -> list[str]:
     SettingError
         The species are no elements.
     """
+    if c.mixed:
+        return [f"elastic tensor: {_ORDERED}"]
     numbers = _elements(c, names, "--elastic")
     found = elastic_tensor(c.conventional, c.conventional_sites, numbers)
     six = to_voigt(found.tensor)

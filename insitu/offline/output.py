@@ -123,7 +123,10 @@ class Output:
             self._n_types = 0
             if self._options.types:
                 if types is None:
-                    raise SettingError(f"--types: '{file}' has no column type; leave --types out")
+                    raise SettingError(
+                        f"--types: '{file}' has no column type; leave --types out, or count one element "
+                        "at a time: --group \"element == 'Cu'\""
+                    )
                 self._n_types = _types(types, file)
             self._analyzer = Phases(self._model, self._options.sureness, (), self._n_types)
             if self._options.analyze:

@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 #: Atoms that are made text at once.
 _ROWS = 20_000
+#: Unit styles of Å, and that without a unit: the others are named in a dump.
+_ANGSTROM = ("metal", "real", "lj")
 _LINE = "%d %d %.8g %.8g %.8g %d\n"
 
 
@@ -48,10 +50,13 @@ class Kept:
         What a dump says before the atoms; their number is left open.
     atoms
         ``(n_local,)`` table: id, type, position in the deck's unit of length, code of the phase.
+    units
+        Unit style of the deck.
     """
 
     head: str
     atoms: NDArray[Any]
+    units: str
 
     @classmethod
     def of(cls, frame: Frame, codes: NDArray[np.int32]) -> Kept:
@@ -62,7 +67,7 @@ class Kept:
         atoms["id"], atoms["type"] = frame.ids[:n], frame.types[:n]
         atoms["r"] = frame.positions[:n] / length
         atoms["phase"] = codes
-        return cls(_head(frame, length), atoms)
+        return cls(_head(frame, length), atoms, frame.units)
 
 
 def _kind(large: bool) -> np.dtype[Any]:
@@ -270,6 +275,8 @@ class Events:
         def begin() -> None:
             nonlocal file
             file = open(path, mode)  # noqa: SIM115 (closed below, whatever happens)
+            if mode == "w" and kept.units not in _ANGSTROM:
+                file.write(f"ITEM: UNITS\n{kept.units}\n")  # else a reader takes them for Å
             file.write(kept.head.replace("{atoms}", str(int(sizes.sum()))))
             _put(file, rows)
 

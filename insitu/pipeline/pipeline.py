@@ -18,6 +18,7 @@ from insitu.errors import InsituError, guarded
 from insitu.frame.frame import Thermo
 from insitu.frame.ghosts.cutoff import HostCutoff
 from insitu.frame.ranks.reduce import Ranks
+from insitu.frame.species import SYMBOLS, check_species
 from insitu.frame.threads import thread_count
 from insitu.pipeline import overlap
 from insitu.pipeline.budget import drawn
@@ -124,6 +125,8 @@ class Pipeline:
                 f"model '{card.name}' works on distances in Å and the deck has "
                 "`units lj`, which have none; use a scale-free model, or units metal or real"
             )
+        if s.species and not card.elements:
+            check_species(s.species, view.setting("ntypes"), dict.fromkeys(SYMBOLS[1:]))
         if s.species and not (card.elements or self.further) and not self.ranks.rank:
             log.warning(
                 "insitu: species=%s is not used: model '%s' does not tell species apart",
@@ -168,6 +171,10 @@ class Pipeline:
             began, _ = view.run_span
             self._deliver.restore(step if began is None else min(step, began + 1))
             self._analysed = step - 1
+
+    def is_past_last(self, step: int) -> bool:
+        """Return whether a step is later than that of the last frame; the same on all ranks."""
+        return self._analysed is None or step > self._analysed
 
     def is_rewound(self, view: LammpsView) -> bool:
         """Return whether the history has frames of later steps than the present; collective."""

@@ -140,7 +140,7 @@ std::string insitu::call_hook(const char *action, LAMMPS_NS::LAMMPS *lmp, const 
   if (!answer.empty()) return "!" + answer;
   const int state = api.gil_ensure();
   PyObject *result =
-      api.call_function(hook, "sKs", action,
+      api.call_function(hook, "sKy", action,
                         static_cast<unsigned long long>(reinterpret_cast<size_t>(lmp)),
                         text.c_str());
   PyObject *bytes = result ? api.as_utf8(result) : nullptr;

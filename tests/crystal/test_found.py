@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Crystals found among hot atoms: known lattices and decorations, grains, melts, cells of all shapes."""
 
+import re
+
+import ase
+import ase.io
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
 from insitu.crystal.cells import cif, from_parameters, parameters
+from insitu.crystal.files import cif_of
 from insitu.crystal.finding import averaged, find_crystals
 from insitu.crystal.spacegroup import find
 from insitu.errors import SettingError
+from insitu.offline.crystals import density, describe, elastic, formation
 from insitu.testing import lattice
 
 #: Lattice, constant [Å], copies, species of the orthogonal cell's atoms, space group, conventional a, c,
@@ -101,6 +107,35 @@ def test_a_random_alloy_has_the_lattice_of_its_positions():
     (crystal,) = find_crystals(r, cell, True, z).crystals
     assert crystal.group.number == 225
     assert crystal.purity == pytest.approx(0.5, abs=0.05)
+    assert crystal.mixed
+
+
+def test_a_solid_solution_weighs_what_its_atoms_weigh(tmp_path):
+    """Density as ASE's masses have it; sites have occupancies in the CIF, which ASE reads."""
+    r, cell, _ = hot("fcc", 0.05)
+    numbers = np.where(np.random.default_rng(5).random(len(r)) < 0.3, 13, 29)
+    atoms = ase.Atoms(numbers, r, cell=cell, pbc=True)
+    (crystal,) = find_crystals(r, cell, True, numbers).crystals
+    names = {13: "Al", 29: "Cu"}
+    expected = atoms.get_masses().sum() / atoms.get_volume() * 1.66054
+    assert density(crystal, names) == pytest.approx(expected, rel=0.01)
+    text = describe(crystal, names)
+    assert re.match(r"Al0\.[23]\dCu0\.[67]\d, Fm-3m", text[0])
+    assert "species share sites" in text[-1]
+    assert "not predicted" in elastic(crystal, names)[0]
+    assert "not predicted" in formation(crystal, names)[0]
+    path = tmp_path / "a.cif"
+    path.write_text(cif_of(crystal, names))
+    back = ase.io.read(path)
+    share = (numbers == 13).mean()
+    assert len(back) == 4
+    for site in back.info["occupancy"].values():
+        assert site["Al"] == pytest.approx(share, abs=0.03)
+        assert site["Cu"] == pytest.approx(1 - share, abs=0.03)
+    ordered = np.where(np.arange(len(r)) % 4 == 0, 13, 29)
+    (crystal,) = find_crystals(r, cell, True, ordered).crystals
+    assert not crystal.mixed
+    assert crystal.composition == {13: 0.25, 29: 0.75}
 
 
 def test_a_gas_is_no_crystal():

@@ -17,6 +17,21 @@ from conftest import Host, crystal, require
 import insitu
 
 
+def test_each_minimum_has_its_frame(potentials: Path, tmp_path: Path) -> None:
+    """`minimize` and `run 0` again and again, as in a quasistatic deformation; other runs add none."""
+    host = require("wheel")
+    deck = crystal(potentials) + host.monitor(1000, first="yes", file="a.h5")
+    deck += "print 'AT $(step)'\nrun 0\n"
+    for seed in (1, 2):
+        deck += f"displace_atoms all random 0.2 0.2 0.2 {seed}\nminimize 0 1e-3 20 100\n"
+        deck += "print 'AT $(step)'\nrun 0\n"
+    run = host.run(tmp_path, deck + "run 3\nrun 0\n", 2)
+    assert run.code == 0, run.text[-3000:]
+    steps = [int(x) for x in re.findall(r"^AT (\d+)", run.text, re.M)]
+    assert len(steps) == 3
+    assert insitu.open(str(tmp_path / "a.h5"))["step"].values.tolist() == steps
+
+
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 def test_history(host: Host, potentials: Path, tmp_path: Path, ranks: int) -> None:
     deck = crystal(potentials) + host.monitor(20, file="phases.h5", every=40) + "run 130\n"

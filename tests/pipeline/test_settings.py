@@ -77,6 +77,9 @@ def test_fix_call_answers_and_never_raises() -> None:
     assert "'file' has no value" in create("100", "file")
     assert "every=150 is not a multiple" in create("100", "every", "150")
     assert "its own group" in create("100", "group", "part")
+    assert "atoms=150 is not a multiple" in create("100", "atoms", "150")
+    damaged = "phases\x1fall\x1f100\x1ffile\x1fü.h5".encode().replace(b"\xc3", b"")
+    assert "write names of files and groups in ASCII" in hook.fix_call("create", 1, damaged)
     assert "is not visible in this process" in create("100")  # there is no LAMMPS here
     assert hook.fix_call("step", 1, "nobody") == "fix nobody is not set up"
     assert hook.fix_call("destroy", 1, "phases") == "ok"

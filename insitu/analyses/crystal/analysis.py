@@ -185,6 +185,7 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
             of("atoms", "i8", "", "atoms that belong to the crystal"),
             of("share", "f8", "", "part of the phase's atoms that belongs to it"),
             of("tolerance", "f8", length, "tolerance of the space group"),
+            of("purity", "f8", "", "part of the atoms that are of the species of most on their site"),
             of("cell", "f8", length, "primitive, Niggli-reduced cell in the axes of the box",
                vectors, ("direction", ("x", "y", "z"), "")),
         )  # fmt: skip
@@ -266,14 +267,14 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
         return values
 
     def _values(self, c: Crystal) -> dict[str, Any]:
-        mass = sum(self._mass.get(int(z), np.nan) for z in c.kinds)
+        mass = sum(self._mass.get(z, np.nan) * share for z, share in c.composition.items())
         return {
             **self._properties.of(c),
             "length": c.parameters[:3], "length_error": c.errors[:3], "angle": c.parameters[3:],
             "space_group": c.group.number if c.group else 1, "volume": c.volume,
-            "volume_error": c.volume_error, "density": DENSITY * mass / (c.volume * len(c.kinds)),
+            "volume_error": c.volume_error, "density": DENSITY * mass / c.volume,
             "displacement": c.deviation, "sites": len(c.kinds), "atoms": c.atoms, "share": c.share,
-            "tolerance": c.tolerance, "cell": c.cell,
+            "tolerance": c.tolerance, "cell": c.cell, "purity": c.purity,
         }  # fmt: skip
 
     @classmethod

@@ -111,9 +111,12 @@ class Properties:
         """Return the properties of a crystal by the names of the observables.
 
         Of a crystal to which a network does not apply (an element that it does not know, atoms that lie on
-        each other) they are left out, and so NaN in the history: no simulation ends for that.
+        each other, a solid solution) they are left out, and so NaN in the history: no simulation ends for
+        that.
         """
         found: dict[str, Any] = {}
+        if crystal.mixed:
+            return found
         for of in (self._elastic, self._dielectric, self._energy):
             with suppress(SettingError):
                 found |= of(crystal)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import SettingError, did_you_mean
+from insitu.frame.species import SYMBOLS
 from insitu.offline.readers.configuration import Configuration
 
 _COMPARED: Mapping[type, Callable[[Any, Any], Any]] = {
@@ -82,9 +83,12 @@ def atoms_of(c: Configuration, file: str, text: str) -> NDArray[np.bool_]:
             case ast.Name() | ast.Subscript():
                 name = ast.unparse(node)
                 if name not in known:
+                    element = (
+                        f" An element is written in quotes: '{name}'." if name in SYMBOLS else ""
+                    )
                     raise SettingError(
                         f"--group {text}: '{file}' has no column '{name}'; it has "
-                        f"{', '.join(sorted(known))}.{did_you_mean(name, known)}"
+                        f"{', '.join(sorted(known))}.{element or did_you_mean(name, known)}"
                     )
                 return known[name]
             case ast.Call():

@@ -128,9 +128,23 @@ def holds_atoms(path: str) -> bool:
     if not Path(path).is_file():
         return False
     head = Stream(path, _HEAD).head()
-    if _kind(head) or head.startswith(_HDF5) or trajectory_kind(head):
+    if _kind(head) or head.startswith(_HDF5) or trajectory_kind(head) or _is_xyz(head):
         return True
     return is_for_mdanalysis(path) or Path(path).suffix in (".extxyz", ".traj", ".vasp", ".poscar")
+
+
+def _is_xyz(head: bytes) -> bool:
+    """Return whether a text is XYZ: a number of atoms, a comment, an element or a type and where it is."""
+    lines = head.decode(errors="replace").splitlines()
+    if len(lines) < 3 or not lines[0].strip().isdigit():
+        return False
+    words = lines[2].split()
+    try:
+        return "Properties=" in lines[1] or (
+            len(words) > 3 and all(map(float, words[1:4])) is not None
+        )
+    except ValueError:
+        return False
 
 
 def first_step(path: str) -> int | None:
