@@ -8,6 +8,7 @@ end.
 
 example:
   python benchmarks/barriers_networks.py FOLDER --out RUNS --train distance gcn --steps 160
+  python benchmarks/barriers_networks.py FOLDER --out RUNS --cost
   python benchmarks/barriers_networks.py FOLDER --out RUNS
   python benchmarks/barriers_networks.py FOLDER --out RUNS --validation
   python benchmarks/barriers_networks.py FOLDER --out RUNS --explain distance --picture edges.png
@@ -48,17 +49,25 @@ Predictions = dict[str, dict[int, np.ndarray]]
 
 
 def predictions(folder: Path, out: Path, numbers: tuple[int, ...]) -> Predictions:
-    """Return the barriers of some glasses by all trained networks, and by the regression."""
+    """Return the barriers of some glasses by all trained networks, and by the regression.
+
+    Those of a network are kept in `out`, so that each glass is looked at once.
+    """
     glasses = {k: fit.read(folder, k) for k in {*numbers, *TRAINED}}
     found: Predictions = {}
     for kind in NAMES:
         if not (file := out / f"{kind}.pt").is_file():
             continue
-        network = symgnn.trained(file)
-        found[kind] = {
-            k: symgnn.predicted(network, Graph.of(glasses[k]), SAMPLES.get(kind, 0))
-            for k in numbers
-        }
+        network, kept = symgnn.trained(file), out / f"{kind}.npz"
+        by_glass = dict(np.load(kept)) if kept.is_file() else {}
+        if kept.is_file() and kept.stat().st_mtime < file.stat().st_mtime:
+            by_glass = {}  # of an earlier training
+        for k in numbers:
+            if str(k) not in by_glass:
+                graph = Graph.of(glasses[k])
+                by_glass[str(k)] = symgnn.predicted(network, graph, SAMPLES.get(kind, 0))
+                np.savez(kept, **by_glass)
+        found[kind] = {k: by_glass[str(k)] for k in numbers}
     card = load("cuzr-barriers").card
     xs = {k: fit.features(g, card.settings) for k, g in glasses.items()}
     sums = Sums.of([Sums(xs[k], glasses[k].barriers) for k in TRAINED])
@@ -204,6 +213,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained networks")
     parser.add_argument("--train", choices=symgnn.KINDS, nargs="+", help="train these instead")
     parser.add_argument("--steps", type=int, default=symgnn.Training.steps, help="of each training")
+    parser.add_argument(
+        "--frozen", type=float, default=symgnn.Training.frozen,
+        help="part of the steps after which normalisations are frozen",
+    )  # fmt: skip
     parser.add_argument("--cost", action="store_true", help="of a pass and its gradient, instead")
     parser.add_argument("--validation", action="store_true", help="measure glass 6 too")
     parser.add_argument("--explain", choices=symgnn.MODES, help="which edges matter to it, instead")
@@ -224,7 +237,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     graphs = {k: Graph.of(fit.read(options.folder, k)) for k in (*TRAINED, CHOICE)}
     for kind in options.train:
-        settings = symgnn.Training(steps=options.steps)
+        settings = symgnn.Training(steps=options.steps, frozen=options.frozen)
         symgnn.train(kind, graphs, TOGETHER, CHOICE, settings, options.out / f"{kind}.pt")
 
 
