@@ -184,24 +184,7 @@ class Pipeline:
     def ghost_cutoff(
         self, view: LammpsView, host: HostCutoff, first: bool
     ) -> tuple[float, int, str]:
-        """Return the ghost cutoff that a host is to set, 0 for none; collective.
-
-        Also in how many steps it should ask again (at a re-neighbouring), and a line to print.
-
-        Parameters
-        ----------
-        view
-            The LAMMPS instance; its ghosts need not be there yet.
-        host
-            What it has.
-        first
-            A run begins.
-
-        Raises
-        ------
-        InsituError
-            On all ranks: the deck has to be changed.
-        """
+        """Return what a host is to do about ghosts, as :meth:`Frames.ghost_cutoff`; collective."""
         if first:
             self.settle()
         busy = self.overlap is not None and self.overlap.busy
