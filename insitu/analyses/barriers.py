@@ -258,5 +258,7 @@ def _alike(
 def _moran(shell: NDArray[np.float64], mean: np.float64, spread: np.float64) -> np.float64:
     """Return the correlation of sums of :func:`_alike`, of barriers with a mean and a deviation [eV]."""
     weight, both, products = shell
+    if not spread > 1e-6 * abs(mean):  # all alike: nothing to be correlated
+        return np.float64(np.nan)
     found: np.float64 = (products - mean * both + weight * mean**2) / (weight * spread**2)
     return found

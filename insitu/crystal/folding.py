@@ -128,11 +128,34 @@ def fold(
     species, of = np.unique(of, return_inverse=True)
     table = np.bincount(site * len(species) + of, minlength=len(sites) * len(species))
     table = table.reshape(len(sites), len(species))
+    most = _majorities(table)
     return Basis(
-        sites % 1.0, species[table.argmax(axis=1)].astype(np.int64), table.max(axis=1) / counts,
+        sites % 1.0, species[most].astype(np.int64), table[np.arange(len(sites)), most] / counts,
         counts / full, species.astype(np.int64), table / counts[:, None], counts,
         float(np.sqrt((spread**2).sum(axis=1).mean())), float(1.0 - on.mean()), _shortest(sites, cell),
     )  # fmt: skip
+
+
+def _majorities(table: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return which species each site is named by: that of most atoms on all sites that hold the same.
+
+    Sites hold the same if their shares ``(s, t)`` differ by no more than chance (four standard errors): in
+    a solution of equal parts each site alone would have a majority of its own.
+    """
+    groups: list[NDArray[np.int64]] = []
+    member = []
+    for row in table:
+        for g, whole in enumerate(groups):
+            p, n, m = whole / whole.sum(), row.sum(), whole.sum()
+            error = np.sqrt(p * (1.0 - p) * (1.0 / n + 1.0 / m))
+            if (np.abs(row / n - p) <= 4.0 * error).all():
+                groups[g] = whole + row
+                break
+        else:
+            g = len(groups)
+            groups.append(row)
+        member.append(g)
+    return np.array([int(groups[g].argmax()) for g in member], dtype=np.int64)
 
 
 def _nearest(

@@ -95,12 +95,11 @@ class Crystal:
 
     @property
     def composition(self) -> dict[int, float]:
-        """Part of the atoms by species; of an ordered crystal that of its cell."""
+        """Part of the atoms by species, each kind of site as often as the cell has it."""
         kinds, counts = np.unique(self.kinds, return_counts=True)
         found: dict[int, float] = {}
         for kind, count in zip(kinds.tolist(), counts / counts.sum(), strict=True):
-            held = self.mixture[kind] if self.mixed else {kind: 1.0}
-            for species, share in held.items():
+            for species, share in self.mixture[kind].items():
                 found[species] = found.get(species, 0.0) + float(count) * share
         return found
 

@@ -97,7 +97,7 @@ def _ghosts(fix: Monitor, view: Any, words: list[str]) -> None:
 def _setup(fix: Monitor, view: Any, words: list[str]) -> None:
     fix.pipeline.settle()
     if words == ["1"]:
-        if fix.pipeline.ranks.rank == 0 and not fix.minimised:
+        if fix.pipeline.ranks.rank == 0 and not (fix.minimised or fix.settings.first):
             log.warning(
                 "insitu: a minimisation is not analysed; for its end state add `run 0` after it, and "
                 "`first yes` to the fix line"

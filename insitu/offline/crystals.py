@@ -205,7 +205,7 @@ def describe(c: Crystal, names: dict[int, str]) -> list[str]:
         f"{names[int(z)]}{n if n > 1 else ''}" for z, n in zip(kinds, counts, strict=True)
     )
     if c.mixed:
-        formula = "".join(f"{names[z]}{share:.2f}" for z, share in c.composition.items())
+        formula = " ".join(f"{names[z]} {share:.2f}" for z, share in c.composition.items())
     group = "no space group" if c.group is None else f"{c.group.symbol} ({c.group.number})"
     note = "" if c.settled else ", another one at 0.75 or 1.5 of it"
     six, e = c.parameters, c.errors

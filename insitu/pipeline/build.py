@@ -82,13 +82,19 @@ def make_phases(
     if known := model.card.elements:
         masses = {e: about["mass"] for e, about in known.items()}
         kinds = view.setting("ntypes")
-        unseen: set[int] = set()  # which types a group has is not known before the run
-        if s.neighbors and all(w.isdecimal() for w in s.neighbors):
-            unseen = set(range(1, kinds + 1)) - set(map(int, s.neighbors))
+        unseen = unseen_types(s, kinds)
         species = s.species or from_masses(view.masses(), masses, unseen)
         check_species(species, kinds, known, unseen)
         model.name_types({k: e for k, e in enumerate(species, 1) if k not in unseen})
     return analyzer
+
+
+def unseen_types(settings: Settings, n_types: int) -> set[int]:
+    """Return the atom types that are nobody's neighbours, 1 …; which a group has is not known before."""
+    named = settings.neighbors
+    if not (named and all(w.isdecimal() for w in named)):
+        return set()
+    return set(range(1, n_types + 1)) - set(map(int, named))
 
 
 def another_model(name: str, model: LoadedModel, ranks: Ranks) -> str | None:

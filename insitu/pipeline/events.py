@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The frames around an event: the last ones in memory, each rank's atoms on it, and the file they go to.
 
-A file is a LAMMPS dump, which OVITO, ASE, MDAnalysis and LAMMPS' own ``rerun`` read. Rank 0 writes it, one
-rank's atoms after another's: it never holds more than those of two.
+A file is a LAMMPS dump, which OVITO, ASE, MDAnalysis (of decks in Å) and LAMMPS' own ``rerun`` read. Rank 0
+writes it, one rank's atoms after another's: it never holds more than those of two.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from insitu.pipeline.build import (
     make_budget,
     make_further,
     make_phases,
+    unseen_types,
     with_classes,
 )
 from insitu.pipeline.delivery import Delivery
@@ -126,7 +127,8 @@ class Pipeline:
                 "`units lj`, which have none; use a scale-free model, or units metal or real"
             )
         if s.species and not card.elements:
-            check_species(s.species, view.setting("ntypes"), dict.fromkeys(SYMBOLS[1:]))
+            kinds = view.setting("ntypes")
+            check_species(s.species, kinds, dict.fromkeys(SYMBOLS[1:]), unseen_types(s, kinds))
         if s.species and not (card.elements or self.further) and not self.ranks.rank:
             log.warning(
                 "insitu: species=%s is not used: model '%s' does not tell species apart",

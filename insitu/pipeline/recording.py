@@ -224,18 +224,17 @@ class Recorder:
         behind = (expected - frame.time - self._lost_time) / timestep if timestep else 0.0
         # Another time step than the history's would hardly be behind by whole steps.
         whole = behind > 0.5 and abs(behind - round(behind)) < 1e-3
-        if frame.time + self._lost_time <= last or (whole and not self._joined):
-            stood = abs(frame.time + self._lost_time - last) <= 1e-6 * abs(timestep)
+        # In a minimisation the clock stands still: the same time at a later step is no fault.
+        back = frame.time + self._lost_time < last - 1e-6 * abs(timestep)
+        if back or (whole and not self._joined):
             self._lost_time = expected - frame.time
-            if stood:  # in a minimisation, whose steps the history counts as those of a run
-                return expected
             log.warning(
                 "insitu: LAMMPS' clock is behind the history by %g at step %d, as after a restart "
                 "file written during a run; the history's time goes on from step %d",
                 self._lost_time, frame.step, step,
             )  # fmt: skip
         self._joined = True
-        return frame.time + self._lost_time
+        return max(frame.time + self._lost_time, last)
 
     def note(self, view: LammpsView | None, step: int, reason: str) -> None:
         """Write that the analysis ended at a step, and why."""

@@ -120,7 +120,7 @@ def test_a_solid_solution_weighs_what_its_atoms_weigh(tmp_path):
     expected = atoms.get_masses().sum() / atoms.get_volume() * 1.66054
     assert density(crystal, names) == pytest.approx(expected, rel=0.01)
     text = describe(crystal, names)
-    assert re.match(r"Al0\.[23]\dCu0\.[67]\d, Fm-3m", text[0])
+    assert re.match(r"Al 0\.[23]\d Cu 0\.[67]\d, Fm-3m", text[0])
     assert "species share sites" in text[-1]
     assert "not predicted" in elastic(crystal, names)[0]
     assert "not predicted" in formation(crystal, names)[0]
@@ -136,6 +136,28 @@ def test_a_solid_solution_weighs_what_its_atoms_weigh(tmp_path):
     (crystal,) = find_crystals(r, cell, True, ordered).crystals
     assert not crystal.mixed
     assert crystal.composition == {13: 0.25, 29: 0.75}
+
+
+@pytest.mark.parametrize("share", [0.03, 0.1, 0.2])
+def test_a_dilute_solution_is_one_crystal_of_all_its_atoms(share):
+    r, cell, _ = hot("fcc", 0.04)
+    numbers = np.where(np.random.default_rng(8).random(len(r)) < share, 79, 29)
+    atoms = ase.Atoms(numbers, r, cell=cell, pbc=True)
+    (crystal,) = find_crystals(r, cell, True, numbers).crystals
+    assert crystal.share > 0.98
+    expected = atoms.get_masses().sum() / atoms.get_volume() * 1.66054
+    assert density(crystal, {29: "Cu", 79: "Au"}) == pytest.approx(expected, rel=0.01)
+
+
+def test_a_solution_of_equal_parts_has_sites_of_one_kind():
+    """Each of the two sites alone has a majority, by chance."""
+    r, cell, _ = hot("diamond", 0.03)
+    numbers = np.random.default_rng(9).choice([14, 32], len(r))
+    (crystal,) = find_crystals(r, cell, True, numbers).crystals
+    assert crystal.group.number == 227
+    ordered = np.tile([14] * 4 + [32] * 4, len(r) // 8)
+    (crystal,) = find_crystals(r, cell, True, ordered).crystals
+    assert crystal.group.number == 216
 
 
 def test_a_gas_is_no_crystal():

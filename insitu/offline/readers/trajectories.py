@@ -139,10 +139,12 @@ def _is_xyz(head: bytes) -> bool:
     if len(lines) < 3 or not lines[0].strip().isdigit():
         return False
     words = lines[2].split()
+    if "Properties=" in lines[1]:
+        return True
+    if len(words) < 4 or not (words[0][0].isalpha() or words[0].isdigit()):
+        return False
     try:
-        return "Properties=" in lines[1] or (
-            len(words) > 3 and all(map(float, words[1:4])) is not None
-        )
+        return all(isinstance(float(w), float) for w in words[1:4])
     except ValueError:
         return False
 
