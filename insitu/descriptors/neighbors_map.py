@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The Neighbors Map: settings, checks and documentation over kernels/neighbors_map.hpp."""
+"""The Neighbors Map: settings, checks and documentation over kernels/core/neighbors_map.hpp."""
 
 from __future__ import annotations
 

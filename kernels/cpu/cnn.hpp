@@ -20,7 +20,7 @@ constexpr int kCnnClasses = 16;  // the classes are padded to a multiple of this
 constexpr int kCnnGroup = 4;     // images that share one pass over the dense layer's weights
 
 // Weights, a row of outputs for each input: (kernel row, kernel column, channel) x outputs. Winograd
-// layers have their kernels transformed and their outputs in blocks: (block, 36, channels, 16). insitu/models/cnn.py writes them.
+// layers have their kernels transformed and their outputs in blocks: (block, 36, channels, 16). insitu/models/engines/cnn.py writes them.
 struct CnnWeights {
     int channels = 1, classes = kCnnClasses;  // of an image; padded
     const float *w1, *b1;                     // (25 * channels, 16)

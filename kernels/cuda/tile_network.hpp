@@ -24,7 +24,7 @@ INSITU_HD void tile_dense(Inputs in, int count, int n, const float* w, int outpu
     __syncthreads();
 }
 
-// The network's pointers from one array in the order of insitu/models/graph.py.
+// The network's pointers from one array in the order of insitu/models/engines/graph.py.
 INSITU_HD GraphNetwork graph_network(const float* w, int inputs, int hidden, int features, int message,
                                      int classes, int layers) {
     GraphNetwork g;
@@ -57,7 +57,7 @@ INSITU_HD GraphNetwork graph_network(const float* w, int inputs, int hidden, int
 }
 
 // Widths of a network on the whole sample's graph, and its pointers from one array: `width` zeros, then
-// what insitu/models/spatial.py packs.
+// what insitu/models/engines/spatial.py packs.
 struct EdgeWidths {
     std::int32_t species, width, layers, hidden, classes, most, radial, kinds, degree, moments;
     float range;

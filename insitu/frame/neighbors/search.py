@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Neighbour search over a frame's owned and ghost atoms (kernels/neighbors.hpp)."""
+"""Neighbour search over a frame's owned and ghost atoms (kernels/core/neighbors.hpp)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The Neighbors Map paper's network in the native kernels (kernels/cnn.hpp), without torch."""
+"""The Neighbors Map paper's network in the native kernels (kernels/cpu/cnn.hpp), without torch."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _transformed(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _arranged(s: Mapping[str, NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-    """Return the arrays of kernels/cnn.hpp's CnnWeights, one layer after the other."""
+    """Return the arrays of kernels/cpu/cnn.hpp's CnnWeights, one layer after the other."""
     first = _direct(s["features.0.weight"]) * s["scale"]
     arrays = [first, s["features.0.bias"]]
     for layer, arrange in ((2, _transformed), (5, _transformed), (7, _direct), (9, _direct)):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A model with a graph layer on a frame: nodes of the atoms, then classes from neighbours' nodes.
 
-Runs in the native kernels (kernels/graph.hpp) from the artefact's own weights, without torch, or as
+Runs in the native kernels (kernels/core/graph.hpp) from the artefact's own weights, without torch, or as
 TorchScript, which is the reference.
 """
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A network on the whole sample's graph, on a frame: a class for every atom from its neighbours.
 
-Runs in the native kernels (kernels/edge_conv.hpp) from the artefact's own weights, without torch, or
+Runs in the native kernels (kernels/core/edge_conv.hpp) from the artefact's own weights, without torch, or
 as TorchScript, which is the reference.
 """
 
