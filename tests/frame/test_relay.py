@@ -39,7 +39,7 @@ def test_a_relay_has_every_exchange_of_its_own() -> None:
     }
     assert len(exchanging) > 8
     # for the main thread only
-    assert exchanging - set(vars(Relay)) == {"lasting", "local_rank", "come"}
+    assert exchanging - set(vars(Relay)) == {"lasting", "give_back", "local_rank", "come"}
 
 
 def test_a_thread_exchanges_as_its_rank_does() -> None:

@@ -33,7 +33,7 @@ def test_names_of_types() -> None:
     check_species(["Zr", "Cu", "Zr"], 3, KNOWN)
     with pytest.raises(SettingError, match="names 1 elements and the deck has 2 atom types"):
         check_species(["Cu"], 2, KNOWN)
-    with pytest.raises(SettingError, match="does not know cu"):
+    with pytest.raises(SettingError, match="'cu' is no element"):
         check_species(["cu", "Zr"], 2, KNOWN)
 
 

@@ -304,5 +304,5 @@ def test_what_is_wrong(
 
 
 def test_no_other_module_asks_mdanalysis_to_guess() -> None:
-    text = (PACKAGE / "offline" / "mdanalysis_files.py").read_text()
+    text = (PACKAGE / "offline" / "readers" / "mdanalysis_files.py").read_text()
     assert text.count("Universe(") == text.count("to_guess=()")
