@@ -97,10 +97,11 @@ def _ghosts(fix: Monitor, view: Any, words: list[str]) -> None:
 def _setup(fix: Monitor, view: Any, words: list[str]) -> None:
     fix.pipeline.settle()
     if words == ["1"]:
-        if fix.pipeline.ranks.rank == 0 and not (fix.minimised or fix.settings.first):
+        if fix.pipeline.ranks.rank == 0 and not fix.minimised:
+            more = "" if fix.settings.first else ", and `first yes` to the fix line"
             log.warning(
-                "insitu: a minimisation is not analysed; for its end state add `run 0` after it, and "
-                "`first yes` to the fix line"
+                "insitu: a minimisation is not analysed; for its end state add `run 0` after it%s",
+                more,
             )
         fix.minimised = fix.unseen = True
         return
