@@ -101,6 +101,15 @@ def run_combine(options: argparse.Namespace) -> None:
     )
 
 
+def scored(model: torch.jit.ScriptModule, data: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return logarithms of probabilities, shape (k, 102)."""
+    with torch.no_grad():
+        found: torch.Tensor = model.combine(
+            *(data[n] for n in ("image", "observed", "missing", "summary"))
+        )
+    return found
+
+
 def tables(options: argparse.Namespace) -> None:
     network = resnet_of(options)
     model = torch.jit.load(str(ARTIFACT)).float().eval()
@@ -108,10 +117,7 @@ def tables(options: argparse.Namespace) -> None:
     print("|---|---|---|---|---|---|---|---|")
 
     def rows(name: str, data: dict[str, torch.Tensor]) -> None:
-        with torch.no_grad():
-            all_of_it = model.combine(
-                *(data[n] for n in ("image", "observed", "missing", "summary"))
-            )
+        all_of_it = scored(model, data)
         for what, scores in (("whole", all_of_it), ("residual network alone", data["image"])):
             found = combine.accuracy(scores.numpy(), data["classes"].numpy())
             shares = " | ".join(f"{found[k]:.1%}" for k in ("top-1", "top-3", "top-5", "system"))
@@ -142,8 +148,7 @@ def systems_of_measured(options: argparse.Namespace) -> None:
     model = torch.jit.load(str(ARTIFACT)).float().eval()
     data = combine.read([options.work / "measured.npz"], resnet_of(options))
     third = torch.arange(len(data["classes"])) % 3 == 0
-    with torch.no_grad():
-        p = model.combine(*(data[n][third] for n in ("image", "observed", "missing", "summary")))
+    p = scored(model, data)[third]
     of_group = np.array([g.system for g in EXTINCTION_GROUPS])
     names = list(SYSTEMS)
     by_system = np.stack([p.exp()[:, :-1].numpy()[:, of_group == n].sum(1) for n in names], 1)
@@ -167,10 +172,7 @@ def right_cells(options: argparse.Namespace) -> None:
     found: dict[str, list[tuple[bool, bool, bool]]] = {}
     for number in range(3):
         path = options.work / "evidence" / f"perfect{number:03d}.npz"
-        data = combine.read([path], network)
-        names = ("image", "observed", "missing", "summary")
-        with torch.no_grad():
-            p = model.combine(*(data[n] for n in names)).numpy()[:, :-1]
+        p = scored(model, combine.read([path], network)).numpy()[:, :-1]
         with np.load(path) as file:
             patterns, classes = file["patterns"].astype(float), file["classes"]
         cells = library.make_classes(classes, number * 7 + 2_000_000)[0].cells.astype(float)

@@ -242,16 +242,13 @@ def _completed(
     nearest = np.full(pairs.atoms, np.inf)
     np.minimum.at(nearest, pairs.first, np.linalg.norm(pairs.vectors, axis=1))
     near = float(nearest[np.isfinite(nearest)].mean())
-    if (
-        not blind
-    ):  # in a solid solution atoms of other species are on its sites: most of it is no less of it
-        alike, there = (
-            int((translations.matched(pairs, cell, n, scale, each)[2] >= MEMBER).sum())
-            for each in (False, True)
-        )
-        blind = there > 1.01 * alike
-    start = Lattice(cell, n, scale, near, np.inf, blind)
     which, residual, share = translations.matched(pairs, cell, n, scale, blind)
+    if not blind:
+        # In a solid solution atoms of other species are on its sites: most of it is no less of it.
+        other = translations.matched(pairs, cell, n, scale, True)
+        blind = bool((other[2] >= MEMBER).sum() > 1.01 * (share >= MEMBER).sum())
+        which, residual, share = other if blind else (which, residual, share)
+    start = Lattice(cell, n, scale, near, np.inf, blind)
     inside = share >= MEMBER
     if not inside.any():
         return start

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from insitu.crystal import translations
 from insitu.crystal.ball_lattice import LEAST, Ball, Lattice, fitted, mean_square, pairs_of
-from insitu.crystal.cells import parameters
+from insitu.crystal.cells import DENSITY, parameters
 from insitu.crystal.folding import Basis, fold
 from insitu.crystal.spacegroup import SpaceGroup
 from insitu.crystal.spacegroup import find as space_group
@@ -31,7 +31,7 @@ _ERRORS, _FLOOR = 9.0, 0.01
 #: Octants that have to know the lattice for an error to be given.
 _PARTS = 4
 #: Part of the atoms on sites of their own species from which on the crystal counts as ordered.
-_PURE = 0.98
+PURE = 0.98
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Crystal:
     @property
     def mixed(self) -> bool:
         """Whether species share sites: `kinds` alone are not what the crystal is made of."""
-        return self.purity < _PURE
+        return self.purity < PURE
 
     @property
     def composition(self) -> dict[int, float]:
@@ -102,6 +102,11 @@ class Crystal:
             for species, share in self.mixture[kind].items():
                 found[species] = found.get(species, 0.0) + float(count) * share
         return found
+
+    def density(self, masses: Mapping[int, float]) -> float:
+        """Return the density [g/cm³]; NaN where a species has no mass [g/mol]."""
+        mass = sum(masses.get(z, np.nan) * share for z, share in self.composition.items())
+        return float(DENSITY * mass / self.volume)
 
 
 def assemble(

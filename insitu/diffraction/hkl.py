@@ -37,13 +37,13 @@ def indices(angles: Array, lattice: Lattice, conditions: str) -> Array:
         return found
     where = to_angle(q) + lattice.zero
     images = np.array([hkl @ m for m in equivalents(lattice.kind)])
+    rank = np.lexsort(hkl.T[::-1]).argsort()
     for setting in settings(lattice.kind):
         may = np.array([allowed(conditions, image @ setting) for image in images]).any(0)
         away = np.where(may, np.abs(angles[:, None] - where), np.inf)
         nearest = away.min(axis=1, keepdims=True)
         # Lines at one place: the last in the order of h, k, l.
         tied = (away < nearest + 1e-3) & (nearest < _FARTHEST)
-        rank = np.lexsort(hkl.T[::-1]).argsort()
         best = np.where(tied, rank, -1).argmax(axis=1)
         one = np.where(tied.any(axis=1)[:, None], hkl[best], 0)
         if one.any(axis=1).sum() > found.any(axis=1).sum():

@@ -14,7 +14,16 @@ from itertools import combinations
 import numpy as np
 
 from insitu.diffraction import monoclinic, monoclinic_search
-from insitu.diffraction.lattice_fit import CHANCE, DENSITY, UNEXPLAINED, refined, scores, volume
+from insitu.diffraction.lattice_fit import (
+    CHANCE,
+    DENSITY,
+    FREE,
+    HELD,
+    UNEXPLAINED,
+    refined,
+    scores,
+    volume,
+)
 from insitu.diffraction.lines import Lines
 from insitu.diffraction.pattern_grid import REFERENCE, Array
 
@@ -199,14 +208,14 @@ def refine(
         weight = 1 / slope[good]
         # The zero is held near 0, else few lines would decide it.
         full = np.vstack(
-            [np.column_stack([design, slope[good]]) * weight[:, None], [0.0] * size + [0.3]]
+            [np.column_stack([design, slope[good]]) * weight[:, None], [0.0] * size + [HELD]]
         )
         solution = np.linalg.lstsq(full, np.append(q[good] * weight, 0.0), rcond=None)[0]
         if (solution[: min(size, 3)] <= 0).any():
             break
         if kind == "monoclinic" and monoclinic.squared_volume(solution[None, :4])[0] <= 0:
             break
-        abc = solution[:size][{1: [0, 0, 0], 2: [0, 0, 1], 3: [0, 1, 2], 4: [0, 1, 2, 3]}[size]]
+        abc = solution[:size][FREE[size]]
         zero = float(solution[size])
     return abc, zero, _score(kind, abc, q - zero * slope, slope, _weights(heights))
 

@@ -30,6 +30,10 @@ def volume(kind: str, abc: Array) -> Array:
     return np.asarray(np.sqrt(abc.prod(1)))
 
 
+#: Which free constant each of A, B, C (and D) is, by the number of free ones.
+FREE = {1: [0, 0, 0], 2: [0, 0, 1], 3: [0, 1, 2], 4: [0, 1, 2, 3]}
+
+
 @cache
 def _plane(kind: str, reach: int) -> Array:
     """Factors of A and B of two indices, shape (n, 2); monoclinic: of A, C and D, shape (n, 3)."""
@@ -66,6 +70,23 @@ def misses(kind: str, abc: Array, q: Array, reach: int) -> tuple[Array, Array, A
     square -= third
     np.abs(square, out=square)
     return square, third, constant
+
+
+def nearest(kind: str, abc: Array, q: Array, reach: int) -> tuple[Array, Array, Array]:
+    """Return for each line the point of the plane whose line is nearest.
+
+    Returns
+    -------
+    factors : array, shape (n, lines, 2 or 3)
+        Of the constants of the plane.
+    third, miss : array, shape (n, lines)
+        The square of the third index; how far the line is [1/Å^2].
+    """
+    square, third, constant = misses(kind, abc, q, reach)
+    at = square.argmin(-1)
+    miss = np.take_along_axis(square, at[..., None], -1)[..., 0] * constant[:, None]
+    last = np.take_along_axis(third, at[..., None], -1)[..., 0]
+    return _plane(kind, reach).astype(float)[at], last, miss
 
 
 def scores(kind: str, abc: Array, q: Array, tolerance: Array, weight: Array, reach: int) -> Array:
@@ -126,14 +147,10 @@ def refined(
         [degrees]
     """  # fmt: skip
     zeros = np.zeros(len(abc))
-    factors = _plane(kind, reach).astype(float)
     for _ in range(steps):
         moved = q[None] - zeros[:, None] * slope[None]
-        square, third, constant = misses(kind, abc, moved, reach)
-        at = square.argmin(-1)
-        miss = np.take_along_axis(square, at[..., None], -1)[..., 0] * constant[:, None]
-        last = np.take_along_axis(third, at[..., None], -1)[..., 0].astype(float)
-        flat = factors[at]
+        flat, last, miss = nearest(kind, abc, moved, reach)
+        last = last.astype(float)
         if kind == "monoclinic":
             columns = [flat[..., 0], last, flat[..., 1], flat[..., 2]]
         elif kind == "orthorhombic":
@@ -149,8 +166,7 @@ def refined(
         normal += np.diag([1e-9] * (size - 1) + [HELD**2])
         normal[:, range(size - 1), range(size - 1)] *= 1 + 1e-7
         solution = np.linalg.solve(normal, right[..., None])[..., 0]
-        order = {1: [0, 0, 0], 2: [0, 0, 1], 3: [0, 1, 2], 4: [0, 1, 2, 3]}[size - 1]
-        new = solution[:, order]
+        new = solution[:, FREE[size - 1]]
         fine = (counts > 0).sum(1) >= size + 1
         fine &= (new[:, :3] > 0).all(1) & (np.abs(new - abc)[:, :3] < 0.1 * abc[:, :3]).all(1)
         if kind == "monoclinic":

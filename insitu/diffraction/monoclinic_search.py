@@ -138,11 +138,7 @@ def _with_fitted_angle(
     abcd: Array, q: Array, tolerance: Array, slope: Array, weight: Array
 ) -> Array:
     """Return lattices with D by the lines that they explain, A, B and C as they are."""
-    square, third, constant = lattice_fit.misses("monoclinic", abcd, q, 4)
-    at = square.argmin(-1)
-    factors = monoclinic.net(4).astype(float)[at]
-    miss = np.take_along_axis(square, at[..., None], -1)[..., 0] * constant[:, None]
-    last = np.take_along_axis(third, at[..., None], -1)[..., 0]
+    factors, last, miss = lattice_fit.nearest("monoclinic", abcd, q, 4)
     a, b, c, _ = abcd.T[:, :, None]
     rest = q[None] - a * factors[..., 0] - c * factors[..., 1] - b * last
     counts = (miss < 1.5 * tolerance) * (weight / slope**2)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.crystal.cells import DENSITY, parameters
+from insitu.crystal.cells import parameters
 from insitu.crystal.files import cif_of
 from insitu.crystal.finding import Found, averaged, find_crystals
 from insitu.crystal.found import Crystal
@@ -192,10 +192,7 @@ def _with_error(value: float, error: float, digits: int = 4) -> str:
 def density(c: Crystal, names: dict[int, str]) -> float:
     """Return the density of a crystal [g/cm³]; NaN where an element has no mass, or is not known."""
     known = dict(zip(SYMBOLS, MASSES, strict=False))  # the last elements have none
-    held = {species: (known.get(names[species], 0.0), x) for species, x in c.composition.items()}
-    if not all(mass for mass, _ in held.values()):
-        return float("nan")
-    return DENSITY * sum(mass * share for mass, share in held.values()) / c.volume
+    return c.density({z: known[name] for z, name in names.items() if known.get(name)})
 
 
 def describe(c: Crystal, names: dict[int, str]) -> list[str]:

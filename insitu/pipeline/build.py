@@ -21,7 +21,7 @@ from insitu.analyses.requests import Request
 from insitu.analyses.trigger import Trigger
 from insitu.errors import HistoryError, SettingError, guarded
 from insitu.frame.ranks.reduce import Ranks
-from insitu.frame.species import check_species, from_masses
+from insitu.frame.species import SYMBOLS, check_species, from_masses
 from insitu.frame.units import ANGSTROM
 from insitu.pipeline.budget import Budget
 from insitu.pipeline.settings import Settings
@@ -77,24 +77,19 @@ def make_phases(
     """
     s = settings
     model = load(s.model, engine=s.engine, device=s.device, local_rank=local_rank, more=more)
-    n_types = view.setting("ntypes") if s.types else 0
-    analyzer = Phases(model, s.sureness, s.groups, n_types)
+    kinds = view.setting("ntypes")
+    analyzer = Phases(model, s.sureness, s.groups, kinds if s.types else 0)
+    unseen: set[int] = set()  # which types a group has is not known before the run
+    if s.neighbors and all(w.isdecimal() for w in s.neighbors):
+        unseen = set(range(1, kinds + 1)) - set(map(int, s.neighbors))
     if known := model.card.elements:
         masses = {e: about["mass"] for e, about in known.items()}
-        kinds = view.setting("ntypes")
-        unseen = unseen_types(s, kinds)
         species = s.species or from_masses(view.masses(), masses, unseen)
         check_species(species, kinds, known, unseen)
         model.name_types({k: e for k, e in enumerate(species, 1) if k not in unseen})
+    elif s.species:
+        check_species(s.species, kinds, dict.fromkeys(SYMBOLS[1:]), unseen)
     return analyzer
-
-
-def unseen_types(settings: Settings, n_types: int) -> set[int]:
-    """Return the atom types that are nobody's neighbours, 1 …; which a group has is not known before."""
-    named = settings.neighbors
-    if not (named and all(w.isdecimal() for w in named)):
-        return set()
-    return set(range(1, n_types + 1)) - set(map(int, named))
 
 
 def another_model(name: str, model: LoadedModel, ranks: Ranks) -> str | None:

@@ -18,7 +18,6 @@ from insitu.errors import InsituError, guarded
 from insitu.frame.frame import Thermo
 from insitu.frame.ghosts.cutoff import HostCutoff
 from insitu.frame.ranks.reduce import Ranks
-from insitu.frame.species import SYMBOLS, check_species
 from insitu.frame.threads import thread_count
 from insitu.pipeline import overlap
 from insitu.pipeline.budget import drawn
@@ -29,7 +28,6 @@ from insitu.pipeline.build import (
     make_budget,
     make_further,
     make_phases,
-    unseen_types,
     with_classes,
 )
 from insitu.pipeline.delivery import Delivery
@@ -126,9 +124,6 @@ class Pipeline:
                 f"model '{card.name}' works on distances in Å and the deck has "
                 "`units lj`, which have none; use a scale-free model, or units metal or real"
             )
-        if s.species and not card.elements:
-            kinds = view.setting("ntypes")
-            check_species(s.species, kinds, dict.fromkeys(SYMBOLS[1:]), unseen_types(s, kinds))
         if s.species and not (card.elements or self.further) and not self.ranks.rank:
             log.warning(
                 "insitu: species=%s is not used: model '%s' does not tell species apart",

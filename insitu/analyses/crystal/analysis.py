@@ -15,7 +15,6 @@ from insitu.analyses.base import Analysis, Observable, Panel, System, setting
 from insitu.analyses.crystal import panels as crystal_panels
 from insitu.analyses.crystal.properties import Properties
 from insitu.crystal.ball_lattice import LEAST, Ball, Lattice, lattice_of, pairs_of
-from insitu.crystal.cells import DENSITY
 from insitu.crystal.files import write
 from insitu.crystal.found import Crystal, assemble
 from insitu.crystal.region import RADIUS, Box, around, densest, octant
@@ -267,12 +266,11 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
         return values
 
     def _values(self, c: Crystal) -> dict[str, Any]:
-        mass = sum(self._mass.get(z, np.nan) * share for z, share in c.composition.items())
         return {
             **self._properties.of(c),
             "length": c.parameters[:3], "length_error": c.errors[:3], "angle": c.parameters[3:],
             "space_group": c.group.number if c.group else 1, "volume": c.volume,
-            "volume_error": c.volume_error, "density": DENSITY * mass / c.volume,
+            "volume_error": c.volume_error, "density": c.density(self._mass),
             "displacement": c.deviation, "sites": len(c.kinds), "atoms": c.atoms, "share": c.share,
             "tolerance": c.tolerance, "cell": c.cell, "purity": c.purity,
         }  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from insitu.analyses.base import Panel
+from insitu.crystal.found import PURE
 
 if TYPE_CHECKING:
     import xarray
@@ -109,7 +110,7 @@ def last_frame(name: str, history: xarray.Dataset) -> str:
         density = float(last[f"{name}_density"].values[k])
         text += f", {density:.4g} g/cm³" if np.isfinite(density) else ""
         pure = float(last[f"{name}_purity"].values[k]) if f"{name}_purity" in last else 1.0
-        text += f", species share sites ({100 * pure:.0f} % on their own)" if pure < 0.98 else ""
+        text += f", species share sites ({100 * pure:.0f} % on their own)" if pure < PURE else ""
         text += "".join(_predicted(name, last, k))
         parts.append(f"{text} ({100 * float(last[f'{name}_share'].values[k]):.0f} % of its atoms)")
     return "; ".join(parts) or "no crystal"

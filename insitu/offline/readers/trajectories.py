@@ -22,7 +22,7 @@ from insitu.offline.readers.mdanalysis_files import (
 )
 from insitu.offline.readers.soundness import check
 from insitu.offline.readers.streams import Stream
-from insitu.offline.readers.xyz_dump import XyzDump, is_xyz_of_types
+from insitu.offline.readers.xyz_dump import XyzDump, is_xyz, is_xyz_of_types
 
 #: Bytes by which the format of a file is told.
 _HEAD = 1 << 16
@@ -128,25 +128,9 @@ def holds_atoms(path: str) -> bool:
     if not Path(path).is_file():
         return False
     head = Stream(path, _HEAD).head()
-    if _kind(head) or head.startswith(_HDF5) or trajectory_kind(head) or _is_xyz(head):
+    if _kind(head) or head.startswith(_HDF5) or trajectory_kind(head) or is_xyz(head):
         return True
     return is_for_mdanalysis(path) or Path(path).suffix in (".extxyz", ".traj", ".vasp", ".poscar")
-
-
-def _is_xyz(head: bytes) -> bool:
-    """Return whether a text is XYZ: a number of atoms, a comment, an element or a type and where it is."""
-    lines = head.decode(errors="replace").splitlines()
-    if len(lines) < 3 or not lines[0].strip().isdigit():
-        return False
-    words = lines[2].split()
-    if "Properties=" in lines[1]:
-        return True
-    if len(words) < 4 or not (words[0][0].isalpha() or words[0].isdigit()):
-        return False
-    try:
-        return all(isinstance(float(w), float) for w in words[1:4])
-    except ValueError:
-        return False
 
 
 def first_step(path: str) -> int | None:

@@ -19,6 +19,13 @@ def is_xyz_of_types(head: bytes) -> bool:
     )
 
 
+def is_xyz(head: bytes) -> bool:
+    """Return whether a file begins as XYZ: also with elements, and with columns that its comment names."""
+    number = rb"[ \t]+[-+.\deE]+"
+    row = rb"[ \t]*(?:[A-Za-z]\S*|\d+)(?:%b){3}(?=\s|$)" % number
+    return bool(re.match(rb"\s*\d+[ \t]*\r?\n(?:[^\n]*Properties=|[^\n]*\n%b)" % row, head))
+
+
 class XyzDump(TextDump):
     """A dump of the style xyz: types and positions, no box; arguments as of the class that it extends."""
 
