@@ -20,8 +20,8 @@ import numpy as np
 
 import insitu
 from insitu.crystal import closest_symmetry, elastic_tensor
-from insitu.crystal.finding import find_crystals
-from insitu.crystal.voigt import from_voigt
+from insitu.crystal.finding.search import find_crystals
+from insitu.crystal.tensors.voigt import from_voigt
 from insitu.frame.lattices.copies import repeated
 from insitu.frame.lattices.perfect import LATTICES
 from insitu.testing import lattice

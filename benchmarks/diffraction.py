@@ -19,9 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from insitu.diffraction import mesh, powder_pattern
-from insitu.diffraction.instrument import Instrument
-from insitu.diffraction.scattering import rings
+from insitu.diffraction import powder_pattern
+from insitu.diffraction.scattering import mesh
+from insitu.diffraction.scattering.instrument import Instrument
+from insitu.diffraction.scattering.intensities import rings
 from insitu.testing import lattice
 
 SPAN = (10.0, 90.0)

@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 
 import insitu
-from insitu.crystal.moduli import moduli
-from insitu.crystal.prediction import elastic_tensor, voigt
+from insitu.crystal.prediction.tensors import elastic_tensor, voigt
 from insitu.crystal.spacegroup import find
-from insitu.crystal.tensors import symmetry_breaking
-from insitu.crystal.voigt import from_voigt
+from insitu.crystal.tensors.moduli import moduli
+from insitu.crystal.tensors.projection import symmetry_breaking
+from insitu.crystal.tensors.voigt import from_voigt
 from insitu.frame.lattices.perfect import LATTICES
 from insitu.frame.species import SYMBOLS
 from insitu.training.data.elastic_runs import Potential, elastic_run

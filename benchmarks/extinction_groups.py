@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Derive the extinction groups from the symmetry operations; print or check the table of the package.
 
-    python benchmarks/extinction_groups.py            # prints the rows of insitu/diffraction/groups.py
+    python benchmarks/extinction_groups.py          # prints the rows of diffraction/symmetry/groups.py
     python benchmarks/extinction_groups.py --check    # exit code 1 where the table differs
 
 A reflection hkl is absent if an operation {R|t} has hR = h and h·t is no integer (hkl from -12 to 12).
@@ -17,7 +17,7 @@ from itertools import permutations, product
 import gemmi
 import numpy as np
 
-from insitu.diffraction.groups import EXTINCTION_GROUPS, MERGED_GROUPS, system_of
+from insitu.diffraction.symmetry.groups import EXTINCTION_GROUPS, MERGED_GROUPS, system_of
 
 REACH = 12
 BOX = np.array(list(product(range(-REACH, REACH + 1), repeat=3)))

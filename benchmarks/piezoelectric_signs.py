@@ -18,9 +18,9 @@ import spglib
 from pymatgen.core import Element
 
 from insitu.crystal import spacegroup
-from insitu.crystal.tensor_graph import graph
-from insitu.crystal.tensors import symmetry_breaking
-from insitu.crystal.voigt import from_voigt
+from insitu.crystal.prediction.graph import graph
+from insitu.crystal.tensors.projection import symmetry_breaking
+from insitu.crystal.tensors.voigt import from_voigt
 from insitu.frame.species import SYMBOLS
 from insitu.training.structures.tensor_tables import poscar, rows
 

@@ -25,8 +25,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from insitu.diffraction.groups import EXTINCTION_GROUPS, SYSTEMS, class_of
-from insitu.diffraction.symmetry import ARTIFACT
+from insitu.diffraction.symmetry.classification import ARTIFACT
+from insitu.diffraction.symmetry.groups import EXTINCTION_GROUPS, SYSTEMS, class_of
 from insitu.models.networks.pattern_resnet import PatternResNet
 from insitu.training.symmetry import combine, evidence, fit, library
 
@@ -162,9 +162,9 @@ def systems_of_measured(options: argparse.Namespace) -> None:
 
 def right_cells(options: argparse.Namespace) -> None:
     """Print how often groups of the perfect patterns are right where the cell is, and where it is not."""
-    from insitu.diffraction.features import describe
-    from insitu.diffraction.found_symmetry import KIND_OF
-    from insitu.diffraction.monoclinic import reduced
+    from insitu.diffraction.lattices.monoclinic import reduced
+    from insitu.diffraction.symmetry.features import describe
+    from insitu.diffraction.symmetry.found import KIND_OF
     from insitu.training.symmetry import render
 
     model = torch.jit.load(str(ARTIFACT)).float().eval()
@@ -201,9 +201,9 @@ def right_cells(options: argparse.Namespace) -> None:
 
 def monoclinic_cells(options: argparse.Namespace) -> None:
     """Print how often the monoclinic lattice with the best evidence is that of the crystal."""
-    from insitu.diffraction.features import describe
-    from insitu.diffraction.monoclinic import reduced
-    from insitu.diffraction.symmetry import SHOWN
+    from insitu.diffraction.lattices.monoclinic import reduced
+    from insitu.diffraction.symmetry.classification import SHOWN
+    from insitu.diffraction.symmetry.features import describe
     from insitu.training.symmetry import render, structures
 
     members = [k for k, g in enumerate(EXTINCTION_GROUPS) if g.system == "monoclinic"]

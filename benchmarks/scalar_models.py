@@ -9,8 +9,8 @@ A regression with a kernel knows the composition, or that and the bonds; network
 leaves of crystals whose compositions it was not given, one with lattice frames (iComFormer) and one that
 knows distances alone. What is in WORK already is not made again. Needs insitu[train,crystal] and pymatgen;
 some minutes of one core. Split by composition; what is chosen is chosen on the validation part, the test
-part is looked at once, at the end. Packed (`--out insitu/crystal/models`) is the regression that knows the
-bonds.
+part is looked at once, at the end. Packed (`--out insitu/crystal/prediction/models`) is the regression that
+knows the bonds.
 """
 
 import argparse
@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from insitu.crystal import kernel
-from insitu.crystal import weights as weights_of
-from insitu.crystal.moduli import moduli
-from insitu.crystal.voigt import to_voigt
+from insitu.crystal.prediction import kernel
+from insitu.crystal.prediction import weights as weights_of
+from insitu.crystal.tensors.moduli import moduli
+from insitu.crystal.tensors.voigt import to_voigt
 from insitu.training.data.element_properties import table
 from insitu.training.data.lattice_frames import framed_graph
 from insitu.training.fit.comformer import ComFormer, FramedGraphs, fit, predict

@@ -27,8 +27,8 @@ import numpy as np
 
 import insitu
 from insitu.analyses.diffraction.symmetry import KNOWN
-from insitu.diffraction.groups import EXTINCTION_GROUPS, MERGED_GROUPS, class_of
 from insitu.diffraction.sample import Reflections, follow, reflections_of, symmetry_of_frames
+from insitu.diffraction.symmetry.groups import EXTINCTION_GROUPS, MERGED_GROUPS, class_of
 from insitu.frame.species import elements_of_masses
 from insitu.training.runs import potentials_folder, run_lammps
 
@@ -231,9 +231,10 @@ def row(name: str, what: str, kelvin: float, group: int, read: Read) -> str:
 
 def cost(cells: int) -> None:
     """Print processor times for copper of 4 cells³ atoms: pattern, reflections, and what reads them."""
-    from insitu.diffraction import mesh, powder_pattern
-    from insitu.diffraction.reflections import bright_nodes, reach, reflections, vectors
-    from insitu.diffraction.symmetry import symmetry_of_reflections
+    from insitu.diffraction import powder_pattern
+    from insitu.diffraction.scattering import mesh
+    from insitu.diffraction.scattering.reflections import bright_nodes, reach, reflections, vectors
+    from insitu.diffraction.symmetry.classification import symmetry_of_reflections
     from insitu.testing import lattice
 
     r, cell = lattice("fcc", 3.615, (cells,) * 3)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Trains, judges and packs the models of insitu/crystal/models: the numbers of docs/crystal.md.
+"""Trains, judges and packs the models of insitu/crystal/prediction/models: the numbers of docs/crystal.md.
 
     pip download --no-deps --no-binary :all: --no-build-isolation matminer==0.4.0    and unpack it
     python benchmarks/tensor_models.py elastic FOLDER/matminer/datasets --work WORK
@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from insitu.crystal import prediction
-from insitu.crystal import weights as weights_of
-from insitu.crystal.moduli import moduli
+from insitu.crystal.prediction import tensors as prediction
+from insitu.crystal.prediction import weights as weights_of
+from insitu.crystal.prediction.graph import graph
 from insitu.crystal.spacegroup import find
-from insitu.crystal.tensor_graph import graph
-from insitu.crystal.tensors import symmetry_breaking
-from insitu.crystal.voigt import from_voigt
+from insitu.crystal.tensors.moduli import moduli
+from insitu.crystal.tensors.projection import symmetry_breaking
+from insitu.crystal.tensors.voigt import from_voigt
 from insitu.training.data.element_properties import table
 from insitu.training.fit.tensors import TensorNetwork, fit, graphs, save, scores
 from insitu.training.structures.tensor_tables import read
@@ -69,7 +69,7 @@ def main():
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--epochs", type=int, default=80)
     parser.add_argument("--minutes", type=float, default=120)
-    parser.add_argument("--out", type=Path, default=Path("insitu/crystal/models"))
+    parser.add_argument("--out", type=Path, default=Path("insitu/crystal/prediction/models"))
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     torch.set_num_threads(1)

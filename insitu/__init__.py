@@ -21,7 +21,7 @@ _HOME = {
     "monitor": "insitu.lammps.monitor",
     "neighbors_map": "insitu.descriptors.sample_maps",
     "open": "insitu.history.reader",
-    "symmetry": "insitu.diffraction.symmetry",
+    "symmetry": "insitu.diffraction.symmetry.classification",
 }
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from insitu.descriptors.sample_maps import neighbors_map
-    from insitu.diffraction.symmetry import symmetry
+    from insitu.diffraction.symmetry.classification import symmetry
     from insitu.errors import InsituError
     from insitu.frame.frame import Frame
     from insitu.history.reader import open

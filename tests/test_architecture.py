@@ -46,10 +46,10 @@ HOMES = {
         "progress.py",
     },
     "MDAnalysis": {"offline/readers/mdanalysis_files.py", "offline/readers/xtc_frames.py"},
-    "finufft": {"diffraction/mesh.py"},
+    "finufft": {"diffraction/scattering/mesh.py"},
     "gemmi": {
-        "diffraction/form_factors.py", "diffraction/pattern_files.py", "training/symmetry/peaks.py",
-        "training/symmetry/sites.py",
+        "diffraction/scattering/form_factors.py", "diffraction/patterns/files.py",
+        "training/symmetry/peaks.py", "training/symmetry/sites.py",
     },
     "jinja2": {"views/report.py"},
     "markdown_it": {"views/markdown.py"},
@@ -60,7 +60,7 @@ HOMES = {
         "training/structures/foreign.py",
     },
     # In the pipeline its number of threads, in the benchmark as users run it; else models/, training/.
-    "torch": {"pipeline/pipeline.py", "bench/own.py", "diffraction/symmetry.py"},
+    "torch": {"pipeline/pipeline.py", "bench/own.py", "diffraction/symmetry/classification.py"},
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from insitu.cli.histories import Verb
 from insitu.errors import SettingError
 
 if TYPE_CHECKING:
-    from insitu.diffraction.found_symmetry import Symmetry
+    from insitu.diffraction.symmetry.found import Symmetry
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -21,8 +21,8 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _diffraction(options: argparse.Namespace) -> int:
-    from insitu.diffraction.pattern_files import read_pattern
-    from insitu.diffraction.symmetry import symmetry
+    from insitu.diffraction.patterns.files import read_pattern
+    from insitu.diffraction.symmetry.classification import symmetry
     from insitu.offline.files import expand
     from insitu.offline.readers.trajectories import holds_atoms
     from insitu.offline.symmetries import symmetry_of_files

@@ -9,11 +9,11 @@ from insitu.lazy import attribute
 
 #: Where the names that users call are: imported on first use.
 _HOME = {
-    "closest_symmetry": "insitu.crystal.symmetry_distance",
-    "dielectric_tensor": "insitu.crystal.prediction",
-    "elastic_tensor": "insitu.crystal.prediction",
-    "find_crystals": "insitu.crystal.finding",
-    "formation_energy": "insitu.crystal.scalars",
+    "closest_symmetry": "insitu.crystal.tensors.symmetry_distance",
+    "dielectric_tensor": "insitu.crystal.prediction.tensors",
+    "elastic_tensor": "insitu.crystal.prediction.tensors",
+    "find_crystals": "insitu.crystal.finding.search",
+    "formation_energy": "insitu.crystal.prediction.scalars",
 }
 
 __all__ = [
@@ -25,10 +25,10 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from insitu.crystal.finding import find_crystals
-    from insitu.crystal.prediction import dielectric_tensor, elastic_tensor
-    from insitu.crystal.scalars import formation_energy
-    from insitu.crystal.symmetry_distance import closest_symmetry
+    from insitu.crystal.finding.search import find_crystals
+    from insitu.crystal.prediction.scalars import formation_energy
+    from insitu.crystal.prediction.tensors import dielectric_tensor, elastic_tensor
+    from insitu.crystal.tensors.symmetry_distance import closest_symmetry
 
 
 def __getattr__(name: str) -> Any:

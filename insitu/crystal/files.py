@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from insitu.crystal.cells import cif
-from insitu.crystal.found import Crystal
+from insitu.crystal.finding.found import Crystal
 from insitu.errors import InsituError
 from insitu.frame.species import SYMBOLS
 

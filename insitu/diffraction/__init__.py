@@ -12,15 +12,15 @@ _HOME = {
     "powder_pattern": "insitu.diffraction.powder",
     "zone_pattern": "insitu.diffraction.zone",
     "sample_symmetry": "insitu.diffraction.sample",
-    "scattering_factors": "insitu.diffraction.form_factors",
+    "scattering_factors": "insitu.diffraction.scattering.form_factors",
 }
 
 __all__ = ["Pattern", "powder_pattern", "sample_symmetry", "scattering_factors", "zone_pattern"]
 
 if TYPE_CHECKING:
-    from insitu.diffraction.form_factors import scattering_factors
     from insitu.diffraction.powder import Pattern, powder_pattern
     from insitu.diffraction.sample import sample_symmetry
+    from insitu.diffraction.scattering.form_factors import scattering_factors
     from insitu.diffraction.zone import zone_pattern
 
 

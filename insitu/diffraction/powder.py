@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from insitu.diffraction import mesh
-from insitu.diffraction.form_factors import elements_of
-from insitu.diffraction.instrument import Instrument
-from insitu.diffraction.peaks import Peak, find_peaks
-from insitu.diffraction.scattering import (
+from insitu.diffraction.scattering import mesh
+from insitu.diffraction.scattering.form_factors import elements_of
+from insitu.diffraction.scattering.instrument import Instrument
+from insitu.diffraction.scattering.intensities import (
     WINDOWS,
     from_pairs,
     from_rings,
@@ -23,6 +22,7 @@ from insitu.diffraction.scattering import (
     speckle,
     structure_factor,
 )
+from insitu.diffraction.scattering.peaks import Peak, find_peaks
 from insitu.errors import InsituError, SettingError, one_of
 from insitu.frame.cell import heights
 from insitu.frame.frame import Frame
@@ -79,7 +79,7 @@ class Pattern:
 
     @cached_property
     def peaks(self) -> list[Peak]:
-        """Bragg peaks by their angle (:func:`insitu.diffraction.peaks.find_peaks`)."""
+        """Bragg peaks by their angle (:func:`insitu.diffraction.scattering.peaks.find_peaks`)."""
         return find_peaks(
             self.two_theta, self.intensity, self.widths, scatter=self.scatter, least=self.least
         )

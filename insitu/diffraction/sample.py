@@ -10,12 +10,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from insitu.diffraction import mesh
-from insitu.diffraction.form_factors import RADIATION, elements_of
-from insitu.diffraction.found_symmetry import Symmetry
 from insitu.diffraction.powder import period, room
-from insitu.diffraction.reflections import bright_nodes, one_lattice, reach, reflections, vectors
-from insitu.diffraction.symmetry import symmetry_of_reflections
+from insitu.diffraction.scattering import mesh
+from insitu.diffraction.scattering.form_factors import RADIATION, elements_of
+from insitu.diffraction.scattering.reflections import (
+    bright_nodes,
+    one_lattice,
+    reach,
+    reflections,
+    vectors,
+)
+from insitu.diffraction.symmetry.classification import symmetry_of_reflections
+from insitu.diffraction.symmetry.found import Symmetry
 from insitu.errors import SettingError, one_of
 from insitu.frame.frame import Frame
 from insitu.frame.threads import thread_count

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from insitu.diffraction import mesh
-from insitu.diffraction.form_factors import elements_of, scattering_factors
 from insitu.diffraction.powder import period, room
+from insitu.diffraction.scattering import mesh
+from insitu.diffraction.scattering.form_factors import elements_of, scattering_factors
 from insitu.errors import SettingError
 from insitu.frame.cell import heights
 from insitu.frame.frame import Frame

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from insitu.crystal.cells import parameters
 from insitu.crystal.files import cif_of
-from insitu.crystal.finding import Found, averaged, find_crystals
-from insitu.crystal.found import Crystal
-from insitu.crystal.moduli import moduli, stable
-from insitu.crystal.prediction import elastic_tensor
-from insitu.crystal.scalars import formation_energy
-from insitu.crystal.voigt import to_voigt
+from insitu.crystal.finding.found import Crystal
+from insitu.crystal.finding.search import Found, averaged, find_crystals
+from insitu.crystal.prediction.scalars import formation_energy
+from insitu.crystal.prediction.tensors import elastic_tensor
+from insitu.crystal.tensors.moduli import moduli, stable
+from insitu.crystal.tensors.voigt import to_voigt
 from insitu.errors import SettingError, did_you_mean, one_of, writing
 from insitu.frame.species import MASSES, SYMBOLS
 from insitu.frame.units import ANGSTROM

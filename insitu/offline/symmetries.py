@@ -16,7 +16,7 @@ from insitu.offline.readers.topology import completed
 from insitu.offline.readers.trajectories import read_many
 
 if TYPE_CHECKING:
-    from insitu.diffraction.found_symmetry import Symmetry
+    from insitu.diffraction.symmetry.found import Symmetry
 
 
 def symmetry_of_files(

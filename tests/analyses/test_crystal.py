@@ -11,10 +11,10 @@ from insitu.analyses.base import System
 from insitu.analyses.crystal import analysis as module
 from insitu.analyses.crystal.analysis import CrystalAnalysis, CrystalSettings
 from insitu.crystal import formation_energy
-from insitu.crystal.prediction import dielectric_tensor, elastic_tensor
-from insitu.crystal.symmetry_distance import closest_symmetry
-from insitu.crystal.tensors import rotate
-from insitu.crystal.voigt import from_voigt, to_voigt
+from insitu.crystal.prediction.tensors import dielectric_tensor, elastic_tensor
+from insitu.crystal.tensors.projection import rotate
+from insitu.crystal.tensors.symmetry_distance import closest_symmetry
+from insitu.crystal.tensors.voigt import from_voigt, to_voigt
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
 from insitu.frame.neighbors.search import Neighbors

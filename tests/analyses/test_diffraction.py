@@ -11,7 +11,8 @@ import pytest
 import insitu
 from insitu.analyses.base import Observable, System
 from insitu.analyses.diffraction.analysis import Diffraction, DiffractionSettings
-from insitu.diffraction import mesh, powder_pattern
+from insitu.diffraction import powder_pattern
+from insitu.diffraction.scattering import mesh
 from insitu.errors import InsituError, SettingError
 from insitu.history.writing.writer import Series
 from insitu.pipeline.given_settings import make
@@ -80,7 +81,7 @@ def test_a_failure_on_one_rank_is_a_message_of_all(monkeypatch: pytest.MonkeyPat
         raise MemoryError("no room for it")
 
     monkeypatch.setattr(mesh, "amplitudes", broken)
-    monkeypatch.setattr("insitu.diffraction.scattering.amplitudes", broken)
+    monkeypatch.setattr("insitu.diffraction.scattering.intensities.amplitudes", broken)
     with pytest.raises(InsituError, match=r"analyze diffraction: .*no room for it"):
         evaluate(made(sample), sample, (2, 1, 1), lambda: made(sample))
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from insitu.crystal.spacegroup import find
-from insitu.crystal.tensors import symmetry_breaking
-from insitu.crystal.voigt import from_voigt
+from insitu.crystal.tensors.projection import symmetry_breaking
+from insitu.crystal.tensors.voigt import from_voigt
 from insitu.errors import SettingError
 from insitu.frame.lattices.perfect import LATTICES
 from insitu.training.data.elastic_runs import Potential, elastic_run

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from insitu.crystal.cells import cif, from_parameters, parameters
 from insitu.crystal.files import cif_of
-from insitu.crystal.finding import averaged, find_crystals
+from insitu.crystal.finding.search import averaged, find_crystals
 from insitu.crystal.spacegroup import find
 from insitu.errors import SettingError
 from insitu.offline.crystals import density, describe, elastic, formation

@@ -5,14 +5,15 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from insitu.crystal import prediction, weights
-from insitu.crystal.moduli import moduli, stable
-from insitu.crystal.prediction import card, dielectric_tensor, elastic_tensor, run
+from insitu.crystal.prediction import tensors as prediction
+from insitu.crystal.prediction import weights
+from insitu.crystal.prediction.graph import graph
+from insitu.crystal.prediction.tensors import card, dielectric_tensor, elastic_tensor, run
 from insitu.crystal.spacegroup import find
-from insitu.crystal.tensor_basis import elastic, harmonics, traceless
-from insitu.crystal.tensor_graph import graph
-from insitu.crystal.tensors import rotate, symmetry_breaking
-from insitu.crystal.voigt import from_voigt, to_voigt
+from insitu.crystal.tensors.basis import elastic, harmonics, traceless
+from insitu.crystal.tensors.moduli import moduli, stable
+from insitu.crystal.tensors.projection import rotate, symmetry_breaking
+from insitu.crystal.tensors.voigt import from_voigt, to_voigt
 from insitu.errors import ModelError, SettingError
 from insitu.frame.lattices.perfect import LATTICES
 

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from insitu.crystal import formation_energy, kernel, weights
-from insitu.crystal.kernel import REACH
-from insitu.crystal.tensor_graph import graph
+from insitu.crystal import formation_energy
+from insitu.crystal.prediction import kernel, weights
+from insitu.crystal.prediction.graph import graph
+from insitu.crystal.prediction.kernel import REACH
 from insitu.errors import SettingError
 from insitu.training.data.element_properties import table
 

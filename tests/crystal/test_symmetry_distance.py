@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
-from insitu.crystal.symmetry_distance import closest_symmetry
-from insitu.crystal.tensors import project, rotate, symmetry_breaking
-from insitu.crystal.voigt import from_voigt
+from insitu.crystal.tensors.projection import project, rotate, symmetry_breaking
+from insitu.crystal.tensors.symmetry_distance import closest_symmetry
+from insitu.crystal.tensors.voigt import from_voigt
 from insitu.errors import SettingError
 
 GROUPS = {

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from insitu.crystal import voigt
 from insitu.crystal.cells import from_parameters, parameters
-from insitu.crystal.moduli import moduli, stable
 from insitu.crystal.spacegroup import cartesian, find, operations_of
-from insitu.crystal.tensors import (
+from insitu.crystal.tensors import voigt
+from insitu.crystal.tensors.moduli import moduli, stable
+from insitu.crystal.tensors.projection import (
     KINDS,
     independent,
     project,

@@ -7,8 +7,8 @@ import gemmi
 import numpy as np
 import pytest
 
-from insitu.diffraction.extinctions import allowed
-from insitu.diffraction.groups import (
+from insitu.diffraction.symmetry.extinctions import allowed
+from insitu.diffraction.symmetry.groups import (
     EXTINCTION_GROUPS,
     MERGED_GROUPS,
     SYSTEMS,

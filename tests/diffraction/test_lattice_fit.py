@@ -4,12 +4,12 @@
 import numpy as np
 import pytest
 
-from insitu.diffraction import lattice_fit, monoclinic
-from insitu.diffraction.extinctions import evidence, tables
-from insitu.diffraction.groups import EXTINCTION_GROUPS
-from insitu.diffraction.indexing import KINDS, Lattice, index, predicted, to_angle, to_q
-from insitu.diffraction.lines import find_lines
-from insitu.diffraction.pattern_grid import ANGLES, Array
+from insitu.diffraction.lattices import lattice_fit, monoclinic
+from insitu.diffraction.lattices.indexing import KINDS, Lattice, index, predicted, to_angle, to_q
+from insitu.diffraction.patterns.grid import ANGLES, Array
+from insitu.diffraction.patterns.lines import find_lines
+from insitu.diffraction.symmetry.extinctions import evidence, tables
+from insitu.diffraction.symmetry.groups import EXTINCTION_GROUPS
 
 #: Constants of a lattice of each kind [1/Å²].
 LATTICES = {

@@ -6,9 +6,9 @@ import pytest
 from numpy.typing import NDArray
 
 import insitu
-from insitu.diffraction.form_factors import scattering_factors
-from insitu.diffraction.indexing import predicted
-from insitu.diffraction.monoclinic import axes, reduced
+from insitu.diffraction.lattices.indexing import predicted
+from insitu.diffraction.lattices.monoclinic import axes, reduced
+from insitu.diffraction.scattering.form_factors import scattering_factors
 
 GRID = np.linspace(5, 90, 8501)
 

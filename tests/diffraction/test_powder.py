@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from insitu.diffraction import Pattern, mesh, powder_pattern, scattering_factors
-from insitu.diffraction.form_factors import elements_of, elements_of_types
-from insitu.diffraction.instrument import Instrument
+from insitu.diffraction import Pattern, powder_pattern, scattering_factors
 from insitu.diffraction.powder import room
-from insitu.diffraction.scattering import rings
+from insitu.diffraction.scattering import mesh
+from insitu.diffraction.scattering.form_factors import elements_of, elements_of_types
+from insitu.diffraction.scattering.instrument import Instrument
+from insitu.diffraction.scattering.intensities import rings
 from insitu.errors import InsituError, SettingError
 from insitu.testing import lattice
 

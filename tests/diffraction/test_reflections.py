@@ -8,17 +8,23 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from insitu.diffraction import mesh
-from insitu.diffraction.extinctions import allowed
-from insitu.diffraction.form_factors import elements_of, scattering_factors
-from insitu.diffraction.found_symmetry import Symmetry
-from insitu.diffraction.groups import EXTINCTION_GROUPS, class_of
-from insitu.diffraction.hkl import indices
-from insitu.diffraction.indexing import Lattice, to_angle
-from insitu.diffraction.pattern_grid import ANGLES, pattern_of_lines
+from insitu.diffraction.lattices.indexing import Lattice, to_angle
+from insitu.diffraction.patterns.grid import ANGLES, pattern_of_lines
 from insitu.diffraction.powder import period
-from insitu.diffraction.reflections import bright_nodes, one_lattice, reach, reflections, vectors
-from insitu.diffraction.symmetry import symmetry_of_reflections
+from insitu.diffraction.scattering import mesh
+from insitu.diffraction.scattering.form_factors import elements_of, scattering_factors
+from insitu.diffraction.scattering.reflections import (
+    bright_nodes,
+    one_lattice,
+    reach,
+    reflections,
+    vectors,
+)
+from insitu.diffraction.symmetry.classification import symmetry_of_reflections
+from insitu.diffraction.symmetry.extinctions import allowed
+from insitu.diffraction.symmetry.found import Symmetry
+from insitu.diffraction.symmetry.groups import EXTINCTION_GROUPS, class_of
+from insitu.diffraction.symmetry.hkl import indices
 from insitu.testing import lattice
 
 

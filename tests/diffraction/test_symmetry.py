@@ -9,12 +9,12 @@ import pytest
 
 import insitu
 from insitu.cli.command import main
-from insitu.diffraction.features import describe
-from insitu.diffraction.form_factors import scattering_factors
-from insitu.diffraction.groups import SYSTEMS
-from insitu.diffraction.indexing import index
-from insitu.diffraction.lines import find_lines
-from insitu.diffraction.pattern_grid import ANGLES, network_input, on_uniform_grid
+from insitu.diffraction.lattices.indexing import index
+from insitu.diffraction.patterns.grid import ANGLES, network_input, on_uniform_grid
+from insitu.diffraction.patterns.lines import find_lines
+from insitu.diffraction.scattering.form_factors import scattering_factors
+from insitu.diffraction.symmetry.features import describe
+from insitu.diffraction.symmetry.groups import SYSTEMS
 from insitu.errors import InsituError
 from insitu.frame.species import SYMBOLS
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from insitu.cli.command import main
-from insitu.diffraction.pattern_files import read_pattern
+from insitu.diffraction.patterns.files import read_pattern
 from insitu.errors import SettingError
 
 #: Counts of copper's 111 and 200, a line every 0.05 degrees from 42 to 52.

@@ -12,7 +12,7 @@ from conftest import BUILT, Host, Run, require
 
 import insitu
 from insitu.crystal import closest_symmetry, elastic_tensor
-from insitu.crystal.voigt import to_voigt
+from insitu.crystal.tensors.voigt import to_voigt
 from insitu.models.store import load
 from insitu.models.structures import read
 from insitu.views import plots

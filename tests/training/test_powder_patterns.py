@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import spglib
 
-from insitu.diffraction.groups import EXTINCTION_GROUPS, class_of
-from insitu.diffraction.pattern_grid import ANGLES, REFERENCE
+from insitu.diffraction.patterns.grid import ANGLES, REFERENCE
+from insitu.diffraction.symmetry.groups import EXTINCTION_GROUPS, class_of
 from insitu.training.symmetry.library import keeps_its_class, make_classes
 from insitu.training.symmetry.peaks import multiplicities, reflections, squared_structure_factors
 from insitu.training.symmetry.render import Instrument, render

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from insitu.analyses.base import Analysis, Observable, Panel, System, setting
 from insitu.analyses.crystal import panels as crystal_panels
 from insitu.analyses.crystal.properties import Properties
-from insitu.crystal.ball_lattice import LEAST, Ball, Lattice, lattice_of, pairs_of
 from insitu.crystal.files import write
-from insitu.crystal.found import Crystal, assemble
-from insitu.crystal.region import RADIUS, Box, around, densest, octant
+from insitu.crystal.finding.ball_lattice import LEAST, Ball, Lattice, lattice_of, pairs_of
+from insitu.crystal.finding.found import Crystal, assemble
+from insitu.crystal.finding.region import RADIUS, Box, around, densest, octant
 from insitu.crystal.spacegroup import available
-from insitu.crystal.symmetry_distance import SYSTEMS
+from insitu.crystal.tensors.symmetry_distance import SYSTEMS
 from insitu.errors import SettingError, did_you_mean
 from insitu.frame.frame import Frame
 from insitu.frame.lattices.perfect import LATTICES

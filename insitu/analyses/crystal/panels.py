@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from insitu.analyses.base import Panel
-from insitu.crystal.found import PURE
+from insitu.crystal.finding.found import PURE
 
 if TYPE_CHECKING:
     import xarray

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from insitu.analyses.base import Observable
-from insitu.crystal.found import Crystal
-from insitu.crystal.moduli import moduli, stable
-from insitu.crystal.prediction import dielectric_tensor, elastic_tensor
-from insitu.crystal.scalars import formation_energy
-from insitu.crystal.symmetry_distance import closest_symmetry
-from insitu.crystal.voigt import to_voigt
+from insitu.crystal.finding.found import Crystal
+from insitu.crystal.prediction.scalars import formation_energy
+from insitu.crystal.prediction.tensors import dielectric_tensor, elastic_tensor
+from insitu.crystal.tensors.moduli import moduli, stable
+from insitu.crystal.tensors.symmetry_distance import closest_symmetry
+from insitu.crystal.tensors.voigt import to_voigt
 from insitu.errors import SettingError
 from insitu.frame.species import SYMBOLS
 

@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 from insitu.analyses.base import Analysis, Observable, Panel, System, setting
 from insitu.analyses.diffraction import views as diffraction_views
 from insitu.analyses.diffraction.symmetry import ReadSymmetry
-from insitu.diffraction import mesh
-from insitu.diffraction.form_factors import RADIATION, elements_of_types, scattering_factors
-from insitu.diffraction.instrument import Instrument
 from insitu.diffraction.powder import METHODS, RESOLUTION, bins_of, pattern_of, period, room
-from insitu.diffraction.scattering import WINDOWS, from_pairs, from_rings, rings
+from insitu.diffraction.scattering import mesh
+from insitu.diffraction.scattering.form_factors import (
+    RADIATION,
+    elements_of_types,
+    scattering_factors,
+)
+from insitu.diffraction.scattering.instrument import Instrument
+from insitu.diffraction.scattering.intensities import WINDOWS, from_pairs, from_rings, rings
 from insitu.errors import InsituError, SettingError, describe
 from insitu.frame.cell import heights
 from insitu.frame.frame import Frame

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyses.base import Observable
-from insitu.diffraction.groups import EXTINCTION_GROUPS, SYSTEMS
-from insitu.diffraction.reflections import reflections
 from insitu.diffraction.sample import Reflections, follow, nodes_of, symmetry_of_frames
+from insitu.diffraction.scattering.reflections import reflections
+from insitu.diffraction.symmetry.groups import EXTINCTION_GROUPS, SYSTEMS
 from insitu.errors import SettingError
 from insitu.frame.threads import thread_count
 
 if TYPE_CHECKING:
-    from insitu.diffraction.found_symmetry import Symmetry
+    from insitu.diffraction.symmetry.found import Symmetry
 
 #: What the probabilities are of; the last: no single crystal.
 KNOWN = (*SYSTEMS, "unknown")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from insitu.analyses.base import Analysis, Column, Observable, Panel, System, setting
 from insitu.analyses.clusters.identities import hashed
 from insitu.analyses.unknown.fingerprints import DEGREES, PARTS, WIDTH, fingerprints, moved, nearest
-from insitu.crystal.region import RADIUS, Box, around, densest
+from insitu.crystal.finding.region import RADIUS, Box, around, densest
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
 from insitu.frame.neighbors.search import Neighbors

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from insitu.crystal.voigt import strain_from_voigt, stress_from_lammps, stress_to_voigt
+from insitu.crystal.tensors.voigt import strain_from_voigt, stress_from_lammps, stress_to_voigt
 from insitu.errors import DeckError, SettingError
 from insitu.frame.lattices.copies import repeated
 from insitu.frame.species import MASSES, SYMBOLS

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from insitu.crystal import spacegroup
-from insitu.crystal.kernel import REACH
-from insitu.crystal.tensor_graph import Graph, graph
+from insitu.crystal.prediction.graph import Graph, graph
+from insitu.crystal.prediction.kernel import REACH
 from insitu.errors import SettingError
 
 #: Gaussians: of a bond's length [Å], of its length in units of the sum of both radii, of its cosine to a

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from insitu.crystal.tensor_graph import Graph
+from insitu.crystal.prediction.graph import Graph
 
 
 @dataclass

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from insitu.crystal.tensor_basis import elastic, harmonics, traceless
-from insitu.crystal.tensor_graph import CENTERS, graph
-from insitu.crystal.voigt import to_voigt
+from insitu.crystal.prediction.graph import CENTERS, graph
+from insitu.crystal.tensors.basis import elastic, harmonics, traceless
+from insitu.crystal.tensors.voigt import to_voigt
 from insitu.training.fit.crystal_batches import Crystals, mean_by
 from insitu.training.structures.tensor_tables import Record
 
@@ -230,7 +230,7 @@ def fit(
 
 
 def save(nets: Sequence[TensorNetwork], path: Path, notes: dict[str, Any]) -> None:
-    """Write networks into one file that :mod:`insitu.crystal.prediction` reads without torch."""
+    """Write networks into one file that :mod:`insitu.crystal.prediction.tensors` reads without torch."""
     arrays = {
         f"{k}/{name}": value.numpy().astype(np.float32 if name == "radius" else np.float16)
         for k, net in enumerate(nets)

@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.crystal.voigt import from_voigt
+from insitu.crystal.tensors.voigt import from_voigt
 from insitu.errors import SettingError
 from insitu.frame.species import SYMBOLS
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from insitu.diffraction.groups import EXTINCTION_GROUPS, SYSTEMS
-from insitu.diffraction.pattern_grid import network_input
+from insitu.diffraction.patterns.grid import network_input
+from insitu.diffraction.symmetry.groups import EXTINCTION_GROUPS, SYSTEMS
 from insitu.models.networks.powder_symmetry import PowderSymmetry
 
 from .sites import Array

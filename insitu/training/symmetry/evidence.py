@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from insitu.diffraction.features import Features, describe
-from insitu.diffraction.groups import EXTINCTION_GROUPS
-from insitu.diffraction.pattern_grid import REFERENCE, on_uniform_grid
+from insitu.diffraction.patterns.grid import REFERENCE, on_uniform_grid
+from insitu.diffraction.symmetry.features import Features, describe
+from insitu.diffraction.symmetry.groups import EXTINCTION_GROUPS
 
 from .fit import no_crystal
 from .library import make_classes

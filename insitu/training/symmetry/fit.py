@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from insitu.diffraction.groups import EXTINCTION_GROUPS, SYSTEMS
-from insitu.diffraction.pattern_grid import ANGLES, network_input
+from insitu.diffraction.patterns.grid import ANGLES, network_input
+from insitu.diffraction.symmetry.groups import EXTINCTION_GROUPS, SYSTEMS
 from insitu.models.networks.pattern_resnet import PatternResNet
 
 from .library import Library, load

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from insitu.diffraction.groups import EXTINCTION_GROUPS, class_of
+from insitu.diffraction.symmetry.groups import EXTINCTION_GROUPS, class_of
 
 from .peaks import reflections
 from .sites import Array

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from insitu.diffraction.form_factors import scattering_factors
+from insitu.diffraction.scattering.form_factors import scattering_factors
 from insitu.frame.species import SYMBOLS
 
 from .sites import Array, operations

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from insitu.diffraction.pattern_grid import ANGLES, REFERENCE, STEP
+from insitu.diffraction.patterns.grid import ANGLES, REFERENCE, STEP
 
 from .library import Library
 from .sites import Array

@@ -9,14 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from insitu.diffraction.features import describe
-from insitu.diffraction.found_symmetry import Candidate, Cell, Line, Symmetry
-from insitu.diffraction.groups import EXTINCTION_GROUPS, SYSTEMS
-from insitu.diffraction.hkl import indices
-from insitu.diffraction.indexing import Lattice, to_q
-from insitu.diffraction.lines import EVERYWHERE, find_lines
-from insitu.diffraction.monoclinic import axes
-from insitu.diffraction.pattern_grid import (
+from insitu.diffraction.lattices.indexing import Lattice, to_q
+from insitu.diffraction.lattices.monoclinic import axes
+from insitu.diffraction.patterns.grid import (
     ANGLES,
     REFERENCE,
     Array,
@@ -24,6 +19,11 @@ from insitu.diffraction.pattern_grid import (
     on_uniform_grid,
     pattern_of_lines,
 )
+from insitu.diffraction.patterns.lines import EVERYWHERE, find_lines
+from insitu.diffraction.symmetry.features import describe
+from insitu.diffraction.symmetry.found import Candidate, Cell, Line, Symmetry
+from insitu.diffraction.symmetry.groups import EXTINCTION_GROUPS, SYSTEMS
+from insitu.diffraction.symmetry.hkl import indices
 from insitu.errors import ModelError, SettingError
 from insitu.models.store import ARTIFACTS
 

@@ -18,10 +18,10 @@ from itertools import permutations, product
 
 import numpy as np
 
-from insitu.diffraction.groups import EXTINCTION_GROUPS
-from insitu.diffraction.indexing import Lattice, predicted, to_angle, to_q
-from insitu.diffraction.lines import Lines
-from insitu.diffraction.pattern_grid import REFERENCE, Array
+from insitu.diffraction.lattices.indexing import Lattice, predicted, to_angle, to_q
+from insitu.diffraction.patterns.grid import REFERENCE, Array
+from insitu.diffraction.patterns.lines import Lines
+from insitu.diffraction.symmetry.groups import EXTINCTION_GROUPS
 
 #: Crystal systems whose classes a lattice can have.
 SYSTEMS_OF = {

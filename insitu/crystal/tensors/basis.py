@@ -18,7 +18,7 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.crystal.voigt import to_voigt
+from insitu.crystal.tensors.voigt import to_voigt
 
 #: Number of components of each rank.
 SIZES = {2: 5, 4: 9}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from insitu.diffraction.pattern_grid import ANGLES, STEP, Array, background
+from insitu.diffraction.patterns.grid import ANGLES, STEP, Array, background
 
 DOUBLET = 2.49e-3  # K-alpha2 of copper: relative difference of the wavelengths
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from insitu.diffraction.pattern_grid import Array
+from insitu.diffraction.patterns.grid import Array
 from insitu.errors import SettingError
 
 #: What scans of one range may differ by [degrees].

@@ -5,11 +5,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from insitu.diffraction.extinctions import evidence
-from insitu.diffraction.groups import EXTINCTION_GROUPS
-from insitu.diffraction.indexing import CLEAR, KINDS, LINES, Lattice, index, predicted, to_q
-from insitu.diffraction.lines import EVERYWHERE, find_lines
-from insitu.diffraction.pattern_grid import Array
+from insitu.diffraction.lattices.indexing import (
+    CLEAR,
+    KINDS,
+    LINES,
+    Lattice,
+    index,
+    predicted,
+    to_q,
+)
+from insitu.diffraction.patterns.grid import Array
+from insitu.diffraction.patterns.lines import EVERYWHERE, find_lines
+from insitu.diffraction.symmetry.extinctions import evidence
+from insitu.diffraction.symmetry.groups import EXTINCTION_GROUPS
 
 #: Evidence of a class for which there is no lattice.
 NONE = -400.0

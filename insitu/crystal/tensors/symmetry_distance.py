@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from insitu.crystal.tensors import symmetrized
+from insitu.crystal.tensors.projection import symmetrized
 from insitu.errors import SettingError, one_of
 
 #: Crystal systems whose distance is known; hexagonal elasticity is that of an axis of any order above 4.
@@ -30,7 +30,7 @@ for _k, (_a, _b) in enumerate(((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))):
 def closest_symmetry(tensor: ArrayLike, system: str = "cubic") -> tuple[float, NDArray[np.float64]]:
     """Return ``||C - P C|| / ||C||`` in the orientation of the symmetry in which it is least.
 
-    P projects onto the elastic tensors of the crystal system (:func:`insitu.crystal.tensors.project`).
+    P projects onto the elastic tensors of the crystal system (:func:`~insitu.crystal.tensors.project`).
     It is 0 if and only if the tensor has that symmetry in some orientation, whatever the axes are in which
     it is given. An isotropic tensor has all symmetries.
 

@@ -3,7 +3,8 @@
 
 Three steps, so that they also work where the atoms are dealt out to ranks: :func:`lattice_of` looks at a
 ball of some thousand atoms, :meth:`Lattice.sums` adds up what any atoms say of its translations
-(:mod:`insitu.crystal.ball_lattice`), and :func:`assemble` makes the crystal of the sums and the ball.
+(:mod:`insitu.crystal.finding.ball_lattice`), and :func:`assemble` makes the crystal of the sums and
+the ball.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.crystal import translations
-from insitu.crystal.ball_lattice import LEAST, Ball, Lattice, fitted, mean_square, pairs_of
 from insitu.crystal.cells import DENSITY, parameters
-from insitu.crystal.folding import Basis, fold
+from insitu.crystal.finding import translations
+from insitu.crystal.finding.ball_lattice import LEAST, Ball, Lattice, fitted, mean_square, pairs_of
+from insitu.crystal.finding.folding import Basis, fold
 from insitu.crystal.spacegroup import SpaceGroup
 from insitu.crystal.spacegroup import find as space_group
 from insitu.frame.frame import Frame

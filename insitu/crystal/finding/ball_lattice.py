@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.crystal import translations
-from insitu.crystal.translations import Pairs
+from insitu.crystal.finding import translations
+from insitu.crystal.finding.translations import Pairs
 from insitu.frame.frame import Frame
 from insitu.frame.neighbors.search import Neighbors
 

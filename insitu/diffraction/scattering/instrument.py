@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.diffraction.form_factors import RADIATION
+from insitu.diffraction.scattering.form_factors import RADIATION
 from insitu.errors import SettingError, one_of
 
 #: Widest step of the inner grid, and how far it goes beyond the range [degrees].

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from insitu.crystal.ball_lattice import LEAST, Ball, Lattice, lattice_of, pairs_of
-from insitu.crystal.found import Crystal, assemble
-from insitu.crystal.region import RADIUS, Box, around, densest, octant
+from insitu.crystal.finding.ball_lattice import LEAST, Ball, Lattice, lattice_of, pairs_of
+from insitu.crystal.finding.found import Crystal, assemble
+from insitu.crystal.finding.region import RADIUS, Box, around, densest, octant
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
 from insitu.frame.neighbors.search import Neighbors

@@ -5,8 +5,8 @@ from functools import cache
 
 import numpy as np
 
-from insitu.diffraction import monoclinic
-from insitu.diffraction.pattern_grid import Array
+from insitu.diffraction.lattices import monoclinic
+from insitu.diffraction.patterns.grid import Array
 
 #: Density of lines in q of a primitive lattice: this times sqrt(q) over the volume of the reciprocal cell.
 DENSITY = {

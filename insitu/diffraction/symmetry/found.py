@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from insitu.diffraction.extinctions import SYSTEMS_OF
+from insitu.diffraction.symmetry.extinctions import SYSTEMS_OF
 
 #: Kind of the lattice of each crystal system that is indexed.
 KIND_OF = {system: kind for kind, systems in SYSTEMS_OF.items() for system in systems}

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from insitu.crystal import spacegroup
-from insitu.crystal.tensor_basis import elastic, harmonics, traceless
-from insitu.crystal.tensor_graph import CENTERS, Graph, graph
-from insitu.crystal.tensors import project
-from insitu.crystal.voigt import from_voigt, to_voigt
-from insitu.crystal.weights import Weights, checked, loaded
+from insitu.crystal.prediction.graph import CENTERS, Graph, graph
+from insitu.crystal.prediction.weights import Weights, checked, loaded
+from insitu.crystal.tensors.basis import elastic, harmonics, traceless
+from insitu.crystal.tensors.projection import project
+from insitu.crystal.tensors.voigt import from_voigt, to_voigt
 
 
 @dataclass(frozen=True)

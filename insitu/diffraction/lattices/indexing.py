@@ -13,8 +13,8 @@ from itertools import combinations
 
 import numpy as np
 
-from insitu.diffraction import monoclinic, monoclinic_search
-from insitu.diffraction.lattice_fit import (
+from insitu.diffraction.lattices import monoclinic, monoclinic_search
+from insitu.diffraction.lattices.lattice_fit import (
     CHANCE,
     DENSITY,
     FREE,
@@ -24,8 +24,8 @@ from insitu.diffraction.lattice_fit import (
     scores,
     volume,
 )
-from insitu.diffraction.lines import Lines
-from insitu.diffraction.pattern_grid import REFERENCE, Array
+from insitu.diffraction.patterns.grid import REFERENCE, Array
+from insitu.diffraction.patterns.lines import Lines
 
 #: Kinds of lattices, in the order of the search.
 KINDS = ("orthorhombic", "tetragonal", "hexagonal", "cubic", "monoclinic")

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.diffraction.form_factors import scattering_factors
-from insitu.diffraction.instrument import Instrument
-from insitu.diffraction.mesh import Slab, amplitudes
+from insitu.diffraction.scattering.form_factors import scattering_factors
+from insitu.diffraction.scattering.instrument import Instrument
+from insitu.diffraction.scattering.mesh import Slab, amplitudes
 
 #: Windows of the pair histogram.
 WINDOWS = ("lorch", "none")

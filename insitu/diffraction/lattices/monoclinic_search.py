@@ -13,8 +13,8 @@ T. Ito, Nature 164, 755 (1949), doi:10.1038/164755a0
 
 import numpy as np
 
-from insitu.diffraction import lattice_fit, monoclinic
-from insitu.diffraction.pattern_grid import Array
+from insitu.diffraction.lattices import lattice_fit, monoclinic
+from insitu.diffraction.patterns.grid import Array
 
 _LOWEST = 10  # lines that zones are made of, from small angles on
 _PAIRS = 3000  # of zones for which D is voted

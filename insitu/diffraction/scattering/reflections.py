@@ -15,8 +15,8 @@ from itertools import combinations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.diffraction.form_factors import scattering_factors
-from insitu.diffraction.mesh import MOST_NODES, Slab, amplitudes
+from insitu.diffraction.scattering.form_factors import scattering_factors
+from insitu.diffraction.scattering.mesh import MOST_NODES, Slab, amplitudes
 
 #: Reflections are looked for up to this Q times (V/N)^(1/3): of fcc and bcc twelve lines or more.
 _REACH = 26.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Formation energy of a crystal by a regression on published DFT energies (insitu.crystal.kernel)."""
+"""Formation energy of a crystal by a regression on published DFT energies (``kernel.py``)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from numpy.typing import ArrayLike
 
-from insitu.crystal.kernel import REACH, predicted
-from insitu.crystal.tensor_graph import graph
-from insitu.crystal.weights import checked, loaded
+from insitu.crystal.prediction.graph import graph
+from insitu.crystal.prediction.kernel import REACH, predicted
+from insitu.crystal.prediction.weights import checked, loaded
 
 
 @dataclass(frozen=True)

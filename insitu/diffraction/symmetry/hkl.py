@@ -3,9 +3,9 @@
 
 import numpy as np
 
-from insitu.diffraction.extinctions import allowed, equivalents, settings
-from insitu.diffraction.indexing import Lattice, predicted, to_angle, to_q
-from insitu.diffraction.pattern_grid import Array
+from insitu.diffraction.lattices.indexing import Lattice, predicted, to_angle, to_q
+from insitu.diffraction.patterns.grid import Array
+from insitu.diffraction.symmetry.extinctions import allowed, equivalents, settings
 
 #: Farthest that a line is from its place [degrees of Cu K-alpha1].
 _FARTHEST = 0.1

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from insitu.diffraction.pattern_grid import Array
+from insitu.diffraction.patterns.grid import Array
 
 
 def squared_volume(abcd: Array) -> Array:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from insitu.crystal.tensor_graph import Graph
-from insitu.crystal.weights import Weights
+from insitu.crystal.prediction.graph import Graph
+from insitu.crystal.prediction.weights import Weights
 
 #: Bonds reach so far, in units of (volume an atom)^(1/3): about 14 of each atom.
 REACH = 1.5

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from insitu.diffraction.pattern_grid import Array
-from insitu.diffraction.xrdml import read_xrdml
+from insitu.diffraction.patterns.grid import Array
+from insitu.diffraction.patterns.xrdml import read_xrdml
 from insitu.errors import SettingError
 
 #: Names of the angle and of the intensity in the CIF dictionary of powder data, most processed first.
