@@ -46,6 +46,10 @@ class TriggerSettings:
     rearm: bool = setting("after one event is over there can be another", default=False)
     before: int = setting("frames before the event that are written", default=0, low=0, high=10_000)
     after: int = setting("frames after it that are written", default=0, low=0)
+    restart: int | None = setting(
+        "steps between restart files: for runs that go on from one the frames before are kept in a file",
+        default=None, low=1,
+    )  # fmt: skip
     memory: float = setting(
         "that the frames before may take on a rank, at most", default=256.0, unit="MB", low=0.0
     )
@@ -64,6 +68,11 @@ class TriggerSettings:
                 "above and below are both given; give one" if self.above is not None
                 else "neither above nor below is given; give one: above 0.5"
             )  # fmt: skip
+        if self.restart is not None and not self.before:
+            raise SettingError(
+                f"restart={self.restart} has no effect without before, the frames before an event; give "
+                "both, or neither"
+            )
         if self.during is not None and self.often is None:
             raise SettingError(
                 f"during={self.during} has no effect without often, the steps between frames after an "

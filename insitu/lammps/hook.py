@@ -71,7 +71,7 @@ def fix_call(action: str, handle: int, text: bytes | str) -> str:
             fix.attempt(handle, lambda view: _setup(fix, view, words[2:]))
             return f"ok {int(fix.analysed)}"
         if action == "ended":
-            fix.attempt(handle, lambda view: fix.pipeline.settle())
+            fix.attempt(handle, lambda view: fix.pipeline.ended())
             return "ok"
         fix.attempt(handle, fix.step)
         look = MOST_STEPS if fix.disabled else fix.pipeline.frames.next_look()

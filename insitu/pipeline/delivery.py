@@ -97,8 +97,15 @@ class Delivery:
         if self._events is not None:
             self._events.check_memory(view)
 
-    def restore(self, first_step: int) -> None:
+    def restore(self, first_step: int, units: str) -> None:
         """Let the analyses go on from the last frame before a step, or begin anew; collective.
+
+        Parameters
+        ----------
+        first_step
+            The step.
+        units
+            Unit style of the deck.
 
         Raises
         ------
@@ -116,6 +123,7 @@ class Delivery:
                 kept.update(self.recorder.values_before(first_step, tuple(known)))
 
         self._ranks.agree(guarded(read))
+        last = int(kept.pop("step", -1))
         mine = packing.pack({"found": 1.0, **kept} if kept else None)
         total = packing.unpack(self._ranks.sum(mine))
         for a in self._with_state:
@@ -124,6 +132,7 @@ class Delivery:
         if self._events is not None:
             events = self._events
             self._ranks.agree(guarded(lambda: events.go_on(first_step, self.recorder.continues)))
+            events.recall(first_step, last, units)
 
     def __call__(
         self, view: LammpsView, frame: Frame, found: Evaluated, more: Mapping[str, Any]
@@ -141,7 +150,8 @@ class Delivery:
         values = dict(more)
         self._ranks.agree(guarded(lambda: self._hand_over(view, frame, found, values)))
         if self._events is not None:
-            self._events(view, frame, self._decide(values))
+            decisions = self._decide(values)
+            self._events(view, frame, decisions, self.ends or bool(found.sums["asked_to_end"]))
         self._ranks.agree(guarded(lambda: self._record(view, frame, found, values)))
         if self._atoms is not None:
             self._atoms(view, frame)
@@ -201,6 +211,11 @@ class Delivery:
             self.recorder.append(view, Moment.of(view), frame, values, found.sums, timing)
             if self._atoms is not None:
                 self._atoms.keep_before(view, frame)
+
+    def ended(self) -> None:
+        """Do what is to be done after a run, also one that was halted; collective."""
+        if self._events is not None:
+            self._events.keep()
 
     @property
     def ends(self) -> bool:

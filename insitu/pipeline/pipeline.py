@@ -166,7 +166,8 @@ class Pipeline:
         """Take the analyses' state from the history before a step, if it is not that; collective."""
         if self._analysed is None or step <= self._analysed:
             began, _ = view.run_span
-            self._deliver.restore(step if began is None else min(step, began + 1))
+            first = step if began is None else min(step, began + 1)
+            self._deliver.restore(first, view.units)
             self._analysed = step - 1
 
     def is_past_last(self, step: int) -> bool:
@@ -232,6 +233,11 @@ class Pipeline:
         """Wait for what is done beside the simulation; collective."""
         if self.overlap is not None:
             self.overlap.settle()
+
+    def ended(self) -> None:
+        """Do what is left to do after a run; collective."""
+        self.settle()
+        self._deliver.ended()
 
     def _advise(self, sums: dict[str, Any], step: int) -> None:
         if self.ranks.rank:

@@ -116,7 +116,7 @@ class Recorder:
         )
 
     def values_before(self, first_step: int, paths: Sequence[str]) -> Mapping[str, Any]:
-        """Return observables of the last frame before a step, of the history that is continued."""
+        """Return observables of the last frame before a step, and `step`, of the history that goes on."""
         if self._series is not None:
             return self._series.values_before(first_step, paths)
         if not self.continues:

@@ -164,3 +164,49 @@ def test_the_same_run_once_more(host: Host, tmp_path: Path) -> None:
         assert run.code == 0, run.text[-2000:]
         found = frames(tmp_path / "a.trigger.1.dump")
         assert list(found) == list(insitu.open(tmp_path / "a.h5")["step"].values[:3])
+
+
+def test_the_frames_before_an_event_outlive_a_restart(host: Host, tmp_path: Path) -> None:
+    """As in a run in one piece: by the file of a restart in the middle of a run, and of one at its end."""
+    words = MELTED.replace("before 2", "before 4") + " restart 20"
+    monitor = host.monitor(5, file="a.h5", if_exists="append", analyze=words)
+    melt, after = MELT + "run 30\n", "units metal\nread_restart at.{}\n" + FORCES + monitor
+    whole = host.run(tmp_path, DECK + monitor + "run 30\n" + melt, 2)
+    assert whole.code == 0, whole.text[-2000:]
+    expected = frames(tmp_path / "a.melt.1.dump")
+    assert list(expected) == [15, 20, 25, 30, 35, 40, 45, 50]
+    for step, ranks in ((20, 3), (30, 1)):
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        deck = DECK + monitor + "restart 20 at.*\nrun 30\nwrite_restart at.30\n"
+        # The first one ends without a word between two frames after its restart file.
+        killed = "run 22\nshell kill -9 $PPID\n" if step == 20 else ""
+        deck = deck.replace("run 30\n", killed) if killed else deck
+        run = host.run(folder, deck, 2)
+        assert (run.code == 0) == (step == 30), run.text[-2000:]
+        kept = frames(folder / "a.before.dump")
+        assert list(kept) == list(range(step - 15, step + 5, 5))
+        rest = "run 10\n" if step == 20 else ""
+        run = host.run(folder, after.format(step) + rest + melt, ranks)
+        assert run.code == 0, run.text[-2000:]
+        assert "event 1 at step 35" in run.text
+        assert "not taken up" not in run.text
+        found = frames(folder / "a.melt.1.dump")
+        assert list(found) == list(expected)
+        for at in set(found) & set(kept):  # the very bits, in another text
+            single = [float(f"{x:.8g}") for x in kept[at][:, 2:5].astype(np.float32).flat]
+            assert (found[at][:, 2:5].ravel() == single).all()
+            assert (found[at][:, [0, 1, 5]] == kept[at][:, [0, 1, 5]]).all()
+        cell = 4.05 * np.array([[5, 0, 0], [1.2, 5, 0], [0.5, 0.7, 5]])
+        for at, table in list(found.items())[:4]:  # but for the images of atoms at the faces
+            assert (table[:, [0, 1, 5]] == expected[at][:, [0, 1, 5]]).all()
+            apart = (table - expected[at])[:, 2:5] @ np.linalg.inv(cell)
+            assert np.abs(apart - apart.round()).max() < 1e-6, at
+    # A history that is ahead of the file: its frames are not taken for those before the event.
+    (folder / "a.melt.1.dump").unlink()
+    text = (folder / "a.before.dump").read_text()
+    (folder / "a.before.dump").write_text(text[: text.rindex("ITEM: TIMESTEP")])
+    run = host.run(folder, after.format(30) + melt, 2)
+    assert run.code == 0, run.text[-2000:]
+    assert "are not taken up from" in run.text
+    assert list(frames(folder / "a.melt.1.dump")) == [35, 40, 45, 50]

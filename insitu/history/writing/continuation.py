@@ -36,7 +36,7 @@ def frames_before(file: h5py.File, first_step: int | None) -> int:
 def values_before(
     file: h5py.File, first_step: int, paths: Sequence[str]
 ) -> dict[str, NDArray[Any]]:
-    """Return observables of the last frame before a step, by path; none if there is no such frame.
+    """Return observables of the last frame before a step by path, and its `step`; none without a frame.
 
     Raises
     ------
@@ -47,7 +47,8 @@ def values_before(
     frames = frames_before(file, first_step) if found else 0
     if not frames or not found.keys() >= set(paths):
         return {}
-    return {path: found[path]["value"][frames - 1] for path in paths}
+    step = next(iter(found.values()))["step"][frames - 1]
+    return {"step": step, **{path: found[path]["value"][frames - 1] for path in paths}}
 
 
 def first_box(

@@ -214,7 +214,7 @@ class Series:
         return self
 
     def values_before(self, first_step: int, paths: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """Return observables of the last frame before a step, by path; none if there is none.
+        """Return observables of the last frame before a step by path, and its `step`, if there is one.
 
         Raises
         ------
