@@ -78,7 +78,7 @@ def test_every_state_between_two_writes_of_a_frame_is_readable(tmp_path: Path, f
     recorder = Recorder(before)
     history = create(path, if_exists="append")
     with h5py.File(recorder, "r+", libver=storage._LIBVER) as file:
-        history._put(file, history._rows(frames, 0.5 * frames, frame(frames)))
+        history._put(file, history._next(frames, 0.5 * frames, frame(frames)))
     history.close()
     assert len(recorder.getvalue()) == len(before), "a frame within its chunk allocates nothing"
     random_ = random.Random(frames)

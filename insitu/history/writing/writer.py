@@ -7,20 +7,21 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from insitu.analyses.base import Observable
-from insitu.errors import HistoryError, did_you_mean
+from insitu.errors import HistoryError
 from insitu.history.elements import FORMAT, disabled, missing, opened
-from insitu.history.integrity import CHECKSUMS, frame_checksum, half_written, seal
+from insitu.history.integrity import half_written, seal
 from insitu.history.layout import check_same, lay_out, store
 from insitu.history.writing.continuation import cut, frames_before, values_before
 from insitu.history.writing.direct import Places
 from insitu.history.writing.file_access import Disk, check_writable, explained
+from insitu.history.writing.rows import Rows
 from insitu.history.writing.storage import Storage, leftovers
 
 __all__ = ["Observable", "Series", "check_writable"]
@@ -48,9 +49,7 @@ class Series:
         #: What had to be repaired when the file was opened, after a writer was killed.
         self.repairs: list[str] = []
         self._storage, self._if_exists = storage, if_exists
-        self._observables = {o.path: o for o in observables}
-        #: Of each frame, in the order of the paths.
-        self._datasets = sorted((f"observables/{o.path}/value", o) for o in observables)
+        self._observables, self._rows = tuple(observables), Rows(observables)
         widest = max(np.dtype(o.dtype).itemsize * int(np.prod(o.shape)) for o in observables)
         self._chunk = int(np.clip(_CHUNK_BYTES // max(1, widest), 1, _CHUNK_FRAMES))
         self._frames = 0
@@ -145,7 +144,7 @@ class Series:
         HistoryError
             The frame does not fit, or could not be written; every earlier frame is untouched.
         """
-        rows = self._rows(step, time, values)
+        rows = self._next(step, time, values)
         intact = f"the {self._frames} frames before it are intact"
         with explained(f"file='{self.path}': step {step} could not be written, {intact}"):
             # Within the chunks that are there, or with new ones.
@@ -266,7 +265,7 @@ class Series:
         """Close the file; calling it again does nothing."""
         self._storage.close()
 
-    def _rows(self, step: int, time: float, values: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    def _next(self, step: int, time: float, values: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         """Return what to write, by the path of the dataset."""
         if not self._storage.is_open:
             raise HistoryError(f"file='{self.path}' is closed; open it with if_exists='append'.")
@@ -275,33 +274,7 @@ class Series:
                 f"step {step} is not after step {self.last_step}, the last in '{self.path}'; write "
                 "frames in the order of their steps, after begin() if the clock was set back."
             )
-        if values.keys() != self._observables.keys():
-            self._misfit(step, values)
-        rows = {name: self._row(step, o, values[o.path]) for name, o in self._datasets}
-        first = f"observables/{next(iter(self._observables))}"
-        rows[f"{first}/time"] = np.asarray(time, dtype="f8")
-        rows[f"{first}/step"] = np.asarray(step, dtype="i8")
-        rows[f"{CHECKSUMS}/frames"] = np.asarray(frame_checksum(rows.values()), dtype="u4")
-        return rows
-
-    def _misfit(self, step: int, values: Mapping[str, Any]) -> NoReturn:
-        if missing := sorted(self._observables.keys() - values.keys()):
-            raise HistoryError(f"step {step} lacks {', '.join(missing)}; give every observable.")
-        path = next(p for p in values if p not in self._observables)
-        near = did_you_mean(path, self._observables)
-        raise HistoryError(f"step {step} has '{path}', which no observable declares.{near}")
-
-    def _row(self, step: int, asked: Observable, value: Any) -> NDArray[Any]:
-        """Return the frame of an observable as it is written."""
-        row = np.asarray(value)
-        given, wanted = row.dtype, np.dtype(asked.dtype)
-        fits = given == wanted or (given.kind in "iufb" and np.can_cast(given, wanted, "same_kind"))
-        if row.shape != asked.shape or not fits:
-            raise HistoryError(
-                f"{asked.path} at step {step} is {given} of shape {row.shape}, and the history "
-                f"takes {asked.dtype} of shape {asked.shape}; correct the analyzer."
-            )
-        return row.astype(wanted, order="C", copy=False)
+        return self._rows.of(step, time, values)
 
     def _placed_by(self, rows: Mapping[str, NDArray[Any]]) -> Places | None:
         """Return where in the file the next frame is to be; None: only HDF5 knows."""
@@ -327,7 +300,7 @@ class Series:
         self, about: Mapping[str, Any], provenance: Mapping[str, Any], first_step: int | None
     ) -> None:
         with opened(self.path) as file:
-            check_same(self.path, file, list(self._observables.values()), about, provenance)
+            check_same(self.path, file, list(self._observables), about, provenance)
             frames_before(file, first_step)
         self._storage.take()
         self._drop(first_step, provenance)
@@ -343,7 +316,7 @@ class Series:
             if begun:
                 self.repairs.append(f"frame {frames + 1} was half written and is dropped")
             kept = frames_before(file, first_step)
-            self._chunk = file[f"observables/{next(iter(self._observables))}/step"].chunks[0]
+            self._chunk = file[f"observables/{self._observables[0].path}/step"].chunks[0]
             last = cut(file, kept, first_step, provenance)
         self._frames = kept
         self.last_step, self.last_time = last or (None, None)
