@@ -6,10 +6,10 @@
     python benchmarks/scalar_models.py moduli FOLDER/matminer/datasets --work OTHER --largest 99
 
 A regression with a kernel knows the composition, or that and the bonds; networks are trained on what it
-leaves of crystals whose compositions it was not given, one with lattice frames (iComFormer) and one that
-knows distances alone. What is in WORK already is not made again. Needs insitu[train,crystal] and pymatgen;
-some minutes of one core. Split by composition; what is chosen is chosen on the validation part, the test
-part is looked at once, at the end. Packed (`--out insitu/crystal/prediction/models`) is the regression that
+leaves of crystals whose compositions it was not given: two with lattice frames (iComFormer, eComFormer) and
+one that knows distances alone. What is in WORK already is not made again. Needs insitu[train,crystal] and
+pymatgen; some minutes of one core. Split by composition; what is chosen is chosen on the validation part,
+the test part is looked at once, at the end. Packed (`--out insitu/crystal/prediction/models`) is the regression that
 knows the bonds.
 """
 
@@ -40,6 +40,12 @@ SOURCES = {
     "moduli": "de Jong et al., Sci. Data 2, 150009 (2015), DFT (PBE) at 0 K, CC BY",
 }
 PARTS = ("train", "validation", "test")
+#: Networks by name, and their shape: iComFormer, eComFormer, and one that knows distances alone.
+NETWORKS = {
+    "frames": {"frame": True},
+    "moments": {"equivariant": True},
+    "distances": {"frame": False},
+}
 #: Of the kernel: width in standard deviations of the features, weight of those of bonds; strengths tried.
 WIDTH, BONDS, RIDGES = 60.0, 0.8, (3e-5, 1e-4, 3e-4, 1e-3)
 
@@ -109,7 +115,7 @@ def main():
     parser.add_argument("tables", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument(
-        "--networks", default="frames,distances", help="to be trained and judged as well"
+        "--networks", default=",".join(NETWORKS), help="to be trained and judged as well"
     )
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--largest", type=int, default=16, help="atoms of a cell, in training")
@@ -137,7 +143,7 @@ def main():
         path = options.work / f"{name}.pt"
         if not path.exists():
             fit(data["train"], data["validation"], 0, options.epochs, elements, path,
-                frame=name == "frames")  # fmt: skip
+                **NETWORKS[name])  # fmt: skip
         saved = torch.load(path, weights_only=True)
         blank = np.zeros(y["train"].shape[1])
         nets[name] = ComFormer(elements, blank, blank, **saved["shape"])
@@ -159,7 +165,7 @@ def main():
         better[f"{name}, than {base}"] = [gain.mean(axis=0).tolist(), error.tolist()]
     notes = {
         "data": SOURCES[kind], "unit": UNITS[kind], "crystals": {p: len(y[p]) for p in PARTS},
-        "networks_trained_on": len(data["train"].unit), "epochs": options.epochs,
+        "networks_trained_on": len(data["train"]), "epochs": options.epochs,
         "parameters": {n: sum(v.numel() for v in net.parameters()) for n, net in nets.items()},
         "validation": mae["validation"], "test": mae["test"], "better": better,
     }  # fmt: skip

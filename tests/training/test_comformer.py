@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The network on lattice frames: invariance, what it tells apart and distances do not, mirror images.
+"""The networks on lattice frames: invariance, what they tell apart and distances do not, mirror images.
 
 All of it holds for any weights, so it is tested with random ones.
 """
@@ -41,10 +41,12 @@ CRYSTALS = {
 }  # fmt: skip
 
 
-def network(*, frame: bool = True) -> ComFormer:
+def network(*, frame: bool = True, equivariant: bool = False) -> ComFormer:
     """Return a network with random weights."""
     torch.manual_seed(3)
-    net = ComFormer(table(), [0.0, 1.0], [1.0, 2.0], width=16, hidden=24, frame=frame)
+    net = ComFormer(
+        table(), [0.0, 1.0], [1.0, 2.0], width=16, hidden=24, frame=frame, equivariant=equivariant
+    )
     for name, value in net.named_parameters():
         if name.endswith(("norm.weight", "gate.weight", "norm.bias", "gate.bias")):
             torch.nn.init.normal_(value, std=1.0)  # as they are by training, not 1 and 0
@@ -52,6 +54,8 @@ def network(*, frame: bool = True) -> ComFormer:
 
 
 NET = network()
+#: iComFormer and eComFormer.
+BOTH = {"angles": NET, "moments": network(equivariant=True)}
 
 
 def values(cell, sites, numbers, net: ComFormer = NET, **more) -> NDArray[np.float64]:
@@ -60,11 +64,13 @@ def values(cell, sites, numbers, net: ComFormer = NET, **more) -> NDArray[np.flo
     return predict(net, data, ties=True)[0]
 
 
+@pytest.mark.parametrize("kind", BOTH)
 @pytest.mark.parametrize("name", CRYSTALS)
-def test_invariance(name: str) -> None:
+def test_invariance(name: str, kind: str) -> None:
     """Turned, mirrored, shifted, in another order, as a supercell, as a skewed cell: the same."""
     cell, sites, z = CRYSTALS[name]
-    expected = values(cell, sites, z)
+    net = BOTH[kind]
+    expected = values(cell, sites, z, net)
     rng = np.random.default_rng(1)
     turn = Rotation.random(rng=rng).as_matrix()
     order = rng.permutation(len(z))
@@ -78,7 +84,7 @@ def test_invariance(name: str) -> None:
         (np.array([[1, 0, 0], [3, 1, 0], [-2, 1, 1]]) @ cell,
          sites @ np.linalg.inv(np.array([[1, 0, 0], [3, 1, 0], [-2, 1, 1]])), z),
     ):  # fmt: skip
-        assert np.abs(values(*same) - expected).max() < 1e-6
+        assert np.abs(values(*same, net) - expected).max() < 1e-6
 
 
 def test_frames_of_lattices() -> None:
@@ -115,7 +121,17 @@ def test_a_crystal_with_a_mirror_plane_has_no_hand() -> None:
     assert np.abs(left - right).max() < 5e-7
 
 
-def test_what_distances_cannot_tell_apart() -> None:
+@pytest.mark.parametrize("name", ["none", "quartz"])
+def test_moments_know_no_hand(name: str) -> None:
+    """Vectors of the frame count with their opposites: eComFormer is blind to hands in any one frame."""
+    cell, sites, z = CRYSTALS[name]
+    net = BOTH["moments"]
+    left, right = (values(c, sites, z, net, hands=1) for c in (cell, -cell))
+    assert np.abs(left - right).max() < 1e-6
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_what_distances_cannot_tell_apart(kind: str) -> None:
     """Fcc and ideal hcp: up to the reach each atom has twelve neighbours at the same distance."""
     length = 2.9
     fcc = (np.sqrt(2) * length * FCC, np.zeros((1, 3)), np.array([29]))
@@ -126,4 +142,29 @@ def test_what_distances_cannot_tell_apart() -> None:
     assert len(lengths[0]) == 12
     distances = network(frame=False)
     assert np.abs(values(*fcc, distances) - values(*hcp, distances)).max() < 1e-9
-    assert np.abs(values(*fcc) - values(*hcp)).max() > 1e-3
+    net = BOTH[kind]
+    assert np.abs(values(*fcc, net) - values(*hcp, net)).max() > 1e-3
+
+
+def test_moments_tell_orders_apart_without_a_frame() -> None:
+    """Two orders of AB on fcc, L1_0 and that of I4_1/amd: each atom has 4 like and 8 unlike neighbours."""
+    base = np.array([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])
+    sites = np.concatenate([base, base + np.array([0, 0, 1])]) / [1, 1, 2]
+    cell = 4.1 * np.diag([1.0, 1.0, 2.0])
+    orders = []
+    for copper in ([0, 1, 4, 5], [0, 2, 5, 7]):
+        numbers = np.full(8, 79)
+        numbers[copper] = 29
+        g = framed_graph(cell, sites, numbers).graph
+        like = np.bincount(g.first, g.numbers[g.first] == g.numbers[g.second])
+        assert np.ptp(g.length) < 1e-9
+        assert (like == 4).all()
+        assert (np.bincount(g.first) == 12).all()
+        orders.append((cell, sites, numbers))
+    groups = [find(*o, 0.01) for o in orders]
+    assert [g and g.number for g in groups] == [123, 141]
+    by_distance, by_moments = (network(frame=False, equivariant=e) for e in (False, True))
+    first, second = (values(*o, by_distance) for o in orders)
+    assert np.abs(first - second).max() < 5e-7
+    first, second = (values(*o, by_moments) for o in orders)
+    assert np.abs(first - second).max() > 2e-5

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Training of the network that predicts scalars of a crystal: a small iComFormer.
+"""Training of the networks that predict scalars of a crystal: a small iComFormer, a small eComFormer.
 
-Messages between atoms go along bonds; in between, each bond learns of its angles to the three vectors of
-a lattice frame, which makes the graph complete: crystals that differ have graphs that differ.
+Messages between atoms go along bonds. In between, in the one, each bond learns of its angles to the three
+vectors of a lattice frame, which makes the graph complete: crystals that differ have graphs that differ. In
+the other the vectors of the frame are bonds of an atom with itself, and atoms learn of the directions of
+bonds by moments of rank 1 and 2.
 
 References
 ----------
@@ -26,18 +28,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from insitu.training.data.lattice_frames import (
-    COSINES,
     LATTICE,
     LENGTHS,
     RELATIVE,
     FramedGraph,
     framed_graph,
 )
+from insitu.training.fit.comformer_layers import (
+    EdgeLayer,
+    EquivariantLayer,
+    NodeLayer,
+    silu,
+    spread,
+)
 from insitu.training.fit.crystal_batches import Crystals, mean_by
 from insitu.training.structures.tensor_tables import Record
 
 log = logging.getLogger(__name__)
-silu, softplus = nn.functional.silu, nn.functional.softplus
 
 
 @dataclass
@@ -76,70 +83,8 @@ class FramedGraphs:
         return {**self.crystals.batch(which), "frame": torch.tensor(np.array(frame))}
 
 
-def _spread(values: Tensor, centers: NDArray[np.float64]) -> Tensor:
-    width = float(centers[1] - centers[0])
-    middle = torch.tensor(centers, dtype=torch.float32)
-    return torch.exp(-(((values[..., None] - middle) / width) ** 2))
-
-
-class NodeLayer(nn.Module):
-    """Attention of an atom to those it has bonds with, without a softmax."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.query = nn.Linear(width, width)
-        self.own = nn.Linear(width, 2 * width)
-        self.other = nn.Linear(width, 2 * width, bias=False)
-        self.bond = nn.Linear(width, 2 * width, bias=False)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
-        self.gate = nn.LayerNorm(width)
-        self.out = nn.Linear(width, width)
-        self.norm = nn.LayerNorm(width)
-
-    def forward(self, h: Tensor, e: Tensor, i: Tensor, j: Tensor, weight: Tensor) -> Tensor:
-        """Return the features of the atoms ``(n, width)``."""
-        inner = silu(self.own(h)[i] + self.other(h)[j] + self.bond(e))
-        k, v = inner.chunk(2, 1)
-        gate = torch.sigmoid(self.gate(self.query(h)[i] * self.key(k)))
-        message = gate * self.value(v) * weight
-        total = torch.zeros_like(h).index_add_(0, i, message)
-        update: Tensor = h + silu(self.norm(self.out(total)))
-        return update
-
-
-class EdgeLayer(nn.Module):
-    """What a bond learns of its angles to the three vectors of the lattice frame."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.query = nn.Linear(width, width)
-        self.bond = nn.Linear(width, 2 * width)
-        self.vector = nn.ModuleList(
-            nn.Linear(len(LATTICE), 2 * width, bias=False) for _ in range(3)
-        )
-        self.angle = nn.ModuleList(nn.Linear(len(COSINES), 2 * width, bias=False) for _ in range(3))
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
-        self.gate = nn.LayerNorm(width)
-        self.out = nn.Linear(width, width)
-        self.norm = nn.LayerNorm(width)
-
-    def forward(self, e: Tensor, vectors: Tensor, cosines: Tensor, of: Tensor) -> Tensor:
-        """Return the features of the bonds ``(e, width)``."""
-        query, own = self.query(e), self.bond(e)
-        total = torch.zeros_like(e)
-        for k, (vector, angle) in enumerate(zip(self.vector, self.angle, strict=True)):
-            long = vector(_spread(vectors[:, k], LATTICE))[of]
-            inner = silu(own + long + angle(_spread(cosines[:, k], COSINES)))
-            a, v = inner.chunk(2, 1)
-            total = total + torch.sigmoid(self.gate(query * self.key(a))) * self.value(v)
-        update: Tensor = e + silu(self.norm(self.out(total)))
-        return update
-
-
 class ComFormer(nn.Module):
-    """Node layer, edge layer, two node layers; then the means of the atoms' features.
+    """Node layer, a layer that knows directions, two node layers; then the means of the atoms' features.
 
     Parameters
     ----------
@@ -151,15 +96,19 @@ class ComFormer(nn.Module):
         Features of an atom or bond, of the last layers, and how many of the latter are left out in
         training.
     frame
-        Without it the network knows distances alone.
+        Without it the network knows no lattice vectors, so distances alone if it is not `equivariant`.
+    equivariant
+        eComFormer: directions by moments of bonds, and the lattice vectors, with their opposites, as bonds
+        of each atom with itself; else iComFormer: bonds by their angles to the lattice vectors.
     """
 
     def __init__(
         self, elements: NDArray[np.float64], mean: Sequence[float], deviation: Sequence[float],
         width: int = 32, hidden: int = 96, dropout: float = 0.1, frame: bool = True,
+        equivariant: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.frame = frame
+        self.frame, self.equivariant = frame, equivariant
         self.radius: Tensor
         self.properties: Tensor
         self.mean: Tensor
@@ -175,7 +124,9 @@ class ComFormer(nn.Module):
         nn.init.normal_(self.element.weight, std=0.1)
         self.bonds = nn.Linear(len(LENGTHS) + len(RELATIVE), width)
         self.nodes = nn.ModuleList(NodeLayer(width) for _ in range(3))
-        self.edge = EdgeLayer(width) if frame else nn.Identity()
+        self.edge = EdgeLayer(width) if frame and not equivariant else nn.Identity()
+        self.moments = EquivariantLayer(width) if equivariant else nn.Identity()
+        self.lattice = nn.Linear(len(LATTICE), width) if frame and equivariant else nn.Identity()
         self.inner = nn.Linear(2 * width + 4 * p + 2, hidden)
         self.middle = nn.Linear(hidden, hidden)
         self.outer = nn.Linear(hidden, len(mean))
@@ -187,17 +138,29 @@ class ComFormer(nn.Module):
         i, j, of = b["first"], b["second"], b["bond_crystal"]
         z, radius = self.properties[b["numbers"]], self.radius[b["numbers"]]
         d = b["length"] * b["unit"][of]
-        basis = [_spread(d, LENGTHS), _spread(d / (radius[i] + radius[j]), RELATIVE)]
+        basis = [spread(d, LENGTHS), spread(d / (radius[i] + radius[j]), RELATIVE)]
         e = silu(self.bonds(torch.cat(basis, 1)))
         h = silu(self.embed(z) + self.element(b["numbers"]))
-        weight = b["weight"][:, None]
+        weight, direction = b["weight"][:, None], b["direction"]
+        odd = torch.ones_like(weight)
+        long = torch.linalg.norm(b["frame"], dim=2)
+        unit, long = b["frame"] / long[..., None], torch.log(long / b["unit"][:, None])
+        if self.frame and self.equivariant:
+            own = torch.arange(len(h)).repeat_interleave(3)
+            i, j = torch.cat([i, own]), torch.cat([j, own])
+            vectors = silu(self.lattice(spread(long, LATTICE)))[b["crystal"]]
+            e = torch.cat([e, vectors.flatten(0, 1)])
+            direction = torch.cat([direction, unit[b["crystal"]].flatten(0, 1)])
+            # A lattice vector and its opposite are one bond that counts twice.
+            weight = torch.cat([weight, torch.full((len(own), 1), 2.0)])
+            odd = torch.cat([odd, torch.zeros(len(own), 1)])
         first, *others = self.nodes
         h = first(h, e, i, j, weight)
-        if self.frame:
-            long = torch.linalg.norm(b["frame"], dim=2)
-            unit = (b["frame"] / long[..., None])[of]
-            cosines = (unit @ b["direction"][:, :, None])[:, :, 0]
-            e = self.edge(e, torch.log(long / b["unit"][:, None]), cosines, of)
+        if self.equivariant:
+            h = self.moments(h, e, i, j, weight, direction, odd)
+        elif self.frame:
+            cosines = (unit[of] @ direction[:, :, None])[:, :, 0]
+            e = self.edge(e, long, cosines, of)
         for layer in others:
             h = layer(h, e, i, j, weight)
         mean_h, mean_z = mean_by(h, b["crystal"], c), mean_by(z, b["crystal"], c)
