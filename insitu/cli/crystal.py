@@ -19,7 +19,7 @@ def _crystal(options: argparse.Namespace) -> int:
     from insitu.offline.files import expand
 
     names = ("index", "average", "cif", "species", "topology", "boundary", "units", "tolerance",
-             "least", "most", "elastic", "energy")  # fmt: skip
+             "least", "most", "elastic", "energy", "elastic_model")  # fmt: skip
     chosen = CrystalOptions(**{name: getattr(options, name) for name in names})
 
     def tell(text: str) -> None:
@@ -56,6 +56,8 @@ def add_crystal(verb: Verb) -> None:
                      help="of the space group (by the scatter of the atoms)")  # fmt: skip
     sub.add_argument("--elastic", action="store_true",
                      help="also predict the elastic tensor (a network trained on DFT at 0 K)")  # fmt: skip
+    sub.add_argument("--elastic-model", metavar="FILE",
+                     help="the same by a model of a potential's tensors (docs/crystal.md)")  # fmt: skip
     sub.add_argument("--energy", action="store_true",
                      help="also predict the formation energy (trained on DFT at 0 K)")  # fmt: skip
     sub.add_argument("--least", type=int, default=100, metavar="N",

@@ -52,6 +52,8 @@ class CrystalOptions:
         Also predict the elastic tensor.
     energy
         Also predict the formation energy.
+    elastic_model
+        File of the elastic tensor's model; None: the shipped one.
     """
 
     index: str = "-1"
@@ -66,6 +68,7 @@ class CrystalOptions:
     most: int = 5
     elastic: bool = False
     energy: bool = False
+    elastic_model: str | None = None
 
     def __post_init__(self) -> None:
         boundary_of(self.boundary)
@@ -159,7 +162,11 @@ def _of(
     for k, crystal in enumerate(found.crystals):
         text = describe(crystal, names)
         text += formation(crystal, names) if options.energy else []
-        text += elastic(crystal, names) if options.elastic else []
+        text += (
+            elastic(crystal, names, options.elastic_model)
+            if options.elastic or options.elastic_model
+            else []
+        )
         lines += [f"     {t}" if j else f"  {k + 1}  {t}" for j, t in enumerate(text)]
     return names, found, lines
 
@@ -263,25 +270,35 @@ def formation(c: Crystal, names: dict[int, str]) -> list[str]:
     ]
 
 
-def elastic(c: Crystal, names: dict[int, str]) -> list[str]:
+def elastic(c: Crystal, names: dict[int, str], model: str | None = None) -> list[str]:
     """Return lines with the predicted elastic tensor in the axes of the standard setting.
+
+    Parameters
+    ----------
+    c, names
+        The crystal, and names of its species.
+    model
+        File of the model; None: the shipped one.
 
     Raises
     ------
     SettingError
-        The species are no elements.
+        The species are no elements, or none of the model's.
+    ModelError
+        The file is no model of elastic tensors.
     """
     if c.mixed:
         return [f"elastic tensor: {_ORDERED}"]
     numbers = _elements(c, names, "--elastic")
-    found = elastic_tensor(c.conventional, c.conventional_sites, numbers)
+    found = elastic_tensor(c.conventional, c.conventional_sites, numbers, model)
     six = to_voigt(found.tensor)
     if stable(six):
         m = moduli(six)
         told = f"bulk {m.bulk:.0f}, shear {m.shear:.0f}"
     else:
         told = "not positive definite, so either no stable crystal or one that the network does not know"
+    whose = "DFT" if model is None else f"the potential of {Path(model).name}"
     return [
-        f"elastic tensor as DFT at 0 K would have it, predicted [GPa]: {told}; xx yy zz yz xz xy",
+        f"elastic tensor as {whose} at 0 K would have it, predicted [GPa]: {told}; xx yy zz yz xz xy",
         *("".join(f"{v:8.1f}" if abs(v) > 0.05 else f"{'·':>8}" for v in row) for row in six),
     ]

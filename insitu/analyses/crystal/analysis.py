@@ -52,6 +52,10 @@ class CrystalSettings:
         "also predict the elastic tensor, by a network that was trained on DFT at 0 K",
         default=False,
     )
+    elastic_model: str | None = setting(
+        "file of the model that predicts it, of one potential in place of DFT (docs/crystal.md); by "
+        "default the shipped one", default=None,
+    )  # fmt: skip
     dielectric: bool = setting(
         "also predict the static dielectric tensor, which an insulator has, by a network that was trained "
         "on DFPT", default=False,
@@ -149,7 +153,7 @@ class CrystalAnalysis(Analysis[CrystalSettings]):
         for kind, name in zip(self._species[1:].tolist(), names, strict=True):
             self._names.setdefault(kind, name if name in SYMBOLS else "X")
         s = settings
-        self._properties = Properties(s.elastic, s.dielectric, s.energy, s.parent)
+        self._properties = Properties(s.elastic, s.dielectric, s.energy, s.parent, s.elastic_model)
         self._properties.check(names)
         masses = system.masses if system.units != "lj" else None
         #: Mass of each species [g/mol].

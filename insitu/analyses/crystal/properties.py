@@ -12,6 +12,7 @@ from insitu.analyses.base import Observable
 from insitu.crystal.finding.found import Crystal
 from insitu.crystal.prediction.scalars import formation_energy
 from insitu.crystal.prediction.tensors import dielectric_tensor, elastic_tensor
+from insitu.crystal.prediction.weights import loaded
 from insitu.crystal.tensors.moduli import moduli, stable
 from insitu.crystal.tensors.symmetry_distance import closest_symmetry
 from insitu.crystal.tensors.voigt import to_voigt
@@ -33,20 +34,25 @@ class Properties:
         Formation energy [eV/atom].
     parent
         Crystal system whose symmetry the elastic tensor is compared with; None: it is not.
+    elastic_model
+        File of the elastic tensor's model; None: the shipped one.
     """
 
     elastic: bool = False
     dielectric: bool = False
     energy: bool = False
     parent: str | None = None
+    elastic_model: str | None = None
 
     def check(self, names: Sequence[str]) -> None:
-        """Refuse atom types that are no elements.
+        """Refuse atom types that are no elements, and a model that does not know them.
 
         Raises
         ------
         SettingError
-            A property is asked for, and a species is no element.
+            A property is asked for, and a species is no element, or none of the model's.
+        ModelError
+            The model's file is none.
         """
         asked = [
             text
@@ -61,6 +67,18 @@ class Properties:
                 f"{asked[0]}: properties are predicted for elements, and those of the atom types are not "
                 "known; name them in the order of the types, for example species Ni,Al"
             )
+        if self.elastic_model is not None:
+            if not self.elastic and self.parent is None:
+                raise SettingError(
+                    f"elastic_model={self.elastic_model}: nothing asks for it; add elastic yes, or leave "
+                    "it out"
+                )
+            known = loaded("elastic", self.elastic_model)[1].get("elements", names)
+            if odd := [n for n in names if n not in known]:
+                raise SettingError(
+                    f"elastic_model={self.elastic_model}: it was trained on {', '.join(known)} and the "
+                    f"atom types have {odd[0]}; leave it out for the one that was trained on DFT"
+                )
 
     def observables(
         self, of: Callable[..., Observable], axis: Callable[[str], str]
@@ -126,7 +144,9 @@ class Properties:
         if not self.elastic and self.parent is None:
             return {}
         found: dict[str, Any] = {}
-        tensor = elastic_tensor(crystal.cell, crystal.sites, crystal.kinds).tensor
+        tensor = elastic_tensor(
+            crystal.cell, crystal.sites, crystal.kinds, self.elastic_model
+        ).tensor
         if self.elastic:
             stiffness = to_voigt(tensor)
             found["stiffness"] = stiffness

@@ -20,6 +20,8 @@ from insitu.crystal.prediction.weights import Weights, checked, loaded
 from insitu.crystal.tensors.basis import elastic, harmonics, traceless
 from insitu.crystal.tensors.projection import project
 from insitu.crystal.tensors.voigt import from_voigt, to_voigt
+from insitu.errors import SettingError
+from insitu.frame.species import SYMBOLS
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,10 @@ class Prediction:
     spread: float
 
 
-def elastic_tensor(cell: ArrayLike, sites: ArrayLike, numbers: ArrayLike) -> Prediction:
-    """Return the elastic tensor of a crystal as DFT (PBE) would have it at 0 K.
+def elastic_tensor(
+    cell: ArrayLike, sites: ArrayLike, numbers: ArrayLike, model: str | None = None
+) -> Prediction:
+    """Return the elastic tensor of a crystal at 0 K as DFT (PBE) would have it, or a potential.
 
     Parameters
     ----------
@@ -50,17 +54,23 @@ def elastic_tensor(cell: ArrayLike, sites: ArrayLike, numbers: ArrayLike) -> Pre
         ``(n, 3)`` fractional coordinates.
     numbers
         ``(n,)`` atomic numbers.
+    model
+        File with networks that were trained on tensors of a potential
+        (``benchmarks/potential_tensors.py``); None: the shipped ones.
 
     Raises
     ------
     SettingError
-        A shape is wrong, an element has no place in the tables, or atoms lie on each other.
+        A shape is wrong, an element has no place in the tables or is none of those that the model was
+        trained on, or atoms lie on each other.
+    ModelError
+        The file is no such model.
 
     References
     ----------
     M. de Jong et al., Sci. Data 2, 150009 (2015), doi:10.1038/sdata.2015.9 (the tensors).
     """
-    flat, spread = _predicted("elastic", cell, sites, numbers)
+    flat, spread = _predicted("elastic", cell, sites, numbers, model)
     return Prediction(
         _projected(from_voigt(flat.reshape(6, 6)), cell, sites, numbers, "elastic"), spread
     )
@@ -104,10 +114,16 @@ def _projected(
 
 
 def _predicted(
-    kind: str, cell: ArrayLike, sites: ArrayLike, numbers: ArrayLike
+    kind: str, cell: ArrayLike, sites: ArrayLike, numbers: ArrayLike, model: str | None = None
 ) -> tuple[NDArray[np.float64], float]:
-    nets, _ = loaded(kind)
+    nets, notes = loaded(kind, None if model is None else str(model))
     lattice, s, z = checked(cell, sites, numbers, len(nets[0]["radius"]))
+    known = notes.get("elements")
+    if known and (odd := sorted({SYMBOLS[k] for k in z} - set(known))):
+        raise SettingError(
+            f"the model '{model}' was trained on {', '.join(known)} and the crystal has {', '.join(odd)}; "
+            "leave the model out for the one that was trained on DFT"
+        )
     g = graph(lattice, s, z)
     every = np.array([run(net, g, kind) for net in nets])
     mean = every.mean(axis=0)

@@ -21,23 +21,35 @@ Weights = dict[str, NDArray[np.float64]]
 
 
 @cache
-def loaded(kind: str) -> tuple[list[Weights], dict[str, Any]]:
-    """Return the networks of a shipped model, and what is known of it.
+def loaded(kind: str, file: str | None = None) -> tuple[list[Weights], dict[str, Any]]:
+    """Return the networks of a model, and what is known of it.
+
+    Parameters
+    ----------
+    kind
+        ``elastic``, ``dielectric`` or ``formation_energy``.
+    file
+        Of a model of that kind; None: the shipped one.
 
     Raises
     ------
     ModelError
-        The file cannot be read.
+        The file cannot be read, or is no model of that kind.
     """
-    path = FOLDER / f"{kind}.npz"
+    path = FOLDER / f"{kind}.npz" if file is None else Path(file)
+    todo = (
+        "install insitu anew" if file is None else "give a file of benchmarks/potential_tensors.py"
+    )
     try:
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
+        with np.load(path) as stored:
+            arrays = {name: stored[name] for name in stored.files}
     except (OSError, ValueError) as error:
-        raise ModelError(
-            f"the model '{path}' cannot be read ({error}); install insitu anew"
-        ) from None
+        raise ModelError(f"the model '{path}' cannot be read ({error}); {todo}") from None
+    if "notes" not in arrays:
+        raise ModelError(f"the model '{path}' is no model of crystals; {todo}")
     notes = json.loads(str(arrays.pop("notes")))
+    if file is not None and notes.get("kind") != kind:
+        raise ModelError(f"the model '{path}' is of '{notes.get('kind')}', not '{kind}'; {todo}")
     nets: list[Weights] = [{} for _ in range(notes["networks"])]
     for name, value in arrays.items():
         k, _, key = name.partition("/")

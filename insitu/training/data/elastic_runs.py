@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,10 @@ from insitu.training.runs import potentials_folder, run_lammps, write_data
 
 #: Strain that is applied to both sides, and the least height of the cell that is strained [Å].
 STRAIN, HEIGHT = 1e-3, 9.0
+#: Stress that may be left in the relaxed cell [GPa], and how often it is relaxed at most.
+_STRESS, _TRIES = 0.02, 5
+#: By what a deck is run in a folder: ``run(folder, deck, name=…)``.
+Runs = Callable[..., None]
 _MINIMIZE = "minimize 0 1e-8 5000 50000\n"
 
 
@@ -73,6 +78,10 @@ class ElasticRun:
         ``(3, 3)`` relaxed cell [Å]: of the cell that was given, or of a multiple.
     volume, energy
         Of an atom [Å³, eV].
+    sites, types
+        ``(m, 3)`` fractional coordinates in the relaxed cell, ``(m,)``.
+    stress
+        Largest component of the stress that is left in the relaxed crystal [GPa].
     """
 
     stiffness: NDArray[np.float64]
@@ -80,6 +89,9 @@ class ElasticRun:
     cell: NDArray[np.float64]
     volume: float
     energy: float
+    sites: NDArray[np.float64]
+    types: NDArray[np.int64]
+    stress: float
 
 
 def elastic_run(
@@ -88,6 +100,7 @@ def elastic_run(
     types: ArrayLike,
     potential: Potential,
     strain: float = STRAIN,
+    run: Runs = run_lammps,
 ) -> ElasticRun:
     """Return the elastic tensor of a crystal by a potential, at 0 K.
 
@@ -101,6 +114,8 @@ def elastic_run(
         The potential.
     strain
         That is applied to both sides.
+    run
+        By what decks are run: LAMMPS' program, or :meth:`insitu.training.runs.LammpsLibrary.run`.
 
     Raises
     ------
@@ -120,7 +135,10 @@ def elastic_run(
     r, big, kinds = r * scale, big * scale, kinds[site]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        big, r = _relaxed(folder, r, big, kinds, potential)
+        for _ in range(_TRIES):
+            big, r, left = _relaxed(folder, r, big, kinds, potential, run)
+            if left < _STRESS:
+                break
         inside = r @ np.linalg.inv(big)
         deck, turns = "", []
         for k in range(6):
@@ -133,7 +151,7 @@ def elastic_run(
                 _write(folder / label, inside, turned, kinds, potential)
                 deck += ("clear\n" if deck else "") + _head(label, potential) + _MINIMIZE
                 deck += 'print "PRESSURE $(pxx) $(pyy) $(pzz) $(pxy) $(pxz) $(pyz)"\n'
-        run_lammps(folder, deck, name="in.strains")
+        run(folder, deck, name="in.strains")
         rows = re.findall(r"^PRESSURE (.*)$", (folder / "log").read_text(), re.M)
         energy = float((folder / "energy").read_text())
     if len(rows) != 12:
@@ -148,8 +166,9 @@ def elastic_run(
     c = np.array([(stresses[2 * k] - stresses[2 * k + 1]) / (2 * strain) for k in range(6)])
     volume = abs(float(np.linalg.det(big))) / len(kinds)
     return ElasticRun(
-        0.5 * (c + c.T), float(np.abs(c - c.T).max()), big, volume, energy / len(kinds)
-    )
+        0.5 * (c + c.T), float(np.abs(c - c.T).max()), big, volume, energy / len(kinds), inside, kinds,
+        left,
+    )  # fmt: skip
 
 
 def _upright(cell: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -182,9 +201,9 @@ def _write(
 
 def _relaxed(
     folder: Path, r: NDArray[np.float64], cell: NDArray[np.float64], kinds: NDArray[np.int64],
-    potential: Potential,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
-    """Return cell and positions at no stress, in the axes of the cell that was given."""
+    potential: Potential, run: Runs,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:  # fmt: skip
+    """Return cell and positions at no stress, in the axes of the cell that was given, and what is left."""
     upright, turn = _upright(cell)
     _write(folder / "data", r @ np.linalg.inv(cell), upright, kinds, potential)
     deck = _head("data", potential)
@@ -195,12 +214,14 @@ def _relaxed(
     deck += (
         'print "$(lx:%.12g) $(ly:%.12g) $(lz:%.12g) $(xy:%.12g) $(xz:%.12g) $(yz:%.12g)" file cell\n'
         'print "$(pe:%.12g)" file energy\n'
+        'print "$(pxx) $(pyy) $(pzz) $(pxy) $(pxz) $(pyz)" file stress\n'
         "dump atoms all custom 1 dump id xs ys zs\n"
         "dump_modify atoms sort id format float %.14g\nrun 0\n"
     )
-    run_lammps(folder, deck)
+    run(folder, deck)
     lx, ly, lz, xy, xz, yz = map(float, (folder / "cell").read_text().split())
     relaxed = np.array([[lx, 0, 0], [xy, ly, 0], [xz, yz, lz]]) @ turn.T
     rows = (folder / "dump").read_text().splitlines()[-len(kinds) :]
     inside = np.array([row.split()[1:4] for row in rows], dtype=np.float64)
-    return relaxed, inside @ relaxed
+    left = stress_from_lammps([float(v) for v in (folder / "stress").read_text().split()])
+    return relaxed, inside @ relaxed, float(np.abs(left).max())

@@ -7,7 +7,7 @@ import copy
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +162,8 @@ def predict(net: TensorNetwork, data: Crystals) -> NDArray[np.float64]:
 
 def fit(
     train: Crystals, validation: Crystals, kind: str, seed: int, epochs: int, minutes: float,
-    elements: NDArray[np.float64], **shape: Any,
+    elements: NDArray[np.float64], *, start: Mapping[str, Tensor] | None = None, rate: float = 3e-3,
+    **shape: Any,
 ) -> tuple[TensorNetwork, list[dict[str, float]]]:  # fmt: skip
     """Return the network of the best validation epoch, and the scores of all epochs.
 
@@ -178,6 +179,10 @@ def fit(
         The rate of learning falls over `epochs`; training ends after `minutes` at the latest.
     elements
         ``(95, p)``.
+    start
+        Weights to begin with; None: random ones.
+    rate
+        Of learning, the largest.
     **shape
         Of :class:`TensorNetwork`.
     """
@@ -186,10 +191,12 @@ def fit(
     net = TensorNetwork(kind, elements, **shape)
     if kind == "dielectric":
         nn.init.constant_(net.outer.bias[:1], 2.0)
+    if start is not None:
+        net.load_state_dict(start)
     batch = 32
     steps = -(-len(train.unit) // batch)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=epochs * steps)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=epochs * steps)
     typical = float(torch.linalg.norm(train.target, dim=1).mean())
     best, kept, history = np.inf, copy.deepcopy(net.state_dict()), []
     mean: dict[str, Tensor] = {}

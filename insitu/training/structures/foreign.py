@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from ase.spacegroup import crystal as symmetric
 from ase.spacegroup.spacegroup import SpacegroupError
+from numpy.typing import NDArray
 
 from insitu.errors import SettingError
 from insitu.frame.lattices.copies import Crystal, nearest, unlikeness
@@ -27,9 +28,15 @@ _PLACES = np.array([0.0, 0.25, 0.5, 0.75, 1 / 3, 2 / 3, 0.125])
 
 
 def prototypes() -> dict[str, Crystal]:
-    """Return the AFLOW prototypes by name, as pymatgen's file has them.
+    """Return the AFLOW prototypes by name, as :func:`prototypes_with_species` has them."""
+    return {name: crystal for name, (crystal, _) in prototypes_with_species().items()}
 
-    A name is AFLOW's label; the second of the same label has ``:2`` behind it, and so on.
+
+def prototypes_with_species() -> dict[str, tuple[Crystal, NDArray[np.int64]]]:
+    """Return the AFLOW prototypes by name, and which species each of their atoms is, 0, 1, …, ``(n,)``.
+
+    They are as pymatgen's file has them. A name is AFLOW's label; the second of the same label has ``:2``
+    behind it, and so on.
     Mehl et al., Comput. Mater. Sci. 136, S1 (2017).
 
     Raises
@@ -45,8 +52,8 @@ def prototypes() -> dict[str, Crystal]:
     paths = [p for f in folders if (p := Path(f) / "aflow_prototypes.json.gz").is_file()]
     if not paths:
         raise SettingError(
-            "the recipe's [foreign] names prototypes of crystals, which are read from pymatgen's file of "
-            "them, and there is none: pip install pymatgen, or leave its lists of names out"
+            "prototypes of crystals are read from pymatgen's file of them, and there is none: pip install "
+            "pymatgen, or, in a recipe, leave the lists of names in [foreign] out"
         )
     with gzip.open(paths[0]) as file:
         entries = json.load(file)
@@ -59,7 +66,9 @@ def prototypes() -> dict[str, Crystal]:
         cell = np.array(e["snl"]["lattice"]["matrix"])
         sites = np.array([s["abc"] for s in e["snl"]["sites"]])
         # A left-handed cell becomes the mirror image, from which no descriptor can tell it.
-        found[name] = sites, cell * np.sign(np.linalg.det(cell))
+        labels = [s["label"] for s in e["snl"]["sites"]]
+        _, species = np.unique(labels, return_inverse=True)
+        found[name] = (sites, cell * np.sign(np.linalg.det(cell))), species.astype(np.int64)
     return found
 
 

@@ -106,7 +106,7 @@ def read(path: str, kind: str) -> list[Record]:
         ):
             continue
         cell, sites, numbers = poscar(row["poscar"])
-        records.append(Record(row["material_id"], _formula(numbers), cell, sites, numbers, tensor))
+        records.append(Record(row["material_id"], formula(numbers), cell, sites, numbers, tensor))
     return records
 
 
@@ -132,7 +132,7 @@ def read_energies(path: str | Path) -> list[Record]:
         numbers = np.array([SYMBOLS.index(s) for s in symbols], dtype=np.int64)
         energy = np.array([float(row["formation_energy_per_atom"])])
         name = row["material_id"]
-        records.append(Record(name, _formula(numbers), cell, sites, numbers, energy))
+        records.append(Record(name, formula(numbers), cell, sites, numbers, energy))
     return records
 
 
@@ -179,7 +179,8 @@ def poscar(text: str) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray
     return cell, sites, numbers.astype(np.int64)
 
 
-def _formula(numbers: NDArray[np.int64]) -> str:
+def formula(numbers: NDArray[np.int64]) -> str:
+    """Return the reduced formula of atomic numbers ``(n,)``, elements by their numbers."""
     kinds, counts = np.unique(numbers, return_counts=True)
     common = reduce(gcd, counts.tolist())
     return "".join(f"{SYMBOLS[z]}{c // common}" for z, c in zip(kinds, counts, strict=True))
