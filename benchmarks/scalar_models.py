@@ -9,8 +9,8 @@ A regression with a kernel knows the composition, or that and the bonds; network
 leaves of crystals whose compositions it was not given: two with lattice frames (iComFormer, eComFormer) and
 one that knows distances alone. What is in WORK already is not made again. Needs insitu[train,crystal] and
 pymatgen; some minutes of one core. Split by composition; what is chosen is chosen on the validation part,
-the test part is looked at once, at the end. Packed (`--out insitu/crystal/prediction/models`) is the regression that
-knows the bonds.
+the test part is looked at once, at the end. Packed (`--out insitu/crystal/prediction/models`) is the
+regression that knows the bonds.
 """
 
 import argparse

@@ -14,6 +14,8 @@ from insitu.frame.lattices.copies import steps
 REACH = 2.0
 #: Gaussians of a bond's length in that unit, and of its length in units of the sum of both radii.
 CENTERS = (np.linspace(0.6, 2.0, 10), np.linspace(0.5, 2.5, 12))
+#: Pairs that are looked at together: some 50 MB.
+_BLOCK = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,16 @@ def graph(cell: ArrayLike, sites: ArrayLike, numbers: ArrayLike, reach: float = 
     s = s - np.floor(s)
     unit = float(np.cbrt(abs(np.linalg.det(lattice)) / len(s)))
     heights = 1.0 / np.linalg.norm(np.linalg.inv(lattice), axis=0)
-    shift = steps(np.ceil(reach * unit / heights).astype(int) + 1) @ lattice
+    shift = steps(np.ceil(reach * unit / heights).astype(int)) @ lattice
     r = s @ lattice
-    apart = r[None, :, None] - r[:, None, None] + shift[None, None]
-    distance = np.linalg.norm(apart, axis=-1) / unit
-    first, second, image = np.nonzero((distance < reach) & (distance > 1e-6))
-    length = distance[first, second, image]
-    direction = apart[first, second, image] / (length * unit)[:, None]
+    images = (r[:, None] + shift).reshape(-1, 3)
+    found = []
+    for begin in range(0, len(r), block := max(1, _BLOCK // len(images))):
+        apart = images[None] - r[begin : begin + block, None]
+        distance = np.linalg.norm(apart, axis=-1) / unit
+        own, image = np.nonzero((distance < reach) & (distance > 1e-6))
+        length = distance[own, image]
+        direction = apart[own, image] / (length * unit)[:, None]
+        found.append((own + begin, image // len(shift), length, direction))
+    first, second, length, direction = (np.concatenate(part) for part in zip(*found, strict=True))
     return Graph(np.asarray(numbers, dtype=np.int64), first, second, length, direction, unit, reach)

@@ -13,6 +13,8 @@ from insitu.frame.lattices.perfect import LATTICES
 #: Fractional coordinates ``(n, 3)`` and cell vectors ``(3, 3)`` of a crystal.
 Crystal = tuple[NDArray[np.float64], NDArray[np.float64]]
 
+#: Pairs of sites whose distances are taken together: some 50 MB.
+_BLOCK = 1_000_000
 #: Nearest neighbours whose distances tell a site from the classes' own.
 _SHELLS = 18
 #: Shortest distance in a lattice whose atoms are shuffled, in units of (volume an atom)^(1/3).
@@ -67,8 +69,11 @@ def nearest(sites: NDArray[np.float64], cell: NDArray[np.float64], k: int) -> ND
     sites = sites % 1.0
     while True:
         at = (sites[:, None] + _within(cell, reach)[None]).reshape(-1, 3) @ cell
-        d = np.linalg.norm(at[None] - (sites @ cell)[:, None], axis=-1)
-        d = np.sort(np.partition(d, k, axis=1)[:, : k + 1], axis=1)[:, 1:]
+        nearest_of = []
+        for some in np.array_split(sites @ cell, -(-len(sites) * len(at) // _BLOCK)):
+            d = np.linalg.norm(at[None] - some[:, None], axis=-1)
+            nearest_of.append(np.sort(np.partition(d, k, axis=1)[:, : k + 1], axis=1)[:, 1:])
+        d = np.concatenate(nearest_of)
         if d.max() < reach:
             return d
         reach *= 1.3
