@@ -67,7 +67,7 @@ def main():
     parser.add_argument("--coefficients", required=True, action="append", help="pair_coeff lines")
     parser.add_argument("--elements", required=True, help="of the types 1, 2, …: Ni,Al")
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=20, help="of LAMMPS, in this call")
+    parser.add_argument("--minutes", type=float, default=20, help="of the processor, in this call")
     parser.add_argument("--most", type=int, default=12, help="atoms of a prototype's cell")
     parser.add_argument("--epochs", type=int, default=80)
     options = parser.parse_args()
@@ -82,7 +82,7 @@ def main():
     lines = made(potential, crystals, options.work / "tensors.jsonl", options.minutes)
     parts = dealt(lines)
     n, seconds = len(lines), sum(line["seconds"] for line in lines)
-    print(f"{n} of {len(crystals)} crystals in {seconds / 60:.1f} minutes: "
+    print(f"{n} of {len(crystals)} crystals in {seconds / 60:.1f} minutes of a core: "
           f"{3600 * n / seconds:.0f} an hour; "
           f"{sum('rejected' not in line for line in lines)} have a tensor "
           f"({', '.join(f'{k} {reason}' for reason, k in rejected(lines))}), "

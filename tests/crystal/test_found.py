@@ -7,6 +7,7 @@ import ase
 import ase.io
 import numpy as np
 import pytest
+from ase.spacegroup import crystal as symmetric
 from scipy.spatial.transform import Rotation
 
 from insitu.crystal.cells import cif, from_parameters, parameters
@@ -182,6 +183,32 @@ def test_one_cell_and_its_images():
     (crystal,) = find_crystals(sites @ cell, cell, True, z).crystals
     assert crystal.group.number == known.number
     assert crystal.parameters == pytest.approx([4.913, 4.913, 5.405, 90, 90, 120], abs=1e-4)
+
+
+@pytest.mark.parametrize("primitive", [True, False])
+def test_a_large_unit_cell_that_has_symmetry(primitive):
+    """Yttrium aluminium garnet, 80 or 160 atoms: a translation is longer than what is looked for.
+
+    Euler and Bruce, Acta Cryst. 19, 971 (1965). 160 atoms at random are no crystal.
+    """
+    garnet = symmetric(
+        ["Y", "Al", "Al", "O"],
+        [(0.125, 0, 0.25), (0, 0, 0), (0.375, 0, 0.25), (-0.0306, 0.0512, 0.1500)],
+        spacegroup=230, cellpar=[12.0, 12.0, 12.0, 90, 90, 90], primitive_cell=primitive,
+    )  # fmt: skip
+    cell, z = np.array(garnet.cell), garnet.numbers
+    assert len(z) == (80 if primitive else 160)
+    rng = np.random.default_rng(2)
+    turn = Rotation.random(rng=rng).as_matrix()
+    found = find_crystals(garnet.positions @ turn.T + 3.0, cell @ turn.T, True, z)
+    (crystal,) = found.crystals
+    assert crystal.group.number == 230
+    assert len(crystal.kinds) == 80
+    assert crystal.parameters == pytest.approx([12.0] * 3 + [90.0] * 3)
+    assert crystal.share == 1.0
+    assert (found.crystal == 0).all()
+    if not primitive:  # fewer than 100 are taken for a unit cell, whatever they are
+        assert not find_crystals(rng.random((len(z), 3)) @ cell, cell, True, z).crystals
 
 
 def test_a_doubled_cell_is_seen_through_the_noise():

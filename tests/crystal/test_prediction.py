@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from insitu.crystal.prediction import graph as module
 from insitu.crystal.prediction import tensors as prediction
 from insitu.crystal.prediction import weights
 from insitu.crystal.prediction.graph import graph
@@ -56,6 +57,31 @@ def test_equivariance_and_choice_of_the_cell(
     twice = np.concatenate([sites, sites + np.array([0, 0, 1])]) @ np.linalg.inv(m)
     again = function(m @ cell, twice, np.tile(z, 2)).tensor
     assert np.abs(again - found).max() < 1e-8 * size
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_bonds_in_blocks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pairs of atoms and images, by a plain loop; a block of one atom or of all is the same."""
+    cell, sites, z = (np.asarray(v) for v in CRYSTALS[name])
+    whole = graph(cell, sites, z)
+    monkeypatch.setattr(module, "_BLOCK", 1)
+    g = graph(cell, sites, z)
+    assert np.array_equal(g.length, whole.length)
+    assert np.array_equal(g.direction, whole.direction)
+    unit = np.cbrt(np.linalg.det(cell) / len(z))
+    expected = []
+    for i, j in np.ndindex(len(z), len(z)):
+        for n in np.ndindex(13, 13, 13):
+            d = (sites[j] - sites[i] + np.array(n) - 6) @ cell
+            if 1e-6 < np.linalg.norm(d) < g.reach * unit:
+                expected.append([i, j, *d])
+    found = np.column_stack([g.first, g.second, g.direction * (g.length * g.unit)[:, None]])
+    assert len(found) == len(expected)
+    assert np.abs(_sorted(found) - _sorted(np.array(expected))).max() < 1e-6
+
+
+def _sorted(rows: np.ndarray) -> np.ndarray:
+    return np.asarray(rows[np.lexsort(np.round(rows, 4).T)])
 
 
 @pytest.mark.parametrize("kind", KINDS)

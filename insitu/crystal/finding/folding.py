@@ -87,7 +87,9 @@ def fold(
     for first in order:
         if not free[first]:
             continue
-        if len(means) >= MOST_SITES or free.sum() < 0.02 * len(s):
+        # What is left is of no site: too few atoms for one, next to those that were found.
+        few = min(0.02, _OCCUPIED / (len(means) + 1)) * len(s)
+        if len(means) >= MOST_SITES or free.sum() < few:
             break
         mean = s[first]
         for _ in range(12):

@@ -22,6 +22,7 @@ from insitu.crystal.finding.folding import Basis, fold
 from insitu.crystal.spacegroup import SpaceGroup
 from insitu.crystal.spacegroup import find as space_group
 from insitu.frame.frame import Frame
+from insitu.frame.lattices.copies import nearest_distance
 from insitu.frame.neighbors.search import Neighbors
 
 #: Deviation of atoms from their sites beyond which there is no crystal, in units of the nearest
@@ -162,6 +163,33 @@ def assemble(
     parts = [p for p in (fitted(s, lattice.steps) for s in sums) if p is not None]
     strained = [np.linalg.inv(whole) @ p for p in parts]
     return _crystal(strained, cell, basis, group, limit, settled, atoms, looked_at)
+
+
+def of_cell(
+    cell: NDArray[np.float64], sites: NDArray[np.float64], kinds: NDArray[np.int64],
+    tolerance: float | None = None,
+) -> Crystal | None:  # fmt: skip
+    """Return the crystal of which a cell is one period; None: nothing but its periods says that it is one.
+
+    Parameters
+    ----------
+    cell, sites, kinds
+        ``(3, 3)`` [Å], ``(n, 3)`` fractional coordinates, ``(n,)`` species.
+    tolerance
+        Of the space group [Å]; None: 1 % of the nearest distance.
+    """
+    n = len(sites)
+    species, which = np.unique(kinds, return_inverse=True)
+    one, near = np.ones(n), nearest_distance(sites, cell)
+    if near <= 0.0:
+        return None
+    shares = np.eye(len(species))[which]
+    basis = Basis(sites, kinds, one, one, species, shares, one.astype(np.int64), 0.0, 0.0, near)
+    limit = _tolerance(basis, tolerance)
+    group, settled = _grouped(cell, basis, limit)
+    if group is None or group.number == 1:
+        return None
+    return _crystal([], cell, basis, group, limit, settled, n, n)
 
 
 def _tolerance(basis: Basis, given: float | None) -> float:

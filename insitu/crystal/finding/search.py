@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from insitu.crystal.finding.ball_lattice import LEAST, Ball, Lattice, lattice_of, pairs_of
-from insitu.crystal.finding.found import Crystal, assemble
+from insitu.crystal.finding.found import Crystal, assemble, of_cell
 from insitu.crystal.finding.region import RADIUS, Box, around, densest, octant
 from insitu.errors import SettingError
 from insitu.frame.frame import Frame
@@ -20,6 +20,9 @@ from insitu.frame.ranks.reduce import Ranks
 _TRIES, _SPARSE = 5, 1.35
 #: A periodic cell of fewer atoms is taken for a unit cell: its own periods are translations.
 UNIT_CELL = 100
+#: A periodic cell of up to so many atoms is one where nothing smaller is found and it has symmetry as it
+#: is.
+WHOLE = 1000
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def find_crystals(
     crystal, the means over their pairs its lattice. The ball's atoms, folded into one cell, are averaged
     to its sites, and spglib tells the space group. The atoms that are left are treated in the same way.
     Grains of one lattice and orientation are one crystal. A periodic cell of fewer than 100 atoms is taken
-    for a unit cell.
+    for a unit cell, and so is one of up to 1,000 in which nothing is found, if it has symmetry as it is.
 
     Parameters
     ----------
@@ -134,6 +137,12 @@ def find_crystals(
         tried = around(r[index], box, center, 0.35 * RADIUS * length)[0]
         free[index[tried]] = False
         free &= ~members
+    # A crystal whose cell is larger than what is looked for: the periods that were given may be its own.
+    missed = number.min(initial=0) < 0 if n < UNIT_CELL else not crystals
+    if missed and n <= WHOLE and box.pbc.all():
+        inside = (r - box.origin) @ np.linalg.inv(whole.cell)
+        if (one := of_cell(whole.cell, inside, kinds, tolerance)) is not None:
+            return Found((one,), np.zeros(n, dtype=np.int64), tuple(reasons))
     order = sorted(range(len(crystals)), key=lambda k: -crystals[k].atoms)
     rank = np.empty(len(order) + 1, dtype=np.int64)
     rank[order], rank[-1] = np.arange(len(order)), -1

@@ -82,6 +82,9 @@ class ElasticRun:
         ``(m, 3)`` fractional coordinates in the relaxed cell, ``(m,)``.
     stress
         Largest component of the stress that is left in the relaxed crystal [GPa].
+    change
+        Largest component of the mean stress of opposite strains [GPa]: of a crystal that stays what it is,
+        near that.
     """
 
     stiffness: NDArray[np.float64]
@@ -92,6 +95,7 @@ class ElasticRun:
     sites: NDArray[np.float64]
     types: NDArray[np.int64]
     stress: float
+    change: float
 
 
 def elastic_run(
@@ -167,7 +171,7 @@ def elastic_run(
     volume = abs(float(np.linalg.det(big))) / len(kinds)
     return ElasticRun(
         0.5 * (c + c.T), float(np.abs(c - c.T).max()), big, volume, energy / len(kinds), inside, kinds,
-        left,
+        left, float(np.abs(np.reshape(stresses, (6, 2, 6)).mean(axis=1)).max()),
     )  # fmt: skip
 
 
