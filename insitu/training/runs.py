@@ -140,7 +140,7 @@ class LammpsLibrary:
         Raises
         ------
         DeckError
-            LAMMPS stops in the deck.
+            LAMMPS stops in the deck, or the limit is reached.
         """
         (folder / name).write_text(deck)
         with contextlib.chdir(folder):
@@ -155,6 +155,12 @@ class LammpsLibrary:
                 self._lmp.close()  # what is left of it is not to be trusted
                 self._lmp = started()
                 raise DeckError(f"LAMMPS stops in {folder / name}: {error}") from None
+            # What comes after a run that took too long is not run at all.
+            if self.limit is not None and "limit reached" in Path("log").read_text():
+                raise DeckError(
+                    f"a run or minimisation in {folder / name} took longer than limit={self.limit} s; give "
+                    "more, or a smaller sample"
+                )
 
     def close(self) -> None:
         """End LAMMPS."""

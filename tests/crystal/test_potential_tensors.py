@@ -18,7 +18,7 @@ from insitu.cli.command import main
 from insitu.crystal import elastic_tensor
 from insitu.crystal.prediction import weights
 from insitu.crystal.tensors.voigt import from_voigt, to_voigt
-from insitu.errors import ModelError, SettingError
+from insitu.errors import DeckError, ModelError, SettingError
 from insitu.training.data.elastic_runs import Potential, elastic_run
 from insitu.training.data.potential_tensors import (
     Decorated,
@@ -87,6 +87,20 @@ def test_what_stops_lammps_is_a_line_and_the_next_goes_on(crystals: dict[str, De
     b2 = crystals["AB_cP2_221_b_a/Ni,Al"]
     assert "none.eam.alloy" in label(b2, missing, lammps)["rejected"]
     assert label(b2, NI_AL, lammps)["space_group"] == 221
+    lammps.close()
+
+
+def test_a_run_that_takes_too_long(tmp_path: Path) -> None:
+    """It is said, and what follows in the deck, which LAMMPS then leaves out, is not taken for done."""
+    lammps = LammpsLibrary(1)
+    atoms = "lattice fcc 3.6\nregion b block 0 9 0 9 0 9\ncreate_box 2 b\ncreate_atoms 1 box\n"
+    deck = (
+        f"units metal\n{atoms}{NI_AL.lines()}velocity all create 300 1\nfix 1 all nve\nrun {{}}\n"
+    )
+    lammps.run(tmp_path, deck.format(1))
+    with pytest.raises(DeckError, match="took longer than limit=1 s"):
+        lammps.run(tmp_path, deck.format(10**6))
+    lammps.run(tmp_path, deck.format(1))
     lammps.close()
 
 

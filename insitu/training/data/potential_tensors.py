@@ -45,7 +45,7 @@ _ASYMMETRY, _STRESS = 0.02, 0.1
 #: Crystals of one composition are the same if energy [eV] and volume [relative] of an atom differ by less.
 _ENERGY, _VOLUME = 1e-3, 2e-3
 #: Time that one minimisation may take [s], and tolerance of the relaxed crystal's space group [Å].
-_LIMIT, _TOLERANCE = 20, 0.02
+_LIMIT, _TOLERANCE = 60, 0.02
 
 
 @dataclass(frozen=True)
