@@ -2,9 +2,11 @@
 """The crystal of each phase: the contract, on 1 to 4 ranks, two phases in one box, and what is none."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.transform import Rotation
 
 from insitu.analyses.base import System
@@ -12,6 +14,7 @@ from insitu.analyses.crystal import analysis as module
 from insitu.analyses.crystal.analysis import CrystalAnalysis, CrystalSettings
 from insitu.crystal import formation_energy
 from insitu.crystal.prediction.tensors import dielectric_tensor, elastic_tensor
+from insitu.crystal.prediction.weights import loaded
 from insitu.crystal.tensors.projection import rotate
 from insitu.crystal.tensors.symmetry_distance import closest_symmetry
 from insitu.crystal.tensors.voigt import from_voigt, to_voigt
@@ -20,6 +23,7 @@ from insitu.frame.frame import Frame
 from insitu.frame.neighbors.search import Neighbors
 from insitu.frame.ranks.reduce import Ranks
 from insitu.testing import check_analysis, lattice, sample
+from insitu.training.fit.tensors import TensorNetwork, save
 
 CLASSES = ("fcc", "bcc", "hcp", "disordered", "unknown")
 
@@ -102,6 +106,23 @@ def test_predicted_tensor_is_in_the_axes_of_the_box() -> None:
     system = System(n_types=1, classes=CLASSES)
     with pytest.raises(SettingError, match="elastic=yes"):
         CrystalAnalysis(CrystalSettings(elastic=True), system)
+
+
+def test_a_model_of_ones_own_predicts(tmp_path: Path) -> None:
+    """The tensor in the history is that of the file, for the cell in the history."""
+    net = loaded("elastic")[0][0]
+    torch.manual_seed(1)
+    own = TensorNetwork("elastic", np.column_stack([net["radius"], net["properties"]]))
+    save([own], tmp_path / "own.npz", {"elements": ["Ni", "Al"]})
+    r, cell = lattice("fcc", 3.52, (6, 6, 6))
+    r = r + np.random.default_rng(4).normal(scale=0.05, size=r.shape)
+    file = str(tmp_path / "own.npz")
+    phase = np.zeros(len(r), dtype=np.int64)
+    _, values = analysed(r, cell, phase, elastic=True, elastic_model=file)
+    expected = elastic_tensor(values["crystal/cell"][0], [[0, 0, 0]], [28], file).tensor
+    assert values["crystal/stiffness"][0] == pytest.approx(to_voigt(expected), rel=1e-6, abs=1e-3)
+    dft = to_voigt(elastic_tensor(values["crystal/cell"][0], [[0, 0, 0]], [28]).tensor)
+    assert np.abs(values["crystal/stiffness"][0] - dft).max() > 10
 
 
 def test_pairs_that_are_not_known() -> None:
