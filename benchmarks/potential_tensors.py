@@ -31,6 +31,9 @@ from insitu.training.data.elastic_runs import Potential
 from insitu.training.data.potential_tensors import dealt, decorated, made, rejected
 from insitu.training.fit.tensors import fit, graphs, save, scores
 
+#: Crystals that each part has to have.
+FEW = 5
+
 
 def trained(data, elements, start, options):
     """Return a network, from random weights or from given ones, and its validation loss."""
@@ -53,7 +56,7 @@ def row(name, found, target):
             for both in zip(found, target, strict=True)
             if all(stable(t.reshape(6, 6)) for t in both)
         ]
-        logs.append(np.abs(np.diff(np.log10(pairs), axis=1)).mean())
+        logs.append(np.abs(np.diff(np.log10(pairs), axis=1)).mean() if pairs else np.nan)
     shares = " | ".join(f"{100 * s[f'ewt{x}']:.1f} %" for x in (25, 10, 5))
     print(f"| {name} | {s['fnorm']:.1f} | {shares} | {logs[0]:.3f} | {logs[1]:.3f} |")
     return s
@@ -88,6 +91,10 @@ def main():
           f"({', '.join(f'{k} {reason}' for reason, k in rejected(lines))}), "
           f"{sum(len(r) for r in parts.values())} of them differ: "
           f"{', '.join(f'{len(r)} {p}' for p, r in parts.items())}")  # fmt: skip
+    if few := [p for p, r in parts.items() if len(r) < FEW]:
+        raise SystemExit(
+            f"fewer than {FEW} crystals of {', '.join(few)}: give more --minutes, or --most"
+        )
     data = {p: graphs(r, "elastic") for p, r in parts.items()}
     elements = np.column_stack([dft["radius"], dft["properties"]])
     own = {k: torch.tensor(v, dtype=torch.float32) for k, v in dft.items()}

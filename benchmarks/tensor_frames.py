@@ -15,7 +15,6 @@ H. Hua et al., arXiv:2410.02372 (GoeCTP).
 """
 
 import argparse
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -32,11 +31,13 @@ from insitu.training.fit.tensors import scores
 from insitu.training.structures.tensor_tables import read
 
 FILES = {"elastic": "elastic_tensor.csv", "dielectric": "dielectric_constant.csv"}
+#: What is taken from a tensor before, and most frames of a crystal of training.
+LEAST, VIEWS = {"elastic": 0.0, "dielectric": np.eye(3).ravel()}, 4
 #: Width of the kernel in standard deviations; weights of what is seen in the frame, and strengths, tried.
 WIDTH, WEIGHTS, RIDGES = 60.0, (0.0, 0.3, 1.0, 3.0), (1e-4, 1e-3, 1e-2)
 
 
-def seen(r, elements):
+def seen(r, elements, most):
     """Return features of a crystal in each of its frames, the frames ``(f, 3, 3)``, its point group."""
     group = find(r.cell, r.sites, r.numbers, 0.01) or find(r.cell, r.sites, r.numbers, 1e-4)
     radius, properties = elements[:, 0], elements[:, 1:]
@@ -50,7 +51,7 @@ def seen(r, elements):
     touch = np.exp(-0.5 * (np.maximum(length - 1.0, 0.0) / 0.15) ** 2)
     weights = np.stack([g.weight, touch, g.weight * apart[:, 0], touch * apart[:, 0]])
     rows, turns = [], []
-    for basis in frames(group.primitive, group.rotations):
+    for basis in frames(group.primitive, group.rotations)[:most]:
         u, stretch, v = np.linalg.svd(basis.T)
         turn = u @ v  # basis.T = turn @ h; an inversion in it does not change tensors of even rank
         h = v.T @ np.diag(stretch) @ v / g.unit
@@ -60,6 +61,13 @@ def seen(r, elements):
         rows.append((same, own))
         turns.append(turn)
     return rows, np.array(turns), group.rotations
+
+
+def matern(a, b):
+    """Return the kernel of :func:`insitu.crystal.prediction.kernel.kernel` by a product of matrices."""
+    square = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
+    apart = np.sqrt(3 * np.maximum(square, 0.0))
+    return (1 + apart) * np.exp(-apart)
 
 
 def flat(tensor, kind):
@@ -72,6 +80,51 @@ def whole(values, kind):
     return from_voigt(values.reshape(6, 6)) if kind == "elastic" else values.reshape(3, 3)
 
 
+def tensors(rows, views, kind):
+    """Return the tensors of crystals from what is predicted of their views: log of the norm, direction."""
+    found, at = [], 0
+    values = np.exp(rows[:, :1]) * rows[:, 1:] + LEAST[kind]
+    for _, turns, group in views:
+        own = [rotate(whole(v, kind), t)
+               for v, t in zip(values[at : at + len(turns)], turns, strict=True)]  # fmt: skip
+        found.append(flat(project(np.mean(own, axis=0), group, kind), kind))
+        at += len(turns)
+    return np.array(found)
+
+
+def judged(kind, parts, elements):
+    """Return a line about the test part."""
+    views = {
+        p: [seen(r, elements, VIEWS if p == "train" else None) for r in rs]
+        for p, rs in parts.items()
+    }
+    x = {p: [np.array([row[k] for v in vs for row in v[0]]) for k in (0, 1)]
+         for p, vs in views.items()}  # fmt: skip
+    y = np.array(
+        [flat(rotate(r.tensor, t.T), kind) - LEAST[kind]
+         for r, (_, turns, _) in zip(parts["train"], views["train"], strict=True) for t in turns]
+    )  # fmt: skip
+    size = np.linalg.norm(y, axis=1)
+    known = np.column_stack([np.log(size), y / size[:, None]])
+    mean = known.mean(axis=0)
+    target = {p: np.array([flat(r.tensor, kind) for r in rs]) for p, rs in parts.items()}
+    wide = [v.std(axis=0) + 1e-9 for v in x["train"]]
+    tried, said = {}, {}
+    for weight in WEIGHTS:
+        z = {p: np.concatenate([0.8 * v[0] / wide[0], weight * v[1] / wide[1]], axis=1) / WIDTH
+             for p, v in x.items()}  # fmt: skip
+        inner = matern(z["train"], z["train"])
+        for ridge in RIDGES:
+            c = np.linalg.solve(inner + ridge * np.eye(len(inner)), known - mean)
+            found = {p: tensors(mean + matern(z[p], z["train"]) @ c, views[p], kind)
+                     for p in ("validation", "test")}  # fmt: skip
+            tried[weight, ridge] = scores(found["validation"], target["validation"])["fnorm"]
+            said[weight, ridge] = scores(found["test"], target["test"])
+    best = min(tried, key=tried.get)
+    return (f"{kind}: weight {best[0]:g}, ridge {best[1]:g}; {len(y)} views of {len(parts['train'])} "
+            f"crystals; test: {said[best]}")  # fmt: skip
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("tables", type=Path)
@@ -80,45 +133,7 @@ def main():
     for kind, name in FILES.items():
         records = read(str(options.tables / name), kind)
         parts = {p: [r for r in records if r.part == p] for p in ("train", "validation", "test")}
-        views = {p: [seen(r, elements) for r in rs] for p, rs in parts.items()}
-        one = np.eye(3).ravel() if kind == "dielectric" else 0.0
-        x = {p: [np.array([row[k] for v in vs for row in v[0]]) for k in (0, 1)]
-             for p, vs in views.items()}  # fmt: skip
-        y = np.array(
-            [flat(rotate(r.tensor, t.T), kind) - one
-             for r, (_, turns, _) in zip(parts["train"], views["train"], strict=True) for t in turns]
-        )  # fmt: skip
-        size = np.linalg.norm(y, axis=1)
-        target = {p: np.array([flat(r.tensor, kind) for r in rs]) for p, rs in parts.items()}
-        wide = [v.std(axis=0) + 1e-9 for v in x["train"]]
-
-        def predicted(part, weight, ridge, x=x, y=y, size=size, wide=wide, views=views, kind=kind,
-                      one=one):  # fmt: skip
-            scaled = {
-                p: np.concatenate(
-                    [0.8 * v[0] / wide[0], weight * v[1] / wide[1]], axis=1
-                ) / WIDTH for p, v in x.items() if p in ("train", part)
-            }  # fmt: skip
-            known = np.column_stack([np.log(size), y / size[:, None]])
-            c = kernel.fit(scaled["train"], known, ridge)
-            found = known.mean(axis=0) + kernel.kernel(scaled[part], scaled["train"]) @ c
-            found = np.exp(found[:, :1]) * found[:, 1:] + one
-            tensors, at = [], 0
-            for _, turns, group in views[part]:
-                own = [rotate(whole(f, kind), t)
-                       for f, t in zip(found[at : at + len(turns)], turns, strict=True)]  # fmt: skip
-                tensors.append(flat(project(np.mean(own, axis=0), group, kind), kind))
-                at += len(turns)
-            return np.array(tensors)
-
-        tried = {
-            (w, r): scores(predicted("validation", w, r), target["validation"])["fnorm"]
-            for w, r in product(WEIGHTS, RIDGES)
-        }
-        best = min(tried, key=tried.get)
-        s = scores(predicted("test", *best), target["test"])
-        print(f"{kind}: weight {best[0]:g}, ridge {best[1]:g}; {len(y)} views of {len(parts['train'])} "
-              f"crystals; test: {s}", flush=True)  # fmt: skip
+        print(judged(kind, parts, elements), flush=True)
 
 
 if __name__ == "__main__":
