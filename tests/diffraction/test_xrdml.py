@@ -111,6 +111,35 @@ def test_the_command_reads_it(file: Path, capsys: pytest.CaptureFixture[str]) ->
     assert [float(row[0]) for row in rows] == pytest.approx([43.32, 50.45], abs=0.03)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig", "latin-1"])
+def test_the_file_says_how_it_is_encoded(file: Path, encoding: str) -> None:
+    text = document(scan()).replace("<id>Cu</id>", "<id>Cu, 25 °C</id>")
+    said = encoding.removesuffix("-le").removesuffix("-be").removesuffix("-sig").upper()
+    text = text.replace('"UTF-8"', f'"{said}"').replace("LATIN-1", "ISO-8859-1")
+    mark = "\ufeff" if encoding.endswith("e") else ""  # "utf-16" writes its own
+    file.write_bytes((mark + text).encode(encoding))
+    two_theta, intensity, wavelength = read_pattern(file)
+    np.testing.assert_allclose(two_theta, ANGLES)
+    np.testing.assert_array_equal(intensity, COUNTS)
+    assert wavelength == 1.540598
+
+
+def test_a_remark_in_another_encoding_does_not_matter(file: Path) -> None:
+    text = document(scan()).replace("<id>Cu</id>", "<id>Cu, 25 °C</id>")
+    file.write_bytes(text.encode("latin-1"))  # it says UTF-8
+    np.testing.assert_array_equal(read_pattern(file)[1], COUNTS)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_columns_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "copper.xy"
+    lines = [f"{a:.2f} {c:.0f}" for a, c in zip(ANGLES, COUNTS, strict=True)]
+    path.write_text("\n".join(lines), encoding=encoding)
+    two_theta, intensity, _ = read_pattern(path)
+    np.testing.assert_allclose(two_theta, ANGLES)
+    np.testing.assert_array_equal(intensity, COUNTS)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ def read_pattern(path: Path) -> tuple[Array, Array, float | None]:
     path : Path
         Text with two or more columns (2theta [degrees], intensity, …), separated by blanks, commas or
         semicolons; lines that do not begin with two numbers are skipped. Or a CIF (``.cif``) of powder
-        data, or PANalytical's ``.xrdml``.
+        data, or PANalytical's ``.xrdml``. UTF-8; text with a byte order mark may be UTF-16, and XML is
+        in what it says.
 
     Returns
     -------
@@ -43,16 +45,18 @@ def read_pattern(path: Path) -> tuple[Array, Array, float | None]:
         There is no such file, or no pattern in it.
     """
     try:
-        text = path.read_text(errors="replace")
+        content = path.read_bytes()
     except OSError as error:
         raise SettingError(
             f"pattern '{path}' cannot be read ({error.strerror or error}); give a text file of two "
             "columns, a CIF of powder data or an .xrdml file"
         ) from None
+    if path.suffix.lower() == ".xrdml":
+        return read_xrdml(path, content)
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = content.decode("utf-16" if wide else "utf-8-sig", errors="replace")
     if path.suffix.lower() == ".cif":
         return _from_cif(path, text)
-    if path.suffix.lower() == ".xrdml":
-        return read_xrdml(path, text)
     rows = []
     for line in text.splitlines():
         words = line.replace(",", " ").replace(";", " ").split()

@@ -15,7 +15,7 @@ from insitu.errors import SettingError
 _SAME = 1e-4
 
 
-def read_xrdml(path: Path, text: str) -> tuple[Array, Array, float | None]:
+def read_xrdml(path: Path, content: bytes) -> tuple[Array, Array, float | None]:
     """Return a powder pattern.
 
     Intensities are taken as they are, counts are multiplied by the factors of the attenuator; where
@@ -25,8 +25,8 @@ def read_xrdml(path: Path, text: str) -> tuple[Array, Array, float | None]:
     ----------
     path : Path
         For messages.
-    text : str
-        What is in the file.
+    content : bytes
+        What is in the file, encoded as its byte order mark or its first line says.
 
     Returns
     -------
@@ -39,12 +39,7 @@ def read_xrdml(path: Path, text: str) -> tuple[Array, Array, float | None]:
     SettingError
         It is no such file, or an element is missing or holds something else; the message names it.
     """
-    try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise SettingError(
-            f"pattern '{path}' is no XML ({error}); give the .xrdml file as the diffractometer wrote it"
-        ) from None
+    root = _parsed(path, content)
     if _name(root) != "xrdMeasurements":
         raise SettingError(
             f"pattern '{path}' has <{_name(root)}> where <xrdMeasurements> begins an .xrdml file; give "
@@ -68,6 +63,18 @@ def read_xrdml(path: Path, text: str) -> tuple[Array, Array, float | None]:
             )
         intensity = intensity + more
     return two_theta, intensity, _wavelength(path, root)
+
+
+def _parsed(path: Path, content: bytes) -> ElementTree.Element:
+    try:
+        return ElementTree.fromstring(content)
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        try:  # a remark in another encoding than the rest
+            return ElementTree.fromstring(content.decode(errors="replace"))
+        except ElementTree.ParseError:
+            raise SettingError(
+                f"pattern '{path}' is no XML ({error}); give the .xrdml file as the diffractometer wrote it"
+            ) from None
 
 
 def _name(element: ElementTree.Element) -> str:
