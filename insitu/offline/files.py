@@ -139,7 +139,13 @@ def classify_files(
             told.add(text)
             tell(text)
 
-    used = model.card.elements or options.neighbors or options.group or options.analyze
+    used = (
+        model.card.elements
+        or options.neighbors
+        or options.group
+        or options.analyze
+        or options.types
+    )
     if options.species and not used:
         once(
             f"--species {','.join(options.species)} is not used: model '{model.card.name}' does not tell "

@@ -23,6 +23,7 @@ from insitu.frame.ghosts.halo import Halo
 from insitu.frame.neighbors.density import spacing
 from insitu.frame.neighbors.search import Neighbors
 from insitu.frame.ranks.reduce import Ranks
+from insitu.offline.kinds import named_types, types_of
 from insitu.offline.readers.configuration import Configuration
 from insitu.offline.readers.soundness import MOST_TYPES, listed, repeated
 from insitu.pipeline.build import further_of
@@ -45,6 +46,8 @@ class Further:
         The classification.
     box
         Cell and origin at the first frame of the history that is continued [Å]; None: there is none.
+    file
+        For messages.
 
     Raises
     ------
@@ -55,15 +58,14 @@ class Further:
     def __init__(
         self, requests: Sequence[Request], c: Configuration, species: Sequence[str], units: str,
         phases: Phases, box: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+        file: str = "",
     ) -> None:  # fmt: skip
         if columns := [r.name for r in requests if r.columns]:
             raise SettingError(
                 f"--analyze {columns[0]}: columns are those of LAMMPS, a file has none; leave them out"
             )
-        self._units, self._phases = units, phases
-        self._names: tuple[str, ...] = ()
-        if c.types is None and c.names is not None:
-            self._names = tuple(np.unique(c.names).tolist())
+        self._units, self._phases, self._file = units, phases, file
+        self._names = named_types(c, species)
         n_types = len(self._names) or (1 if c.types is None else int(c.types.max(initial=1)))
         self._check(c, n_types)
         bare = self._frame(c, 0, None)
@@ -116,12 +118,9 @@ class Further:
         return tuple(found)
 
     def _frame(self, c: Configuration, step: int, selected: NDArray[np.bool_] | None) -> Frame:
-        types = c.types
-        if self._names and c.names is not None:
-            types = (np.searchsorted(self._names, c.names) + 1).astype(np.int32)
         return Frame.from_arrays(
-            c.positions, c.cell, c.pbc, reach=0.0, types=types, ids=c.ids, origin=c.origin, step=step,
-            time=c.time or 0.0, units=self._units, selected=selected,
+            c.positions, c.cell, c.pbc, reach=0.0, types=types_of(c, self._names, self._file),
+            ids=c.ids, origin=c.origin, step=step, time=c.time or 0.0, units=self._units, selected=selected,
         )  # fmt: skip
 
     def __call__(self, c: Configuration, step: int, found: Classification) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from insitu.models.store import AnyModel
 from insitu.models.structure_types import structure_types
 from insitu.offline import labels_file
 from insitu.offline.further import Further
+from insitu.offline.kinds import named_types, types_of
 from insitu.offline.options import Options
 from insitu.offline.readers.configuration import Configuration
 from insitu.offline.readers.soundness import MOST_TYPES, listed
@@ -65,6 +66,7 @@ class Output:
         self._analyzer: Phases | None = None
         self._further: Further | None = None
         self._unit, self._n_types = "", 0
+        self._names: tuple[str, ...] = ()
 
     def write(
         self, file: str, number: int, c: Configuration, kept: NDArray[np.bool_] | None,
@@ -118,23 +120,29 @@ class Output:
         self, c: Configuration, kept: NDArray[np.bool_] | None, found: Classification, step: int,
         at: float | None, unit: str, file: str,
     ) -> None:  # fmt: skip
-        types = c.types if kept is None or c.types is None else c.types[kept]
+        part = c if kept is None else c.take(kept)
+        if self._analyzer is None and self._options.types:
+            self._names = named_types(part, self._options.species)
+        types = types_of(part, self._names, file)
         if self._analyzer is None:
             self._n_types = 0
             if self._options.types:
                 if types is None:
                     raise SettingError(
-                        f"--types: '{file}' has no column type; leave --types out, or count one element "
-                        "at a time: --group \"element == 'Cu'\""
+                        f"--types: '{file}' has neither types nor elements; leave --types out, or give the "
+                        "file that has them as --topology"
                     )
-                self._n_types = _types(types, file)
+                self._n_types = len(self._names) or _types(types, file)
+                if self._names:
+                    self._tell(
+                        "--types: " + ", ".join(f"{k} is {n}" for k, n in enumerate(self._names, 1))
+                    )
             self._analyzer = Phases(self._model, self._options.sureness, (), self._n_types)
             if self._options.analyze:
                 units = c.units or self._options.units or "metal"
-                part = c if kept is None else c.take(kept)
                 self._further = Further(
                     self._options.analyze, part, self._options.species, units, self._analyzer,
-                    self._continued_box(),
+                    self._continued_box(), file,
                 )  # fmt: skip
             self._unit = unit if at is not None else ""
             with own_words():
@@ -166,7 +174,7 @@ class Output:
         values = a.finish(sums)
         values["thermo/atoms"] = len(c)
         if self._further is not None:
-            values |= self._further(c if kept is None else c.take(kept), step, found)
+            values |= self._further(part, step, found)
         # Without a time the steps are the clock.
         self._series.append(step, float(step) if at is None else at, values)
 
@@ -207,6 +215,7 @@ class Output:
                 "atoms": len(c),
                 "ranks": 1,
                 "files": list(self._files),
+                **({"types": list(self._names)} if self._names else {}),
                 **of_process({}),
             },
             classes=analyzer.classes,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`insitu classify` on files: the cases that readers fail on, histories, many files, several processes."""
 
+import json
 import warnings
 from pathlib import Path
 
@@ -288,6 +289,46 @@ def test_a_history_as_a_run_writes_it(
         capsys.readouterr()
     assert cli.main(["classify", str(tmp_path / "dump.0"), "--out", str(out)]) == 2
     assert "exists" in capsys.readouterr().err
+
+
+def test_types_of_a_file_with_elements_are_its_elements(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the alphabet's order, or in the one that the user gives; g(r) of their pairs follows it."""
+    atoms = ase.build.bulk("NaCl", "rocksalt", a=5.64, cubic=True) * (4, 4, 4)
+    atoms.symbols[0] = "Cl"
+    atoms.wrap()
+    path = tmp_path / "salt.xyz"
+    ase.io.write(path, atoms, format="extxyz")
+    counts, firsts = {}, {}
+    for given in ("", "Na,Cl"):
+        out = str(tmp_path / f"salt{given}.h5")
+        words = [
+            "classify",
+            str(path),
+            "--out",
+            out,
+            "--types",
+            "--analyze",
+            "rdf cutoff 4 bins 40",
+        ]
+        assert cli.main(words + (["--species", given] if given else [])) == 0
+        said = capsys.readouterr().err
+        assert ("1 is Na, 2 is Cl" if given else "1 is Cl, 2 is Na") in said
+        history = insitu.open(out)
+        assert json.loads(history.attrs["types"]) == (["Na", "Cl"] if given else ["Cl", "Na"])
+        counts[given] = history["count_by_type"].values[0].sum(-1).tolist()
+        # Those on the other's place have neighbours of their own kind: one Cl.
+        firsts[given] = history["rdf"].sel(pair=["1-1", "2-2"]).values[0].max(-1).tolist()
+    assert counts == {"": [257, 255], "Na,Cl": [255, 257]}
+    assert firsts[""] == firsts["Na,Cl"][::-1]
+    ase.io.write(
+        path, [atoms, ase.build.bulk("NiO", "rocksalt", a=4.2, cubic=True) * 4], format="extxyz"
+    )
+    with pytest.raises(SettingError, match=r"has the element Ni, .* --species Cl,Na,Ni"):
+        classify(path, out=str(tmp_path / "b.h5"), types=True)
+    with pytest.raises(SettingError, match=r"has the element Na, .* --species Cl,Na"):
+        classify(path, out=str(tmp_path / "c.h5"), types=True, species=("Cl",))
 
 
 def test_times_of_files_that_have_none(
