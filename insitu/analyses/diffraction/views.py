@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from insitu.analyses.base import Panel
 from insitu.analyses.diffraction.symmetry import KNOWN
+from insitu.diffraction.symmetry.known_cell import indices_on_cell
 
 if TYPE_CHECKING:
     import xarray
@@ -71,14 +72,45 @@ def show(name: str, history: xarray.Dataset) -> str:
         return "; ".join(filter(None, ["no Bragg peaks in the last frame", said(name, last)]))
     highest = float(np.nanmax(area))
     words = [f"{t:.2f}° ({a / highest:.0%})" for t, a in zip(at[known], area[known], strict=True)]
-    if f"{name}_hkl" in last:
-        hkl = last[f"{name}_hkl"].values[known]
+    hkl, of = _indices(name, last)
+    if hkl is not None:
+        hkl = hkl[known]
         words = [
             f"{''.join(map(str, index))} {text}" if index.any() else text
             for index, text in zip(hkl, words, strict=True)
         ]
-    peaks = f"Bragg peaks of the last frame at {', '.join(words)} of the largest area"
+    peaks = f"Bragg peaks of the last frame at {', '.join(words)} of the largest area{of}"
     return "; ".join(filter(None, [peaks, said(name, last)]))
+
+
+def _indices(name: str, last: xarray.Dataset) -> tuple[NDArray[np.int64] | None, str]:
+    """Return indices of the peaks ``(peaks, 3)`` and whose cell they are on, where a cell is known.
+
+    That of the symmetry that was read; else that of the largest crystal of an analysis `crystal`.
+    """
+    if f"{name}_hkl" in last and last[f"{name}_hkl"].values.any():
+        return last[f"{name}_hkl"].values, ""
+    at, width = last[f"{name}_position"].values, last[f"{name}_width"].values
+    factor = last[f"{name}_structure_factor"]
+    q, angles = (d[d.dims[0]].values for d in (factor, last[f"{name}_intensity"]))
+    q = np.interp([at - 0.5 * width, at, at + 0.5 * width], angles, q)
+    for variable in map(str, last.data_vars):
+        crystal = variable.removesuffix("_space_group")
+        if crystal == variable or f"{crystal}_angle" not in last:
+            continue
+        atoms = np.where(last[variable] > 0, last[f"{crystal}_atoms"], 0)
+        largest = int(atoms.argmax())
+        if atoms[largest] == 0:
+            continue
+        parameters = [
+            *last[f"{crystal}_length"].values[largest],
+            *last[f"{crystal}_angle"].values[largest],
+        ]
+        number = int(last[variable][largest])
+        phase = str(last[last[variable].dims[0]].values[largest])
+        hkl = indices_on_cell(q[1], q[2] - q[0], parameters, number)
+        return hkl, f", indices on the cell of {phase} ({crystal}, space group {number})"
+    return None, ""
 
 
 def said(name: str, last: xarray.Dataset) -> str:
