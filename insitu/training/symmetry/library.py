@@ -29,7 +29,7 @@ class Library:
     cells : array, shape (crystals, 6)
         [Å, degrees]
     numbers, classes : array, shape (crystals,)
-        Space groups (1-based), extinction groups (0-based).
+        Space groups that spglib finds (1-based), extinction groups (0-based).
     """
 
     indices: Array
@@ -43,15 +43,23 @@ class Library:
         return len(self.numbers)
 
 
-def keeps_its_class(crystal: Crystal) -> bool:
-    """Whether spglib finds a space group of the same extinction group."""
+def symmetry_dataset(cell: Array, sites: Array, elements: Array, tolerance: float) -> Any:
+    """Return what spglib finds of a crystal, within a tolerance [Å]; None where it finds nothing."""
     import spglib
 
     with warnings.catch_warnings():  # it announces another way of telling errors
         warnings.simplefilter("ignore", DeprecationWarning)
-        cell: Any = (lattice_vectors(crystal.cell), crystal.positions, crystal.elements)
-        found = spglib.get_symmetry_dataset(cell, symprec=1e-3)
-    return found is not None and class_of(found.number) == class_of(crystal.number)
+        given: Any = (cell, sites, elements)
+        return spglib.get_symmetry_dataset(given, symprec=tolerance)
+
+
+def found_group(crystal: Crystal) -> int | None:
+    """Space group that spglib finds, 1-based; None where it is of another extinction group than meant."""
+    vectors = lattice_vectors(crystal.cell)
+    found = symmetry_dataset(vectors, crystal.positions, crystal.elements, 1e-3)
+    if found is None or class_of(found.number) != class_of(crystal.number):
+        return None
+    return int(found.number)
 
 
 def make(crystals_per_class: int, seed: int) -> tuple[Library, float]:
@@ -59,7 +67,7 @@ def make(crystals_per_class: int, seed: int) -> tuple[Library, float]:
     return make_classes(np.tile(np.arange(len(EXTINCTION_GROUPS)), crystals_per_class), seed)
 
 
-def make_classes(wanted: Array, seed: int) -> tuple[Library, float]:
+def make_classes(wanted: Array, seed: int, shares: Array | None = None) -> tuple[Library, float]:
     """Draw a crystal of each class asked for; reject what has another symmetry than meant.
 
     Parameters
@@ -67,6 +75,8 @@ def make_classes(wanted: Array, seed: int) -> tuple[Library, float]:
     wanted : array of int, shape (n,)
         Extinction groups, 0-based.
     seed : int
+    shares : array, shape (230,), optional
+        How often each space group is drawn for its class; None: all of a class alike.
 
     Returns
     -------
@@ -78,12 +88,14 @@ def make_classes(wanted: Array, seed: int) -> tuple[Library, float]:
     indices, intensities, cells, numbers = [], [], [], []
     drawn = 0
     for k in wanted:
+        members = np.array(EXTINCTION_GROUPS[k].space_groups)
+        p = None if shares is None else shares[members - 1] / shares[members - 1].sum()
         while True:
-            crystal = random_crystal(int(rng.choice(EXTINCTION_GROUPS[k].space_groups)), rng)
+            crystal = random_crystal(int(rng.choice(members, p=p)), rng)
             if crystal is None:
                 continue
             drawn += 1
-            if keeps_its_class(crystal):
+            if (number := found_group(crystal)) is not None:
                 hkl, values = reflections(crystal)
                 if len(hkl) > 3:
                     break
@@ -91,7 +103,7 @@ def make_classes(wanted: Array, seed: int) -> tuple[Library, float]:
         indices.append(hkl[strong].astype(np.int8))
         intensities.append((values[strong] / values.max()).astype(np.float32))
         cells.append(crystal.cell)
-        numbers.append(crystal.number)
+        numbers.append(number)
     first = np.concatenate([[0], np.cumsum([len(v) for v in intensities])])
     library = Library(
         np.concatenate(indices), np.concatenate(intensities), first,
