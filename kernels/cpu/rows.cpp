@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "rows.hpp"
 
-#include <charconv>
-#include <cstdlib>
 #include <cstring>
-#include <string>
-#include <system_error>
+
+#include "numbers.hpp"
 
 namespace insitu {
 
@@ -34,13 +32,9 @@ RowsRead read_rows(const char* text, std::int64_t length, std::int64_t most, con
             while (at < stop && blank(*at)) ++at;
             const char* const first = at;
             if (columns[c] == Column::number) {
-                if (at < stop && *at == '+') ++at;
-                const auto [last, error] = std::from_chars(at, stop, *number);
-                const bool whole = last == stop || blank(*last);
-                // Too small or too large for a double: 0 or infinite, as strtod has it.
-                if (error == std::errc::result_out_of_range && whole)
-                    *number = std::strtod(std::string(at, last).c_str(), nullptr);
-                else if (error != std::errc() || !whole) {
+                if (at + 1 < stop && *at == '+' && at[1] != '-') ++at;
+                const char* const last = read_number(at, stop, *number);
+                if (!last || (last != stop && !blank(*last))) {
                     found.column = c;
                     return found;
                 }
