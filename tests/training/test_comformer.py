@@ -168,3 +168,27 @@ def test_moments_tell_orders_apart_without_a_frame() -> None:
     assert np.abs(first - second).max() < 5e-7
     first, second = (values(*o, by_moments) for o in orders)
     assert np.abs(first - second).max() > 2e-5
+
+
+def test_stackings_that_moments_cannot_tell_apart() -> None:
+    """Two of close-packed layers, of one cell and the same nearest neighbours; angles tell."""
+    at = {"A": (0, 0), "B": (1 / 3, 2 / 3), "C": (2 / 3, 1 / 3)}
+    cell = 2.9 * HCP * np.array([[1], [1], [3]])
+    pair = [
+        (cell, np.array([[*at[layer], k / 6] for k, layer in enumerate(layers)]), np.full(6, 29))
+        for layers in ("ABCACB", "ABABAC")
+    ]
+    graphs = [framed_graph(*c) for c in pair]
+    for g in graphs:
+        assert len(g.graph.numbers) == 6
+        assert (np.bincount(g.graph.first) == 12).all()
+        assert np.ptp(g.graph.length) < 1e-9
+    first, second = (np.sort(np.linalg.norm(g.frames[0], axis=1)) for g in graphs)
+    assert first == pytest.approx(second)
+    angles = network()
+    with torch.no_grad():
+        for layer in angles.edge.angle:
+            layer.weight *= 10  # random ones make little of a difference
+    for net, least, most in ((angles, 1e-5, np.inf), (BOTH["moments"], 0.0, 1e-6)):
+        a, b = (values(*c, net) for c in pair)
+        assert least <= np.abs(a - b).max() < most
