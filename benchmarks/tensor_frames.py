@@ -109,6 +109,8 @@ def judged(kind, parts, elements):
     mean = known.mean(axis=0)
     target = {p: np.array([flat(r.tensor, kind) for r in rs]) for p, rs in parts.items()}
     wide = [v.std(axis=0) + 1e-9 for v in x["train"]]
+    middle = [v.mean(axis=0) for v in x["train"]]
+    x = {p: [a - m for a, m in zip(v, middle, strict=True)] for p, v in x.items()}
     tried, said = {}, {}
     for weight in WEIGHTS:
         z = {p: np.concatenate([0.8 * v[0] / wide[0], weight * v[1] / wide[1]], axis=1) / WIDTH

