@@ -16,6 +16,7 @@ example:
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,9 +26,8 @@ from insitu.models.barriers import save
 from insitu.training.fit import barriers as fit
 from insitu.training.fit.barriers import Glass, Score, Sums
 
-#: Decay lengths [Å] and penalties among which the glasses that are left out decide.
-DECAYS, PENALTIES = (1.0, 1.5), (1.0, 3.0, 10.0, 30.0)
-TRAINED = (0, 1, 2, 3, 4, 5)
+#: Penalties of densities and of spectra among which the glasses that are left out decide.
+PENALTIES = ((0.5, 30.0), (0.5, 100.0), (0.5, 300.0), (2.0, 100.0))
 VALIDATION = 6
 
 
@@ -53,36 +53,42 @@ def choose(glasses: list[Glass], out: Path | None) -> None:
         print(
             f"glasses {group[:2]}: {fit.related(one, other):.2f} Å apart, labels correlate by {r:.3f}"
         )
-    best, kept = (-1.0, 0.0, 0.0), {}
-    for decay in DECAYS:
-        settings = replace(fit.SETTINGS, decay=decay)
-        xs = {g.number: fit.features(g, settings) for g in glasses}
-        for penalty in PENALTIES:
-            within = fit.mean_within(fit.left_out(xs, ys, together, penalty), ys, together)
-            print(f"decay {decay:g} Å, penalty {penalty:g}: r within {within:.4f}", flush=True)
-            if within > best[0]:
-                best, kept = (within, decay, penalty), xs
-    _, decay, penalty = best
-    print(f"chosen: decay {decay:g} Å, penalty {penalty:g}\n")
-    found = fit.left_out(kept, ys, together, penalty)
+    reduction = fit.Reduction.of(glasses, fit.SETTINGS)
+    xs, sums = {}, {}
+    for g in glasses:
+        xs[g.number] = fit.features(g, fit.SETTINGS, reduction)
+        sums[g.number] = Sums(xs[g.number], g.barriers, fit.errors_of(g))
+        print(f"glass {g.number}: {xs[g.number].shape[1]} weights", flush=True)
+    tried = {}
+    for penalty in PENALTIES:
+        found = fit.left_out(xs, ys, together, reduction.penalties(*penalty), sums)
+        tried[penalty] = within = fit.mean_within(found, ys, together)
+        print(f"penalties {penalty}: r within {within:.4f}", flush=True)
+    penalty = max(tried, key=lambda p: tried[p])
+    print(f"chosen: penalties {penalty}\n")
+    penalties = reduction.penalties(*penalty)
+    found = fit.left_out(xs, ys, together, penalties, sums)
     table(found, ys)
     if out:
-        weight, constant = Sums.of([Sums(kept[k], ys[k]) for k in kept]).fit(penalty)
-        settings = replace(fit.SETTINGS, decay=decay)
+        weight, constant = Sums.of(list(sums.values())).fit(penalties)
         pooled = Score.of(np.concatenate([*found.values()]), np.concatenate([*ys.values()]))
         card = fit.card_of(
-            out.name, glasses, settings, penalty=penalty,
+            out.name, glasses, fit.SETTINGS, penalty=penalty,
             left_out_together=[list(g) for g in together],
             leave_one_out={str(k): round(Score.of(p, ys[k]).r, 4) for k, p in found.items()},
             leave_one_out_pooled=round(pooled.r, 4),
         )  # fmt: skip
-        print("written:", save(fit.network_of(weight, constant, settings), card, out))
+        if (out / "card.json").is_file():  # how often the validation was looked at stays
+            before = json.loads((out / "card.json").read_text())["more"]
+            card.more["validation"] = {"looked_at": before["validation"]["looked_at"]}
+        network = fit.network_of(weight, constant, fit.SETTINGS, reduction)
+        print("written:", save(network, card, out))
 
 
 def bar(glasses: list[Glass]) -> None:
     """The ridge regression to beat: radial densities of up to 7 Å, two averagings with a decay of 3 Å."""
     ys = {g.number: g.barriers for g in glasses}
-    settings = replace(fit.SETTINGS, decay=3.0)
+    settings = replace(fit.SETTINGS, decay=3.0, angular=None)
     kinds, terms = len(settings.species), 5
     xs = {}
     for g in glasses:
@@ -127,9 +133,16 @@ def validate(folder: Path, glasses: list[Glass], out: Path | None) -> None:
 
     card = load("cuzr-barriers").card
     others = [g for g in glasses if apart[g.number] >= 1.0]
-    sums = Sums.of([Sums(fit.features(g, card.settings), g.barriers) for g in others])
-    weight, constant = sums.fit(card.more["penalty"])
-    s = Score.of(fit.features(glass, card.settings) @ weight + constant, glass.barriers)
+    reduction = fit.Reduction.of(others, card.settings)
+    sums = Sums.of(
+        [
+            Sums(fit.features(g, card.settings, reduction), g.barriers, fit.errors_of(g))
+            for g in others
+        ]
+    )
+    weight, constant = sums.fit(reduction.penalties(*card.more["penalty"]))
+    predicted = fit.features(glass, card.settings, reduction) @ weight + constant
+    s = Score.of(predicted, glass.barriers)
     print(f"| trained without its relatives | {s.r:.3f} | {s.bias:+.3f} | {s.rms:.3f} |")
 
 
@@ -156,39 +169,42 @@ def moved(glass: Glass) -> None:
 def explain(glass: Glass, picture: Path | None) -> None:
     """Which pairs matter: by how much the sum of all barriers changes when a neighbour moves away.
 
-    The model is linear in the pairs, so that this is exact (averages keep sums but for their norms). Counts
-    in neighbouring shells make up for each other, so that the parts themselves say little.
+    By the gradient of the whole model, with the averages. Counts in neighbouring shells make up for each
+    other, so that the weights themselves say little.
     """
-    from insitu.models.barriers import load
-    from insitu.models.engines.barriers import falling
+    import torch
 
-    network = load("cuzr-barriers").network
-    s, k = network.settings, len(network.settings.centres)
+    from insitu.models.barriers import load
+
+    model = load("cuzr-barriers")
+    s = model.card.settings
     atoms, pairs, _ = fit.described(glass, s)
     centre = np.repeat(np.arange(len(atoms)), np.diff(pairs.offsets))
     kind = glass.species[atoms]
-    grid = np.linspace(2.2, s.cutoff, 481)
-    basis = np.exp(-0.5 * ((grid[:, None] - np.array(s.centres)) / s.width) ** 2)
-    basis *= falling(grid, s.taper, s.cutoff)[:, None]
-    edges = np.arange(2.0, 7.01, 0.5)
+    vectors = torch.from_numpy(pairs.vectors).requires_grad_()
+    given = (torch.from_numpy(centre), torch.from_numpy(pairs.other.astype(np.int64)), vectors)
+    network = fit.network_of(model.network.weight.ravel(), 0.0, s)
+    network(*given, torch.from_numpy(kind)).sum().backward()
+    assert vectors.grad is not None
+    slopes = (vectors.grad * vectors.detach()).sum(1).numpy() / pairs.distance
+    edges, fine = np.arange(2.0, 7.01, 0.5), np.arange(2.2, s.cutoff + 0.01, 0.05)
     curves, rows = {}, []
     for a, first in enumerate(s.species):
         for b, second in enumerate(s.species):
-            part = basis @ network.weight[a, :, b * k : (b + 1) * k].sum(axis=0)
-            slope = np.gradient(part, grid)
-            curves[f"{first}-{second}"] = slope
             mine = (kind[centre] == a) & (kind[pairs.other] == b)
-            values = np.interp(pairs.distance[mine], grid, slope) ** 2
-            shell = np.clip(np.digitize(pairs.distance[mine], edges) - 1, 0, len(edges) - 2)
-            many = np.bincount(shell, minlength=len(edges) - 1)
-            total = np.bincount(shell, weights=values, minlength=len(edges) - 1)
+            r, values = pairs.distance[mine], slopes[mine]
+            many, total = (np.histogram(r, edges, weights=w)[0] for w in (None, values**2))
             found = np.sqrt(total / np.maximum(many, 1))
             rows.append((f"{first}-{second}", np.where(many < 100, np.nan, found)))
+            many, total = (np.histogram(r, fine, weights=w)[0] for w in (None, values))
+            mean = np.where(many < 30, np.nan, total / np.maximum(many, 1))
+            curves[f"{first}-{second}"] = mean
     print("root mean square over the pairs of the change of the barriers (eV/Å), by distance (Å)")
     print("| pair | " + " | ".join(f"{e:g}–{e + 0.5:g}" for e in edges[:-1]) + " |")
     print("|---" * len(edges) + "|")
     for name, spread in rows:
-        print(f"| {name} | " + " | ".join(f"{v:.2f}" for v in spread) + " |")
+        cells = ("" if np.isnan(v) else f"{v:.2f}" for v in spread)
+        print(f"| {name} | " + " | ".join(cells) + " |")
     if picture:
         import matplotlib as mpl
 
@@ -197,10 +213,10 @@ def explain(glass: Glass, picture: Path | None) -> None:
 
         figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
         for (name, part), style in zip(curves.items(), ("-", "--", "-.", ":"), strict=True):
-            axes.plot(grid, part, style, linewidth=1.2, label=name)
+            axes.plot(fine[:-1] + 0.025, part, style, linewidth=1.2, label=name)
         axes.axhline(0.0, color="#999999", linewidth=0.6)
-        axes.set(xlabel="Distance (Å)", ylabel="Change of the barriers (eV/Å)")
-        axes.set(xlim=(2.4, 7.0), ylim=(-12, 12))
+        axes.set(xlabel="Distance (Å)", ylabel="Mean change of the barriers (eV/Å)")
+        axes.set(xlim=(2.2, 7.0))
         axes.legend(frameon=False)
         figure.savefig(picture, dpi=110)
 
@@ -224,7 +240,7 @@ def main() -> None:
         help="measure glass 6 instead; with --out, say so in that card",
     )
     options = parser.parse_args()
-    glasses = [fit.read(options.folder, k) for k in TRAINED]
+    glasses = [fit.read(options.folder, k) for k in fit.TRAINED]
     if options.validation:
         validate(options.folder, glasses, options.out)
     elif options.explain is not None:

@@ -43,7 +43,7 @@ NAMES = {
 #: Thickness of the part that is explained [Å].
 SLAB = 10.0
 #: Of a pass that measures: random ones, or those drawn of the 48.
-SAMPLES = {"haar": 8, "octahedral": 8}
+SAMPLES = {"haar": 24, "octahedral": 48}
 
 Predictions = dict[str, dict[int, np.ndarray]]
 
@@ -69,9 +69,11 @@ def predictions(folder: Path, out: Path, numbers: tuple[int, ...]) -> Prediction
                 np.savez(kept, **by_glass)
         found[kind] = {k: by_glass[str(k)] for k in numbers}
     card = load("cuzr-barriers").card
-    xs = {k: fit.features(g, card.settings) for k, g in glasses.items()}
-    sums = Sums.of([Sums(xs[k], glasses[k].barriers) for k in TRAINED])
-    weight, constant = sums.fit(card.more["penalty"])
+    reduction = fit.Reduction.of([glasses[k] for k in TRAINED], card.settings)
+    xs = {k: fit.features(g, card.settings, reduction) for k, g in glasses.items()}
+    errors = {k: fit.errors_of(glasses[k]) for k in TRAINED}
+    sums = Sums.of([Sums(xs[k], glasses[k].barriers, errors[k]) for k in TRAINED])
+    weight, constant = sums.fit(reduction.penalties(*card.more["penalty"]))
     found["regression"] = {k: xs[k] @ weight + constant for k in numbers}
     return found
 

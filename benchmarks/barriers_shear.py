@@ -280,10 +280,17 @@ class LeftOut:
 
     def __init__(self, folder: Path) -> None:
         self._settings = load("cuzr-barriers").card.settings
-        self._penalty = load("cuzr-barriers").card.more["penalty"]
         self._folder = folder
         self._glasses = [fit.read(folder, k) for k in fit.TRAINED]
-        self._sums = [fit.Sums(fit.features(g, self._settings), g.barriers) for g in self._glasses]
+        self._reduction = fit.Reduction.of(self._glasses, self._settings)
+        penalty = load("cuzr-barriers").card.more["penalty"]
+        self._penalties = self._reduction.penalties(*penalty)
+        self._sums = [
+            fit.Sums(self._described(g), g.barriers, fit.errors_of(g)) for g in self._glasses
+        ]
+
+    def _described(self, glass: fit.Glass) -> Floats:
+        return fit.features(glass, self._settings, self._reduction)
 
     def sampled(self, number: int) -> Floats:
         """Return the published barriers of a glass [eV]."""
@@ -295,10 +302,10 @@ class LeftOut:
         others = [
             s for g, s in zip(self._glasses, self._sums, strict=True) if fit.related(g, it) >= 1.0
         ]
-        weight, constant = fit.Sums.of(others).fit(self._penalty)
+        weight, constant = fit.Sums.of(others).fit(self._penalties)
         positions, box = (sample.fractions() % 1.0) @ sample.cell, np.diag(sample.cell)
         relaxed = fit.Glass(number, positions, box, sample.types - 1, it.barriers)
-        found: Floats = fit.features(relaxed, self._settings) @ weight + constant
+        found: Floats = self._described(relaxed) @ weight + constant
         print(
             f"glass {number}, relaxed in LAMMPS' potential: {len(others)} glasses trained on, "
             f"r of predicted and sampled barriers {correlation(found, it.barriers):.3f}"

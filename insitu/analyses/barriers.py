@@ -126,7 +126,7 @@ class Barriers(Analysis[BarriersSettings]):
         kinds = self._kinds[frame.types]
         self._check(kinds[: frame.n_local], np.diff(pairs.offsets))
         own = kinds[atoms]
-        e = network.terms(network.densities(pairs, kinds), own)
+        e = network.terms(network.described(pairs, kinds), own)
         z = e[:, 3]
         for more in (0.0, 0.0, e[:, 2], e[:, 1]):
             z = network.average(self._everywhere(z + more, atoms, neighbors), z + more, pairs)

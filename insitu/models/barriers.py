@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from insitu.errors import ModelError, SettingError, did_you_mean
 from insitu.frame.species import MASSES, SYMBOLS
+from insitu.models.engines.angular import AngularSettings
 from insitu.models.engines.barriers import TERMS, BarrierSettings, NativeBarriers
 from insitu.models.store import ARTIFACTS, BARRIERS
 
@@ -82,6 +83,8 @@ class BarrierCard:
                 )
             s = values.pop("settings")
             s |= {"species": tuple(s["species"]), "centres": tuple(s["centres"])}
+            if angular := s.get("angular"):
+                s["angular"] = AngularSettings(**angular | {"centres": tuple(angular["centres"])})
             for name in ("neighbors", "barriers"):
                 values[name] = tuple(values[name])
             return cls(settings=BarrierSettings(**s), **values)
@@ -267,11 +270,11 @@ def load(name: str) -> BarrierModel:
             f"model file {path} is no model of energy barriers, or damaged ({error}); give "
             f"{', '.join(names())}, or train it again"
         ) from None
-    kinds, features = len(card.settings.species), len(card.settings.centres)
-    if weight.shape != (kinds, TERMS, kinds * features + 1):
+    kinds, features = len(card.settings.species), card.settings.features
+    if weight.shape != (kinds, TERMS, features):
         raise ModelError(
             f"model {path}: weights of the shape {weight.shape} do not fit its metadata "
-            f"({kinds} species, {features} centres); train or copy it again"
+            f"({kinds} species, {features} features); train or copy it again"
         )
     return BarrierModel(card, weight, hashlib.sha256(content).hexdigest(), path)
 

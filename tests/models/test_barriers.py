@@ -63,7 +63,24 @@ def by_definition(r: np.ndarray, box: np.ndarray, species: np.ndarray) -> np.nda
     for k, c in itertools.product((0, 1), s.centres):
         density = np.exp(-((d - c) ** 2) / (2 * s.width**2)) * fall(d, s.taper, s.cutoff)
         x.append((density * near * (kind == k)).sum(1))
-    x = np.stack([*x, np.ones(len(r))], axis=1)
+    a = s.angular
+    smooth = fall(d, a.taper, a.cutoff) * (d < a.cutoff) * (d > 0)
+    radial = [
+        np.exp(-((d - c) ** 2) / (2 * a.width**2)) * smooth * (kind == k)
+        for k, c in itertools.product((0, 1), a.centres)
+    ]
+    both = np.stack(radial, axis=2)  # (atom, neighbour, species and centre)
+    spectra = np.zeros((len(r), a.count(2)))
+    first, second = np.triu_indices(both.shape[2])
+    for i in range(len(r)):
+        near_i = np.flatnonzero(smooth[i])
+        u, functions = v[i, near_i] / d[i, near_i, None], both[i, near_i]
+        cosines = np.clip(u @ u.T, -1, 1)
+        for degree in range(a.degree + 1):
+            angles = np.polynomial.legendre.legval(cosines, np.eye(a.degree + 1)[degree])
+            p = (functions.T @ angles @ functions)[first, second]
+            spectra[i, degree * len(first) : (degree + 1) * len(first)] = p
+    x = np.concatenate([np.stack(x, axis=1), spectra, np.ones((len(r), 1))], axis=1)
     e = np.einsum("ntf,nf->nt", weight[kind], x)
     mean = np.exp(-d / s.decay) * fall(d, s.taper, s.cutoff) * near + np.eye(len(r))
     mean /= mean.sum(axis=1, keepdims=True)
@@ -93,7 +110,7 @@ def test_torchscript_is_the_same_network() -> None:
     kinds = model.kinds(species, len(r))[atoms]
     centre = np.repeat(np.arange(len(atoms)), np.diff(pairs.offsets))
     module = torch.jit.load(str(ARTIFACT / "model.pt"))
-    given = (torch.from_numpy(a) for a in (centre, pairs.other, pairs.distance, kinds))
+    given = (torch.from_numpy(a) for a in (centre, pairs.other, pairs.vectors, kinds))
     with torch.inference_mode():
         theirs = module(*given).numpy()
     assert np.allclose(model.network.whole(pairs, kinds), theirs, rtol=0, atol=1e-9)

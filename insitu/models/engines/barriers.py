@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from insitu.models.engines.angular import AngularSettings, power_spectra
+
 Floats = NDArray[np.float64]
 
 #: Local terms of an atom: its own, and those of which the neighbours get means.
@@ -32,6 +34,8 @@ class BarrierSettings:
         Length ξ of the averages over neighbours [Å].
     inner, outer
         The first shell's weight falls from 1 to 0 between these distances [Å].
+    angular
+        Power spectra, if the model has them.
     """
 
     species: tuple[str, ...]
@@ -42,6 +46,14 @@ class BarrierSettings:
     decay: float
     inner: float
     outer: float
+    angular: AngularSettings | None = None
+
+    @property
+    def features(self) -> int:
+        """Number of values that describe an atom: densities, power spectra, and 1."""
+        kinds = len(self.species)
+        more = self.angular.count(kinds) if self.angular else 0
+        return kinds * len(self.centres) + more + 1
 
 
 def falling(distance: Floats, inner: float, outer: float) -> Floats:
@@ -59,14 +71,15 @@ class Pairs:
     ----------
     offsets, other
         Neighbours of atom *i* are ``other[offsets[i]:offsets[i + 1]]``.
-    distance
-        ``(e,)`` [Å].
+    vectors, distance
+        ``(e, 3)``, ``(e,)`` [Å].
     decaying, shell
         ``(e,)`` weights of the two averages.
     """
 
     offsets: NDArray[np.int64]
     other: NDArray[np.integer]
+    vectors: Floats
     distance: Floats
     decaying: Floats
     shell: Floats
@@ -81,7 +94,7 @@ class Pairs:
         shell = falling(distance, settings.inner, settings.outer)
         decaying = np.exp(-distance / settings.decay)
         decaying *= falling(distance, settings.taper, settings.cutoff)
-        return cls(offsets, other, distance, decaying, shell)
+        return cls(offsets, other, vectors, distance, decaying, shell)
 
     def sums(self, values: Floats) -> Floats:
         """Return the sums ``(n, …)`` of values of the pairs ``(e, …)`` over each atom's neighbours."""
@@ -141,13 +154,24 @@ class NativeBarriers:
             begin = end
         return found.reshape(n, kinds * k)
 
-    def terms(self, densities: Floats, species: NDArray[np.integer]) -> Floats:
+    def described(self, pairs: Pairs, species: NDArray[np.integer]) -> Floats:
+        """Return what the terms are linear in, ``(n, features)``; parameters of :meth:`densities`."""
+        found = [self.densities(pairs, species)]
+        if self.settings.angular:
+            found.append(
+                power_spectra(
+                    self.settings.angular, len(self.settings.species), pairs.offsets,
+                    species[pairs.other], pairs.vectors, pairs.distance,
+                )
+            )  # fmt: skip
+        return np.concatenate([*found, np.ones((len(found[0]), 1))], axis=1)
+
+    def terms(self, described: Floats, species: NDArray[np.integer]) -> Floats:
         """Return the local terms ``(n, 5)`` [eV] of atoms with these species ``(n,)``."""
-        x = np.concatenate([densities, np.ones((len(densities), 1))], axis=1)
-        found = np.zeros((len(x), self.weight.shape[1]))
+        found = np.zeros((len(described), self.weight.shape[1]))
         for s, weight in enumerate(self.weight):
             mine = species == s
-            found[mine] = x[mine] @ weight.T
+            found[mine] = described[mine] @ weight.T
         return found
 
     def average(self, values: Floats, own: Floats, pairs: Pairs) -> Floats:
@@ -177,7 +201,7 @@ class NativeBarriers:
 
     def whole(self, pairs: Pairs, species: NDArray[np.integer]) -> Floats:
         """Return the barriers ``(n,)`` [eV] of a sample that is here as a whole."""
-        e = self.terms(self.densities(pairs, species), species)
+        e = self.terms(self.described(pairs, species), species)
         z = e[:, 3]
         for more in (0.0, 0.0, e[:, 2], e[:, 1]):
             z = self.average(z + more, z + more, pairs)
