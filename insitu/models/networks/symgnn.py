@@ -38,8 +38,29 @@ def octahedral() -> Tensor:
     return torch.stack(found)
 
 
+def subgroup(most: int) -> Tensor:
+    """Return a subgroup ``(k, 3, 3)`` of :func:`octahedral` with at most `most` elements.
+
+    It has 1, 4, 12, 24 or 48: the rotations by half a turn about the axes, with those about the diagonals
+    (tetrahedral), with the inversion, all. A mean over 12 has no harmonics of degrees 1 and 2 left, which
+    are most of what depends on the orientation in a mean over transformations that are drawn alone.
+    """
+    q = octahedral()
+    entries = q.abs()
+    diagonal = entries.diagonal(dim1=1, dim2=2).sum(1) == 3
+    cyclic = diagonal | (entries.diagonal(dim1=1, dim2=2).sum(1) == 0)
+    even = q.sum((1, 2)).remainder(4) == 3  # an even number of signs
+    for found in (q, q[cyclic], q[cyclic & even], q[diagonal & even]):
+        if len(found) <= most:
+            return found
+    return torch.eye(3).unsqueeze(0)
+
+
 class Symmetrisation(nn.Module):
     r"""Features of edges, :math:`h = \frac{1}{K} \sum_k \varphi(Q_k x)` with orthogonal :math:`Q_k`.
+
+    A mean over many transformations varies by a quarter of what one of them does, so that it is normalised
+    again: without that the network hardly sees it in the beginning (not in the published specification).
 
     Parameters
     ----------
@@ -68,6 +89,8 @@ class Symmetrisation(nn.Module):
             nn.Linear(1 if mode == "distance" else 3, width), nn.BatchNorm1d(width), nn.ReLU(),
             nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(),
         )  # fmt: skip
+        averages = mode in ("haar", "octahedral")
+        self.normalise: nn.Module = nn.BatchNorm1d(width) if averages else nn.Identity()
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Return the features ``(e, width)`` of edges with displacements ``(e, 3)`` [Å]."""
@@ -82,7 +105,8 @@ class Symmetrisation(nn.Module):
         total: Tensor = self.phi(vectors @ q[0].t())
         for k in range(1, q.shape[0]):
             total = total + self.phi(vectors @ q[k].t())
-        return total / q.shape[0]
+        normalised: Tensor = self.normalise(total / q.shape[0])
+        return normalised
 
 
 class EdgeAttention(nn.Module):

@@ -35,7 +35,7 @@ class Errors:
     """
 
     def __init__(self, positions: Floats, box: Floats, shared: float, length: float) -> None:
-        from scipy.linalg import cholesky
+        import torch
 
         n = len(positions)
         square = np.zeros((n, n), dtype=np.float32)
@@ -47,16 +47,15 @@ class Errors:
         covariance = np.exp(square, out=square)
         covariance *= np.float32(shared)
         covariance[np.arange(n), np.arange(n)] += np.float32(1.0)
-        self._factor = cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
+        self._factor = torch.linalg.cholesky(torch.from_numpy(covariance))
 
     def white(self, values: Floats) -> Floats:
         """Return values ``(n, k)`` after the transformation that makes the errors white, in float32."""
-        from scipy.linalg import solve_triangular
+        import torch
 
-        found: Floats = solve_triangular(
-            self._factor, values.astype(np.float32), lower=True, check_finite=False
-        ).astype(np.float64)
-        return found
+        given = torch.from_numpy(values.astype(np.float32))
+        found: Floats = torch.linalg.solve_triangular(self._factor, given, upper=False).numpy()
+        return found.astype(np.float64)
 
 
 class Sums:

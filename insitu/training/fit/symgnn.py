@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _RIVALS: dict[str, type[Rival]] = {"mlp": Rival, "gcn": GCN, "gcn-edges": EdgeGCN, "egnn": EGNN}
 KINDS = (*MODES, *_RIVALS)
 #: Transformations in the measurements that choose.
-_SAMPLES = 8
+_SAMPLES = 48
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Training:
     steps: int = 160
     thickness: float = 10.0
     rate: float = 1e-2
-    samples: int = 4
+    samples: int = 12
     dropout: float = 0.1
     frozen: float = 0.95
     every: int = 40

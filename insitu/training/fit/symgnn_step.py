@@ -13,7 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from insitu.models.networks.symgnn import EdgeAttention, SymGNN, Symmetrisation, orthogonal
+from insitu.models.networks.symgnn import (
+    EdgeAttention,
+    SymGNN,
+    Symmetrisation,
+    orthogonal,
+    subgroup,
+)
 from insitu.training.fit.symgnn_graph import Graph
 
 #: Edges of a tile: 2048 × 256 features of float32 are 2 MiB.
@@ -152,17 +158,23 @@ def _attended(
 
 
 def _symmetrised(module: Symmetrisation, graph: Graph, samples: int, every: int) -> Tensor:
-    """Return the edges' features, with `samples` transformations (0: all that the mode has)."""
+    """Return the edges' features, with up to `samples` transformations (0: all that the mode has).
+
+    They are a :func:`subgroup` after one random transformation of the mode: each is as random as one drawn
+    alone, and their mean is far nearer to that over all.
+    """
     if module.mode == "distance":
         inputs = [torch.linalg.vector_norm(graph.vectors, dim=1, keepdim=True)]
     else:
         matrices = module.matrices
         if module.mode == "haar":
-            matrices = orthogonal(samples or module.samples)
+            part = subgroup(samples or module.samples)
+            matrices = part @ orthogonal(1)
         elif module.mode == "none":
             matrices = torch.eye(3).unsqueeze(0)
         elif samples:
-            matrices = matrices[torch.randperm(len(matrices))[:samples]]
+            part = subgroup(samples)
+            matrices = part @ matrices[torch.randint(len(matrices), (1,))]
         inputs = [graph.vectors @ q.t() for q in matrices]
     one, first, _, two, second, _ = module.phi
     assert isinstance(one, nn.Linear)
@@ -175,6 +187,9 @@ def _symmetrised(module: Symmetrisation, graph: Graph, samples: int, every: int)
     if some is not None:
         some = two(torch.relu(torch.nn.functional.linear(some, a, c)))
     factor, shift = _statistics(second, some)
+    again = module.normalise
+    if some is not None and isinstance(again, nn.BatchNorm1d):
+        some = torch.relu(some * factor + shift).unflatten(0, (len(inputs), -1)).mean(0)
     b, d = two.weight * factor.unsqueeze(1), two.bias * factor + shift
     parts = []
     for at in range(0, len(graph.vectors), 16 * _TILE):
@@ -183,7 +198,11 @@ def _symmetrised(module: Symmetrisation, graph: Graph, samples: int, every: int)
             h = torch.relu(torch.nn.functional.linear(x[at : at + 16 * _TILE], a, c))
             total = total + torch.relu(torch.nn.functional.linear(h, b, d))
         parts.append(total / len(inputs))
-    return torch.cat(parts)
+    found = torch.cat(parts)
+    if isinstance(again, nn.BatchNorm1d):
+        factor, shift = _statistics(again, some)
+        found = found * factor + shift
+    return found
 
 
 def passed(
