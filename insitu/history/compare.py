@@ -113,14 +113,15 @@ def compare(
             f"The numbers of atoms differ ({sizes[0][0]:,.0f} and {sizes[1][0]:,.0f} at step "
             f"{steps[0]}): these are fractions of different atoms."
         )
-    if all("temperature" in d for d in (a, b)):
-        unit = str(a["temperature"].attrs.get("units", ""))
-        apart = a["temperature"].values - b["temperature"].values
-        deviations.append(_deviation("temperature", unit, apart, steps))
-    energies = [energy_per_atom(d) for d in (a, b)]
-    if energies[0] and energies[1] and energies[0][1] == energies[1][1]:
-        apart = energies[0][0] - energies[1][0]
-        deviations.append(_deviation("energy", energies[0][1], apart, steps))
+    measured = [_temperature(d) for d in (a, b)], [energy_per_atom(d) for d in (a, b)]
+    for name, (one, other) in zip(("temperature", "energy"), measured, strict=True):
+        if one is None or other is None:
+            continue
+        if one[1] == other[1]:
+            deviations.append(_deviation(name, one[1], one[0] - other[0], steps))
+        else:
+            units = [unit or "no unit" for unit in (one[1], other[1])]
+            notes.append(f"A has its {name} in {units[0]}, B in {units[1]}: they are not compared.")
     return Comparison(steps.tolist(), tolerance, deviations, notes)
 
 
@@ -167,6 +168,15 @@ def format_comparison(found: Comparison, names: tuple[str, str], width: int = 80
     else:
         verdict = f"Beyond {limit} first at step {worst.beyond} ({worst.name.replace('_', ' ')})."
     return "\n".join([*lines, *textwrap.wrap(verdict, width)])
+
+
+def _temperature(dataset: xarray.Dataset) -> tuple[NDArray[np.float64], str] | None:
+    """Return the temperature ``(n_steps,)`` and its unit; None where the history has none."""
+    if "temperature" not in dataset:
+        return None
+    values = np.asarray(dataset["temperature"].values, dtype=float)
+    unit = str(dataset["temperature"].attrs.get("units", ""))
+    return (values, unit) if np.isfinite(values).any() else None
 
 
 def _share(dataset: xarray.Dataset, phase: str) -> NDArray[np.float64]:

@@ -66,6 +66,19 @@ def test_what_is_not_alike_is_said(tmp_path: Path) -> None:
         compare(a, a.assign_coords(step=a.step + 5))
 
 
+def test_other_units_are_not_subtracted(tmp_path: Path) -> None:
+    """A deck in units lj has temperatures and energies without a unit: these are not kelvins."""
+    a = insitu.open(melting(tmp_path / "a.h5", range(0, 50, 10)))
+    b = a.copy(deep=True)
+    for name in ("temperature", "potential_energy"):
+        del b[name].attrs["units"]
+    found = compare(a, b)
+    assert not {"temperature", "energy"} & {d.name for d in found.deviations}
+    assert "A has its temperature in K, B in no unit: they are not compared." in found.notes
+    assert "A has its energy in eV/atom, B in no unit: they are not compared." in found.notes
+    assert {"temperature", "energy"} <= {d.name for d in compare(a, a).deviations}
+
+
 def test_everything_without_a_template_is_other(tmp_path: Path) -> None:
     a = insitu.open(melting(tmp_path / "a.h5"))
     seen = ptm.without_order(a)
