@@ -144,6 +144,19 @@ def test_kill_costs_no_acknowledged_frame(tmp_path: Path, kills: int) -> None:
         assert repairs  # some kills did fall into a write
 
 
+def test_frames_that_are_replaced_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A deck that begins anew under the same name replaces everything: not without a word."""
+    path = written(tmp_path / "a.h5", range(5))
+    create(path, if_exists="append", first_step=5).close()
+    assert not caplog.text
+    create(path, if_exists="append", first_step=3).close()
+    assert "2 of its 5 frames, steps 3 to 4, are replaced" in caplog.text
+    create(path, if_exists="append", first_step=0).close()
+    assert "all its 3 frames, steps 0 to 2, are replaced" in caplog.text
+
+
 def test_repairs_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = written(tmp_path / "a.h5", range(5))
     with h5py.File(path, "r+") as file:

@@ -71,6 +71,16 @@ def first_box(
     return np.array(box["cell"]), np.array(box["origin"])
 
 
+def replaced(file: h5py.File, kept: int, frames: int) -> str:
+    """Return in words which of so many frames do not stay, when the first ones are kept."""
+    steps = next(iter(elements(file).values()))["step"][kept:frames]
+    some = f"{len(steps)} of its {frames}" if kept else f"all its {frames}"
+    return (
+        f"{some} frames, steps {steps[0]} to {steps[-1]}, are replaced, for this run begins before them "
+        "(setting if_exists)"
+    )
+
+
 def cut(
     file: h5py.File, frames: int, first_step: int | None, provenance: Mapping[str, Any] | None
 ) -> tuple[int, float] | None:

@@ -18,7 +18,7 @@ from insitu.errors import HistoryError
 from insitu.history.elements import FORMAT, disabled, missing, opened
 from insitu.history.integrity import half_written, seal
 from insitu.history.layout import check_same, lay_out, store
-from insitu.history.writing.continuation import cut, frames_before, values_before
+from insitu.history.writing.continuation import cut, frames_before, replaced, values_before
 from insitu.history.writing.direct import Places
 from insitu.history.writing.file_access import Disk, check_writable, explained
 from insitu.history.writing.rows import Rows
@@ -316,6 +316,8 @@ class Series:
             if begun:
                 self.repairs.append(f"frame {frames + 1} was half written and is dropped")
             kept = frames_before(file, first_step)
+            if provenance is not None and kept < frames:
+                log.warning("insitu: file='%s': %s", self.path, replaced(file, kept, frames))
             self._chunk = file[f"observables/{self._observables[0].path}/step"].chunks[0]
             last = cut(file, kept, first_step, provenance)
         self._frames = kept
