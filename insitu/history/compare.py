@@ -114,13 +114,13 @@ def compare(
             f"{steps[0]}): these are fractions of different atoms."
         )
     measured = [_temperature(d) for d in (a, b)], [energy_per_atom(d) for d in (a, b)]
-    for name, (one, other) in zip(("temperature", "energy"), measured, strict=True):
-        if one is None or other is None:
+    for name, (mine, theirs) in zip(("temperature", "energy"), measured, strict=True):
+        if mine is None or theirs is None:
             continue
-        if one[1] == other[1]:
-            deviations.append(_deviation(name, one[1], one[0] - other[0], steps))
+        if mine[1] == theirs[1]:
+            deviations.append(_deviation(name, mine[1], mine[0] - theirs[0], steps))
         else:
-            units = [unit or "no unit" for unit in (one[1], other[1])]
+            units = [unit or "no unit" for unit in (mine[1], theirs[1])]
             notes.append(f"A has its {name} in {units[0]}, B in {units[1]}: they are not compared.")
     return Comparison(steps.tolist(), tolerance, deviations, notes)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from insitu.errors import SettingError
 from insitu.models.networks.symgnn import SymGNN
-from insitu.training.fit.barriers import Floats
+from insitu.training.fit.ridge import Floats
 from insitu.training.fit.symgnn_graph import Graph
 from insitu.training.fit.symgnn_step import passed
 

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from insitu.errors import one_of
 from insitu.models.networks.symgnn import MODES, SymGNN, Symmetrisation
-from insitu.training.fit.barriers import Floats, Score
+from insitu.training.fit.barriers import Score
+from insitu.training.fit.ridge import Floats
 from insitu.training.fit.symgnn_graph import Graph
 from insitu.training.fit.symgnn_rivals import EGNN, GCN, EdgeGCN, Rival
 from insitu.training.fit.symgnn_step import passed
