@@ -1,14 +1,25 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Spack package of insitu, for `fix python/invoke`.
 
-The plug-in `fix insitu` needs headers of LAMMPS' sources, which an installed LAMMPS does not have.
+The plug-in `fix insitu` needs headers of LAMMPS' sources, which an installed LAMMPS does not have. Until
+there is a published archive, Spack takes insitu-VERSION.tar.gz from the folder that it is called in:
+`python -m build --sdist --outdir . SOURCES`, then `spack install --no-checksum py-insitu`.
 """
 
+import contextlib
+import os
+
 from spack.package import *
+
+with contextlib.suppress(ImportError):  # Spack 1.0 and later; before, it is in spack.package
+    from spack_repo.builtin.build_systems.python import PythonPackage
 
 
 class PyInsitu(PythonPackage):
     """In-situ structural analysis of LAMMPS simulations: phase histories from one fix line."""
+
+    manual_download = True
+    url = f"file://{os.getcwd()}/insitu-0.1.0.tar.gz"
 
     license("BSD-3-Clause AND GPL-2.0-only")
 
