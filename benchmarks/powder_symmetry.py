@@ -12,6 +12,7 @@
     python benchmarks/powder_symmetry.py systems WORK         # what measured ones looked at are called
     python benchmarks/powder_symmetry.py cells WORK           # accuracy where the right cell was found
     python benchmarks/powder_symmetry.py monoclinic WORK      # how often a monoclinic cell is right
+    python benchmarks/powder_symmetry.py orthorhombic WORK    # the same of orthorhombic ones, and groups
 
 WORK is a folder for what lies between the steps. Evidence can run in several processes, each with its own
 `--first`. Each step uses one core. FILE (npz: two_theta, intensity, labels230) holds measured patterns.
@@ -233,6 +234,37 @@ def monoclinic_cells(options: argparse.Namespace) -> None:
         )  # fmt: skip
 
 
+def orthorhombic_cells(options: argparse.Namespace) -> None:
+    """Print how often the cell with the best evidence is that of the crystal, and its group the first."""
+    from insitu.training.symmetry import render
+
+    members = [k for k, g in enumerate(EXTINCTION_GROUPS) if g.system == "orthorhombic"]
+    crystals, _ = library.make_classes(np.repeat(members, 3), 77_002)
+    true = render.reciprocal_metric(crystals.cells.astype(float))[:, :3]
+    which, rng = np.arange(len(crystals)), np.random.default_rng(3)
+    patterns = render.render(crystals, which, rng, render.Instrument(True)).astype(np.float16)
+    path = options.work / "orthorhombic.npz"
+    ideal = np.ones(len(crystals), dtype=bool)
+    begin = time.process_time()
+    features = evidence.save(path, patterns.astype(float), crystals.classes, ideal)
+    each = (time.process_time() - begin) / len(features)
+    right = [
+        any(
+            x.kind == "orthorhombic" and np.allclose(np.sort(x.abc), np.sort(own), rtol=0.01)
+            for x in found.lattices
+        )
+        for found, own in zip(features, true, strict=True)
+    ]
+    model = torch.jit.load(str(ARTIFACT)).float().eval()
+    data = combine.read([path], model.resnet)
+    shares = combine.accuracy(scored(model, data).numpy(), crystals.classes)
+    told = " | ".join(f"{shares[k]:.0%}" for k in ("top-1", "top-5", "system"))
+    print(
+        "| crystals | cell right | top-1 | top-5 | system | seconds each |\n|---|---|---|---|---|---|"
+    )
+    print(f"| {len(right)} | {np.mean(right):.0%} | {told} | {each:.1f} |")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -240,7 +272,7 @@ def main() -> int:
     steps = {"library": make_library, "fit": run_fit, "evidence": make_evidence,
              "again": index_again, "combine": run_combine,
              "tables": tables, "systems": systems_of_measured, "cells": right_cells,
-             "monoclinic": monoclinic_cells}  # fmt: skip
+             "monoclinic": monoclinic_cells, "orthorhombic": orthorhombic_cells}  # fmt: skip
     parser.add_argument("step", choices=steps)
     parser.add_argument("work", type=Path, metavar="WORK")
     parser.add_argument("--shards", type=int, default=11)

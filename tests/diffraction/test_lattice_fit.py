@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Refinement of many lattices at once, settings of monoclinic groups, faint lines."""
 
+import gemmi
 import numpy as np
 import pytest
 
@@ -124,3 +125,19 @@ def test_faint_lines_are_above_the_noise() -> None:
         found = find_lines(clean + noise, faint).angles
         assert np.abs(found[:, None] - places).min(axis=0)[:2].max() < 0.02
         assert np.abs(found - places[2]).min() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("group", "cell"),
+    [(70, (14.98, 10.34, 23.36)), (43, (6.68, 15.44, 10.43)), (18, (3.39, 8.31, 10.98))],
+)
+def test_centred_cells_and_long_axes_are_found(group: int, cell: tuple[float, ...]) -> None:
+    """Of centred cells the lowest lines have larger indices; with a long axis they are of one net."""
+    operations = gemmi.find_spacegroup_by_number(group).operations()
+    hkl, q = predicted("orthorhombic", 1 / np.square(cell), 0.6)
+    seen = np.array([not operations.is_systematically_absent(h.tolist()) for h in hkl])
+    places = to_angle(q[seen])
+    heights = np.random.default_rng(group).uniform(0.2, 1.0, len(places))
+    found = index(find_lines(pattern(places, heights)), "orthorhombic", 5)
+    known = np.sort([lattice.abc for lattice in found], axis=1)
+    assert np.isclose(known, np.sort(1 / np.square(cell)), rtol=0.01).all(axis=1).any()

@@ -8,22 +8,19 @@ how improbable it is that as dense a set of lines as its own explains as many of
 """
 
 from dataclasses import dataclass
-from functools import cache
-from itertools import combinations
 
 import numpy as np
 
-from insitu.diffraction.lattices import monoclinic, monoclinic_search
+from insitu.diffraction.lattices import monoclinic, monoclinic_search, small_indices
 from insitu.diffraction.lattices.lattice_fit import (
     CHANCE,
     DENSITY,
     FREE,
     HELD,
     UNEXPLAINED,
-    refined,
-    scores,
     volume,
 )
+from insitu.diffraction.lattices.small_indices import different
 from insitu.diffraction.patterns.grid import REFERENCE, Array
 from insitu.diffraction.patterns.lines import Lines
 
@@ -74,37 +71,6 @@ def _slope(angles: Array) -> Array:
     return np.radians(2 * np.sin(np.radians(angles)) / REFERENCE**2)
 
 
-@cache
-def _assignments(kind: str) -> Array:
-    """Inverse matrices that take the q of some lines to the constants, shape (n, m, m)."""
-    if kind == "cubic":
-        sums = np.array(
-            [*range(1, 7), *range(8, 15), *range(16, 23), 24, 26, 27, 30, 32], dtype=float
-        )
-        return (1 / sums)[:, None, None]
-    if kind == "orthorhombic":
-        small = [v for v in np.ndindex(3, 3, 3) if any(v) and v != (2, 2, 2)]
-        small += [(3, 1, 0), (3, 0, 1), (0, 3, 1), (1, 3, 0), (0, 1, 3), (1, 0, 3)]
-        small += [(4, 0, 0), (0, 4, 0), (0, 0, 4)]
-        rows = np.array(small) ** 2.0
-        triples = np.array([t for t in np.ndindex(*(len(rows),) * 3) if len(set(t)) == 3])
-        matrices = rows[triples]
-        # The axes have no order: of six permutations one is enough.
-        code = matrices.transpose(0, 2, 1) @ np.array([1.0, 20.0, 400.0])
-        ordered = (code[:, 0] <= code[:, 1]) & (code[:, 1] <= code[:, 2])
-        matrices = matrices[ordered]
-    else:
-        of_plane = {
-            "tetragonal": (0, 1, 2, 4, 5, 8, 9, 10), "hexagonal": (0, 1, 3, 4, 7, 9, 12),
-        }[kind]  # fmt: skip
-        squares = [n * n for n in range(7)]
-        lines = np.array([(n, m) for n in of_plane for m in squares if 0 < n + m < 40])
-        first, second = np.meshgrid(np.arange(len(lines)), np.arange(len(lines)), indexing="ij")
-        matrices = np.stack([lines[first.ravel()], lines[second.ravel()]], 1).astype(float)
-    regular = np.abs(np.linalg.det(matrices)) > 0.5
-    return np.linalg.inv(matrices[regular])
-
-
 def _weights(heights: Array) -> Array:
     """How much lines count: weak ones may be of something else."""
     return np.clip(0.4 + heights / 0.08, 0, 1)
@@ -114,37 +80,6 @@ def _strong(heights: Array) -> Array:
     """Which lines candidates are made of: not faint ones, if there are enough others."""
     strong = heights > 0.03
     return strong if strong.sum() >= 6 else np.ones(len(heights), dtype=bool)
-
-
-def _candidates(kind: str, q: Array, heights: Array) -> Array:
-    """Constants A, B, C of lattices from the lowest lines, shape (n, 3)."""
-    last = q[min(LINES, len(q)) - 1]
-    q = q[_strong(heights)]
-    inverse = _assignments(kind)
-    if kind == "cubic":
-        a = (q[: min(8, len(q)), None] * inverse[:, 0, 0][None]).ravel()
-        found = np.repeat(a[:, None], 3, axis=1)
-    else:
-        size = inverse.shape[1]
-        reach = 6 if size == 3 else 8
-        sets = np.array(list(combinations(range(min(reach, len(q))), size)))
-        if not len(sets):
-            return np.zeros((0, 3))
-        found = np.einsum("nij,sj->sni", inverse, q[sets]).reshape(-1, size)
-        if size == 2:
-            found = found[:, [0, 0, 1]]
-    low, high = 1 / LONGEST**2, 1 / SHORTEST**2
-    scale = 4 / 3 if kind == "hexagonal" else 1.0
-    fine = (found > low).all(1) & (found < high * scale).all(1)
-    found = found[fine]
-    # No lattice with far more lines than were seen.
-    expected = DENSITY[kind] / 1.5 * last**1.5 / np.sqrt(found.prod(1))
-    found = found[expected < 12 * min(LINES, len(q))]
-    if len(found):
-        rounded = np.rint(np.log(found) * 300).astype(np.int64) + 4096
-        _, first = np.unique(rounded @ np.array([1, 1 << 14, 1 << 28]), return_index=True)
-        found = found[first]
-    return np.asarray(found)
 
 
 def predicted(kind: str, abc: Array, q_max: float) -> tuple[Array, Array]:
@@ -254,7 +189,7 @@ def _centrings(kind: str, hkl: Array) -> list[Array]:
     return [every, body, face] if kind == "cubic" else [every, body, face, *sides]
 
 
-def index(lines: Lines, kind: str, keep: int = 6) -> list[Lattice]:
+def index(lines: Lines, kind: str, keep: int = 6, thorough: bool = True) -> list[Lattice]:
     """Best lattices of a kind for the lines of a pattern.
 
     Parameters
@@ -264,6 +199,8 @@ def index(lines: Lines, kind: str, keep: int = 6) -> list[Lattice]:
         One of `KINDS`.
     keep : int
         How many at most.
+    thorough : bool
+        An orthorhombic lattice is looked for more thoroughly where none is clear.
 
     Returns
     -------
@@ -273,52 +210,41 @@ def index(lines: Lines, kind: str, keep: int = 6) -> list[Lattice]:
     angles, heights = lines.angles[:LINES], lines.heights[:LINES]
     if len(angles) < 3:
         return []
-    found: list[Lattice] = []
     # One constant cannot take up an error of the zero in the search.
+    found: list[Lattice] = []
     for zero in (0.0, -0.1, 0.1) if kind == "cubic" else (0.0,):
-        for row in _search(kind, angles - zero, heights, keep):
-            constants, shift, score = refine(kind, row, angles, heights, zero)
-            if kind == "monoclinic":  # indices are those on the cell that is shown
-                constants = monoclinic.reduced(constants[None])[0]
-            if np.isfinite(score):
-                found.append(Lattice(kind, constants, shift, score))
+        found += _refined(kind, _search(kind, angles - zero, heights, keep), angles, heights, zero)
+    best = max((lattice.score for lattice in found), default=-np.inf)
+    if thorough and kind == "orthorhombic" and best < CLEAR * len(angles):
+        found += _refined(kind, _search(kind, angles, heights, keep, True), angles, heights)
     # Of lattices with the same score, which differ by rounding only, the one with the smallest cell.
     found.sort(key=lambda lattice: (-round(lattice.score, 6), -volume(kind, lattice.abc[None])[0]))
-    chosen = _different(np.array([lattice.abc for lattice in found]), keep) if found else []
+    chosen = different(np.array([lattice.abc for lattice in found]), keep) if found else []
     return [found[i] for i in chosen]
 
 
-def _different(rows: Array, most: int) -> list[int]:
-    """Which of lattices, best first, are not an earlier one with its axes in another order."""
-    chosen: list[int] = []
-    ordered = np.sort(rows, axis=1)
-    for i, row in enumerate(ordered):
-        if len(chosen) == most:
-            break
-        if not (np.abs(ordered[chosen] - row) < 4e-3 * row + 1e-8).all(1).any():
-            chosen.append(i)
-    return chosen
+def _refined(
+    kind: str, rows: Array, angles: Array, heights: Array, zero: float = 0.0
+) -> list[Lattice]:
+    found = []
+    for row in rows:
+        constants, shift, score = refine(kind, row, angles, heights, zero)
+        if kind == "monoclinic":  # indices are those on the cell that is shown
+            constants = monoclinic.reduced(constants[None])[0]
+        if np.isfinite(score):
+            found.append(Lattice(kind, constants, shift, score))
+    return found
 
 
-def _search(kind: str, angles: Array, heights: Array, keep: int) -> list[Array]:
+def _search(kind: str, angles: Array, heights: Array, keep: int, thorough: bool = False) -> Array:
     """Constants of the most promising lattices, more than are kept."""
     q, slope, weight = to_q(angles), _slope(angles), _weights(heights)
-    tolerance = TOLERANCE * slope
+    strong = _strong(heights)
     if kind == "monoclinic":
-        strong = _strong(heights)
         most = 12 * len(q)
-        return list(monoclinic_search.search(
+        return monoclinic_search.search(
             q, slope, weight, strong, TOLERANCE, SHORTEST, LONGEST, most, 3 * keep
-        ))  # fmt: skip
-    abc = _candidates(kind, q, heights)
-    if not len(abc):
-        return []
-    for first, last, reach, best in ((2, 7, 4, 4000), (0, 10, 5, 400)):
-        if len(abc) > best:
-            part = slice(first, last)
-            score = scores(kind, abc, q[part], tolerance[part], weight[part], reach)
-            abc = abc[np.argsort(-score)[:best]]
-    abc, zeros = refined(kind, abc, q, tolerance, slope, weight, 7)
-    moved = q[None] - zeros[:, None] * slope[None]
-    abc = abc[np.argsort(-scores(kind, abc, moved, 0.7 * tolerance, weight, 7))[: 8 * keep]]
-    return [abc[i] for i in _different(abc, keep if kind == "cubic" else 2 * keep)]
+        )
+    return small_indices.search(
+        kind, q, slope, weight, strong, TOLERANCE, SHORTEST, LONGEST, keep, thorough
+    )

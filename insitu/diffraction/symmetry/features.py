@@ -26,6 +26,8 @@ ALIKE = 1e-6
 #: Numbers about the lines, and about each kind of lattice.
 GENERAL, EACH = 10, 6
 SUMMARY = GENERAL + EACH * len(KINDS)
+#: The dear searches come last, and are left out where a lattice is clear.
+_ORDER = ("tetragonal", "hexagonal", "cubic", "orthorhombic", "monoclinic")
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,13 @@ def describe(pattern: Array, span: tuple[float, float] = EVERYWHERE) -> Features
     best: list[Lattice] = []
     clear = False
     most = max(len(faint.angles), 1)
-    for i, kind in enumerate(KINDS):
+    for kind in _ORDER:
+        i = KINDS.index(kind)
         part = summary[GENERAL + EACH * i : GENERAL + EACH * (i + 1)]
         part[:] = -3.0
         if kind == "monoclinic" and clear:
             continue
-        found = index(lines, kind, 5)
+        found = index(lines, kind, 5, thorough=not clear)
         if not found:
             continue
         totals, classes = [], np.zeros(0, dtype=int)
@@ -93,4 +96,5 @@ def describe(pattern: Array, span: tuple[float, float] = EVERYWHERE) -> Features
             found[0].score / used, chosen.score / used, observed[top] / most, missing[top] / most,
             np.log((count + 1) / used), abs(chosen.zero) * 20,
         )  # fmt: skip
+    best.sort(key=lambda lattice: KINDS.index(lattice.kind))
     return Features(observed, missing, summary, best)

@@ -36,10 +36,12 @@ def collect(classes: Array, seed: int, perfect: float, path: Path) -> None:
         chosen = which[ideal == flag]
         if len(chosen):
             patterns[chosen] = render(library, chosen, rng, Instrument(flag))
-    _save(path, patterns, library.classes, ideal, [describe(p) for p in patterns])
+    save(path, patterns, library.classes, ideal)
 
 
-def _save(path: Path, patterns: Array, classes: Array, ideal: Array, found: list[Features]) -> None:
+def save(path: Path, patterns: Array, classes: Array, ideal: Array) -> list[Features]:
+    """Index patterns, shape (n, 4250), write what that says (npz), and return it."""
+    found = [describe(p) for p in patterns]
     partial = path.with_suffix(".partial.npz")
     np.savez(
         partial, patterns=patterns.astype(np.float16), ideal=ideal, classes=classes,
@@ -47,13 +49,14 @@ def _save(path: Path, patterns: Array, classes: Array, ideal: Array, found: list
         summary=np.array([f.summary for f in found]),
     )  # fmt: skip
     partial.rename(path)
+    return found
 
 
 def again(old: Path, path: Path) -> None:
     """Index the patterns of a file anew, after a change of the indexing, and write a new file."""
     with np.load(old) as file:
         patterns, classes, ideal = file["patterns"], file["classes"], file["ideal"]
-    _save(path, patterns, classes, ideal, [describe(p.astype(float)) for p in patterns])
+    save(path, patterns.astype(float), classes, ideal)
 
 
 def collect_unknown(shares: Array, seed: int, count: int, path: Path) -> None:
@@ -72,7 +75,7 @@ def collect_unknown(shares: Array, seed: int, count: int, path: Path) -> None:
     library, _ = make_classes(classes, seed + 9_000_000)
     patterns = no_crystal(render(library, np.arange(count), rng, Instrument()), rng)
     nothing = np.full(count, len(EXTINCTION_GROUPS))
-    _save(path, patterns, nothing, np.zeros(count, dtype=bool), [describe(p) for p in patterns])
+    save(path, patterns, nothing, np.zeros(count, dtype=bool))
 
 
 def of_measured(two_theta: Array, intensities: Array, classes: list[int], path: Path) -> None:
@@ -94,5 +97,4 @@ def of_measured(two_theta: Array, intensities: Array, classes: list[int], path: 
         ]
     )
     patterns /= patterns.max(1, keepdims=True)
-    found = [describe(p) for p in patterns]
-    _save(path, patterns, np.array(classes), np.zeros(len(patterns), dtype=bool), found)
+    save(path, patterns, np.array(classes), np.zeros(len(patterns), dtype=bool))
