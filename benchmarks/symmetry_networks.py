@@ -4,6 +4,8 @@
     python benchmarks/symmetry_networks.py data WORK [--list FILE]   # crystals, once
     python benchmarks/symmetry_networks.py fit WORK [--steps 1000]    # the rows that WORK/rows.json lacks
     python benchmarks/symmetry_networks.py table WORK
+    python benchmarks/symmetry_networks.py alike WORK     # whether tests are in what is learned
+    python benchmarks/symmetry_networks.py shipped WORK   # whether they help what is shipped
 
 FILE is matminer's flla_2015.csv, crystals of the Materials Project: the biased set is made of them, and a
 random one with their shares of space groups. Without it the rows on the biased sets are left out. All rows
@@ -22,10 +24,11 @@ import torch
 from torch import nn
 
 from insitu.diffraction.patterns.grid import network_input
+from insitu.diffraction.symmetry.classification import ARTIFACT
 from insitu.diffraction.symmetry.groups import EXTINCTION_GROUPS
 from insitu.models.networks.pattern_resnet import PatternResNet
 from insitu.training.structures.tensor_tables import read_energies
-from insitu.training.symmetry import comparison, library, listed
+from insitu.training.symmetry import combine, comparison, evidence, library, listed
 from insitu.training.symmetry.comparison import POINTS, Patterns
 from insitu.training.symmetry.networks import ParkCNN, PatternTransformer, ResNet10
 from insitu.training.symmetry.render import Instrument, render
@@ -178,27 +181,86 @@ def duplicates(rows: Rows, resnet: Callable[[], nn.Module], drawn: library.Libra
     )  # fmt: skip
 
 
+TESTS = ("balanced", "listed", "by shares", "split at random")
+
+
 def table(options: argparse.Namespace) -> None:
+    """Print top-1 / top-3 / top-5 of extinction groups, and top-1 of systems, in percent."""
     rows = json.loads((options.work / "rows.json").read_text())
-    print("| row | crystals | test | n | top-1 | top-3 | top-5 | system | processor time |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(f"| row | crystals | {' | '.join(TESTS)} | processor time |")
+    print(f"|---|---|{'---|' * len(TESTS)}---|")
     for name, row in rows.items():
-        for test, found in row.items():
-            if isinstance(found, dict):
-                shares = " | ".join(
-                    f"{found[k]:.1%}" for k in ("top-1", "top-3", "top-5", "system")
-                )
-                print(
-                    f"| {name} | {row['n']} | {test} | {found['patterns']} | {shares} "
-                    f"| {row['seconds']:.0f} s |"
-                )
+        cells = []
+        for test in TESTS:
+            found = row.get(test)
+            shares = (
+                [f"{100 * found[k]:.1f}" for k in ("top-1", "top-3", "top-5", "system")]
+                if found
+                else []
+            )
+            cells.append(f"{' / '.join(shares[:3])}; {shares[3]}" if found else "")
+        print(f"| {name} | {row['n']} | {' | '.join(cells)} | {row['seconds']:.0f} s |")
+
+
+def alike(options: argparse.Namespace) -> None:
+    """Print how many patterns of the tests are nearly one that is learned from."""
+    work, tests = options.work, Rows(options).tests
+    print("| test | n | cosine over 0.98 | over 0.95 | median |\n|---|---|---|---|---|")
+    learned = {"balanced": lambda: balanced(work, SHARD * SHARDS)}
+    for name, file in (("listed", "listed_train"), ("by shares", "by_shares")):
+        path = work / f"{file}.npz"
+        learned[name] = lambda path=path: comparison.patterns_of(library.load([path]), 1)
+    for name, test in tests.items():
+        near = comparison.likeness(test, learned[name]())
+        counts = f"{(near > 0.98).sum()} | {(near > 0.95).sum()} | {np.median(near):.2f}"
+        print(f"| {name} | {len(near)} | {counts} |")
+
+
+def with_shipped(options: argparse.Namespace) -> None:
+    """Print what the logits of the networks add to what `insitu.symmetry` finds."""
+    path = options.work / "calibration.npz"
+    if not path.exists():
+        evidence.collect(np.arange(CLASSES), 44_000_001, 1.0, path)
+    model = torch.jit.load(str(ARTIFACT)).float().eval()
+    data = combine.read([path], model.resnet)
+    with np.load(path) as file:
+        patterns = file["patterns"].astype(np.float32)
+    names = ("image", "observed", "missing", "summary")
+    with torch.no_grad():
+        shipped = model.combine(*(data[n] for n in names)).numpy()
+    kinds = {"ResNet10": ResNet10, "Park": ParkCNN, "Transformer": PatternTransformer}
+    print("| added, times | top-1 | top-3 | top-5 |\n|---|---|---|---|")
+
+    def row(name: str, scores: np.ndarray) -> None:
+        found = combine.accuracy(scores, data["classes"].numpy())
+        print(f"| {name} | {' | '.join(f'{found[k]:.1%}' for k in ('top-1', 'top-3', 'top-5'))} |")
+
+    row("nothing", shipped)
+    for name in (*kinds, "ln Q"):
+        weights = options.work / f"{name},_10100_balanced.pt".replace(" ", "_")
+        if not weights.exists():
+            continue
+        network = kinds[name](POINTS, CLASSES) if name in kinds else PatternResNet(CLASSES)
+        network.load_state_dict(torch.load(weights))
+        values = comparison.coarse(patterns) if name in kinds else network_input(patterns)
+        given = Patterns(values, np.ones(CLASSES), np.arange(CLASSES))
+        said = comparison.log_probabilities(network.eval(), given).clip(min=-8)
+        row(f"{name} alone", said)
+        for weight in (0.1, 0.2, 0.4):
+            row(f"{name}, {weight}", shipped[:, :CLASSES] + weight * said)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    steps = {"data": make_data, "fit": run_fit, "table": table}
+    steps = {
+        "data": make_data,
+        "fit": run_fit,
+        "table": table,
+        "alike": alike,
+        "shipped": with_shipped,
+    }
     parser.add_argument("step", choices=steps)
     parser.add_argument("work", type=Path, metavar="WORK")
     parser.add_argument("--list", type=Path, metavar="FILE")

@@ -43,6 +43,10 @@ def test_patterns_are_those_of_the_crystals(crystals: Library) -> None:
     assert whole.classes.tolist() == crystals.classes.tolist()
     again = comparison.patterns_of(crystals, 0)
     assert (whole.values == again.values).all()
+    # Each is the most like itself, and no two crystals are alike.
+    assert comparison.likeness(whole, again) == pytest.approx(1.0, abs=1e-3)
+    rest = np.arange(1, len(crystals))
+    assert comparison.likeness(whole.part(np.zeros(1, int)), whole.part(rest))[0] < 0.95
 
 
 def test_copies_are_nearly_alike_and_other_crystals_are_not(crystals: Library) -> None:

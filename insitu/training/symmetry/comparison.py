@@ -104,6 +104,18 @@ def take(library: Library, which: Array) -> Library:
     )  # fmt: skip
 
 
+def likeness(patterns: Patterns, others: Patterns) -> Array:
+    """Return the largest cosine of each pattern, shape (n,), with any of others."""
+
+    def unit(values: Array) -> Array:
+        values = values.astype(np.float32)
+        return np.asarray(values / np.linalg.norm(values, axis=1, keepdims=True))
+
+    a, b = unit(patterns.values), unit(others.values)
+    parts = range(0, len(a), 256)
+    return np.concatenate([(a[k : k + 256] @ b.T).max(axis=1) for k in parts])
+
+
 def with_copies(crystals: int, entries: int, rng: np.random.Generator) -> Array:
     """Return which crystal each entry of a database with duplicates is of, shape (entries,).
 
