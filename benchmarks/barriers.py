@@ -24,7 +24,8 @@ import numpy as np
 
 from insitu.models.barriers import save
 from insitu.training.fit import barriers as fit
-from insitu.training.fit.barriers import Glass, Score, Sums
+from insitu.training.fit.barriers import Glass, Score
+from insitu.training.fit.ridge import Sums
 
 #: Penalties of densities and of spectra among which the glasses that are left out decide.
 PENALTIES = ((0.5, 30.0), (0.5, 100.0), (0.5, 300.0), (2.0, 100.0))

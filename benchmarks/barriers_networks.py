@@ -28,7 +28,8 @@ from insitu.models.barriers import load
 from insitu.models.networks.symgnn import SymGNN
 from insitu.training.fit import barriers as fit
 from insitu.training.fit import symgnn
-from insitu.training.fit.barriers import Score, Sums
+from insitu.training.fit.barriers import Score
+from insitu.training.fit.ridge import Sums
 from insitu.training.fit.symgnn_graph import CUTOFF, Graph
 from insitu.training.fit.symgnn_step import passed
 

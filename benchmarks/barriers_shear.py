@@ -39,6 +39,7 @@ from insitu.frame.frame import Frame
 from insitu.frame.neighbors.search import Neighbors
 from insitu.models.barriers import load
 from insitu.training.fit import barriers as fit
+from insitu.training.fit.ridge import Sums
 from insitu.training.runs import potentials_folder, run_lammps, write_data
 
 Floats = NDArray[np.float64]
@@ -285,9 +286,7 @@ class LeftOut:
         self._reduction = fit.Reduction.of(self._glasses, self._settings)
         penalty = load("cuzr-barriers").card.more["penalty"]
         self._penalties = self._reduction.penalties(*penalty)
-        self._sums = [
-            fit.Sums(self._described(g), g.barriers, fit.errors_of(g)) for g in self._glasses
-        ]
+        self._sums = [Sums(self._described(g), g.barriers, fit.errors_of(g)) for g in self._glasses]
 
     def _described(self, glass: fit.Glass) -> Floats:
         return fit.features(glass, self._settings, self._reduction)
@@ -302,7 +301,7 @@ class LeftOut:
         others = [
             s for g, s in zip(self._glasses, self._sums, strict=True) if fit.related(g, it) >= 1.0
         ]
-        weight, constant = fit.Sums.of(others).fit(self._penalties)
+        weight, constant = Sums.of(others).fit(self._penalties)
         positions, box = (sample.fractions() % 1.0) @ sample.cell, np.diag(sample.cell)
         relaxed = fit.Glass(number, positions, box, sample.types - 1, it.barriers)
         found: Floats = self._described(relaxed) @ weight + constant

@@ -12,8 +12,8 @@ from insitu.models.barriers import load, save
 from insitu.models.engines.angular import AngularSettings
 from insitu.testing import lattice
 from insitu.training.fit import barriers as fit
-from insitu.training.fit.barriers import Glass, Score, Sums
-from insitu.training.fit.ridge import Errors
+from insitu.training.fit.barriers import Glass, Score
+from insitu.training.fit.ridge import Errors, Sums
 
 SETTINGS = replace(fit.SETTINGS, centres=(2.6, 3.2, 4.0, 5.0), width=0.5, angular=None)
 ANGULAR = replace(SETTINGS, angular=AngularSettings(3, (2.6, 4.2), 0.6, 5.0, 4.0))

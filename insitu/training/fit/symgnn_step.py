@@ -189,7 +189,7 @@ def _symmetrised(module: Symmetrisation, graph: Graph, samples: int, every: int)
     factor, shift = _statistics(second, some)
     again = module.normalise
     if some is not None and isinstance(again, nn.BatchNorm1d):
-        some = torch.relu(some * factor + shift).reshape(len(inputs), -1, len(shift)).mean(0)
+        some = torch.relu(some * factor + shift).view(len(inputs), -1, len(shift)).mean(0)
     b, d = two.weight * factor.unsqueeze(1), two.bias * factor + shift
     parts = []
     for at in range(0, len(graph.vectors), 16 * _TILE):
