@@ -93,8 +93,8 @@ std::string start(LAMMPS_NS::LAMMPS *lmp)
     if (name.empty())
       return "fix insitu needs a Python with a shared library and the one that insitu was "
              "installed with has none; install it (Debian's package libpython3.x), set "
-             "INSITU_LIBPYTHON to a libpython3.x.so, or run LAMMPS from Python: python -m lammps, or "
-             "a script that imports lammps";
+             "INSITU_LIBPYTHON to a libpython3.x.so, or run LAMMPS from a Python script that imports "
+             "lammps";
     process = dlopen(name.c_str(), RTLD_NOW | RTLD_GLOBAL);
     if (!process)
       return "fix insitu cannot load Python: " + std::string(dlerror()) +
