@@ -8,6 +8,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,8 @@ class Events:
         self._interval = min(intervals, default=0)
         #: Step of the last frame, and of the last one in that file.
         self._latest = self._in_file = -1
+        #: Whether that file is for a restart file, and is kept beside the next one.
+        self._is_kept = False
         self._stem = ""
         self._said = False
 
@@ -129,13 +132,14 @@ class Events:
         wanted = Path(os.path.realpath(self._settings.file))
         new = self._settings.if_exists == "new"
         self._stem = str((free_name(wanted) if new else wanted).with_suffix(""))
-        if self._interval and not continues and self._for_restarts.exists():
-            if self._settings.if_exists != "overwrite":
+        for path in filter(Path.exists, self._for_restarts if self._interval else ()):
+            if self._settings.if_exists != "overwrite" and not continues:
                 raise SettingError(
-                    f"analyze {self.triggers[0].name}: '{self._for_restarts}' exists, of an earlier run; "
+                    f"analyze {self.triggers[0].name}: '{path}' exists, of an earlier run; "
                     "remove it or rename it, or choose if_exists overwrite"
                 )
-            self._for_restarts.unlink()
+            if not continues:
+                path.unlink()
         for t in self.triggers:
             for number, path in self._files(t):
                 if self._settings.if_exists != "overwrite" and not continues:
@@ -147,7 +151,7 @@ class Events:
                     if number > t.events:
                         path.unlink()
                     elif number == t.events:
-                        _cut(path, first_step)
+                        kept_frames.cut(path, first_step)
                 except (OSError, ValueError) as error:
                     raise SettingError(
                         f"analyze {t.name}: '{path}' is in the way of the frames of an event and cannot be "
@@ -155,8 +159,9 @@ class Events:
                     ) from None
 
     @property
-    def _for_restarts(self) -> Path:
-        return Path(f"{self._stem}.before.dump")
+    def _for_restarts(self) -> tuple[Path, Path]:
+        """The file for the latest restart file or the end of a run, and that for the one before."""
+        return Path(f"{self._stem}.before.dump"), Path(f"{self._stem}.before.old.dump")
 
     def recall(self, first_step: int, last_step: int, units: str) -> None:
         """Take up the frames that an earlier run has left for its restart; collective.
@@ -170,26 +175,43 @@ class Events:
         units
             Unit style of the deck.
         """
-        path = self._for_restarts
-        there = self._ranks.rank == 0 and self._interval and last_step >= 0 and path.exists()
-        if not self._ranks.sum(np.array([float(bool(there))]))[0]:
-            return
-        found, trouble = kept_frames.read(self._ranks, path, units, first_step)
-        found = found[-self._most :]
-        if self._ranks.rank == 0 and not trouble:
-            last = found[-1].step if found else None
-            if last != last_step:  # the history has frames that the file has not: a gap
-                until = f"ends at step {last}" if found else "has no frame from before the restart"
-                trouble = (
-                    f"it {until}, and the history's last frame before it is of step {last_step}"
+        best: list[Kept] = []
+        troubles = []
+        self._is_kept = False
+        paths = self._for_restarts if self._interval else ()
+        for path in paths if self._ranks.rank == 0 else ():
+            # What is of another course of the run has to go, or the next restart would find it. One that
+            # is damaged stays: it is said below.
+            if path.exists():
+                guarded(
+                    partial(kept_frames.cut, path, first_step) if last_step >= 0 else path.unlink
                 )
-        if self._ranks.rank == 0 and trouble:
+        for k, path in enumerate(paths):
+            there = self._ranks.rank == 0 and path.exists()
+            if len(best) == self._most or not self._ranks.sum(np.array([float(there)]))[0]:
+                continue
+            found, trouble = kept_frames.read(self._ranks, path, units, first_step)
+            found = found[-self._most :]
+            if self._ranks.rank == 0 and not trouble:
+                last = found[-1].step if found else None
+                if last != last_step:  # the history has frames that the file has not: a gap
+                    until = (
+                        f"ends at step {last}" if found else "has no frame from before the restart"
+                    )
+                    trouble = (
+                        f"it {until}, and the history's last frame before it is of step {last_step}"
+                    )
+            if trouble:
+                troubles.append(f"'{path}': {trouble}")
+            fits = not self._ranks.sum(np.array([float(trouble is not None)]))[0]
+            if fits and len(found) > len(best):
+                best, self._is_kept = found, k == 0
+        if troubles and not best:
             log.warning(
-                "insitu: the frames before an event are not taken up from '%s': %s; an event soon after "
-                "the restart has fewer", path, trouble,
+                "insitu: the frames before an event are not taken up from %s; an event soon after "
+                "the restart has fewer", "; ".join(troubles),
             )  # fmt: skip
-        if not self._ranks.sum(np.array([float(trouble is not None)]))[0]:
-            self._ring.extend(found)
+        self._ring.extend(best)
 
     def _files(self, t: Trigger) -> list[tuple[int, Path]]:
         folder = Path(self._stem).parent
@@ -243,25 +265,33 @@ class Events:
         if self._most:
             self._ring.extend(this)
             before, self._latest = self._latest, frame.step
-            if ends or self._is_for_a_restart(view, before):
-                self.keep()
+            restarts = self._is_for_a_restart(before)
+            if ends or restarts or self._is_last(view, before):
+                self.keep(restarts)
 
-    def _is_for_a_restart(self, view: LammpsView, before: int) -> bool:
+    def _is_for_a_restart(self, before: int) -> bool:
         """Return whether a restart file may be written before the next frame."""
         step, interval = self._latest, self._interval
         if not interval:
             return False
-        _, last = view.run_span
-        following = step + (self._settings.every or max(step - before, 1))
         passed = before >= 0 and before // interval < step // interval
-        return (
-            passed
-            or following > (step // interval + 1) * interval
-            or (last is not None and following > last)
-        )
+        return passed or self._following(before) > (step // interval + 1) * interval
 
-    def keep(self) -> None:
+    def _is_last(self, view: LammpsView, before: int) -> bool:
+        """Return whether the run ends before the next frame."""
+        _, last = view.run_span
+        return last is not None and self._following(before) > last
+
+    def _following(self, before: int) -> int:
+        return self._latest + (self._settings.every or max(self._latest - before, 1))
+
+    def keep(self, for_a_restart: bool = False) -> None:
         """Write the frames before an event into the file for a restart; collective.
+
+        Parameters
+        ----------
+        for_a_restart
+            LAMMPS may write a restart file before the next frame; else it is the end of a run.
 
         Raises
         ------
@@ -270,13 +300,21 @@ class Events:
         """
         if not self._interval or not self._ring or self._in_file == self._latest:
             return
-        path = self._for_restarts
+        path, old = self._for_restarts
         new = path.with_suffix(".new")
         trouble = kept_frames.write(self._ranks, new, "w", [*self._ring], kept_frames.EXACT)
+
+        def put() -> None:
+            # The restart file that belongs to this one may never be finished, and a run that ends
+            # may leave none: then a restart goes on from the one before.
+            if self._is_kept and path.exists():
+                os.replace(path, old)
+            os.replace(new, path)
+
         if self._ranks.rank == 0:
-            trouble = trouble or guarded(lambda: os.replace(new, path))
+            trouble = trouble or guarded(put)
         self._ranks.agree(trouble and f"'{path}' could not be written: {trouble}")
-        self._in_file = self._latest
+        self._in_file, self._is_kept = self._latest, for_a_restart
 
     def _both(self, decisions: Sequence[Decision]) -> list[tuple[Trigger, Decision]]:
         return list(zip(self.triggers, decisions, strict=True))
@@ -290,18 +328,3 @@ class Events:
         path = Path(f"{self._stem}.{t.name}.{t.events}.dump")
         trouble = kept_frames.write(self._ranks, path, mode, frames)
         self._ranks.agree(trouble and f"'{path}' could not be written: {trouble}")
-
-
-def _cut(path: Path, first_step: int) -> None:
-    """Leave of a dump the frames before a step, those that are whole."""
-    keep, begun, next_is_step = 0, 0, False
-    with open(path, "rb+") as file:
-        while line := file.readline():
-            if next_is_step and int(line) >= first_step:
-                keep = begun
-                break
-            next_is_step = line.startswith(b"ITEM: TIMESTEP")
-            if next_is_step:
-                begun = file.tell() - len(line)
-            keep = file.tell()
-        file.truncate(keep)

@@ -218,6 +218,21 @@ def read(ranks: Ranks, path: Path, units: str, first_step: int) -> tuple[list[Ke
     return ([] if damaged else found), trouble
 
 
+def cut(path: Path, first_step: int) -> None:
+    """Leave of a dump the frames before a step, those that are whole."""
+    keep, begun, next_is_step = 0, 0, False
+    with open(path, "rb+") as file:
+        while line := file.readline():
+            if next_is_step and int(line) >= first_step:
+                keep = begun
+                break
+            next_is_step = line.startswith(b"ITEM: TIMESTEP")
+            if next_is_step:
+                begun = file.tell() - len(line)
+            keep = file.tell()
+        file.truncate(keep)
+
+
 class _Dump:
     """Reads the frames of a dump of :func:`write`.
 

@@ -206,7 +206,30 @@ def test_the_frames_before_an_event_outlive_a_restart(host: Host, tmp_path: Path
     (folder / "a.melt.1.dump").unlink()
     text = (folder / "a.before.dump").read_text()
     (folder / "a.before.dump").write_text(text[: text.rindex("ITEM: TIMESTEP")])
+    (folder / "a.before.old.dump").unlink()
     run = host.run(folder, after.format(30) + melt, 2)
     assert run.code == 0, run.text[-2000:]
     assert "are not taken up from" in run.text
     assert list(frames(folder / "a.melt.1.dump")) == [35, 40, 45, 50]
+
+
+def test_a_restart_file_before_the_last_one(host: Host, tmp_path: Path) -> None:
+    """A run that ended after its last restart file, or within that file: all frames are there as well."""
+    words = MELTED.replace("before 2", "before 4") + " restart 20"
+    monitor = host.monitor(5, file="a.h5", if_exists="append", analyze=words)
+    run = host.run(tmp_path, DECK + monitor + "restart 20 at.*\nrun 60\nrun 15\nrun 3\n", 2)
+    assert run.code == 0, run.text[-2000:]
+    assert list(frames(tmp_path / "a.before.dump")) == [60, 65, 70, 75]
+    assert list(frames(tmp_path / "a.before.old.dump")) == [45, 50, 55, 60]
+    go_on = "units metal\nread_restart at.{}\n" + FORCES + monitor + "{}run 20\n"
+    run = host.run(tmp_path, go_on.format(60, MELT), 3)
+    assert run.code == 0, run.text[-2000:]
+    assert "not taken up" not in run.text
+    assert list(frames(tmp_path / "a.melt.1.dump")) == [45, 50, 55, 60, 65, 70, 75, 80]
+    # From far before: no frame of the first course of the run is left to be found.
+    (tmp_path / "a.melt.1.dump").unlink()
+    run = host.run(tmp_path, go_on.format(20, "").replace("restart 20", "restart 40"), 1)
+    assert run.code == 0, run.text[-2000:]
+    assert "has no frame from before the restart" in run.text
+    assert list(frames(tmp_path / "a.before.dump")) == [25, 30, 35, 40]
+    assert not list(frames(tmp_path / "a.before.old.dump"))
