@@ -70,13 +70,15 @@ def _submit(options: argparse.Namespace) -> int:
     if options.dry_run:
         print(text, end="")
         return 0
+    if path.exists() and path.samefile(job.deck):
+        raise SettingError(f"--out {path} is the deck itself, which would be lost; give another name")
     if path.exists() and path.read_text() != text and not options.out:
         raise SettingError(
             f"'{path}' is there already and differs from this script; name another with --out, or submit "
             f"it as it is: sbatch {shlex.quote(str(path))}"
         )
     number = submit(text, path)
-    print(f"job {number} is queued: sbatch {path}")
+    print(f"job {number} is queued: sbatch {shlex.quote(str(path))}")
     print(f"  insitu watch {number}      its history, once there is one")
     print(f"  squeue -j {number}         its place in the queue")
     print(f"  scancel {number}           ends it at once; --signal=TERM: at its next frame")

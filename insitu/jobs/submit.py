@@ -85,6 +85,11 @@ class Job:
                 f"--time {self.time} is not a time limit; give minutes, H:MM:SS or D-HH, as sbatch "
                 "takes them, for example 4:00:00"
             )
+        if 0 < _seconds(self.time) <= self.grace:
+            raise SettingError(
+                f"--grace {self.grace} is not shorter than --time {self.time}: the job would get SIGTERM "
+                "when it begins, and end at its first frame; give fewer seconds, 0 for no SIGTERM"
+            )
         if self.environment is not None and not self.environment.is_file():
             raise SettingError(
                 f"--env {self.environment} does not exist; give the shell file that loads the modules "
@@ -96,6 +101,15 @@ class Job:
                     f"--sbatch {option} is not an option of sbatch; write it as sbatch takes it, for "
                     "example --sbatch=--qos=high"
                 )
+
+
+def _seconds(time: str) -> int:
+    """Return a time limit as sbatch reads it: minutes, M:SS, H:MM:SS, D-H, D-H:MM or D-H:MM:SS [s]."""
+    days, dash, rest = time.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if not dash and len(parts) < 3:
+        parts = [0, *parts]
+    return 86400 * int(days or 0) + sum(u * p for u, p in zip((3600, 60, 1), parts, strict=False))
 
 
 def script(job: Job, folder: Path, path: Path) -> str:
@@ -130,7 +144,7 @@ def script(job: Job, folder: Path, path: Path) -> str:
     text = resources.files("insitu.jobs").joinpath("submit.sbatch").read_text()
     return _Script(text).substitute(
         name=job.name or re.sub(r"[^\w.+-]", "_", job.deck.name), options="\n".join(lines),
-        deck=job.deck.name, script=path.name, folder=shlex.quote(str(folder)),
+        deck=job.deck.name, script=shlex.quote(path.name), folder=shlex.quote(str(folder)),
         environment=environment, command=command.rstrip(),
     )  # fmt: skip
 
@@ -156,13 +170,13 @@ def submit(text: str, path: Path) -> str:
     if program is None:
         raise InsituError(
             f"sbatch is not on PATH: this machine has no SLURM, or its module is not loaded. The "
-            f"script is '{path}'; submit it where SLURM is: sbatch {path}"
+            f"script is '{path}'; submit it where SLURM is: sbatch {shlex.quote(str(path))}"
         )
     done = run([program, "--parsable", str(path)])
     if done.returncode:
         raise InsituError(
             f"sbatch refused '{path}': {done.stderr.strip()}\nchange the options (insitu submit --help) "
-            f"or the script, and submit it again: sbatch {path}"
+            f"or the script, and submit it again: sbatch {shlex.quote(str(path))}"
         )
     return done.stdout.strip().split(";")[0]
 

@@ -137,3 +137,40 @@ def test_whose_atoms_make_up_the_surroundings_is_told(
     assert "'o.h5' has neighbors O, and 'a.h5' has all" in capsys.readouterr().err
     assert cli.main(["compare", "o.h5", "--ptm", "a.dump"]) == 2
     assert "name them by atom types in the run: neighbors 1" in capsys.readouterr().err
+
+
+def test_a_job_of_a_deck_with_a_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command that the script names is one that a shell takes."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.my deck").touch()
+    assert cli.main(["submit", "in.my deck", "--dry-run"]) == 0
+    assert "hand it in with: sbatch 'in.my deck.sbatch'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("time", "grace", "said"),
+    [
+        ("2", 120, True), ("2", 119, False), ("1:59", 119, True), ("0:02:00", 120, True),
+        ("0-01", 3600, True),
+        ("1-00:01", 86460, True), ("1-00:01:01", 86460, False), ("0", 120, False),
+    ],
+)  # fmt: skip
+def test_a_job_that_would_end_when_it_begins(
+    time: str, grace: int, said: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (deck := tmp_path / "in.melt").touch()
+    words = ["submit", str(deck), "--dry-run", "--time", time, "--grace", str(grace)]
+    assert cli.main(words) == (2 if said else 0)
+    assert ("is not shorter than --time" in capsys.readouterr().err) == said
+
+
+def test_the_script_of_a_job_does_not_replace_its_deck(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deck = tmp_path / "in.melt"
+    deck.write_text("run 0\n")
+    assert cli.main(["submit", str(deck), "--out", str(deck)]) == 2
+    assert "is the deck itself" in capsys.readouterr().err
+    assert deck.read_text() == "run 0\n"
