@@ -71,7 +71,9 @@ def _submit(options: argparse.Namespace) -> int:
         print(text, end="")
         return 0
     if path.exists() and path.samefile(job.deck):
-        raise SettingError(f"--out {path} is the deck itself, which would be lost; give another name")
+        raise SettingError(
+            f"--out {path} is the deck itself, which would be lost; give another name"
+        )
     if path.exists() and path.read_text() != text and not options.out:
         raise SettingError(
             f"'{path}' is there already and differs from this script; name another with --out, or submit "
