@@ -178,6 +178,28 @@ def test_a_model_of_ones_own(
         CrystalAnalysis(CrystalSettings(elastic_model=str(model), cutoff=6.0), system)
 
 
+def test_a_file_that_is_no_model_is_told(model: Path, tmp_path: Path) -> None:
+    """Cut, changed, empty, of another kind of file, with other contents: never an error of NumPy's."""
+    whole, file = model.read_bytes(), tmp_path / "bad.npz"
+    middle = len(whole) // 2
+    cases = [b"", b"PK\x03\x04" + bytes(99), whole[:middle]]
+    cases.append(whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :])
+    for notes in ("{", "[1]", "{}", '{"kind": "elastic", "networks": 1}', '{"networks": 0}'):
+        np.savez(file, notes=notes)
+        cases.append(file.read_bytes())
+    np.savez(file, **{"notes": '{"kind": "elastic", "networks": 1}', "7/radius": np.ones(95)})
+    cases.append(file.read_bytes())
+    np.save(tmp_path / "array.npy", np.ones(3))
+    cases.append((tmp_path / "array.npy").read_bytes())
+    for content in cases:
+        file.write_bytes(content)
+        weights.loaded.cache_clear()
+        with pytest.raises(
+            ModelError, match=r"bad\.npz.*give a file of benchmarks/potential_tensors"
+        ):
+            elastic_tensor(3.5 * FCC, [[0, 0, 0]], [28], str(file))
+
+
 def test_a_fit_begins_with_given_weights() -> None:
     """At no rate of learning nothing changes; at a small one the tensors of training are approached."""
     net = weights.loaded("elastic")[0][0]

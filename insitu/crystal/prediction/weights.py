@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
+import zlib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,11 +21,13 @@ from insitu.frame.species import SYMBOLS
 #: Where the shipped models are.
 FOLDER = Path(__file__).parent / "models"
 Weights = dict[str, NDArray[np.float64]]
+#: What is raised where a file is none of NumPy's archives, is cut, or was changed.
+_DAMAGED = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @cache
 def loaded(kind: str, file: str | None = None) -> tuple[list[Weights], dict[str, Any]]:
-    """Return the networks of a model, and what is known of it.
+    """Return the networks of a model, and what is known of it; a file is read once in a process.
 
     Parameters
     ----------
@@ -41,19 +46,27 @@ def loaded(kind: str, file: str | None = None) -> tuple[list[Weights], dict[str,
         "install insitu anew" if file is None else "give a file of benchmarks/potential_tensors.py"
     )
     try:
-        with np.load(path) as stored:
+        content = path.read_bytes()
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:  # NumPy looks at few of its checksums
+            if changed := archive.testzip():
+                raise ValueError(f"'{changed}' in it was changed")
+        with np.load(io.BytesIO(content)) as stored:
             arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError) as error:
+        notes = json.loads(str(arrays.pop("notes", "null")))
+    except _DAMAGED as error:
         raise ModelError(f"the model '{path}' cannot be read ({error}); {todo}") from None
-    if "notes" not in arrays:
+    if not isinstance(notes, dict) or not isinstance(notes.get("networks"), int):
         raise ModelError(f"the model '{path}' is no model of crystals; {todo}")
-    notes = json.loads(str(arrays.pop("notes")))
     if file is not None and notes.get("kind") != kind:
         raise ModelError(f"the model '{path}' is of '{notes.get('kind')}', not '{kind}'; {todo}")
     nets: list[Weights] = [{} for _ in range(notes["networks"])]
     for name, value in arrays.items():
         k, _, key = name.partition("/")
+        if not k.isdecimal() or int(k) >= len(nets):
+            raise ModelError(f"the model '{path}' has '{name}', which is of no network; {todo}")
         nets[int(k)][key] = value.astype(np.float64)
+    if file is not None and (lacking := set(loaded(kind)[0][0]) - set(*nets[:1])):
+        raise ModelError(f"the model '{path}' lacks {', '.join(sorted(lacking))}; {todo}")
     for net in nets[1:]:
         net |= {key: nets[0][key] for key in ("radius", "properties")}
     return nets, notes
