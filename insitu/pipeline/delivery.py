@@ -215,7 +215,7 @@ class Delivery:
     def ended(self) -> None:
         """Do what is to be done after a run, also one that was halted; collective."""
         if self._events is not None:
-            self._events.keep()
+            self._events.ended()
 
     @property
     def ends(self) -> bool:

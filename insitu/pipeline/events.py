@@ -8,7 +8,6 @@ import os
 import re
 from collections import deque
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from insitu.frame.frame import Frame
 from insitu.frame.ranks.reduce import Ranks
 from insitu.pipeline import kept_frames
 from insitu.pipeline.kept_frames import Kept
+from insitu.pipeline.restart_frames import RestartFrames
 from insitu.pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,13 +51,7 @@ class Events:
         self._settings, self._phases, self._ranks = settings, phases, ranks
         self._most = max((t.settings.before for t in triggers), default=0)
         self._ring: deque[Kept] = deque(maxlen=self._most)
-        intervals = [t.settings.restart for t in triggers if t.settings.restart]
-        #: Steps between restart files, for which the frames before an event are kept in a file as well.
-        self._interval = min(intervals, default=0)
-        #: Step of the last frame, and of the last one in that file.
-        self._latest = self._in_file = -1
-        #: Whether that file is for a restart file, and is kept beside the next one.
-        self._is_kept = False
+        self._restarts = RestartFrames(triggers, settings.every, ranks)
         self._stem = ""
         self._said = False
 
@@ -124,7 +118,7 @@ class Events:
             removed or cut.
         """
         self._ring.clear()
-        self._latest = self._in_file = -1
+        self._restarts.begin()
         if self._ranks.rank:
             return
         from insitu.history.writing.file_access import free_name
@@ -132,86 +126,36 @@ class Events:
         wanted = Path(os.path.realpath(self._settings.file))
         new = self._settings.if_exists == "new"
         self._stem = str((free_name(wanted) if new else wanted).with_suffix(""))
-        for path in filter(Path.exists, self._for_restarts if self._interval else ()):
+        self._restarts.stem = self._stem
+        found: list[tuple[str, int | None, Path]] = []
+        if not continues:
+            found = [(self._restarts.asked_by, None, p) for p in self._restarts.paths if p.exists()]
+        found += [(t.name, *file) for t in self.triggers for file in self._files(t)]
+        events = {t.name: t.events for t in self.triggers}
+        for name, number, path in found:
             if self._settings.if_exists != "overwrite" and not continues:
                 raise SettingError(
-                    f"analyze {self.triggers[0].name}: '{path}' exists, of an earlier run; "
-                    "remove it or rename it, or choose if_exists overwrite"
+                    f"analyze {name}: '{path}' exists, of an earlier run; remove it or rename it, or "
+                    "choose if_exists overwrite"
                 )
-            if not continues:
-                path.unlink()
-        for t in self.triggers:
-            for number, path in self._files(t):
-                if self._settings.if_exists != "overwrite" and not continues:
-                    raise SettingError(
-                        f"analyze {t.name}: '{path}' exists, of an earlier run; remove it or rename it, "
-                        "or choose if_exists overwrite"
-                    )
-                try:
-                    if number > t.events:
-                        path.unlink()
-                    elif number == t.events:
-                        kept_frames.cut(path, first_step)
-                except (OSError, ValueError) as error:
-                    raise SettingError(
-                        f"analyze {t.name}: '{path}' is in the way of the frames of an event and cannot be "
-                        f"replaced ({error}); remove it or rename it"
-                    ) from None
-
-    @property
-    def _for_restarts(self) -> tuple[Path, Path]:
-        """The file for the latest restart file or the end of a run, and that for the one before."""
-        return Path(f"{self._stem}.before.dump"), Path(f"{self._stem}.before.old.dump")
+            try:
+                if number is None or number > events[name]:
+                    path.unlink()
+                elif number == events[name]:
+                    kept_frames.cut(path, first_step)
+            except (OSError, ValueError) as error:
+                raise SettingError(
+                    f"analyze {name}: '{path}' is in the way of the frames of an event and cannot be "
+                    f"replaced ({error}); remove it or rename it"
+                ) from None
 
     def recall(self, first_step: int, last_step: int, units: str) -> None:
-        """Take up the frames that an earlier run has left for its restart; collective.
+        """Take up the frames that an earlier run has left, see :meth:`RestartFrames.recall`; collective."""
+        self._ring.extend(self._restarts.recall(self._most, first_step, last_step, units))
 
-        Parameters
-        ----------
-        first_step
-            The first that will be written.
-        last_step
-            That of the history's last frame before it; on rank 0.
-        units
-            Unit style of the deck.
-        """
-        best: list[Kept] = []
-        troubles = []
-        self._is_kept = False
-        paths = self._for_restarts if self._interval else ()
-        for path in paths if self._ranks.rank == 0 else ():
-            # What is of another course of the run has to go, or the next restart would find it. One that
-            # is damaged stays: it is said below.
-            if path.exists():
-                guarded(
-                    partial(kept_frames.cut, path, first_step) if last_step >= 0 else path.unlink
-                )
-        for k, path in enumerate(paths):
-            there = self._ranks.rank == 0 and path.exists()
-            if len(best) == self._most or not self._ranks.sum(np.array([float(there)]))[0]:
-                continue
-            found, trouble = kept_frames.read(self._ranks, path, units, first_step)
-            found = found[-self._most :]
-            if self._ranks.rank == 0 and not trouble:
-                last = found[-1].step if found else None
-                if last != last_step:  # the history has frames that the file has not: a gap
-                    until = (
-                        f"ends at step {last}" if found else "has no frame from before the restart"
-                    )
-                    trouble = (
-                        f"it {until}, and the history's last frame before it is of step {last_step}"
-                    )
-            if trouble:
-                troubles.append(f"'{path}': {trouble}")
-            fits = not self._ranks.sum(np.array([float(trouble is not None)]))[0]
-            if fits and len(found) > len(best):
-                best, self._is_kept = found, k == 0
-        if troubles and not best:
-            log.warning(
-                "insitu: the frames before an event are not taken up from %s; an event soon after "
-                "the restart has fewer", "; ".join(troubles),
-            )  # fmt: skip
-        self._ring.extend(best)
+    def ended(self) -> None:
+        """Keep the last frames of a run that has ended, also where it was halted; collective."""
+        self._restarts.keep(self._ring)
 
     def _files(self, t: Trigger) -> list[tuple[int, Path]]:
         folder = Path(self._stem).parent
@@ -264,57 +208,8 @@ class Events:
                 )  # fmt: skip
         if self._most:
             self._ring.extend(this)
-            before, self._latest = self._latest, frame.step
-            restarts = self._is_for_a_restart(before)
-            if ends or restarts or self._is_last(view, before):
-                self.keep(restarts)
-
-    def _is_for_a_restart(self, before: int) -> bool:
-        """Return whether a restart file may be written before the next frame."""
-        step, interval = self._latest, self._interval
-        if not interval:
-            return False
-        passed = before >= 0 and before // interval < step // interval
-        return passed or self._following(before) > (step // interval + 1) * interval
-
-    def _is_last(self, view: LammpsView, before: int) -> bool:
-        """Return whether the run ends before the next frame."""
-        _, last = view.run_span
-        return last is not None and self._following(before) > last
-
-    def _following(self, before: int) -> int:
-        return self._latest + (self._settings.every or max(self._latest - before, 1))
-
-    def keep(self, for_a_restart: bool = False) -> None:
-        """Write the frames before an event into the file for a restart; collective.
-
-        Parameters
-        ----------
-        for_a_restart
-            LAMMPS may write a restart file before the next frame; else it is the end of a run.
-
-        Raises
-        ------
-        InsituError
-            On all ranks: it cannot be written.
-        """
-        if not self._interval or not self._ring or self._in_file == self._latest:
-            return
-        path, old = self._for_restarts
-        new = path.with_suffix(".new")
-        trouble = kept_frames.write(self._ranks, new, "w", [*self._ring], kept_frames.EXACT)
-
-        def put() -> None:
-            # The restart file that belongs to this one may never be finished, and a run that ends
-            # may leave none: then a restart goes on from the one before.
-            if self._is_kept and path.exists():
-                os.replace(path, old)
-            os.replace(new, path)
-
-        if self._ranks.rank == 0:
-            trouble = trouble or guarded(put)
-        self._ranks.agree(trouble and f"'{path}' could not be written: {trouble}")
-        self._in_file, self._is_kept = self._latest, for_a_restart
+            _, last = view.run_span
+            self._restarts.take(self._ring, frame.step, frame.step if ends else last)
 
     def _both(self, decisions: Sequence[Decision]) -> list[tuple[Trigger, Decision]]:
         return list(zip(self.triggers, decisions, strict=True))

@@ -23,7 +23,7 @@ from insitu.frame.frame import Frame
 from insitu.frame.ranks.reduce import Ranks
 from insitu.frame.units import ANGSTROM
 
-#: Atoms that are made text at once.
+#: Atoms that are made text, or read as text, at once.
 _ROWS = 20_000
 #: Unit styles of Å, and that without a unit: the others are named in a dump.
 _ANGSTROM = ("metal", "real", "lj")
@@ -267,11 +267,13 @@ class _Dump:
 
     def rows(self, count: int) -> NDArray[Any]:
         """Return the next atoms of a frame."""
-        flat = np.array(" ".join(islice(self.file, count)).split(), dtype=np.float64)
-        if flat.size != 6 * count:
-            raise ValueError("its last frame is not whole")
-        table = flat.reshape(count, 6)
         rows = np.empty(count, dtype=kind(True))
-        rows["id"], rows["type"], rows["phase"] = table[:, 0], table[:, 1], table[:, 5]
-        rows["r"] = table[:, 2:5]
+        for k in range(0, count, _ROWS):  # as words they are many times as large
+            some = rows[k : k + _ROWS]
+            flat = np.array(" ".join(islice(self.file, len(some))).split(), dtype=np.float64)
+            if flat.size != 6 * len(some):
+                raise ValueError("its last frame is not whole")
+            table = flat.reshape(-1, 6)
+            some["id"], some["type"], some["phase"] = table[:, 0], table[:, 1], table[:, 5]
+            some["r"] = table[:, 2:5]
         return rows

@@ -233,3 +233,30 @@ def test_a_restart_file_before_the_last_one(host: Host, tmp_path: Path) -> None:
     assert "has no frame from before the restart" in run.text
     assert list(frames(tmp_path / "a.before.dump")) == [25, 30, 35, 40]
     assert not list(frames(tmp_path / "a.before.old.dump"))
+
+
+def test_restart_files_between_frames_and_two_kills(host: Host, tmp_path: Path) -> None:
+    """Frames every 7 steps, a restart file at 20, from which the run begins twice: none is lost."""
+    words = "trigger name hot on temperature above 0 hold 3 before 2 after 1 restart 20"
+    monitor = host.monitor(7, file="a.h5", if_exists="append", analyze=words)
+    # An error in the middle of a run, after the frame at step 21.
+    killed = "variable die equal 1/(24-step)\nthermo 1\nthermo_style custom step v_die\nrun 60\n"
+    host.run(tmp_path, DECK + monitor + "restart 20 at.*\n" + killed, 2)
+    assert list(frames(tmp_path / "a.before.dump")) == [7, 14]
+    again = "units metal\nread_restart at.20\n" + FORCES + monitor
+    host.run(tmp_path, again + killed, 1)
+    assert list(frames(tmp_path / "a.before.dump")) == [7, 14]
+    run = host.run(tmp_path, again + "run 12\n", 2)
+    assert run.code == 0, run.text[-2000:]
+    assert "not taken up" not in run.text
+    assert list(frames(tmp_path / "a.hot.1.dump")) == [7, 14, 21, 28]
+    assert list(frames(tmp_path / "a.before.dump")) == [21, 28]
+    # What is in its way is named, also where it may be replaced.
+    (tmp_path / "a.before.dump").unlink()
+    (tmp_path / "a.before.dump").mkdir()
+    over = host.monitor(7, file="a.h5", if_exists="overwrite", analyze=words)
+    run = host.run(tmp_path, DECK + over + "run 7\n", 2)
+    assert run.code != 0
+    assert re.search(
+        r"analyze hot: '\S*a\.before\.dump' is in the way .*; remove it or rename it", run.text
+    )

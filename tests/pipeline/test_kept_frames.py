@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Frames that go into a dump and come back; what a dump that is damaged says. Ranks: tests/mpi."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +61,16 @@ def test_a_dump_that_is_damaged_gives_no_frame(tmp_path: Path) -> None:
     found, trouble = kept_frames.read(Ranks(), tmp_path / "none.dump", "metal", 100)
     assert found == []
     assert "FileNotFoundError" in str(trouble)
+
+
+def test_reading_takes_the_room_of_the_atoms(tmp_path: Path) -> None:
+    """Words of a text are many times as large as numbers: they are not all in memory at once."""
+    path, frame = tmp_path / "a.before.dump", kept(10, 200_000, 1)
+    kept_frames.write(Ranks(), path, "w", [frame], EXACT)
+    tracemalloc.start()
+    (found,), trouble = kept_frames.read(Ranks(), path, "metal", 100)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert trouble is None
+    assert found.atoms.tobytes() == frame.atoms.tobytes()
+    assert most < 6 * frame.atoms.nbytes
