@@ -19,7 +19,7 @@ from insitu.errors import HistoryError, InsituError, did_you_mean
 
 FORMAT = 1
 #: Settings that give the numbers of a history their meaning.
-MUST_AGREE = ("model_sha256", "coverage", "threshold", "group", "neighbors", "units")
+MUST_AGREE = ("model_sha256", "coverage", "threshold", "group", "neighbors", "units", "types")
 #: What a history means that does not say it.
 UNSAID = {"neighbors": "all", "coverage": 0.0}
 

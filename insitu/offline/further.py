@@ -49,6 +49,11 @@ class Further:
     file
         For messages.
 
+    Attributes
+    ----------
+    names
+        Elements that the types 1, 2, … are, where the file has those and no types; else nothing.
+
     Raises
     ------
     SettingError
@@ -65,8 +70,8 @@ class Further:
                 f"--analyze {columns[0]}: columns are those of LAMMPS, a file has none; leave them out"
             )
         self._units, self._phases, self._file = units, phases, file
-        self._names = named_types(c, species)
-        n_types = len(self._names) or (1 if c.types is None else int(c.types.max(initial=1)))
+        self.names = named_types(c, species)
+        n_types = len(self.names) or (1 if c.types is None else int(c.types.max(initial=1)))
         self._check(c, n_types)
         bare = self._frame(c, 0, None)
         system = AnalysedSystem(
@@ -107,8 +112,8 @@ class Further:
 
     def _species(self, c: Configuration, n_types: int) -> tuple[str, ...]:
         """Return the element of each type, where all atoms of a type have one and the file says it."""
-        if self._names or c.types is None or c.names is None or c.numbers is None:
-            return self._names if c.numbers is not None else ()
+        if self.names or c.types is None or c.names is None or c.numbers is None:
+            return self.names if c.numbers is not None else ()
         found = []
         for kind in range(1, n_types + 1):
             elements = np.unique(c.names[c.types == kind])
@@ -119,7 +124,7 @@ class Further:
 
     def _frame(self, c: Configuration, step: int, selected: NDArray[np.bool_] | None) -> Frame:
         return Frame.from_arrays(
-            c.positions, c.cell, c.pbc, reach=0.0, types=types_of(c, self._names, self._file),
+            c.positions, c.cell, c.pbc, reach=0.0, types=types_of(c, self.names, self._file),
             ids=c.ids, origin=c.origin, step=step, time=c.time or 0.0, units=self._units, selected=selected,
         )  # fmt: skip
 
@@ -138,7 +143,7 @@ class Further:
         self._check(c, 1)
         analysed = found.analysed
         bare = self._frame(c, step, None if analysed.all() else analysed)
-        kinds = len(self._names) or self.analyses[0].system.n_types
+        kinds = len(self.names) or self.analyses[0].system.n_types
         if bare.n_local and not 1 <= int(bare.types.min()) <= int(bare.types.max()) <= kinds:
             raise SettingError(
                 f"--analyze: step {step} has the atom types {np.unique(bare.types).tolist()}, the first "

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -193,6 +194,7 @@ class Output:
 
         assert self._options.out
         settings = {k: v for k, v in asdict(self._options).items() if v not in (None, (), "")}
+        names = self._names or (self._further.names if self._further else ())
         return Series.create(
             self._options.out,
             [
@@ -215,7 +217,7 @@ class Output:
                 "atoms": len(c),
                 "ranks": 1,
                 "files": list(self._files),
-                **({"types": list(self._names)} if self._names else {}),
+                **({"types": json.dumps(names)} if names else {}),
                 **of_process({}),
             },
             classes=analyzer.classes,

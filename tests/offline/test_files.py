@@ -331,6 +331,22 @@ def test_types_of_a_file_with_elements_are_its_elements(
         classify(path, out=str(tmp_path / "c.h5"), types=True, species=("Cl",))
 
 
+@pytest.mark.parametrize("words", [["--types"], ["--analyze", "rdf cutoff 4 bins 40"]])
+def test_a_history_goes_on_with_the_elements_that_it_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """The second of two elements is sodium in the one file and potassium in the other."""
+    for name, a in (("NaCl", 5.64), ("KCl", 6.3)):
+        atoms = ase.build.bulk(name, "rocksalt", a=a, cubic=True) * 3
+        ase.io.write(tmp_path / f"{name}.xyz", atoms, format="extxyz")
+    begin = [*words, "--out", str(tmp_path / "a.h5"), "--if-exists", "append"]
+    assert cli.main(["classify", str(tmp_path / "NaCl.xyz"), *begin]) == 0
+    assert cli.main(["classify", str(tmp_path / "KCl.xyz"), *begin]) == 2
+    said = capsys.readouterr().err
+    assert 'has types ["Cl", "Na"], and this run has ["Cl", "K"]' in said
+    assert cli.main(["classify", str(tmp_path / "NaCl.xyz"), *begin]) == 0
+
+
 def test_times_of_files_that_have_none(
     tmp_path: Path, sample: tuple[np.ndarray, np.ndarray]
 ) -> None:
