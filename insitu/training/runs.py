@@ -121,7 +121,8 @@ class LammpsLibrary:
     Parameters
     ----------
     limit
-        Of each run and minimisation in a deck [s]; None: there is none.
+        Of all runs and minimisations of a deck together, in a deck with ``clear`` of those up to it and of
+        those from it on [s]; None: there is none.
 
     Raises
     ------
@@ -142,13 +143,14 @@ class LammpsLibrary:
         DeckError
             LAMMPS stops in the deck, or the limit is reached.
         """
+        if self.limit is not None:  # `clear` forgets it
+            timer = f"timer timeout {self.limit} every 10\n"
+            deck = timer + re.sub(r"^clear *\n", f"clear\n{timer}", deck, flags=re.M)
         (folder / name).write_text(deck)
         with contextlib.chdir(folder):
             try:
                 self._lmp.command("clear")
                 self._lmp.command("log log")
-                if self.limit is not None:
-                    self._lmp.command(f"timer timeout {self.limit} every 10")
                 self._lmp.file(name)
                 self._lmp.command("log none")
             except Exception as error:  # LAMMPS' own, and MPIAbortException of some versions
@@ -158,8 +160,8 @@ class LammpsLibrary:
             # What comes after a run that took too long is not run at all.
             if self.limit is not None and "limit reached" in Path("log").read_text():
                 raise DeckError(
-                    f"a run or minimisation in {folder / name} took longer than limit={self.limit} s; give "
-                    "more, or a smaller sample"
+                    f"the runs of {folder / name} took longer than limit={self.limit} s; give more, or a "
+                    "smaller sample"
                 )
 
     def close(self) -> None:

@@ -104,6 +104,8 @@ def test_a_run_that_takes_too_long(tmp_path: Path) -> None:
     lammps.run(tmp_path, deck.format(1))
     with pytest.raises(DeckError, match="took longer than limit=1 s"):
         lammps.run(tmp_path, deck.format(10**6))
+    with pytest.raises(DeckError, match="took longer than limit=1 s"):  # also after a `clear`
+        lammps.run(tmp_path, deck.format(1) + "clear\n" + deck.format(3000))
     lammps.run(tmp_path, deck.format(1))
     lammps.close()
 
