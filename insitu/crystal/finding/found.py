@@ -186,9 +186,10 @@ def of_cell(
     shares = np.eye(len(species))[which]
     basis = Basis(sites, kinds, one, one, species, shares, one.astype(np.int64), 0.0, 0.0, near)
     limit = _tolerance(basis, tolerance)
-    group, settled = _grouped(cell, basis, limit)
-    if group is None or group.number == 1:
+    group = space_group(cell, sites, kinds, limit)
+    if group is None or group.number == 1:  # as in a liquid, where spglib takes long
         return None
+    group, settled = _grouped(cell, basis, limit)
     return _crystal([], cell, basis, group, limit, settled, n, n)
 
 
