@@ -46,6 +46,12 @@ def test_forbidden_lines_have_none_and_no_peak_has_none() -> None:
     for wrong in ((3.6, 3.6, 3.6), (3.6, 3.6, -1, 90, 90, 90), (3, 3, 3, 60, 60, 130)):
         with pytest.raises(SettingError, match=r"parameters=\[.*are no cell"):
             indices_on_cell(q, [0.02] * 5, wrong, 225)
+    for number in (0, 231):
+        with pytest.raises(SettingError, match=f"space_group={number}; give a number 1"):
+            indices_on_cell(q, [0.02] * 5, cell, number)
+    for places, widths in ((q, [0.02]), (3.0, 0.02)):
+        with pytest.raises(SettingError, match=r"q and widths have shapes .* one a peak"):
+            indices_on_cell(places, widths, cell, 225)
 
 
 def test_peaks_of_a_history_on_the_cell_of_the_crystal(

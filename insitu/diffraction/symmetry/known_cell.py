@@ -38,7 +38,8 @@ def indices_on_cell(
     Raises
     ------
     SettingError
-        These are no parameters of a cell.
+        These are no parameters of a cell, there is no such space group, or places and widths are no two
+        lists of one length.
 
     Examples
     --------
@@ -47,6 +48,12 @@ def indices_on_cell(
            [2, 0, 0]])
     """
     places, full = np.asarray(q, dtype=float), np.asarray(widths, dtype=float)
+    if places.ndim != 1 or places.shape != full.shape:
+        raise SettingError(
+            f"q and widths have shapes {places.shape} and {full.shape}; give (n,) and (n,), one a peak"
+        )
+    if not 1 <= space_group <= 230:
+        raise SettingError(f"space_group={space_group}; give a number 1 … 230, 1 for all lines")
     found = np.zeros((len(places), 3), dtype=np.int64)
     metric = _metric(np.asarray(parameters, dtype=float))
     known = np.isfinite(places) & np.isfinite(full)
