@@ -96,7 +96,9 @@ def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     allowed
         The words that would have been accepted.
     """
-    near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
+    words = list(allowed)
+    begun = [w for w in words if len(word) > 2 and w.startswith(word)]
+    near = begun if len(begun) == 1 else difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else ""
 
 

@@ -21,6 +21,7 @@ def test_words_and_keywords_are_the_same() -> None:
         (["file"], "'file' has no value"),
         (["file", "a.h5", "file", "b.h5"], "'file' is given twice"),
         (["modell", "metals"], "Did you mean 'model'"),
+        (["var", "phase"], "Did you mean 'variables'"),
         (["every", "ten"], "every='ten' is not a whole number"),
         (["first", "maybe"], "allowed: yes, no"),
         (["threads", "0"], "threads=0"),
