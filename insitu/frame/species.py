@@ -108,7 +108,7 @@ def check_species(
         if wrong[0] not in SYMBOLS[1:]:
             raise SettingError(
                 f"species={','.join(species)}: '{wrong[0]}' is no element; give one for each type, in "
-                f"their order.{did_you_mean(wrong[0], SYMBOLS)}"
+                f"their order.{did_you_mean(wrong[0], SYMBOLS[1:])}"
             )
         raise SettingError(
             f"species={','.join(species)}: the model does not know {wrong[0]}; it knows "

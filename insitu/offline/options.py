@@ -97,7 +97,7 @@ class Options:
         if odd := [s for s in self.species if s not in SYMBOLS]:
             raise SettingError(
                 f"--species {','.join(self.species)}: '{odd[0]}' is no element; give one for each type, "
-                f"in the order of the types.{did_you_mean(odd[0], SYMBOLS)}"
+                f"in the order of the types.{did_you_mean(odd[0], SYMBOLS[1:])}"
             )
         if self.analyze and not self.out:
             raise SettingError(

@@ -97,7 +97,7 @@ def of_arrays(neighbors: Neighbors, n: int, species: ArrayLike | None) -> NDArra
         if isinstance(word, str) and word not in SYMBOLS:
             raise SettingError(
                 f"neighbors: '{word}' is no element; give symbols, atomic numbers, or a mask."
-                f"{did_you_mean(word, SYMBOLS)}"
+                f"{did_you_mean(word, SYMBOLS[1:])}"
             )
         mine = numbers == (SYMBOLS.index(word) if isinstance(word, str) else word)
         if mine.shape != (n,) or not mine.any():
