@@ -142,9 +142,11 @@ class RestartFrames:
             On all ranks: they cannot be written.
         """
         before, self._latest = self._latest, step
-        following = step + (self._every or max(step - before, 1))
+        known = self._every or (step - before if before >= 0 else None)
+        following = step + (known or 1)
         restarts = self._is_for_a_restart(before, following)
-        if restarts or (last is not None and following > last):
+        # Where it is not known when the next frame will be, it may be after a restart file.
+        if restarts or known is None or (last is not None and following > last):
             self.keep(frames, restarts)
 
     def _is_for_a_restart(self, before: int, following: int) -> bool:
@@ -152,8 +154,6 @@ class RestartFrames:
         step, interval = self._latest, self._interval
         if not interval:
             return False
-        if before < 0 and self._every is None:
-            return True  # it is not known when the next one will be
         # Of a restart file since the frame before: that one is the last that is wanted, if it is kept.
         passed = before >= 0 and before // interval < step // interval
         late = passed and (step % interval == 0 or self._in_file != before)

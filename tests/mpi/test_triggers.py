@@ -232,7 +232,7 @@ def test_a_restart_file_before_the_last_one(host: Host, tmp_path: Path) -> None:
     assert run.code == 0, run.text[-2000:]
     assert "has no frame from before the restart" in run.text
     assert list(frames(tmp_path / "a.before.dump")) == [25, 30, 35, 40]
-    assert set(frames(tmp_path / "a.before.old.dump")) <= {25}
+    assert not list(frames(tmp_path / "a.before.old.dump"))
 
 
 def test_restart_files_between_frames_and_two_kills(host: Host, tmp_path: Path) -> None:
