@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Attributes that are lists of what happened, a list of all for several files.
 _LISTS = ("disabled", "continued", "missing")
+#: Coordinates that must agree, by what an error calls them; the attribute "types" says which elements.
+_AXES = {"groups": "group", "numbers of types": "type", "pairs": "pair", "radii": "radius"}
 
 
 def expand(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
@@ -187,8 +189,8 @@ def _meaning(dataset: xarray.Dataset) -> dict[str, Any]:
         "phases": dataset["phase"].values.tolist(),
         "codes": dataset["code"].values.tolist(),
         **{
-            f"{name}s": dataset[name].values.tolist() if name in dataset.coords else []
-            for name in ("group", "type", "pair", "radius")
+            what: dataset[name].values.tolist() if name in dataset.coords else []
+            for what, name in _AXES.items()
         },
         "time unit": dataset["time"].attrs.get("units", ""),
         "observables": {

@@ -345,6 +345,11 @@ def test_a_history_goes_on_with_the_elements_that_it_counts(
     said = capsys.readouterr().err
     assert 'has types ["Cl", "Na"], and this run has ["Cl", "K"]' in said
     assert cli.main(["classify", str(tmp_path / "NaCl.xyz"), *begin]) == 0
+    # Nor are two histories of other elements one run.
+    begin[begin.index(str(tmp_path / "a.h5"))] = str(tmp_path / "b.h5")
+    assert cli.main(["classify", str(tmp_path / "KCl.xyz"), *begin]) == 0
+    with pytest.raises(HistoryError, match=r'types.*"Na"'):
+        insitu.open([tmp_path / "a.h5", tmp_path / "b.h5"])
 
 
 def test_times_of_files_that_have_none(
