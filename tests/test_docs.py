@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DECKS = ROOT / "lammps_inputs"
 DOCS = ROOT / "docs"
 PAGES = [
-    ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", DECKS / "README.md",
+    ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md",
+    DECKS / "README.md",
     ROOT / "slurm" / "README.md", ROOT / "benchmarks" / "README.md", *sorted(DOCS.glob("*.md")),
     *sorted((ROOT / "integrations").glob("*/README.md")),
 ]  # fmt: skip
