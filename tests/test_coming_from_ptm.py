@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Every block of the page *Coming from PTM or CNA* runs, and gives what it says."""
 
+import os
 import re
 import warnings
 from pathlib import Path
@@ -45,7 +46,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_page_has_a_pair_for_each_program() -> None:
     assert [h for h, _ in blocks("python")] == ["OVITO"] * 2 + ["ASE"] * 2 + ["MDAnalysis"] * 2 + [
-        "freud"
+        "freud",
+        "PLUMED",
     ]
     assert [h for h, _ in blocks("lammps")] == ["LAMMPS"] * 3
 
@@ -79,6 +81,21 @@ def test_the_block_of_freud(folder: Path) -> None:
     exec(blocks("python")[6][1], names)
     assert names["largest"] == names["fcc"].sum() > 490
     assert 0.45 < names["q6"] < 0.575
+
+
+@pytest.mark.skipif(
+    "PLUMED_KERNEL" not in os.environ, reason="PLUMED_KERNEL names no kernel of PLUMED"
+)
+def test_the_block_of_plumed(folder: Path) -> None:
+    """PLUMED's coordination of the fcc atoms is that of its definition."""
+    pytest.importorskip("plumed", reason="PLUMED's Python wrapper is not installed")
+    names: dict[str, np.ndarray] = {}
+    exec(blocks("python")[7][1], names)
+    atoms = ase.io.read("hot.xyz")[names["fcc"] - 1]
+    x = atoms.get_all_distances(mic=True)[np.triu_indices(len(atoms), 1)] / 3.2
+    assert names["around"] == pytest.approx(
+        2 * ((1 - x**6) / (1 - x**12)).sum() / len(atoms), rel=1e-3
+    )
 
 
 @pytest.mark.parametrize("number", range(3))

@@ -18,6 +18,7 @@ from conftest import require
 import insitu
 from insitu.crystal import find_crystals
 from insitu.diffraction import powder_pattern
+from insitu.pipeline.given_settings import from_words
 from insitu.testing import lattice
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -151,3 +152,23 @@ def test_every_page_with_a_block_is_here() -> None:
              *ROOT.glob("integrations/*/README.md")]  # fmt: skip
     with_blocks = {str(p.relative_to(ROOT)) for p in pages if "```python\n" in p.read_text()}
     assert with_blocks - own == set(PAGES)
+
+
+def fix_lines() -> list[str]:
+    """Return the lines of all pages that define `fix insitu`, each as one line without its comment."""
+    pages = [ROOT / "README.md", ROOT / "lammps_inputs" / "README.md", *ROOT.glob("docs/*.md")]
+    found = []
+    for page in sorted(pages):
+        for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.M | re.S):
+            whole = re.sub(r"\s*&\s*\n\s*", " ", block)
+            found += re.findall(r"^\s*(fix +\S+ +\S+ +insitu [^#\n]*)", whole, re.M)
+    return found
+
+
+def test_the_fix_lines_of_the_pages_are_read() -> None:
+    lines = fix_lines()
+    assert len(lines) > 30
+    for line in lines:
+        words = line.split()
+        assert int(words[4]) > 0, line
+        assert from_words(words[5:]), line
