@@ -8,10 +8,12 @@ have() {
     for program in munged slurmctld slurmd sbatch srun scontrol scancel sbcast; do
         command -v $program >/dev/null 2>&1 || return 1
     done
+    # Debian's srun --mpi=pmix, for its Open MPI, loads libpmix.so by that name, which libpmix-dev has.
+    [ ! -x /usr/bin/dpkg ] || ls /usr/lib/*/pmix2/lib/libpmix.so >/dev/null 2>&1
 }
 have && exit 0
-sh "${0%/*}/apt_get.sh" "Debian's SLURM and munge" slurm-wlm munge
+sh "${0%/*}/apt_get.sh" "Debian's SLURM and munge" slurm-wlm munge libpmix-dev
 have && exit 0
 echo "insitu: SLURM or munge is not installed, the tests of slurm/ need them:" >&2
-echo "    sudo apt-get install slurm-wlm munge" >&2
+echo "    sudo apt-get install slurm-wlm munge libpmix-dev" >&2
 [ -z "$INSITU_REQUIRE_HOSTS" ]

@@ -125,7 +125,10 @@ def test_prototypes_are_named_by_label_and_occurrence(
 ) -> None:
     entry = {
         "tags": {"aflow": "A_cP1_221_a"},
-        "snl": {"lattice": {"matrix": (-np.eye(3)).tolist()}, "sites": [{"abc": [0, 0, 0]}]},
+        "snl": {
+            "lattice": {"matrix": (-np.eye(3)).tolist()},
+            "sites": [{"abc": [0, 0, 0], "label": "Po"}],
+        },
     }
     folder = tmp_path / "pymatgen" / "analysis" / "prototypes"
     folder.mkdir(parents=True)
