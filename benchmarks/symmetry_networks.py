@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from powder_symmetry import scored
 from torch import nn
 
 from insitu.diffraction.patterns.grid import network_input
@@ -225,9 +226,7 @@ def with_shipped(options: argparse.Namespace) -> None:
     data = combine.read([path], model.resnet)
     with np.load(path) as file:
         patterns = file["patterns"].astype(np.float32)
-    names = ("image", "observed", "missing", "summary")
-    with torch.no_grad():
-        shipped = model.combine(*(data[n] for n in names)).numpy()
+    shipped = scored(model, data).numpy()
     kinds = {"ResNet10": ResNet10, "Park": ParkCNN, "Transformer": PatternTransformer}
     print("| added, times | top-1 | top-3 | top-5 |\n|---|---|---|---|")
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from insitu.descriptors.harmonics import harmonics
 from insitu.frame.neighbors.search import Neighbors
 
 #: Distances that differ by less count as equal, relative to the cutoff: as everywhere in insitu.
@@ -48,7 +49,12 @@ class Bonds:
 
     def moments(self, degrees: Sequence[int]) -> NDArray[np.float64]:
         """Return q_lm ``(n, sum of 2 l + 1)`` of each atom."""
-        return self.mean(np.concatenate([harmonics(self.vectors, d) for d in degrees], axis=1))
+        unit = self.vectors / np.sqrt((self.vectors**2).sum(axis=1, keepdims=True))
+        parts = [
+            math.sqrt((2 * degree + 1) / (4.0 * math.pi)) * part
+            for degree, part in zip(degrees, harmonics(unit, degrees), strict=True)
+        ]
+        return self.mean(np.concatenate(parts, axis=1))
 
     def averaged(self, own: NDArray[Any], everywhere: NDArray[Any]) -> NDArray[np.float64]:
         """Return means ``(n, k)`` over each atom and those that it has bonds with.
@@ -120,27 +126,3 @@ def lengths(moments: NDArray[np.float64], degrees: Sequence[int]) -> NDArray[np.
         ],
         axis=1,
     )
-
-
-def harmonics(vectors: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
-    r"""Return the real spherical harmonics ``(n, 2 degree + 1)`` of the directions of vectors.
-
-    The sums over m of their products are those of the complex ones. :math:`P_l^m` without its factor
-    :math:`\sin^m θ`, which goes with :math:`e^{imφ}`, is a polynomial of z.
-    """
-    x, y, z = (vectors / np.sqrt((vectors**2).sum(axis=1, keepdims=True))).T
-    wave = np.ones(len(x), dtype=complex)  # (x + iy)^m
-    found = np.empty((len(x), 2 * degree + 1))
-    for m in range(degree + 1):
-        before, this = np.zeros(len(x)), np.full(len(x), float(math.prod(range(1, 2 * m, 2))))
-        for k in range(m + 1, degree + 1):
-            before, this = this, ((2 * k - 1) * z * this - (k + m - 1) * before) / (k - m)
-        norm = (2 * degree + 1) / (4.0 * math.pi) * math.factorial(degree - m)
-        scaled = math.sqrt(norm / math.factorial(degree + m)) * this
-        if m == 0:
-            found[:, degree] = scaled
-        else:
-            found[:, degree + m] = math.sqrt(2.0) * scaled * wave.real
-            found[:, degree - m] = math.sqrt(2.0) * scaled * wave.imag
-        wave = wave * (x + 1j * y)
-    return found

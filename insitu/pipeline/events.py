@@ -81,12 +81,7 @@ class Events:
         if not self._most:
             return
         atoms = int(self._ranks.largest(np.array([view.setting("nlocal")], dtype=float))[0])
-        size = (
-            atoms
-            * self._most
-            * kept_frames.kind(view.n_atoms > np.iinfo(np.int32).max).itemsize
-            / 1e6
-        )
+        size = atoms * self._most * kept_frames.kind(view.n_atoms).itemsize / 1e6
         limit, who = min((t.settings.memory, t.name) for t in self.triggers if t.settings.before)
         if size > limit:
             raise SettingError(

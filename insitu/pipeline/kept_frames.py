@@ -58,18 +58,21 @@ class Kept:
     def of(cls, frame: Frame, codes: NDArray[np.int32]) -> Kept:
         """Return a frame as it is now, with the integers of the phases."""
         n, length = frame.n_local, ANGSTROM[frame.units]
-        large = bool(n) and int(frame.ids[:n].max()) > np.iinfo(np.int32).max
-        atoms = np.empty(n, dtype=kind(large))
+        atoms = np.empty(n, dtype=kind(int(frame.ids[:n].max(initial=0))))
         atoms["id"], atoms["type"] = frame.ids[:n], frame.types[:n]
         atoms["r"] = frame.positions[:n] / length
         atoms["phase"] = codes
         return cls(_head(frame, length), atoms, frame.units)
 
 
-def kind(large: bool) -> np.dtype[Any]:
-    """Return what an atom is in memory: packed."""
-    identity = "i8" if large else "i4"
+def kind(largest: int) -> np.dtype[Any]:
+    """Return what an atom is in memory, packed, where ids go up to the largest."""
+    identity = "i8" if largest > np.iinfo(np.int32).max else "i4"
     return np.dtype([("id", identity), ("r", "f4", 3), ("phase", "i2"), ("type", "u2")])
+
+
+#: An atom as ranks and files pass it on: any id.
+_ANY = kind(np.iinfo(np.int64).max)
 
 
 def _head(frame: Frame, length: float) -> str:
@@ -120,7 +123,7 @@ def _write_one(
 ) -> str | None:
     """Write a frame, unless something went wrong before; collective."""
     sizes = ranks.everyones(np.array([[float(len(kept.atoms))]]))[:, 0].astype(int)
-    rows = kept.atoms.astype(kind(True))
+    rows = kept.atoms.astype(_ANY)
     line = "%d %d" + f" %.{digits}g" * 3 + " %d\n"
     file: Any = None
 
@@ -180,7 +183,7 @@ def read(ranks: Ranks, path: Path, units: str, first_step: int) -> tuple[list[Ke
     trouble: str | None = None
     while True:
         head, atoms = "", 0
-        mine = rows = np.zeros(0, dtype=kind(True))
+        mine = rows = np.zeros(0, dtype=_ANY)
 
         def begin() -> None:
             nonlocal dump, head, atoms
@@ -201,17 +204,16 @@ def read(ranks: Ranks, path: Path, units: str, first_step: int) -> tuple[list[Ke
         for r in range(ranks.size):  # one after another: rank 0 holds one rank's at a time
             count = edges[r + 1] - edges[r]
             if ranks.rank == 0:
-                rows = np.zeros(count, dtype=kind(True))
+                rows = np.zeros(count, dtype=_ANY)
                 trouble = trouble or guarded(partial(take, count))
             if r == 0:
                 mine = rows
                 continue
             sent = {r: rows.view(np.uint8)} if ranks.rank == 0 else {}
-            most = {0: count * kind(True).itemsize} if ranks.rank == r else {}
+            most = {0: count * _ANY.itemsize} if ranks.rank == r else {}
             for part in ranks.trade(sent, most, np.uint8).values():
-                mine = part.view(kind(True)).copy()
-        large = bool(len(mine)) and int(mine["id"].max()) > np.iinfo(np.int32).max
-        found.append(Kept(head, mine.astype(kind(large)), units))
+                mine = part.view(_ANY).copy()
+        found.append(Kept(head, mine.astype(kind(int(mine["id"].max(initial=0)))), units))
     if dump is not None:
         dump.file.close()
     damaged = ranks.sum(np.array([float(trouble is not None)]))[0]
@@ -267,7 +269,7 @@ class _Dump:
 
     def rows(self, count: int) -> NDArray[Any]:
         """Return the next atoms of a frame."""
-        rows = np.empty(count, dtype=kind(True))
+        rows = np.empty(count, dtype=_ANY)
         for k in range(0, count, _ROWS):  # as words they are many times as large
             some = rows[k : k + _ROWS]
             flat = np.array(" ".join(islice(self.file, len(some))).split(), dtype=np.float64)

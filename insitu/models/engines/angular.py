@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from insitu.descriptors.harmonics import harmonics
 
 Floats = NDArray[np.float64]
 
@@ -39,27 +40,6 @@ class AngularSettings:
         """Return the number of values of an atom, with that many species."""
         functions = kinds * len(self.centres)
         return (self.degree + 1) * functions * (functions + 1) // 2
-
-
-def harmonics(u: Floats, degree: int) -> Floats:
-    r"""Return the real spherical harmonics ``(e, (degree + 1)²)`` of unit vectors ``(e, 3)``.
-
-    Degree l has the columns from l². :math:`\sum_m Y_{lm}(u) Y_{lm}(v) = P_l(u \cdot v)`.
-    """
-    x, y, z = u.T
-    found = np.empty((len(u), (degree + 1) ** 2))
-    wave = np.ones(len(u), dtype=complex)  # (x + i y)^m
-    for m in range(degree + 1):
-        before, now = np.zeros(len(u)), np.full(len(u), float(math.prod(range(1, 2 * m, 2))))
-        for k in range(m, degree + 1):
-            if k > m:
-                before, now = now, ((2 * k - 1) * z * now - (k + m - 1) * before) / (k - m)
-            factor = math.sqrt((2 if m else 1) * math.factorial(k - m) / math.factorial(k + m))
-            found[:, k * k + k + m] = factor * now * wave.real
-            if m:
-                found[:, k * k + k - m] = factor * now * wave.imag
-        wave *= x + 1j * y
-    return found
 
 
 def power_spectra(
@@ -111,7 +91,8 @@ def power_spectra(
         left = np.zeros((end - begin, int(counts.max()), kinds, k))
         left[row, place, kind[those]] = radial
         right = np.zeros((end - begin, int(counts.max()), (l_max + 1) ** 2))
-        right[row, place] = harmonics(vectors[those] / r[:, None], l_max)
+        own = harmonics(vectors[those] / r[:, None], range(l_max + 1))
+        right[row, place] = np.concatenate(own, axis=1)
         c = left.reshape(*left.shape[:2], most).transpose(0, 2, 1) @ right
         for degree in range(l_max + 1):
             part = c[:, :, degree**2 : (degree + 1) ** 2]

@@ -2,6 +2,7 @@
 """A library of crystals balanced over the extinction groups, kept as reflections on disk."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def make_classes(wanted: Array, seed: int, shares: Array | None = None) -> tuple
         Share of the crystals drawn that spglib agreed with.
     """
     rng = np.random.default_rng(seed)
-    indices, intensities, cells, numbers = [], [], [], []
+    found = []
     drawn = 0
     for k in wanted:
         members = np.array(EXTINCTION_GROUPS[k].space_groups)
@@ -99,17 +100,25 @@ def make_classes(wanted: Array, seed: int, shares: Array | None = None) -> tuple
                 hkl, values = reflections(crystal)
                 if len(hkl) > 3:
                     break
-        strong = values > 1e-6 * values.max()
-        indices.append(hkl[strong].astype(np.int8))
-        intensities.append((values[strong] / values.max()).astype(np.float32))
-        cells.append(crystal.cell)
-        numbers.append(number)
-    first = np.concatenate([[0], np.cumsum([len(v) for v in intensities])])
-    library = Library(
-        np.concatenate(indices), np.concatenate(intensities), first,
-        np.array(cells, dtype=np.float32), np.array(numbers), np.asarray(wanted),
+        found.append((crystal.cell, number, *of_note(hkl, values)))
+    return gathered(found), len(found) / drawn
+
+
+def of_note(hkl: Array, intensities: Array) -> tuple[Array, Array]:
+    """Return indices (int8) and relative intensities (float32) of reflections that are not too faint."""
+    strong = intensities > 1e-6 * intensities.max()
+    return hkl[strong].astype(np.int8), (intensities[strong] / intensities.max()).astype(np.float32)
+
+
+def gathered(found: Sequence[tuple[Array, int, Array, Array]]) -> Library:
+    """Return the library of crystals: cell, space group, and what `of_note` gives, of each."""
+    cells, numbers, indices, intensities = zip(*found, strict=True)
+    return Library(
+        np.concatenate(indices), np.concatenate(intensities),
+        np.concatenate([[0], np.cumsum([len(v) for v in intensities])]),
+        np.array(cells, dtype=np.float32), np.array(numbers),
+        np.array([class_of(n) for n in numbers]),
     )  # fmt: skip
-    return library, len(numbers) / drawn
 
 
 def save(library: Library, path: Path) -> None:

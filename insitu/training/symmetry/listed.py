@@ -5,10 +5,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from insitu.diffraction.symmetry.groups import class_of
+from insitu.crystal.cells import parameters
 from insitu.training.structures.tensor_tables import Record
 
-from .library import Library, symmetry_dataset
+from .library import Library, gathered, of_note, symmetry_dataset
 from .peaks import reflections
 from .structures import Crystal
 
@@ -34,7 +34,7 @@ def library_of(records: Iterable[Record], part: str) -> tuple[Library, int]:
     duplicates : int
         How many were left out, since formula and space group were there.
     """
-    indices, intensities, cells, numbers = [], [], [], []
+    found = []
     seen: set[tuple[str, int]] = set()
     duplicates = 0
     for record in records:
@@ -51,18 +51,8 @@ def library_of(records: Iterable[Record], part: str) -> tuple[Library, int]:
         hkl, values = reflections(crystal)
         if len(hkl) < 4:
             continue
-        strong = values > 1e-6 * values.max()
-        indices.append(hkl[strong].astype(np.int8))
-        intensities.append((values[strong] / values.max()).astype(np.float32))
-        cells.append(crystal.cell)
-        numbers.append(crystal.number)
-    first = np.concatenate([[0], np.cumsum([len(v) for v in intensities])]).astype(np.int64)
-    library = Library(
-        np.concatenate(indices), np.concatenate(intensities), first,
-        np.array(cells, dtype=np.float32), np.array(numbers),
-        np.array([class_of(n) for n in numbers]),
-    )  # fmt: skip
-    return library, duplicates
+        found.append((crystal.cell, crystal.number, *of_note(hkl, values)))
+    return gathered(found), duplicates
 
 
 def standard(record: Record) -> Crystal | None:
@@ -70,10 +60,7 @@ def standard(record: Record) -> Crystal | None:
     found = symmetry_dataset(record.cell, record.sites, record.numbers, TOLERANCE)
     if found is None or abs(np.linalg.det(found.std_lattice)) > LARGEST:
         return None
-    lengths = np.linalg.norm(found.std_lattice, axis=1)
-    unit = found.std_lattice / lengths[:, None]
-    cosines = [unit[1] @ unit[2], unit[0] @ unit[2], unit[0] @ unit[1]]
-    parameters = np.concatenate([lengths, np.degrees(np.arccos(cosines))])
     return Crystal(
-        int(found.number), parameters, np.asarray(found.std_positions), np.asarray(found.std_types)
-    )
+        int(found.number), parameters(found.std_lattice), np.asarray(found.std_positions),
+        np.asarray(found.std_types),
+    )  # fmt: skip
