@@ -17,8 +17,10 @@ Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu G
 Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf
 Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og
 """
-#: Symbols by atomic number.
+#: Symbols by atomic number; the first is ASE's for none.
 SYMBOLS = _SYMBOLS.split()
+#: Those of elements.
+ELEMENTS = tuple(SYMBOLS[1:])
 _WEIGHTS = """
 0 1.008 4.0026 6.94 9.0122 10.81 12.011 14.007 15.999 18.998 20.180 22.990 24.305 26.982 28.085
 30.974 32.06 35.45 39.95 39.098 40.078 44.956 47.867 50.942 51.996 54.938 55.845 58.933 58.693
@@ -95,6 +97,21 @@ def elements_of_masses(masses: Sequence[float] | NDArray[np.float64] | None) -> 
     return tuple(found)
 
 
+def check_option(species: Sequence[str]) -> None:
+    """Refuse what the option ``--species`` names and is no symbol; X is an atom of no element.
+
+    Raises
+    ------
+    SettingError
+        One of the words is none.
+    """
+    if odd := [s for s in species if s not in SYMBOLS]:
+        raise SettingError(
+            f"--species {','.join(species)}: '{odd[0]}' is no element; give one for each type, "
+            f"in the order of the types.{did_you_mean(odd[0], ELEMENTS)}"
+        )
+
+
 def check_species(
     species: Sequence[str], n_types: int, known: Mapping[str, Any], left_out: Container[int] = ()
 ) -> None:
@@ -105,10 +122,10 @@ def check_species(
             "atom types; give one for each type, in their order"
         )
     if wrong := [s for k, s in enumerate(species, 1) if s not in known and k not in left_out]:
-        if wrong[0] not in SYMBOLS[1:]:
+        if wrong[0] not in ELEMENTS:
             raise SettingError(
                 f"species={','.join(species)}: '{wrong[0]}' is no element; give one for each type, in "
-                f"their order.{did_you_mean(wrong[0], SYMBOLS[1:])}"
+                f"their order.{did_you_mean(wrong[0], ELEMENTS)}"
             )
         raise SettingError(
             f"species={','.join(species)}: the model does not know {wrong[0]}; it knows "

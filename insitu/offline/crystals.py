@@ -18,8 +18,8 @@ from insitu.crystal.prediction.scalars import formation_energy
 from insitu.crystal.prediction.tensors import elastic_tensor
 from insitu.crystal.tensors.moduli import moduli, stable
 from insitu.crystal.tensors.voigt import to_voigt
-from insitu.errors import SettingError, did_you_mean, one_of, writing
-from insitu.frame.species import MASSES, SYMBOLS
+from insitu.errors import SettingError, one_of, writing
+from insitu.frame.species import ELEMENTS, MASSES, SYMBOLS, check_option
 from insitu.frame.units import ANGSTROM
 from insitu.offline.readers.configuration import Configuration
 from insitu.offline.readers.topology import boundary_of, completed
@@ -78,11 +78,7 @@ class CrystalOptions:
             raise SettingError(f"--average {self.average}: give a number of frames, 1 or more")
         if self.tolerance is not None and not self.tolerance > 0:
             raise SettingError(f"--tolerance {self.tolerance:g}: give a length above 0 [Å]")
-        if odd := [s for s in self.species if s not in SYMBOLS]:
-            raise SettingError(
-                f"--species {','.join(self.species)}: '{odd[0]}' is no element; give one for each type, "
-                f"in the order of the types.{did_you_mean(odd[0], SYMBOLS[1:])}"
-            )
+        check_option(self.species)
 
 
 def crystals_of_files(
@@ -245,7 +241,7 @@ _ORDERED = "not predicted, species share sites and the model knows ordered cryst
 
 def _elements(c: Crystal, names: dict[int, str], option: str) -> list[int]:
     """Return the atomic numbers of the conventional cell's sites."""
-    if odd := [names[int(z)] for z in c.kinds if names[int(z)] not in SYMBOLS[1:]]:
+    if odd := [names[int(z)] for z in c.kinds if names[int(z)] not in ELEMENTS]:
         raise SettingError(
             f"{option} needs elements, and '{odd[0]}' is none; say which the types are with --species"
         )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from insitu.analyses.phases.labels import Coverage, sureness
 from insitu.analyses.requests import Request, check_names
-from insitu.errors import SettingError, did_you_mean, one_of
-from insitu.frame.species import SYMBOLS
+from insitu.errors import SettingError, one_of
+from insitu.frame.species import check_option
 from insitu.frame.units import ANGSTROM
 from insitu.history import IF_EXISTS
 from insitu.offline.readers.expression import parse
@@ -94,11 +94,7 @@ class Options:
             raise SettingError(
                 f"--timestep {self.timestep:g} is no length of a step; give one above 0"
             )
-        if odd := [s for s in self.species if s not in SYMBOLS]:
-            raise SettingError(
-                f"--species {','.join(self.species)}: '{odd[0]}' is no element; give one for each type, "
-                f"in the order of the types.{did_you_mean(odd[0], SYMBOLS[1:])}"
-            )
+        check_option(self.species)
         if self.analyze and not self.out:
             raise SettingError(
                 f"--analyze {self.analyze[0].name}: its results are in a history; give one, for example "

@@ -19,7 +19,7 @@ from insitu.analyses.phases.analysis import Phases
 from insitu.errors import HistoryError, InsituError, SettingError, guarded
 from insitu.frame.frame import Frame
 from insitu.frame.ranks.reduce import Ranks
-from insitu.frame.species import SYMBOLS, elements_of_masses
+from insitu.frame.species import ELEMENTS, elements_of_masses
 from insitu.pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class AtomsOutput:
 
         reduced, s = frame.units == "lj", self._settings
         kinds = s.species or elements_of_masses(view.masses())
-        if len(kinds) != view.setting("ntypes") or not set(kinds) <= set(SYMBOLS[1:]):
+        if len(kinds) != view.setting("ntypes") or not set(kinds) <= set(ELEMENTS):
             kinds = ()
         return About(
             history.name, frame.pbc.tolist(), "" if reduced else "Angstrom",

@@ -21,7 +21,7 @@ from insitu.analyses.requests import Request
 from insitu.analyses.trigger import Trigger
 from insitu.errors import HistoryError, SettingError, guarded
 from insitu.frame.ranks.reduce import Ranks
-from insitu.frame.species import SYMBOLS, check_species, from_masses
+from insitu.frame.species import ELEMENTS, check_species, from_masses
 from insitu.frame.units import ANGSTROM
 from insitu.pipeline.budget import Budget
 from insitu.pipeline.settings import Settings
@@ -88,7 +88,7 @@ def make_phases(
         check_species(species, kinds, known, unseen)
         model.name_types({k: e for k, e in enumerate(species, 1) if k not in unseen})
     elif s.species:
-        check_species(s.species, kinds, dict.fromkeys(SYMBOLS[1:]), unseen)
+        check_species(s.species, kinds, dict.fromkeys(ELEMENTS), unseen)
     return analyzer
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from insitu.errors import InsituError, SettingError, one_of
-from insitu.frame.species import SYMBOLS, elements_of_masses
+from insitu.frame.species import ELEMENTS, SYMBOLS, elements_of_masses
 
 #: Kinds of radiation, and the unit of what an atom scatters.
 RADIATION = {"xray": "electrons", "neutron": "fm", "electron": "Angstrom"}
@@ -135,7 +135,7 @@ def elements_of(species: ArrayLike | str, n: int) -> tuple[tuple[str, ...], NDAr
                 f"species has {words.tolist()}; give atomic numbers 1 … {len(SYMBOLS) - 1}, or symbols"
             )
         words = np.array([SYMBOLS[z] for z in words], dtype=str)
-    if odd := [str(w) for w in words if str(w) not in SYMBOLS[1:]]:
+    if odd := [str(w) for w in words if str(w) not in ELEMENTS]:
         raise SettingError(f"species has '{odd[0]}', which is no element; give symbols such as Cu")
     return tuple(map(str, words)), index.reshape(-1).astype(np.int64)
 

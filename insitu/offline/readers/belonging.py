@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from insitu.errors import SettingError, did_you_mean
-from insitu.frame.species import SYMBOLS
+from insitu.frame.species import ELEMENTS, SYMBOLS
 from insitu.offline.readers.configuration import Configuration
 from insitu.offline.readers.soundness import listed
 
@@ -97,7 +97,7 @@ def of_arrays(neighbors: Neighbors, n: int, species: ArrayLike | None) -> NDArra
         if isinstance(word, str) and word not in SYMBOLS:
             raise SettingError(
                 f"neighbors: '{word}' is no element; give symbols, atomic numbers, or a mask."
-                f"{did_you_mean(word, SYMBOLS[1:])}"
+                f"{did_you_mean(word, ELEMENTS)}"
             )
         mine = numbers == (SYMBOLS.index(word) if isinstance(word, str) else word)
         if mine.shape != (n,) or not mine.any():

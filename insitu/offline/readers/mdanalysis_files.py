@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insitu.errors import SettingError
-from insitu.frame.species import SYMBOLS
+from insitu.frame.species import ELEMENTS
 from insitu.offline.readers import xtc_frames
 from insitu.offline.readers.configuration import Configuration
 from insitu.offline.readers.dump_frame import Tell, Wanted
@@ -298,7 +298,7 @@ def _identity(atoms: Any) -> dict[str, Any]:
         if len(np.unique(found["ids"])) < len(atoms):  # GRO and PDB count to 99999 and begin anew
             found["ids"] = np.arange(1, len(atoms) + 1)
     elements = [str(e).capitalize() for e in getattr(atoms, "elements", ())]
-    if elements and all(e in SYMBOLS[1:] for e in elements):
+    if elements and all(e in ELEMENTS for e in elements):
         found["names"] = np.array(elements)
     words = getattr(atoms, "types", None)
     if words is None or not all(str(w) for w in words):
